@@ -1,0 +1,224 @@
+// What a person does with this checkout, one target each. Run it through ./build.sh, which makes the machine ready first.
+
+#r "nuget: Fake.Core.Target, 5.20.3"
+#r "nuget: Fake.Core.Process, 5.20.3"
+#r "nuget: Fake.IO.FileSystem, 5.20.3"
+// FAKE asks for 4.4.1, which not every feed has; naming the next one keeps NuGet from warning at each run.
+#r "nuget: System.Reactive, 5.0.0"
+
+open System
+open System.IO
+open System.Xml.Linq
+open Fake.Core
+open Fake.Core.TargetOperators
+open Fake.IO
+open Fake.IO.Globbing.Operators
+
+let arguments = fsi.CommandLineArgs |> List.ofArray |> List.tail |> List.filter ((<>) "--")
+
+let asked, rest =
+    match arguments with
+    | [] -> "Build", []
+    | target :: rest -> target, rest
+
+Environment.CurrentDirectory <- __SOURCE_DIRECTORY__
+
+// FAKE expects to have been started by its own runner and reads its state from there.
+Context.FakeExecutionContext.Create false "build.fsx" []
+|> Context.RuntimeContext.Fake
+|> Context.setExecutionContext
+
+// FAKE's own listener prints three pages of its own for each page of the program's.
+CoreTracing.setTraceListeners
+    [ { new ITraceListener with
+          member _.Write message =
+              match message with
+              | TraceData.OpenTag(KnownTags.Target name, _) -> printfn $"\n== %s{name}"
+              | TraceData.ImportantMessage text -> eprintfn $"%s{text}"
+              | _ -> () } ]
+
+/// Runs a program in the foreground and returns its exit code. What it prints goes straight to the terminal.
+let start program (arguments: string list) =
+    RawCommand(program, Arguments.OfArgs arguments)
+    |> CreateProcess.fromCommand
+    |> CreateProcess.withWorkingDirectory __SOURCE_DIRECTORY__
+    |> Proc.run
+    |> _.ExitCode
+
+/// Runs a program that has to succeed.
+let run program arguments =
+    match start program arguments with
+    | 0 -> ()
+    | code -> failwith $"""%s{program} %s{String.concat " " arguments} exited with code %d{code}."""
+
+let solution = "Toolkit.sln"
+let results = "artifacts/tests"
+
+// --- Dependencies ----------------------------------------------------------------------------------------------------
+
+/// `Name Version` of every resolved package, sorted. paket.lock itself names the feed it came from, so it stays out of git.
+let resolved () =
+    let padded (version: string) =
+        match version.Split '.' with
+        | [| major |] -> $"%s{major}.0.0"
+        | [| major; minor |] -> $"%s{major}.%s{minor}.0"
+        | _ -> version
+
+    File.ReadAllLines "paket.lock"
+    |> Seq.filter (fun line -> line.StartsWith "    " && not (line.StartsWith "     "))
+    |> Seq.map (fun line -> line.Trim().Split ' ')
+    |> Seq.map (fun words -> $"%s{words[0]} %s{padded (words[1].Trim('(', ')'))}")
+    |> Seq.sortWith (fun a b -> String.CompareOrdinal(a, b))
+    |> List.ofSeq
+
+let checkDependencies _ =
+    let recorded = File.ReadAllLines "dependencies.txt" |> List.ofArray
+    let found = resolved ()
+
+    if recorded <> found then
+        for line in List.except found recorded do
+            eprintfn $"- %s{line}"
+
+        for line in List.except recorded found do
+            eprintfn $"+ %s{line}"
+
+        failwith "The resolved packages differ from dependencies.txt. If that is meant: ./build.sh UpdateDependencies"
+
+let updateDependencies _ =
+    File.WriteAllLines("dependencies.txt", resolved ())
+    printfn "dependencies.txt is up to date."
+
+// --- Formatting ------------------------------------------------------------------------------------------------------
+
+let folders =
+    [ "src"; "experiments"; "tests"; "bench"; "docs" ] |> List.filter Directory.Exists
+
+let format _ =
+    run "dotnet" ([ "fantomas" ] @ folders @ [ "build.fsx" ])
+    run "dotnet" ([ "csharpier"; "format" ] @ folders)
+
+let checkFormat _ =
+    let fsharp = start "dotnet" ([ "fantomas"; "--check" ] @ folders @ [ "build.fsx" ])
+    let csharp = start "dotnet" ([ "csharpier"; "check" ] @ folders)
+
+    if fsharp <> 0 || csharp <> 0 then
+        failwith "Some files are not formatted. To format them: ./build.sh Format"
+
+// --- Tests -----------------------------------------------------------------------------------------------------------
+
+/// The line that closes a test run. Printed last of all, after everything that FAKE still has to say.
+let mutable closing: string option = None
+
+/// (passed, failed) in one result file.
+let tally (path: string) =
+    let counters =
+        XDocument.Load(path).Descendants()
+        |> Seq.filter (fun element -> element.Name.LocalName = "Counters")
+        |> Seq.exactlyOne
+
+    let count name =
+        counters.Attribute(XName.Get name) |> Option.ofObj |> Option.map int |> Option.defaultValue 0
+
+    count "passed", [ "failed"; "error"; "timeout"; "aborted" ] |> List.sumBy count
+
+let test filter =
+    Shell.cleanDir results
+
+    let outcomes =
+        [ for project in !! "tests/**/*.*proj" |> Seq.sort do
+              let name = Path.GetFileNameWithoutExtension project
+
+              let code =
+                  start
+                      "dotnet"
+                      ([ "test"; project; "-c"; "Release"; "--no-build" ]
+                       @ [ "--logger"; "console;verbosity=normal"; "--logger"; $"trx;LogFileName=%s{name}.trx" ]
+                       @ [ "--results-directory"; results ]
+                       @ filter
+                       @ rest)
+
+              let report = Path.Combine(results, $"%s{name}.trx")
+              let passed, failed = if File.Exists report then tally report else 0, 0
+              // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
+              yield passed, (if code <> 0 && failed = 0 then 1 else failed) ]
+
+    let passed, failed = List.sumBy fst outcomes, List.sumBy snd outcomes
+    closing <- Some $"%d{passed} passed, %d{failed} failed"
+
+    if failed > 0 then
+        failwith "Some tests failed."
+
+    if passed = 0 then
+        failwith "No test ran."
+
+// --- Targets ---------------------------------------------------------------------------------------------------------
+
+let fokker arguments = run "./fokker" arguments
+
+let demo _ =
+    fokker [ "train"; "moons"; "--name"; "demo-moons" ]
+    fokker [ "train"; "fashion-mnist"; "--minutes"; "3"; "--name"; "demo-fashion-mnist" ]
+    printfn "\nThe reports:"
+
+    for name in [ "demo-moons"; "demo-fashion-mnist" ] do
+        printfn $"  runs/%s{name}/report.html"
+
+let build _ =
+    // Restored apart from the build, since Paket says the same five lines for each project.
+    run "dotnet" [ "restore"; solution; "-v"; "quiet"; "-nologo" ]
+    run "dotnet" [ "build"; solution; "-c"; "Release"; "--no-restore"; "-v"; "minimal"; "-nologo" ]
+
+let clean _ =
+    !! "*/**/bin" ++ "*/**/obj" -- "node_modules/**" -- "artifacts/**" |> Shell.deleteDirs
+    Shell.deleteDir "artifacts"
+
+let targets =
+    [ "Setup", "Installs and restores everything that the other targets need", ignore
+      "Build", "Compiles everything (Release)", build
+      "Test", "Runs the tests that take minutes, not hours", (fun _ -> test [ "--filter"; "TestCategory!=Full" ])
+      "TestAll", "Runs every test, the long ones included", (fun _ -> test [])
+      "Demo", "Trains two small models and says where their reports are", demo
+      "Bench", "Measures against the peers, side by side",
+      (fun _ -> run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--"; "compare" ] @ rest))
+      "Format", "Formats every F# and C# file", format
+      "CheckFormat", "Fails where a file is not formatted", checkFormat
+      "CheckDependencies", "Fails where the resolved packages differ from dependencies.txt", checkDependencies
+      "UpdateDependencies", "Resolves paket.dependencies anew and rewrites dependencies.txt", updateDependencies
+      "Clean", "Removes what was built; runs/ stays", clean ]
+
+for name, description, action in targets do
+    Target.description description
+    Target.create name action
+
+"CheckDependencies" ==> "Build"
+"Build" ==> "Test"
+"Build" ==> "TestAll"
+"Build" ==> "Demo"
+"Build" ==> "Bench"
+
+let listTargets (writer: TextWriter) =
+    writer.WriteLine "./build.sh TARGET [arguments]"
+
+    for name, description, _ in targets do
+        writer.WriteLine $"  %-20s{name}%s{description}"
+
+match targets |> List.tryFind (fun (name, _, _) -> String.Equals(name, asked, StringComparison.OrdinalIgnoreCase)) with
+| Some(name, _, _) ->
+    let succeeded =
+        try
+            Target.run 1 name []
+            true
+        with error ->
+            // FAKE wraps the failure of a target; the innermost one says what happened.
+            eprintfn $"%s{error.GetBaseException().Message}"
+            false
+
+    closing |> Option.iter (printfn "%s")
+    exit (if succeeded then 0 else 1)
+| None when List.contains asked [ "help"; "--help"; "-h" ] ->
+    listTargets Console.Out
+    exit 0
+| None ->
+    eprintfn $"There is no target '%s{asked}'."
+    listTargets Console.Error
+    exit 2

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Makes a fresh machine ready, then hands over to build.fsx:  ./build.sh TARGET [arguments]
+# What can be asked of F# lives there. Here is only what has to happen before F# can run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+target="${1:-Build}"
+wanted="$(tr '[:upper:]' '[:lower:]' <<<"$target")"
+
+export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1
+# Build servers outlive the command, and on a small machine their memory is missed by the tests.
+export DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "build.sh: $*"; exit 2; }
+
+# --- The SDK ---------------------------------------------------------------------------------------------------------
+
+command -v dotnet >/dev/null || fail "no dotnet on PATH. Install the .NET SDK 10 and try again."
+[[ "$(dotnet --version)" == 10.* ]] || fail "needs the .NET SDK 10, found $(dotnet --version)."
+
+case "$wanted" in
+  clean | help | --help | -h) exec dotnet fsi --quiet build.fsx "$@" ;;
+esac
+
+# --- System packages -------------------------------------------------------------------------------------------------
+
+missing=()
+installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+needs() { installed "$1" || missing+=("$1"); }
+needs_command() { command -v "$1" >/dev/null || missing+=("$2"); }
+
+needs_command cmake cmake
+needs_command make make
+needs_command c++ g++
+needs_command npm npm
+if [[ -z "${Torch_DIR:-}" ]]; then
+  needs libtorch-dev
+  # libtorch runs on whichever BLAS is installed, and the reference one is some eighty times slower.
+  needs libopenblas0-openmp
+fi
+case "$wanted" in
+  demo) needs dataset-fashion-mnist ;;
+  test | testall)
+    needs dataset-fashion-mnist
+    needs fonts-dejavu-core
+    needs_command chromium chromium
+    ;;
+  bench) needs python3-torch ;;
+esac
+
+if ((${#missing[@]})); then
+  install=(apt-get install -y -qq --no-install-recommends "${missing[@]}")
+  as_root=()
+  ((EUID == 0)) || as_root=(sudo)
+  command -v apt-get >/dev/null ||
+    fail "missing: ${missing[*]} (Debian's names). Install them, or set Torch_DIR to a libtorch, and try again."
+  if ((EUID != 0)) && ! sudo -n true 2>/dev/null; then
+    fail "missing system packages. Run: sudo apt-get update && sudo ${install[*]}"
+  fi
+  say "Installing from Debian: ${missing[*]}"
+  mkdir -p artifacts
+  log=artifacts/apt.log
+  "${as_root[@]}" apt-get update -qq >"$log" 2>&1 </dev/null &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}" >>"$log" 2>&1 </dev/null || {
+    tail -n 20 "$log" >&2
+    fail "apt-get failed; all it said is in $log."
+  }
+fi
+
+# --- Tools and packages ----------------------------------------------------------------------------------------------
+
+packages="${NUGET_PACKAGES:-$HOME/.nuget/packages}"
+stamp=artifacts/setup.stamp
+inputs=(paket.dependencies package.json package-lock.json .config/dotnet-tools.json)
+key="$(cat "${inputs[@]}" | sha256sum | cut -d' ' -f1)"
+
+ready() {
+  [[ "$(cat "$stamp" 2>/dev/null)" == "$key" ]] &&
+    [[ -f .paket/Paket.Restore.targets && -f paket.lock && -d node_modules && -d "$packages/paket" ]]
+}
+
+# Paket expands NUGET_FEED in paket.dependencies: packages come from wherever this machine's NuGet gets them.
+if [[ -z "${NUGET_FEED:-}" ]]; then
+  NUGET_FEED="$(dotnet nuget list source --format Short | sed -n 's/^E \(https:.*\)$/\1/p' | head -n 1)"
+  [[ -n "$NUGET_FEED" ]] || fail "no enabled https source in 'dotnet nuget list source'; add one or set NUGET_FEED."
+  export NUGET_FEED
+fi
+
+# Some feeds answer with versions but no dependencies, and Paket then learns a package's dependencies only once it has
+# the package. So resolve until nothing new turns up; dependencies.txt, fetched first, makes that one or two rounds.
+resolve() {
+  local before after
+  if [[ -s dependencies.txt ]]; then
+    {
+      printf 'STORAGE: NONE\nSTRATEGY: MIN\nLOWEST_MATCHING: TRUE\nRESTRICTION: == net10.0\nNUGET\n  remote: %s\n' "$NUGET_FEED"
+      sed -E 's/^([^ ]+) ([^ ]+)$/    \1 (\2)/' dependencies.txt
+    } >paket.lock
+    dotnet paket restore >artifacts/paket.log 2>&1 || say "Not everything in dependencies.txt could be fetched; resolving anew."
+  fi
+  rm -f paket.lock
+  before=
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    dotnet paket update --no-install >artifacts/paket.log 2>&1 && dotnet paket restore >>artifacts/paket.log 2>&1 || {
+      tail -n 20 artifacts/paket.log >&2
+      fail "Paket could not restore the packages; all it said is in artifacts/paket.log."
+    }
+    after="$(grep -E '^    [^ ]' paket.lock)"
+    [[ "$after" != "$before" ]] || return 0
+    before="$after"
+  done
+  fail "Paket's graph does not settle; see artifacts/paket.log."
+}
+
+if ! ready || [[ "$wanted" == setup || "$wanted" == updatedependencies ]]; then
+  mkdir -p artifacts
+  exec 9>artifacts/setup.lock
+  # Two builds that start together on a fresh checkout would write the same files.
+  ! command -v flock >/dev/null || flock 9
+  if ! ready || [[ "$wanted" == updatedependencies ]]; then
+    say "Restoring the tools (Paket, Fantomas, CSharpier)"
+    dotnet tool restore >artifacts/tools.log 2>&1 || { cat artifacts/tools.log >&2; fail "'dotnet tool restore' failed."; }
+    say "Restoring the .NET packages"
+    resolve
+    say "Restoring the npm packages"
+    npm ci --silent --ignore-scripts </dev/null >artifacts/npm.log 2>&1 || { cat artifacts/npm.log >&2; fail "'npm ci' failed."; }
+    echo "$key" >"$stamp"
+  fi
+  exec 9>&-
+fi
+
+exec dotnet fsi --quiet build.fsx "$@"

@@ -1,0 +1,41 @@
+module Fokker.Tests.PackagesTests
+
+open System.IO
+open NUnit.Framework
+
+/// The checkout's root: the first folder above the test program that holds the solution.
+let private root =
+    let rec climb (folder: DirectoryInfo | null) =
+        match folder with
+        | null -> failwith "Toolkit.sln is in no folder above the tests."
+        | folder when File.Exists(Path.Combine(folder.FullName, "Toolkit.sln")) -> folder.FullName
+        | folder -> climb folder.Parent
+
+    climb (DirectoryInfo TestContext.CurrentContext.TestDirectory)
+
+let private lines name = File.ReadAllLines(Path.Combine(root, name))
+
+let private pins =
+    [ for line in lines "paket.dependencies" do
+          match line.Split ' ' with
+          | [| "nuget"; name; version |] -> name, version
+          | _ -> () ]
+
+/// A version range in paket.dependencies would let two checkouts of one commit build from different code.
+[<Test>]
+let ``every pinned package is in the resolved graph at exactly its pinned version`` () =
+    let resolved = lines "dependencies.txt"
+    Assert.That(pins, Is.Not.Empty)
+
+    for name, version in pins do
+        Assert.That(resolved, Has.Member $"{name} {version}")
+
+/// A project that asks for a package nobody pinned would restore whatever came in by another way.
+[<Test>]
+let ``every package that a project references is pinned`` () =
+    let everywhere = EnumerationOptions(RecurseSubdirectories = true)
+
+    for path in Directory.GetFiles(root, "paket.references", everywhere) do
+        if not (path.Contains "node_modules") then
+            for name in File.ReadAllLines path |> Array.filter ((<>) "") do
+                Assert.That(List.map fst pins, Has.Member name, path)
