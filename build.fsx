@@ -30,12 +30,14 @@ Context.FakeExecutionContext.Create false "build.fsx" []
 
 // FAKE's own listener prints three pages of its own for each page of the program's.
 CoreTracing.setTraceListeners
-    [ { new ITraceListener with
-          member _.Write message =
-              match message with
-              | TraceData.OpenTag(KnownTags.Target name, _) -> printfn $"\n== %s{name}"
-              | TraceData.ImportantMessage text -> eprintfn $"%s{text}"
-              | _ -> () } ]
+    [
+        { new ITraceListener with
+            member _.Write message =
+                match message with
+                | TraceData.OpenTag(KnownTags.Target name, _) -> printfn $"\n== %s{name}"
+                | _ -> ()
+        }
+    ]
 
 /// Runs a program in the foreground and returns its exit code. What it prints goes straight to the terminal.
 let start program (arguments: string list) =
@@ -90,8 +92,7 @@ let updateDependencies _ =
 
 // --- Formatting ------------------------------------------------------------------------------------------------------
 
-let folders =
-    [ "src"; "experiments"; "tests"; "bench"; "docs" ] |> List.filter Directory.Exists
+let folders = [ "src"; "experiments"; "tests"; "bench"; "docs" ] |> List.filter Directory.Exists
 
 let format _ =
     run "dotnet" ([ "fantomas" ] @ folders @ [ "build.fsx" ])
@@ -116,31 +117,40 @@ let tally (path: string) =
         |> Seq.filter (fun element -> element.Name.LocalName = "Counters")
         |> Seq.exactlyOne
 
-    let count name =
-        counters.Attribute(XName.Get name) |> Option.ofObj |> Option.map int |> Option.defaultValue 0
+    let count name = counters.Attribute(XName.Get name) |> Option.ofObj |> Option.map int |> Option.defaultValue 0
 
     count "passed", [ "failed"; "error"; "timeout"; "aborted" ] |> List.sumBy count
 
-let test filter =
+/// Runs the tests of every category but those given, and of those only the ones whose names contain an argument.
+let test excluded =
     Shell.cleanDir results
 
+    let category = excluded |> List.map (fun name -> $"TestCategory!=%s{name}")
+    let named = rest |> List.map (fun name -> $"FullyQualifiedName~%s{name}") |> String.concat "|"
+
+    let filter =
+        match category @ (if named = "" then [] else [ $"(%s{named})" ]) with
+        | [] -> []
+        | parts -> [ "--filter"; String.concat "&" parts ]
+
     let outcomes =
-        [ for project in !! "tests/**/*.*proj" |> Seq.sort do
-              let name = Path.GetFileNameWithoutExtension project
+        [
+            for project in !!"tests/**/*.*proj" |> Seq.sort do
+                let name = Path.GetFileNameWithoutExtension project
 
-              let code =
-                  start
-                      "dotnet"
-                      ([ "test"; project; "-c"; "Release"; "--no-build" ]
-                       @ [ "--logger"; "console;verbosity=normal"; "--logger"; $"trx;LogFileName=%s{name}.trx" ]
-                       @ [ "--results-directory"; results ]
-                       @ filter
-                       @ rest)
+                let code =
+                    start
+                        "dotnet"
+                        ([ "test"; project; "-c"; "Release"; "--no-build" ]
+                         @ [ "--logger"; "console;verbosity=normal"; "--logger"; $"trx;LogFileName=%s{name}.trx" ]
+                         @ [ "--results-directory"; results ]
+                         @ filter)
 
-              let report = Path.Combine(results, $"%s{name}.trx")
-              let passed, failed = if File.Exists report then tally report else 0, 0
-              // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
-              yield passed, (if code <> 0 && failed = 0 then 1 else failed) ]
+                let report = Path.Combine(results, $"%s{name}.trx")
+                let passed, failed = if File.Exists report then tally report else 0, 0
+                // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
+                yield passed, (if code <> 0 && failed = 0 then 1 else failed)
+        ]
 
     let passed, failed = List.sumBy fst outcomes, List.sumBy snd outcomes
     closing <- Some $"%d{passed} passed, %d{failed} failed"
@@ -166,25 +176,32 @@ let demo _ =
 let build _ =
     // Restored apart from the build, since Paket says the same five lines for each project.
     run "dotnet" [ "restore"; solution; "-v"; "quiet"; "-nologo" ]
-    run "dotnet" [ "build"; solution; "-c"; "Release"; "--no-restore"; "-v"; "minimal"; "-nologo" ]
+    run
+        "dotnet"
+        [ "build"; solution; "-c"; "Release"; "--no-restore"; "-v"; "minimal"; "-nologo"; "--disable-build-servers" ]
 
 let clean _ =
-    !! "*/**/bin" ++ "*/**/obj" -- "node_modules/**" -- "artifacts/**" |> Shell.deleteDirs
+    !!"*/**/bin" ++ "*/**/obj" -- "node_modules/**" -- "artifacts/**" |> Shell.deleteDirs
     Shell.deleteDir "artifacts"
 
 let targets =
-    [ "Setup", "Installs and restores everything that the other targets need", ignore
-      "Build", "Compiles everything (Release)", build
-      "Test", "Runs the tests that take minutes, not hours", (fun _ -> test [ "--filter"; "TestCategory!=Full" ])
-      "TestAll", "Runs every test, the long ones included", (fun _ -> test [])
-      "Demo", "Trains two small models and says where their reports are", demo
-      "Bench", "Measures against the peers, side by side",
-      (fun _ -> run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--"; "compare" ] @ rest))
-      "Format", "Formats every F# and C# file", format
-      "CheckFormat", "Fails where a file is not formatted", checkFormat
-      "CheckDependencies", "Fails where the resolved packages differ from dependencies.txt", checkDependencies
-      "UpdateDependencies", "Resolves paket.dependencies anew and rewrites dependencies.txt", updateDependencies
-      "Clean", "Removes what was built; runs/ stays", clean ]
+    [
+        "Setup", "Installs and restores everything that the other targets need", ignore
+        "Build", "Compiles everything (Release)", build
+        "Test",
+        "Runs the tests, without the long ones; with an argument, those whose name contains it",
+        (fun _ -> test [ "Full" ])
+        "TestAll", "Runs every test, the long ones included", (fun _ -> test [])
+        "Demo", "Trains two small models and says where their reports are", demo
+        "Bench",
+        "Measures against the peers, side by side",
+        (fun _ -> run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--"; "compare" ] @ rest))
+        "Format", "Formats every F# and C# file", format
+        "CheckFormat", "Fails where a file is not formatted", checkFormat
+        "CheckDependencies", "Fails where the resolved packages differ from dependencies.txt", checkDependencies
+        "UpdateDependencies", "Resolves paket.dependencies anew and rewrites dependencies.txt", updateDependencies
+        "Clean", "Removes what was built; runs/ stays", clean
+    ]
 
 for name, description, action in targets do
     Target.description description
@@ -202,7 +219,10 @@ let listTargets (writer: TextWriter) =
     for name, description, _ in targets do
         writer.WriteLine $"  %-20s{name}%s{description}"
 
-match targets |> List.tryFind (fun (name, _, _) -> String.Equals(name, asked, StringComparison.OrdinalIgnoreCase)) with
+match
+    targets
+    |> List.tryFind (fun (name, _, _) -> String.Equals(name, asked, StringComparison.OrdinalIgnoreCase))
+with
 | Some(name, _, _) ->
     let succeeded =
         try

@@ -19,9 +19,10 @@ fail() { say "build.sh: $*"; exit 2; }
 command -v dotnet >/dev/null || fail "no dotnet on PATH. Install the .NET SDK 10 and try again."
 [[ "$(dotnet --version)" == 10.* ]] || fail "needs the .NET SDK 10, found $(dotnet --version)."
 
-case "$wanted" in
-  clean | help | --help | -h) exec dotnet fsi --quiet build.fsx "$@" ;;
-esac
+# A word that is no target gets the list of targets, and nothing is installed for it.
+if [[ "$wanted" == clean ]] || ! grep -qiF "\"$target\", \"" build.fsx; then
+  exec dotnet fsi --quiet build.fsx "$@"
+fi
 
 # --- System packages -------------------------------------------------------------------------------------------------
 
