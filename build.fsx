@@ -30,14 +30,11 @@ Context.FakeExecutionContext.Create false "build.fsx" []
 
 // FAKE's own listener prints three pages of its own for each page of the program's.
 CoreTracing.setTraceListeners
-    [
-        { new ITraceListener with
-            member _.Write message =
-                match message with
-                | TraceData.OpenTag(KnownTags.Target name, _) -> printfn $"\n== %s{name}"
-                | _ -> ()
-        }
-    ]
+    [ { new ITraceListener with
+          member _.Write message =
+              match message with
+              | TraceData.OpenTag(KnownTags.Target name, _) -> printfn $"\n== %s{name}"
+              | _ -> () } ]
 
 /// Runs a program in the foreground and returns its exit code. What it prints goes straight to the terminal.
 let start program (arguments: string list) =
@@ -134,23 +131,21 @@ let test excluded =
         | parts -> [ "--filter"; String.concat "&" parts ]
 
     let outcomes =
-        [
-            for project in !!"tests/**/*.*proj" |> Seq.sort do
-                let name = Path.GetFileNameWithoutExtension project
+        [ for project in !!"tests/**/*.*proj" |> Seq.sort do
+              let name = Path.GetFileNameWithoutExtension project
 
-                let code =
-                    start
-                        "dotnet"
-                        ([ "test"; project; "-c"; "Release"; "--no-build" ]
-                         @ [ "--logger"; "console;verbosity=normal"; "--logger"; $"trx;LogFileName=%s{name}.trx" ]
-                         @ [ "--results-directory"; results ]
-                         @ filter)
+              let code =
+                  start
+                      "dotnet"
+                      ([ "test"; project; "-c"; "Release"; "--no-build" ]
+                       @ [ "--logger"; "console;verbosity=normal"; "--logger"; $"trx;LogFileName=%s{name}.trx" ]
+                       @ [ "--results-directory"; results ]
+                       @ filter)
 
-                let report = Path.Combine(results, $"%s{name}.trx")
-                let passed, failed = if File.Exists report then tally report else 0, 0
-                // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
-                yield passed, (if code <> 0 && failed = 0 then 1 else failed)
-        ]
+              let report = Path.Combine(results, $"%s{name}.trx")
+              let passed, failed = if File.Exists report then tally report else 0, 0
+              // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
+              yield passed, (if code <> 0 && failed = 0 then 1 else failed) ]
 
     let passed, failed = List.sumBy fst outcomes, List.sumBy snd outcomes
     closing <- Some $"%d{passed} passed, %d{failed} failed"
@@ -185,23 +180,21 @@ let clean _ =
     Shell.deleteDir "artifacts"
 
 let targets =
-    [
-        "Setup", "Installs and restores everything that the other targets need", ignore
-        "Build", "Compiles everything (Release)", build
-        "Test",
-        "Runs the tests, without the long ones; with an argument, those whose name contains it",
-        (fun _ -> test [ "Full" ])
-        "TestAll", "Runs every test, the long ones included", (fun _ -> test [])
-        "Demo", "Trains two small models and says where their reports are", demo
-        "Bench",
-        "Measures against the peers, side by side",
-        (fun _ -> run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--"; "compare" ] @ rest))
-        "Format", "Formats every F# and C# file", format
-        "CheckFormat", "Fails where a file is not formatted", checkFormat
-        "CheckDependencies", "Fails where the resolved packages differ from dependencies.txt", checkDependencies
-        "UpdateDependencies", "Resolves paket.dependencies anew and rewrites dependencies.txt", updateDependencies
-        "Clean", "Removes what was built; runs/ stays", clean
-    ]
+    [ "Setup", "Installs and restores everything that the other targets need", ignore
+      "Build", "Compiles everything (Release)", build
+      "Test",
+      "Runs the tests, without the long ones; with an argument, those whose name contains it",
+      (fun _ -> test [ "Full" ])
+      "TestAll", "Runs every test, the long ones included", (fun _ -> test [])
+      "Demo", "Trains two small models and says where their reports are", demo
+      "Bench",
+      "Measures against the peers, side by side",
+      (fun _ -> run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--"; "compare" ] @ rest))
+      "Format", "Formats every F# and C# file", format
+      "CheckFormat", "Fails where a file is not formatted", checkFormat
+      "CheckDependencies", "Fails where the resolved packages differ from dependencies.txt", checkDependencies
+      "UpdateDependencies", "Resolves paket.dependencies anew and rewrites dependencies.txt", updateDependencies
+      "Clean", "Removes what was built; runs/ stays", clean ]
 
 for name, description, action in targets do
     Target.description description

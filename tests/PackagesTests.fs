@@ -16,12 +16,10 @@ let private root =
 let private lines name = File.ReadAllLines(Path.Combine(root, name))
 
 let private pins =
-    [
-        for line in lines "paket.dependencies" do
-            match line.Split ' ' with
-            | [| "nuget"; name; version |] -> name, version
-            | _ -> ()
-    ]
+    [ for line in lines "paket.dependencies" do
+          match line.Split ' ' with
+          | [| "nuget"; name; version |] -> name, version
+          | _ -> () ]
 
 /// A version range in paket.dependencies would let two checkouts of one commit build from different code.
 [<Test>]
