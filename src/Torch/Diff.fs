@@ -1,0 +1,251 @@
+namespace Fokker
+
+open System
+
+#nowarn "9" // the engine takes arrays of native pointers
+
+/// Which derivatives are being taken around the current call, innermost first. It only tells the engine whether the
+/// derivative itself will be differentiated; users never see it.
+[<AbstractClass; Sealed>]
+type internal Nesting() =
+    [<ThreadStatic; DefaultValue>]
+    static val mutable private reverse: int
+
+    [<ThreadStatic; DefaultValue>]
+    static val mutable private forward: int
+
+    static member Reverse
+        with get () = Nesting.reverse
+        and set v = Nesting.reverse <- v
+
+    static member Forward
+        with get () = Nesting.forward
+        and set v = Nesting.forward <- v
+
+/// Derivatives of pure functions of tensors.
+///
+/// There is no mode to switch: a function is differentiated where `Diff` is asked to, at the point it is given, and the
+/// results are plain tensors (unless an enclosing `Diff` is differentiating them in turn). Reverse mode is libtorch's
+/// autograd engine, forward mode its dual numbers; they nest except forward in forward, which libtorch has no level for.
+[<RequireQualifiedAccess>]
+module Diff =
+
+    let private makeDual = Ops.op "_make_dual"
+    let private unpackDual = Ops.op "_unpack_dual"
+
+    let private leaf (x: Tensor) =
+        let mutable value = Unchecked.defaultof<NativeValue>
+
+        if Native.fk_leaf (x.Pointer, &value) < 0 then
+            raise (TensorException $"Diff: {x.Describe()}: {Native.error ()}")
+
+        let result = Door.accept value
+        GC.KeepAlive x
+        result
+
+    let private onGraph (y: Tensor) =
+        let r = Native.fk_requires_grad y.Pointer
+        GC.KeepAlive y
+        r > 0
+
+    /// Σₖ ⟨vₖ, ∂yₖ/∂xᵢ⟩ for every i; zeros where y does not depend on xᵢ.
+    let private pullback (ys: Tensor[]) (xs: Tensor[]) (vs: (Tensor | null)[]) (retain: bool) : Tensor[] =
+        if not (Array.exists onGraph ys) then
+            xs |> Array.map Tensor.zerosLike
+        else
+            // Outputs that do not depend on anything have no place on the graph.
+            let live = [| for k in 0 .. ys.Length - 1 do if onGraph ys[k] then k |]
+            let pointers (ts: (Tensor | null)[]) =
+                ts
+                |> Array.map (function
+                    | null -> 0n
+                    | t -> t.Pointer)
+
+            let outputs = pointers [| for k in live -> ys[k] |]
+            let inputs = pointers [| for x in xs -> x |]
+            let seeds = pointers [| for k in live -> vs[k] |]
+            // The derivative is itself differentiated when another Diff is at work around this one.
+            let create = Nesting.Reverse > 1 || Nesting.Forward > 0
+            let results = Array.zeroCreate<NativeValue> xs.Length
+            use outputsAt = fixed outputs
+            use inputsAt = fixed inputs
+            use seedsAt = fixed seeds
+            use resultsAt = fixed results
+
+            let rc =
+                Native.fk_grad (
+                    NativeInterop.NativePtr.toNativeInt outputsAt,
+                    outputs.Length,
+                    NativeInterop.NativePtr.toNativeInt inputsAt,
+                    inputs.Length,
+                    NativeInterop.NativePtr.toNativeInt seedsAt,
+                    (if create then 1 else 0),
+                    (if retain || create then 1 else 0),
+                    (if Nesting.Forward > 0 then 1 else 0),
+                    NativeInterop.NativePtr.toNativeInt resultsAt
+                )
+
+            GC.KeepAlive ys
+            GC.KeepAlive xs
+            GC.KeepAlive vs
+
+            if rc < 0 then
+                let shapes = ys |> Array.map (fun y -> y.Describe()) |> String.concat ", "
+                raise (TensorException $"Diff: {shapes}: {Native.error ()}")
+
+            Array.map2 (fun (x: Tensor) (r: NativeValue) -> if r.Tag = 1 then Door.accept r else Tensor.zerosLike x) xs results
+
+    /// A result that nobody around is differentiating leaves the graph.
+    let private settle (t: Tensor) =
+        if Nesting.Reverse = 0 && Nesting.Forward = 0 then
+            Tensor.detach t
+        else
+            t
+
+    let private reversing (f: unit -> 'T) =
+        Nesting.Reverse <- Nesting.Reverse + 1
+
+        try
+            f ()
+        finally
+            Nesting.Reverse <- Nesting.Reverse - 1
+
+    let private requireScalar what (y: Tensor) =
+        if y.Count <> 1L then
+            raise (TensorException $"{what}: the function gave {y.Describe()}: a gradient is of a single number; sum it, or use vjp")
+
+    /// f(xs) and ∂f/∂xs for a scalar function of several tensors; the value comes with whatever else the function reports.
+    let valueAndGrads (f: Tensor[] -> Tensor * 'A) (xs: Tensor[]) : Tensor * Tensor[] * 'A =
+        let y, aux, grads =
+            reversing (fun () ->
+                let leaves = xs |> Array.map leaf
+                let y, aux = f leaves
+                requireScalar "grad" y
+                y, aux, pullback [| y |] leaves [| null |] false)
+
+        settle y, grads, aux
+
+    /// f(x) and ∇f(x) for scalar f.
+    let valueAndGrad (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
+        let y, grads, () = valueAndGrads (fun xs -> f xs[0], ()) [| x |]
+        y, grads[0]
+
+    /// ∇f(x) for scalar f; the shape of x.
+    let grad (f: Tensor -> Tensor) (x: Tensor) : Tensor = snd (valueAndGrad f x)
+
+    /// ∂f/∂xᵢ for a scalar function of several tensors.
+    let grads (f: Tensor[] -> Tensor) (xs: Tensor[]) : Tensor[] =
+        let _, g, () = valueAndGrads (fun xs -> f xs, ()) xs
+        g
+
+    /// f(x) and vᵀ J(x), by reverse mode; v has the shape of f(x).
+    let vjp (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor =
+        let y, g =
+            reversing (fun () ->
+                let leaf = leaf x
+                let y = f leaf
+                y, (pullback [| y |] [| leaf |] [| v |] false)[0])
+
+        settle y, g
+
+    /// f(xs) and Σᵢ Jᵢ vᵢ, by forward mode (one pass, no graph); vᵢ has the shape of xᵢ.
+    /// Raises TensorException inside another forward derivative.
+    let jvps (f: Tensor[] -> Tensor) (xs: Tensor[]) (vs: Tensor[]) : Tensor * Tensor =
+        if Nesting.Forward > 0 then
+            raise (TensorException "Diff.jvp: a forward derivative inside a forward derivative; take the outer or the inner one by grad or vjp")
+
+        let level = Native.fk_dual_enter ()
+
+        if level < 0L then
+            raise (TensorException(Native.error ()))
+
+        Nesting.Forward <- 1
+
+        try
+            let duals =
+                Array.map2 (fun x v -> Door.one makeDual [| Arg.tensor x; Arg.tensor v; Arg.int64 level |]) xs vs
+
+            let y = f duals
+
+            match Door.many unpackDual [| Arg.tensor y; Arg.int64 level |] with
+            | [| primal; tangent |] -> primal, tangent
+            | _ -> Tensor.detach y, Tensor.zerosLike y
+        finally
+            Nesting.Forward <- 0
+            Native.fk_dual_exit level |> ignore
+
+    /// f(x) and J(x) v, by forward mode; v has the shape of x. DiffSharp's `fgradv`/`jacobianv`.
+    let jvp (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor = jvps (fun xs -> f xs[0]) [| x |] [| v |]
+
+    /// The directional derivative of f at x along v: J(x) v.
+    let gradv (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor = snd (jvp f x v)
+
+    /// J(x) of f: ℝⁿ → ℝᵐ as [m; n] (shapes flattened), one backward pass a row.
+    let jacobian (f: Tensor -> Tensor) (x: Tensor) : Tensor =
+        reversing (fun () ->
+            let leaf = leaf x
+            let y = Tensor.flatten (f leaf)
+            let m = int y.Count
+            let basis = Tensor.eye y.Kind m
+
+            [ for i in 0 .. m - 1 ->
+                  (pullback [| y |] [| leaf |] [| basis[i] |] (i < m - 1))[0] |> Tensor.flatten ]
+            |> Tensor.stack 0)
+        |> settle
+
+    /// ∇²f(x) of scalar f as [n; n].
+    let hessian (f: Tensor -> Tensor) (x: Tensor) : Tensor = jacobian (grad f) x
+
+    /// The unit vectors of one sample's space, each repeated over the batch of x [B; …].
+    let private directions (x: Tensor) =
+        let n = int (x.Count / int64 (max 1 x.Shape[0]))
+        let basis = Tensor.eye x.Kind n |> Tensor.reshape [ yield n; yield 1; yield! x.Shape[1..] ]
+        n, fun (i: int) -> Tensor.expand x.Shape basis[i]
+
+    /// f(x) and ∇·f for a field that acts on each sample by itself: x [B; …], any rank, f(x) of the same shape ↦ [B].
+    /// Exact: one forward pass a coordinate; inside another forward derivative, one backward pass.
+    let valueAndDivergence (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
+        let check (y: Tensor) =
+            if y.Shape <> x.Shape then
+                raise (TensorException $"divergence: the field took {x.Describe()} to {y.Describe()}: they must agree")
+
+        let n, direction = directions x
+
+        if Nesting.Forward > 0 then
+            let y, d =
+                reversing (fun () ->
+                    let leaf = leaf x
+                    let y = f leaf
+                    check y
+
+                    let d =
+                        Seq.init n (fun i ->
+                            let v = direction i
+                            Tensor.sumRows (v * (pullback [| y |] [| leaf |] [| v |] true)[0]))
+                        |> Seq.reduce (+)
+
+                    y, d)
+
+            settle y, settle d
+        else
+            let mutable value: Tensor option = None
+
+            let d =
+                Seq.init n (fun i ->
+                    let v = direction i
+                    let y, tangent = jvp f x v
+
+                    if value.IsNone then
+                        check y
+                        value <- Some y
+
+                    Tensor.sumRows (v * tangent))
+                |> Seq.reduce (+)
+
+            value.Value, d
+
+    /// ∇·f at each sample: x [B; …] ↦ [B].
+    let divergence (f: Tensor -> Tensor) (x: Tensor) : Tensor = snd (valueAndDivergence f x)
+
+    /// Δf at each sample, for f: [B; …] ↦ [B] that acts on each sample by itself: the divergence of its gradient.
+    let laplacian (f: Tensor -> Tensor) (x: Tensor) : Tensor = divergence (grad (f >> Tensor.sum)) x

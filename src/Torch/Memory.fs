@@ -1,0 +1,100 @@
+namespace Fokker
+
+open System
+open System.Collections.Generic
+open System.Threading
+
+/// Frees a native tensor when the collector finds that nobody holds it any more. Only tensors that live outside every
+/// scope have one: inside a scope the scope frees them, and allocation stays cheap.
+[<Sealed>]
+type internal Guard(pointer: nativeint) =
+    let mutable pointer = pointer
+    /// The pointer, once; zero ever after.
+    member _.Take() = Interlocked.Exchange(&pointer, 0n)
+
+    override guard.Finalize() =
+        let p = guard.Take()
+
+        if p <> 0n then
+            Handle.Released()
+            Native.fk_free p
+
+/// The ownership of one native tensor: by the scope it was made in, or by the collector where there is none.
+and [<AbstractClass>] Handle internal (pointer: nativeint) =
+    let mutable pointer = pointer
+    let mutable guard: Guard | null = null
+    let mutable kept = false
+
+    static let mutable live = 0L
+    static let mutable made = 0
+    static let mutable collectAt = 1L <<< 30
+
+    [<ThreadStatic; DefaultValue>]
+    static val mutable private current: List<Handle> | null
+
+    /// How many tensors are alive in this process.
+    static member Live = Interlocked.Read &live
+
+    static member internal Current
+        with get () = Handle.current
+        and set (value: List<Handle> | null) = Handle.current <- value
+
+    static member internal Released() =
+        Interlocked.Decrement &live |> ignore
+
+    /// The native pointer. Raises ObjectDisposedException after the tensor was freed.
+    member internal _.Pointer =
+        if pointer = 0n then
+            raise (ObjectDisposedException("Tensor", "the tensor was freed: its scope has ended, or Dispose was called"))
+
+        pointer
+
+    /// Entered into the current scope, or put under the collector's guard.
+    member internal handle.Register() =
+        Interlocked.Increment &live |> ignore
+
+        match Handle.current with
+        | null -> handle.Guard()
+        | scope -> scope.Add handle
+
+    member internal handle.Guard() =
+        guard <- Guard pointer
+
+        // The collector cannot see native memory: where much of it waits for finalizers, ask it to look.
+        if Interlocked.Increment &made &&& 0xff = 0 then
+            let mutable bytes = 0L
+            let mutable cached = 0L
+            let mutable peak = 0L
+            Native.fk_memory (&bytes, &cached, &peak)
+
+            if bytes > Volatile.Read &collectAt then
+                GC.Collect()
+                GC.WaitForPendingFinalizers()
+                Native.fk_memory (&bytes, &cached, &peak)
+                Volatile.Write(&collectAt, max (1L <<< 30) (2L * bytes))
+
+    member internal _.Kept
+        with get () = kept
+        and set value = kept <- value
+
+    /// The pointer, once, for whoever frees it.
+    member internal _.Take() =
+        match guard with
+        | null -> Interlocked.Exchange(&pointer, 0n)
+        | g ->
+            let p = g.Take()
+            GC.SuppressFinalize g
+            guard <- null
+            pointer <- 0n
+            p
+
+    member handle.IsDisposed = pointer = 0n
+
+    interface IDisposable with
+        /// Frees the native tensor now. Using it afterwards raises ObjectDisposedException; disposing it again does nothing.
+        member handle.Dispose() =
+            let p = handle.Take()
+
+            if p <> 0n then
+                Handle.Released()
+                Native.fk_free p
