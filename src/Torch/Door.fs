@@ -230,6 +230,25 @@ module internal Native =
             // libtorch stops at AVX2 unless asked, also where AVX-512 is there.
             setenv ("ATEN_CPU_CAPABILITY", "avx512", 0) |> ignore
 
+    /// Processors for this process, those that share a core counted once: arithmetic gains nothing from the second.
+    let private cores () =
+        let siblings =
+            try
+                Directory.GetDirectories("/sys/devices/system/cpu", "cpu*")
+                |> Array.map (fun folder -> Path.Combine(folder, "topology", "thread_siblings_list"))
+                |> Array.filter File.Exists
+                |> Array.map (fun file -> File.ReadAllText(file).Trim())
+                |> Array.distinct
+                |> Array.length
+            with
+            | :? IOException
+            | :? UnauthorizedAccessException -> 0
+
+        if siblings = 0 then
+            Environment.ProcessorCount
+        else
+            min siblings Environment.ProcessorCount
+
     let private candidates () =
         let fileName = $"lib{Library}.so"
 
@@ -288,7 +307,11 @@ module internal Native =
                  | None -> 1024L
 
              if megabytes > 0L then
-                 fk_keep_memory (megabytes <<< 20) |> ignore)
+                 fk_keep_memory (megabytes <<< 20) |> ignore
+
+             // libtorch's own count is 1 on processors that its cpuinfo does not know.
+             if Option.isNone (variable "OMP_NUM_THREADS") then
+                 fk_set_threads (cores ()))
 
     let ensure () = resolver.Force()
 
