@@ -20,7 +20,7 @@ command -v dotnet >/dev/null || fail "no dotnet on PATH. Install the .NET SDK 10
 [[ "$(dotnet --version)" == 10.* ]] || fail "needs the .NET SDK 10, found $(dotnet --version)."
 
 # A word that is no target gets the list of targets, and nothing is installed for it.
-if [[ "$wanted" == clean ]] || ! grep -qiF "\"$target\", \"" build.fsx; then
+if [[ "$wanted" == clean ]] || ! grep -qiE "^ +(\[ )?\"$target\"," build.fsx; then
   exec dotnet fsi --quiet build.fsx "$@"
 fi
 
