@@ -48,6 +48,12 @@ module Diff =
         GC.KeepAlive y
         r > 0
 
+    /// Whether somebody around is differentiating in this tensor.
+    let internal isTracked (t: Tensor) =
+        let r = Native.fk_is_tracked t.Pointer
+        GC.KeepAlive t
+        r > 0
+
     /// Σₖ ⟨vₖ, ∂yₖ/∂xᵢ⟩ for every i; zeros where y does not depend on xᵢ.
     let private pullback (ys: Tensor[]) (xs: Tensor[]) (vs: (Tensor | null)[]) (retain: bool) : Tensor[] =
         if not (Array.exists onGraph ys) then

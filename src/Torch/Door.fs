@@ -181,6 +181,9 @@ module internal Native =
     extern int fk_requires_grad(nativeint tensor)
 
     [<DllImport(Library)>]
+    extern int fk_is_tracked(nativeint tensor)
+
+    [<DllImport(Library)>]
     extern int fk_grad(
         nativeint outputs,
         int n_outputs,

@@ -282,6 +282,13 @@ int32_t fk_requires_grad(void* tensor) {
   return guarded<int32_t>(-1, [&] { return borrow(tensor).requires_grad() ? 1 : 0; });
 }
 
+int32_t fk_is_tracked(void* tensor) {
+  return guarded<int32_t>(-1, [&] {
+    auto t = borrow(tensor);
+    return t.requires_grad() || t._fw_grad(0).defined() ? 1 : 0;
+  });
+}
+
 int32_t fk_grad(void** outputs, int32_t n_outputs, void** inputs, int32_t n_inputs, void** grad_outputs,
                 int32_t create_graph, int32_t retain_graph, int32_t forward_mode, fk_value* out) {
   return guarded<int32_t>(-1, [&] {

@@ -51,6 +51,7 @@ FK_API int32_t fk_wrap(void* data, int32_t dtype, const int64_t* sizes, int32_t 
 
 FK_API int32_t fk_leaf(void* tensor, fk_value* out);
 FK_API int32_t fk_requires_grad(void* tensor);
+FK_API int32_t fk_is_tracked(void* tensor); // on a graph, or dual
 FK_API int32_t fk_grad(void** outputs, int32_t n_outputs, void** inputs, int32_t n_inputs, void** grad_outputs,
                        int32_t create_graph, int32_t retain_graph, int32_t forward_mode, fk_value* out);
 FK_API int64_t fk_dual_enter();

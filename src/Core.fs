@@ -1,0 +1,733 @@
+namespace Fokker
+
+// The calculus of flow-based generative models on one page: curves, paths, predictions, processes, losses.
+//
+// Time runs from t = 0, the data, to t = 1, the noise. A law p₀ of data is joined to a law p₁ that is easy to sample by
+// a path of laws p_t. A diffusion and a flow are two ways to walk the same path: both satisfy the Fokker–Planck equation
+//     ∂_t p = −∇·(f p) + ½ g² Δp = −∇·(v p)   with   v = f − ½ g² ∇log p,
+// and everything below is a consequence of that line. Each section uses only those above it.
+
+open System
+
+// ---- 1. Curves ----------------------------------------------------------------------------------------------------
+
+/// A scalar function of time, closed under arithmetic, with its exact derivative: `exp -Curve.time`, `sqrt (1.0 - a * a)`.
+/// Evaluated in float64; on a tensor of times it is differentiable in them.
+[<NoComparison; ReferenceEquality>]
+type Curve =
+    | Constant of float
+    | Time
+    | Sum of Curve * Curve
+    | Product of Curve * Curve
+    | Quotient of Curve * Curve
+    | Power of Curve * float
+    | Exponential of Curve
+    | Expm1 of Curve
+    | Logarithm of Curve
+    | Log1p of Curve
+    | Sine of Curve
+    | Cosine of Curve
+    | Minimum of Curve * Curve
+    | Maximum of Curve * Curve
+    /// A function that this algebra has no name for, with its derivative.
+    | Opaque of name: string * value: (float -> float) * derivative: Curve * argument: Curve
+
+    static member (+)(a: Curve, b: Curve) =
+        match a, b with
+        | Constant x, Constant y -> Constant(x + y)
+        | Constant 0.0, c
+        | c, Constant 0.0 -> c
+        | _ -> Sum(a, b)
+
+    static member (*)(a: Curve, b: Curve) =
+        match a, b with
+        | Constant x, Constant y -> Constant(x * y)
+        | Constant 0.0, _
+        | _, Constant 0.0 -> Constant 0.0
+        | Constant 1.0, c
+        | c, Constant 1.0 -> c
+        | Constant x, Product(Constant y, c)
+        | Product(Constant y, c), Constant x -> Product(Constant(x * y), c)
+        | c, Constant x -> Product(Constant x, c)
+        | _ -> Product(a, b)
+
+    static member (/)(a: Curve, b: Curve) =
+        match a, b with
+        | Constant x, Constant y -> Constant(x / y)
+        | Constant 0.0, _ -> Constant 0.0
+        | c, Constant y -> Constant(1.0 / y) * c
+        | _ -> Quotient(a, b)
+
+    static member (~-)(a: Curve) = Constant -1.0 * a
+    static member (-)(a: Curve, b: Curve) = a + (-b)
+    static member (+)(a: Curve, b: float) = a + Constant b
+    static member (+)(a: float, b: Curve) = Constant a + b
+    static member (-)(a: Curve, b: float) = a + Constant -b
+    static member (-)(a: float, b: Curve) = Constant a + (-b)
+    static member (*)(a: Curve, b: float) = Constant b * a
+    static member (*)(a: float, b: Curve) = Constant a * b
+    static member (/)(a: Curve, b: float) = a / Constant b
+    static member (/)(a: float, b: Curve) = Constant a / b
+
+    static member Pow(a: Curve, b: float) =
+        match a with
+        | Constant x -> Constant(x ** b)
+        | _ when b = 1.0 -> a
+        | _ -> Power(a, b)
+
+    static member Exp(a: Curve) = Exponential a
+    static member Log(a: Curve) = Logarithm a
+    static member Sqrt(a: Curve) = Curve.Pow(a, 0.5)
+    static member Sin(a: Curve) = Sine a
+    static member Cos(a: Curve) = Cosine a
+
+/// The value of a curve where it is wanted: one number for the whole batch, or one for each sample ([B], float64).
+[<NoComparison; NoEquality>]
+type Coefficient =
+    | Number of float
+    | PerSample of Tensor
+
+[<RequireQualifiedAccess>]
+module Curve =
+
+    /// t ↦ t.
+    let time = Time
+    let constant (c: float) = Constant c
+    /// e^c − 1, accurate where c is small.
+    let expm1 (c: Curve) = Expm1 c
+    /// log(1 + c), accurate where c is small.
+    let log1p (c: Curve) = Log1p c
+    let min (a: Curve) (b: Curve) = Minimum(a, b)
+    let max (a: Curve) (b: Curve) = Maximum(a, b)
+
+    /// log(1 + x) in float64 without cancellation (Kahan's correction; .NET has no log1p).
+    let private log1pFloat (x: float) =
+        let u = 1.0 + x
+        if u = 1.0 then x
+        elif Double.IsInfinity u || u <= 0.0 then Math.Log u
+        else Math.Log u * x / (u - 1.0)
+
+    /// e^x − 1 in float64 without cancellation (Kahan).
+    let private expm1Float (x: float) =
+        let u = Math.Exp x
+        if u = 1.0 then x
+        elif u - 1.0 = -1.0 then -1.0
+        elif Double.IsInfinity u then u
+        else (u - 1.0) * x / Math.Log u
+
+    /// The value at time t, in float64.
+    let rec eval (curve: Curve) (t: float) : float =
+        match curve with
+        | Constant c -> c
+        | Time -> t
+        | Sum(a, b) -> eval a t + eval b t
+        | Product(a, b) -> eval a t * eval b t
+        | Quotient(a, b) -> eval a t / eval b t
+        | Power(a, p) -> if p = 0.5 then Math.Sqrt(eval a t) else Math.Pow(eval a t, p)
+        | Exponential a -> Math.Exp(eval a t)
+        | Expm1 a -> expm1Float (eval a t)
+        | Logarithm a -> Math.Log(eval a t)
+        | Log1p a -> log1pFloat (eval a t)
+        | Sine a -> Math.Sin(eval a t)
+        | Cosine a -> Math.Cos(eval a t)
+        | Minimum(a, b) -> Math.Min(eval a t, eval b t)
+        | Maximum(a, b) -> Math.Max(eval a t, eval b t)
+        | Opaque(_, f, _, a) -> f (eval a t)
+
+    /// The values at a tensor of times (float64), differentiable in them.
+    let rec private onTensor (curve: Curve) (t: Tensor) : Tensor =
+        match curve with
+        | Constant c -> Tensor.full t.Kind t.Shape c
+        | Time -> t
+        | Sum(Constant c, a)
+        | Sum(a, Constant c) -> onTensor a t + c
+        | Sum(a, b) -> onTensor a t + onTensor b t
+        | Product(Constant c, a) -> c * onTensor a t
+        | Product(a, b) -> onTensor a t * onTensor b t
+        | Quotient(Constant c, b) -> c / onTensor b t
+        | Quotient(a, b) -> onTensor a t / onTensor b t
+        | Power(a, p) -> if p = 0.5 then sqrt (onTensor a t) else Tensor.pow (onTensor a t) p
+        | Exponential a -> exp (onTensor a t)
+        | Expm1 a -> Tensor.expm1 (onTensor a t)
+        | Logarithm a -> log (onTensor a t)
+        | Log1p a -> Tensor.log1p (onTensor a t)
+        | Sine a -> sin (onTensor a t)
+        | Cosine a -> cos (onTensor a t)
+        | Minimum(a, b) -> Tensor.minimum (onTensor a t) (onTensor b t)
+        | Maximum(a, b) -> Tensor.maximum (onTensor a t) (onTensor b t)
+        | Opaque(_, f, slope, a) ->
+            let u = onTensor a t
+            let base' = Tensor.detach u
+            let map g = Tensor.ofArray base'.Shape (Array.map g (Tensor.toFloats base'))
+            // Exact value; the derivative enters through u − u₀, which is zero.
+            map f + map (eval slope) * (u - base')
+
+    /// The values at a tensor of times, float64, in its shape.
+    let values (curve: Curve) (t: Tensor) : Tensor = onTensor curve t
+
+    /// The curve at `t`, 0-dimensional or [B]: a number for the whole batch where nobody differentiates in t.
+    let at (curve: Curve) (t: Tensor) : Coefficient =
+        match curve with
+        | Constant c -> Number c
+        | _ when t.Rank = 0 && not (Diff.isTracked t) -> Number(eval curve (t.ToFloat()))
+        | _ -> PerSample(onTensor curve t)
+
+    /// dc/dt, exactly.
+    let rec derivative (curve: Curve) : Curve =
+        match curve with
+        | Constant _ -> Constant 0.0
+        | Time -> Constant 1.0
+        | Sum(a, b) -> derivative a + derivative b
+        | Product(a, b) -> derivative a * b + a * derivative b
+        | Quotient(a, b) -> derivative a / b - curve * (derivative b / b)
+        | Power(a, p) -> p * Curve.Pow(a, p - 1.0) * derivative a
+        | Exponential a -> curve * derivative a
+        | Expm1 a -> exp a * derivative a
+        | Logarithm a -> derivative a / a
+        | Log1p a -> derivative a / (1.0 + a)
+        | Sine a -> cos a * derivative a
+        | Cosine a -> -(sin a) * derivative a
+        | Minimum(a, b) -> choose "derivative of min" (fun x y -> x <= y) a b
+        | Maximum(a, b) -> choose "derivative of max" (fun x y -> x >= y) a b
+        | Opaque(name, _, slope, a) -> after a slope * derivative a
+
+    // a' where the first is chosen, b' elsewhere.
+    and private choose name first (a: Curve) (b: Curve) =
+        let a', b' = derivative a, derivative b
+
+        Opaque(name, (fun t -> if first (eval a t) (eval b t) then eval a' t else eval b' t), Constant 0.0, Time)
+
+    /// t ↦ curve(clock t): the same curve read on another clock.
+    and after (clock: Curve) (curve: Curve) : Curve =
+        let again = after clock
+
+        match curve with
+        | Constant _ -> curve
+        | Time -> clock
+        | Sum(a, b) -> again a + again b
+        | Product(a, b) -> again a * again b
+        | Quotient(a, b) -> again a / again b
+        | Power(a, p) -> Curve.Pow(again a, p)
+        | Exponential a -> Exponential(again a)
+        | Expm1 a -> Expm1(again a)
+        | Logarithm a -> Logarithm(again a)
+        | Log1p a -> Log1p(again a)
+        | Sine a -> Sine(again a)
+        | Cosine a -> Cosine(again a)
+        | Minimum(a, b) -> Minimum(again a, again b)
+        | Maximum(a, b) -> Maximum(again a, again b)
+        | Opaque(name, f, slope, a) -> Opaque(name, f, slope, again a)
+
+    /// The time in [first, last] at which a monotone curve takes `value`, by bisection to the last bit; the nearer end
+    /// where it never does.
+    let inverse (first: float, last: float) (curve: Curve) (value: float) : float =
+        let rising = eval curve last >= eval curve first
+
+        let rec narrow low high =
+            let middle = 0.5 * (low + high)
+
+            if middle <= low || middle >= high then middle
+            elif (eval curve middle < value) = rising then narrow middle high
+            else narrow low middle
+
+        narrow first last
+
+[<RequireQualifiedAccess>]
+module Coefficient =
+
+    /// c · x, each sample by its own number.
+    let scale (c: Coefficient) (x: Tensor) : Tensor =
+        match c with
+        | Number 1.0 -> x
+        | Number c -> c * x
+        | PerSample c -> Tensor.perSample x c * x
+
+    /// Σ cᵢ · xᵢ; a term whose coefficient is the number 0 is left out, even where x is not finite.
+    let combine (terms: (Coefficient * Tensor) list) : Tensor =
+        let used =
+            terms
+            |> List.filter (function
+                | Number 0.0, _ -> false
+                | _ -> true)
+
+        match used, terms with
+        | [], (_, x) :: _ -> Tensor.zerosLike x
+        | [], [] -> invalidArg (nameof terms) "a combination of nothing"
+        | used, _ -> used |> List.map (fun (c, x) -> scale c x) |> List.reduce (+)
+
+// ---- 2. Paths -----------------------------------------------------------------------------------------------------
+
+/// x_t = α(t)·x₀ + σ(t)·ε with ε ~ N(0, I) independent of x₀: the paths that have a score, an SDE and a log-SNR.
+///
+/// One path, five views of it, each written in the form that stays accurate at the ends: where α = e^{−t}, σ² = 1 − e^{−2t}
+/// the derivative of σ is infinite at 0, those of log α and σ² are not. Make one with `Path.ofLogAlpha` or `Path.ofCurves`.
+[<NoComparison; ReferenceEquality>]
+type GaussianPath =
+    {
+        Name: string
+        /// The path as an equation.
+        Equation: string
+        Source: string
+        /// α(t), the scale of the data.
+        Alpha: Curve
+        /// σ(t), the scale of the noise.
+        Sigma: Curve
+        LogAlpha: Curve
+        /// σ²(t).
+        Variance: Curve
+        /// λ(t) = log(α/σ), half of the log-SNR; decreasing.
+        Lambda: Curve
+        /// The times between which processes that need the score are run: it is infinite at 0 where σ is 0, and the SDE's coefficients at 1 where α is.
+        Interior: float * float
+    }
+
+/// x_t = a(t)·x₀ + b(t)·x₁ + γ(t)·z with (x₀, x₁) from a coupling of two laws and z ~ N(0, I): the paths that have a
+/// velocity and, where γ > 0, a denoiser of z (Albergo, Boffi, Vanden-Eijnden 2023, Stochastic interpolants, eq. 2.1).
+/// It has no score of its own: under a coupling x₁ depends on x₀, and Tweedie's formula does not hold.
+[<NoComparison; ReferenceEquality>]
+type Interpolant = { Name: string; A: Curve; B: Curve; Gamma: Curve }
+
+[<RequireQualifiedAccess>]
+module Path =
+
+    let private interior = 1e-3, 1.0
+
+    /// The path of two curves α and σ, differentiable where they are used.
+    let ofCurves name equation source (alpha: Curve) (sigma: Curve) : GaussianPath =
+        { Name = name
+          Equation = equation
+          Source = source
+          Alpha = alpha
+          Sigma = sigma
+          LogAlpha = log alpha
+          Variance = sigma ** 2.0
+          Lambda = log alpha - log sigma
+          Interior = interior }
+
+    /// The variance-preserving path of log α: σ² = 1 − α², without cancellation.
+    let ofLogAlpha name equation source (logAlpha: Curve) : GaussianPath =
+        let variance = -(Curve.expm1 (2.0 * logAlpha))
+
+        { Name = name
+          Equation = equation
+          Source = source
+          Alpha = exp logAlpha
+          Sigma = sqrt variance
+          LogAlpha = logAlpha
+          Variance = variance
+          Lambda = logAlpha - 0.5 * log variance
+          Interior = interior }
+
+    /// α = 1 − t, σ = t: the straight path (conditional optimal transport; rectified flow).
+    let condOT: GaussianPath =
+        let t = Curve.time
+
+        { ofCurves
+              "condot"
+              "x_t = (1 − t)·x₀ + t·ε"
+              "Lipman et al. 2023, Flow matching, eq. 20–22; Liu, Gong, Liu 2023"
+              (1.0 - t)
+              t with
+            LogAlpha = Curve.log1p (-t)
+            Lambda = Curve.log1p (-t) - log t
+            Interior = (1e-3, 1.0 - 1e-3) }
+
+    /// The Ornstein–Uhlenbeck process dX = −X ds + √2 dB run to time `horizon`: α = e^{−Tt}, σ² = 1 − e^{−2Tt}.
+    let ouTo (horizon: float) : GaussianPath =
+        ofLogAlpha
+            "ou"
+            "x_t = e^{−Tt}·x₀ + √(1 − e^{−2Tt})·ε"
+            "Uhlenbeck, Ornstein 1930; Song et al. 2021"
+            (-horizon * Curve.time)
+
+    /// OU to T = 5: what is left of the data at the end is e^{−5}.
+    let ou = ouTo 5.0
+
+    /// Variance preserving with β(t) = β_min + t (β_max − β_min): log α = −¼ t² (β_max − β_min) − ½ t β_min.
+    let vpBetween (betaMin: float) (betaMax: float) : GaussianPath =
+        let t = Curve.time
+
+        ofLogAlpha
+            "vp"
+            "dX = −½β(t) X dt + √β(t) dW, β from 0.1 to 20"
+            "Song et al. 2021, Score-based generative modeling through SDEs, eq. 32–33"
+            (-0.25 * (betaMax - betaMin) * (t ** 2.0) - 0.5 * betaMin * t)
+
+    let vp = vpBetween 0.1 20.0
+
+    /// α = cos(πt/2), σ = sin(πt/2).
+    let trigonometric: GaussianPath =
+        let angle = 0.5 * Math.PI * Curve.time
+
+        { ofCurves
+              "trigonometric"
+              "x_t = cos(πt/2)·x₀ + sin(πt/2)·ε"
+              "Albergo, Vanden-Eijnden 2023; Lu, Song 2025"
+              (cos angle)
+              (sin angle) with
+            Interior = (1e-3, 1.0 - 1e-3) }
+
+    /// The paths that the command line knows by name.
+    let all = [ condOT; ou; vp; trigonometric ]
+
+    /// σ(t) and α(t) at one time.
+    let alphaSigma (path: GaussianPath) (t: float) = struct (Curve.eval path.Alpha t, Curve.eval path.Sigma t)
+
+    /// x_t = α x₀ + σ ε: [B; …] at times [B] or one time for all.
+    let sample (path: GaussianPath) (t: Tensor) (x0: Tensor) (noise: Tensor) : Tensor =
+        Coefficient.combine [ Curve.at path.Alpha t, x0; Curve.at path.Sigma t, noise ]
+
+    /// f(t) = d log α / dt: the linear drift of the path's SDE.
+    let driftRate (path: GaussianPath) : Curve = Curve.derivative path.LogAlpha
+
+    /// g²(t) = d σ²/dt − 2 f σ²: the squared diffusion of the path's SDE (Kingma et al. 2021, VDM, appendix).
+    let diffusionSquared (path: GaussianPath) : Curve =
+        Curve.derivative path.Variance - 2.0 * driftRate path * path.Variance
+
+    /// The time at which the path has half log-SNR λ.
+    let timeOfLambda (path: GaussianPath) (lambda: float) : float = Curve.inverse (0.0, 1.0) path.Lambda lambda
+
+    /// The same laws met at other times: x at t of the new path is x at clock(t) of the old one; the clock rises from 0 to 1.
+    let retime (clock: Curve) (path: GaussianPath) : GaussianPath =
+        let on = Curve.after clock
+        let low, high = path.Interior
+
+        { path with
+            Name = path.Name + "-retimed"
+            Alpha = on path.Alpha
+            Sigma = on path.Sigma
+            LogAlpha = on path.LogAlpha
+            Variance = on path.Variance
+            Lambda = on path.Lambda
+            Interior = Curve.inverse (0.0, 1.0) clock low, Curve.inverse (0.0, 1.0) clock high }
+
+[<RequireQualifiedAccess>]
+module Interpolant =
+
+    /// x_t = (1 − t) x₀ + t x₁.
+    let linear: Interpolant = { Name = "linear"; A = 1.0 - Curve.time; B = Curve.time; Gamma = Constant 0.0 }
+
+    /// The Brownian bridge of variance s² t (1 − t) between x₀ and x₁.
+    let bridge (s: float) : Interpolant =
+        { linear with Name = "brownian-bridge"; Gamma = s * sqrt (Curve.time * (1.0 - Curve.time)) }
+
+    /// A Gaussian path as an interpolant towards N(0, I) that forgets its score.
+    let ofPath (path: GaussianPath) : Interpolant =
+        { Name = path.Name; A = path.Alpha; B = path.Sigma; Gamma = Constant 0.0 }
+
+    let private terms (i: Interpolant) (of': Curve -> Curve) (t: Tensor) x0 x1 z =
+        [ i.A, x0; i.B, x1; i.Gamma, z ]
+        |> List.map (fun (curve, x) -> Curve.at (of' curve) t, x)
+        |> Coefficient.combine
+
+    /// x_t.
+    let sample (i: Interpolant) (t: Tensor) (x0: Tensor) (x1: Tensor) (z: Tensor) = terms i id t x0 x1 z
+
+    /// dx_t/dt given (x₀, x₁, z): the target of flow matching.
+    let velocity (i: Interpolant) (t: Tensor) (x0: Tensor) (x1: Tensor) (z: Tensor) = terms i Curve.derivative t x0 x1 z
+
+// ---- 3. Predictions -----------------------------------------------------------------------------------------------
+
+/// (t, x) ↦ a vector for each sample. Time is float64 on the CPU, 0-dimensional or [B]; x is [B; …]; so is the result.
+type Field = Tensor -> Tensor -> Tensor
+
+/// Class labels, int64 [B]; none for an unconditional model.
+type Condition = Tensor option
+
+/// What a network's output means: y = A(t)·x₀ + B(t)·ε, averaged over what x_t leaves open. Together with
+/// x_t = α x₀ + σ ε that is two equations in two unknowns, so every meaning converts into every other where the
+/// determinant α B − σ A is not zero. A new parametrization is one binding.
+[<NoComparison; NoEquality>]
+type Prediction =
+    {
+        Name: string
+        Equation: string
+        Source: string
+        /// A and B on a given path.
+        Coefficients: GaussianPath -> struct (Curve * Curve)
+    }
+
+[<RequireQualifiedAccess>]
+module Prediction =
+
+    let private make name equation source coefficients : Prediction =
+        { Name = name; Equation = equation; Source = source; Coefficients = coefficients }
+
+    /// y = ε.
+    let noise = make "noise" "ε" "Ho, Jain, Abbeel 2020, DDPM, eq. 12" (fun _ -> struct (Constant 0.0, Constant 1.0))
+
+    /// y = x₀: the denoiser.
+    let data = make "data" "x₀" "Vincent 2011; Karras et al. 2022, EDM" (fun _ -> struct (Constant 1.0, Constant 0.0))
+
+    /// y = dx/dt = α̇ x₀ + σ̇ ε.
+    let velocity =
+        make "velocity" "α̇ x₀ + σ̇ ε" "Lipman et al. 2023, eq. 15" (fun path ->
+            struct (Curve.derivative path.Alpha, Curve.derivative path.Sigma))
+
+    /// y = α ε − σ x₀.
+    let v =
+        make "v" "α ε − σ x₀" "Salimans, Ho 2022, Progressive distillation, appendix D" (fun path ->
+            struct (-path.Sigma, path.Alpha))
+
+    /// y = ∇log p_t(x) = −ε/σ.
+    let score =
+        make "score" "−ε/σ" "Song et al. 2021; Vincent 2011" (fun path -> struct (Constant 0.0, -1.0 / path.Sigma))
+
+    let all = [ velocity; noise; data; v; score ]
+
+    let private refuse (path: GaussianPath) (from: Prediction) what (t: Tensor) =
+        let shown = Tensor.toFloats t |> Seq.truncate 3 |> Seq.map string |> String.concat ", "
+
+        raise (
+            ArgumentException
+                $"{from.Name} does not determine {what} on path {path.Name} at t = {shown}: the determinant α·B − σ·A is 0 there; keep to the path's interior times or predict velocity"
+        )
+
+    /// (cₓ, c_y) with y' = cₓ x + c_y y: the meaning `into` of an output y that means `from`, at times t.
+    /// Raises ArgumentException where the determinant is zero.
+    let conversion
+        (path: GaussianPath)
+        (from: Prediction)
+        (into: Prediction)
+        (t: Tensor)
+        : struct (Coefficient * Coefficient) =
+        if from.Name = into.Name then
+            struct (Number 0.0, Number 1.0)
+        else
+            let struct (a, b) = from.Coefficients path
+            let struct (a', b') = into.Coefficients path
+            let det = path.Alpha * b - path.Sigma * a
+
+            match Curve.at det t with
+            | Number 0.0 -> refuse path from into.Name t
+            | PerSample d when (Tensor.any (Tensor.equalTo 0.0 d)).ToBool() -> refuse path from into.Name t
+            | _ -> ()
+
+            struct (Curve.at ((a' * b - b' * a) / det) t, Curve.at ((path.Alpha * b' - path.Sigma * a') / det) t)
+
+    /// y = A x₀ + B ε: what the network should say.
+    let target (path: GaussianPath) (prediction: Prediction) (t: Tensor) (x0: Tensor) (noise: Tensor) : Tensor =
+        let struct (a, b) = prediction.Coefficients path
+        Coefficient.combine [ Curve.at a t, x0; Curve.at b t, noise ]
+
+/// A network together with the path it was trained on and what its output means: everything that sampling needs to know.
+[<NoComparison; NoEquality>]
+type Model = { Path: GaussianPath; Prediction: Prediction; Network: Condition -> Field }
+
+[<RequireQualifiedAccess>]
+module Model =
+
+    /// The model's output read as another quantity.
+    let reading (into: Prediction) (model: Model) (condition: Condition) : Field =
+        let network = model.Network condition
+
+        fun t x ->
+            let struct (cx, cy) = Prediction.conversion model.Path model.Prediction into t
+            Coefficient.combine [ cx, x; cy, network t x ]
+
+    let velocity model condition = reading Prediction.velocity model condition
+    let score model condition = reading Prediction.score model condition
+    /// E[x₀ | x_t].
+    let denoiser model condition = reading Prediction.data model condition
+    /// E[ε | x_t].
+    let noise model condition = reading Prediction.noise model condition
+
+// ---- 4. Processes -------------------------------------------------------------------------------------------------
+
+/// dX = velocity(t, X) dt.
+[<NoComparison; NoEquality>]
+type Ode = { Velocity: Field }
+
+/// dX = drift(t, X) dt + g(t) dW. A backward process is run from t = 1 down to 0: its dt is negative, its noise that of
+/// a Brownian motion in reversed time.
+[<NoComparison; NoEquality>]
+type Sde =
+    {
+        Drift: Field
+        /// g²(t).
+        DiffusionSquared: Curve
+        Backward: bool
+    }
+
+[<RequireQualifiedAccess>]
+module Sde =
+
+    /// a·u(t, x) + c(t)·w(t, x).
+    let private plus (u: Field) (c: Curve) (w: Field) : Field =
+        fun t x -> Coefficient.combine [ Number 1.0, u t x; Curve.at c t, w t x ]
+
+    /// The forward SDE whose law is the path: drift f(t)·x with f = d log α/dt, g² = dσ²/dt − 2 f σ²
+    /// (Song et al. 2021, eq. 5; Kingma et al. 2021, eq. 3).
+    let ofPath (path: GaussianPath) : Sde =
+        let f = Path.driftRate path
+
+        { Drift = fun t x -> Coefficient.scale (Curve.at f t) x
+          DiffusionSquared = Path.diffusionSquared path
+          Backward = false }
+
+    /// The same law of trajectories run the other way: drift ∓ g² ∇log p_t (Anderson 1982; Haussmann, Pardoux 1986).
+    /// The score is that of the process's own marginals. Reversing twice gives the process back.
+    let reverse (score: Field) (sde: Sde) : Sde =
+        let sign = if sde.Backward then 1.0 else -1.0
+
+        { sde with Drift = plus sde.Drift (sign * sde.DiffusionSquared) score; Backward = not sde.Backward }
+
+    /// The flow with the same marginals: drift ∓ ½ g² ∇log p_t (Song et al. 2021, eq. 13).
+    let probabilityFlow (score: Field) (sde: Sde) : Ode =
+        let sign = if sde.Backward then 0.5 else -0.5
+        { Velocity = plus sde.Drift (sign * sde.DiffusionSquared) score }
+
+    /// The backward processes that share the path's marginals: diffusion c·g around the flow's velocity v, with drift
+    /// v − ½ c² g² ∇log p_t. c = 0 is the probability flow, c = 1 the reversal of the forward SDE
+    /// (Karras et al. 2022, eq. 6; Zhang, Chen 2023).
+    let withChurn (churn: float) (path: GaussianPath) (velocity: Field) (score: Field) : Sde =
+        let g2 = churn * churn * Path.diffusionSquared path
+
+        { Drift = plus velocity (-0.5 * g2) score; DiffusionSquared = g2; Backward = true }
+
+    /// dX = −∇f dt + √2 dW, whose stationary law is e^{−f}/Z; the score −∇f may be given as such.
+    let langevin (score: Field) : Sde = { Drift = score; DiffusionSquared = Constant 2.0; Backward = false }
+
+[<RequireQualifiedAccess>]
+module Ode =
+
+    /// The flow of a trained model.
+    let ofModel (condition: Condition) (model: Model) : Ode = { Velocity = Model.velocity model condition }
+
+// ---- 5. Losses ----------------------------------------------------------------------------------------------------
+
+/// Samples of the data [B; …] and their labels.
+[<NoComparison; NoEquality>]
+type Batch = { Data: Tensor; Label: Condition }
+
+/// What a loss may look at besides the data.
+[<NoComparison; NoEquality>]
+type LossContext =
+    {
+        /// The network under training, at its current parameters.
+        Network: Condition -> Field
+        /// Optimization steps made so far, for losses that follow a schedule.
+        Step: int64
+    }
+
+/// One value for each sample [B]; the training objective is their mean.
+type Loss = LossContext -> Rng -> Batch -> Tensor
+
+/// The law that training times are drawn from: `Draw path rng n` is float64 [n].
+[<NoComparison; NoEquality>]
+type Times = { Name: string; Source: string; Draw: GaussianPath -> Rng -> int -> Tensor }
+
+[<RequireQualifiedAccess>]
+module Times =
+
+    let private make name source draw : Times = { Name = name; Source = source; Draw = draw }
+
+    /// Uniform on the path's interior, one draw in each of n equal cells: the same expectation as independent
+    /// draws with less variance (Kingma et al. 2021, VDM, appendix I.1). The cells are dealt at random.
+    let uniform =
+        make "uniform" "Kingma et al. 2021, appendix I.1" (fun path rng n ->
+            let low, high = path.Interior
+            let cells = (Rng.permutation n (Rng.named "cells" rng)).To Dtype.Float64
+            let within = Rng.uniform Kind.Float64 [ n ] rng
+            (cells + within) * ((high - low) / float n) + low)
+
+    /// t = 1/(1 + e^{−z}), z ~ N(mean, std²).
+    let logitNormal (mean: float) (std: float) =
+        make "logit-normal" "Esser et al. 2024, Scaling rectified flow transformers, eq. 19" (fun path rng n ->
+            let low, high = path.Interior
+            Tensor.clamp low high (Tensor.sigmoid (Rng.normal Kind.Float64 [ n ] rng * std + mean)))
+
+    let all = [ uniform; logitNormal 0.0 1.0 ]
+
+/// How much each time counts.
+[<NoComparison; NoEquality>]
+type Weight = { Name: string; Equation: string; Source: string; Of: GaussianPath -> Curve }
+
+[<RequireQualifiedAccess>]
+module Weight =
+
+    let private make name equation source of' : Weight = { Name = name; Equation = equation; Source = source; Of = of' }
+
+    let uniform = make "uniform" "1" "Ho, Jain, Abbeel 2020, eq. 14" (fun _ -> Constant 1.0)
+
+    /// σ²: makes a score's squared error of order one at every time.
+    let variance = make "variance" "σ²" "Song, Ermon 2019, eq. 6" (fun path -> path.Variance)
+
+    /// α²/σ².
+    let snr = make "snr" "α²/σ²" "Kingma et al. 2021, eq. 14" (fun path -> exp (2.0 * path.Lambda))
+
+    /// min(α²/σ², γ), for data prediction.
+    let minSnr (gamma: float) =
+        make "min-snr" "min(α²/σ², γ)" "Hang et al. 2023, Min-SNR weighting, eq. 8" (fun path ->
+            Curve.min (exp (2.0 * path.Lambda)) (Constant gamma))
+
+    let all = [ uniform; variance; snr; minSnr 5.0 ]
+
+/// E_t w(t) ‖network(t, x_t) − (A x₀ + B ε)‖² and its parts, each replaceable.
+[<NoComparison; NoEquality>]
+type Regression =
+    { Name: string
+      Source: string
+      Path: GaussianPath
+      Prediction: Prediction
+      Weight: Weight
+      Times: Times }
+
+[<RequireQualifiedAccess>]
+module Loss =
+
+    /// Regression on a path; without further words: velocity, uniform weight, uniform times.
+    let regression (path: GaussianPath) : Regression =
+        { Name = "regression"
+          Source = ""
+          Path = path
+          Prediction = Prediction.velocity
+          Weight = Weight.uniform
+          Times = Times.uniform }
+
+    let predicting (prediction: Prediction) (r: Regression) = { r with Prediction = prediction }
+    let weighted (weight: Weight) (r: Regression) = { r with Weight = weight }
+    let timesFrom (times: Times) (r: Regression) = { r with Times = times }
+    let private named name source (r: Regression) = { r with Name = name; Source = source }
+
+    /// Conditional flow matching: ‖v − (α̇ x₀ + σ̇ ε)‖².
+    let cfm path = regression path |> named "cfm" "Lipman et al. 2023, Flow matching, eq. 9"
+
+    /// Denoising score matching: σ² ‖s + ε/σ‖².
+    let dsm path =
+        regression path
+        |> predicting Prediction.score
+        |> weighted Weight.variance
+        |> named "dsm" "Vincent 2011, eq. 9; Song et al. 2021, eq. 7"
+
+    /// L_simple: ‖ε_θ − ε‖².
+    let simple path =
+        regression path
+        |> predicting Prediction.noise
+        |> named "simple" "Ho, Jain, Abbeel 2020, DDPM, eq. 14"
+
+    /// The pure denoiser: ‖D − x₀‖².
+    let denoiser path =
+        regression path
+        |> predicting Prediction.data
+        |> named "denoiser" "Vincent 2011; Karras et al. 2022, eq. 2"
+
+    /// The regression losses that the command line knows by name.
+    let all = [ cfm; dsm; simple; denoiser ]
+
+    /// The loss that a regression describes: at t ~ times and ε ~ N(0, I), w(t) times the mean squared error over the
+    /// coordinates of each sample.
+    let ofRegression (r: Regression) : Loss =
+        let weight = r.Weight.Of r.Path
+
+        fun context rng batch ->
+            let x0 = batch.Data
+            let t = r.Times.Draw r.Path (Rng.named "times" rng) x0.Shape[0]
+            let noise = Rng.normalLike x0 (Rng.named "noise" rng)
+            let x = Path.sample r.Path t x0 noise
+            let error = context.Network batch.Label t x - Prediction.target r.Path r.Prediction t x0 noise
+            Coefficient.scale (Curve.at weight t) (Tensor.meanRows (Tensor.square error))
+
+    /// The model that a network trained by this regression is.
+    let model (r: Regression) (network: Condition -> Field) : Model =
+        { Path = r.Path; Prediction = r.Prediction; Network = network }
