@@ -1,0 +1,234 @@
+namespace Fokker.Experiments.Laws
+
+open FsCheck.FSharp
+open Fokker
+
+/// Curves and paths: the scalar functions of time that everything else rests on.
+module Paths =
+
+    let private section = "Curves and paths"
+
+    /// Gauss–Legendre with 8 points on each of n panels: exact to rounding for the smooth integrands met here.
+    let integrate (panels: int) (f: float -> float) (first: float) (last: float) : float =
+        let nodes =
+            [ 0.1834346424956498, 0.3626837833783620
+              0.5255324099163290, 0.3137066458778873
+              0.7966664774136267, 0.2223810344533745
+              0.9602898564975363, 0.1012285362903763 ]
+
+        let width = (last - first) / float panels
+
+        Seq.init panels (fun k ->
+            let middle = first + (float k + 0.5) * width
+
+            nodes
+            |> List.sumBy (fun (x, w) ->
+                w * (f (middle - 0.5 * width * x) + f (middle + 0.5 * width * x)) * 0.5 * width))
+        |> Seq.sum
+
+    let derivative =
+        { Name = "curve-derivative"
+          Section = section
+          Statement = "dc/dt by rule = the central difference of c, extrapolated"
+          Source = "calculus; Richardson 1911"
+          Tolerance = 1e-8 // rounding 1e-16 over the step 1e-3, and the step to the fourth power
+          Cases = 300
+          Check =
+            fun f ->
+                gen {
+                    let! c = Draw.curve
+                    let! t = Draw.between 0.1 0.9
+                    let central h = (Curve.eval c (t + h) - Curve.eval c (t - h)) / (2.0 * h)
+                    let expected = (64.0 * central 5e-4 - 20.0 * central 1e-3 + central 2e-3) / 45.0
+
+                    return
+                        { Error = Measure.difference (Curve.eval (f.Derivative c) t) expected
+                          Case = $"t = {t}, c(t) = {Curve.eval c t}" }
+                } }
+
+    let onTensors =
+        { Name = "curve-on-tensors"
+          Section = section
+          Statement = "c on a tensor of times = c at each of them, and its derivative by dual numbers = dc/dt by rule"
+          Source = "Wengert 1964"
+          Tolerance = 1e-11
+          Cases = 200
+          Check =
+            fun f ->
+                gen {
+                    let! c = Draw.curve
+                    let! times = Gen.listOfLength 3 (Draw.between 0.1 0.9)
+                    let t = Tensor.ofArray [ 3 ] (List.toArray times)
+                    let value, slope = Diff.jvp (Curve.values c) t (Tensor.onesLike t)
+                    let each g = Tensor.ofArray [ 3 ] [| for s in times -> Curve.eval g s |]
+
+                    return
+                        { Error = max (Measure.apart value (each c)) (Measure.apart slope (each (f.Derivative c)))
+                          Case = $"t = {times}" }
+                } }
+
+    let inverse =
+        { Name = "curve-inverse"
+          Section = section
+          Statement = "λ⁻¹(λ(t)) = t on every path"
+          Source = "definition"
+          Tolerance = 1e-9 // VP's λ is so flat near its ends that its last bit is worth 1e-10 of time
+          Cases = 200
+          Check =
+            fun f ->
+                gen {
+                    let! path = Draw.path
+                    let! t = Draw.time
+
+                    return
+                        { Error = abs (f.Inverse (0.0, 1.0) path.Lambda (Curve.eval path.Lambda t) - t)
+                          Case = $"{path.Name}, t = {t}" }
+                } }
+
+    let views =
+        { Name = "path-views"
+          Section = section
+          Statement = "α = e^{log α}, σ² = variance, λ = log(α/σ): the five views of a path are one path"
+          Source = "definition"
+          Tolerance = 1e-12
+          Cases = 200
+          Check =
+            fun _ ->
+                gen {
+                    let! path = Draw.path
+                    let! t = Draw.time
+                    let e c = Curve.eval c t
+                    let alpha, sigma = e path.Alpha, e path.Sigma
+
+                    let error =
+                        List.max
+                            [ Measure.difference (exp (e path.LogAlpha)) alpha
+                              Measure.difference (e path.Variance) (sigma * sigma)
+                              Measure.difference (e path.Lambda) (log (alpha / sigma)) ]
+
+                    return { Error = error; Case = $"{path.Name}, t = {t}" }
+                } }
+
+    let moments =
+        { Name = "sde-moments"
+          Section = section
+          Statement = "the moment equations ṁ = f m, v̇ = 2 f v + g² of the path's SDE give back α and σ²"
+          Source = "Särkkä, Solin 2019, Applied SDEs, eq. 6.2; Song et al. 2021, eq. 29"
+          Tolerance = 1e-9 // of the quadrature
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! path = Draw.path
+                    let! s = Draw.between 0.05 0.4
+                    let! t = Draw.between 0.5 0.95
+                    let rate, g2 = f.DriftRate path, f.DiffusionSquared path
+                    let growth u v = exp (integrate 6 (Curve.eval rate) u v)
+                    let mean = growth s t * Curve.eval path.Alpha s
+
+                    let variance =
+                        growth s t ** 2.0 * Curve.eval path.Variance s
+                        + integrate 24 (fun u -> growth u t ** 2.0 * Curve.eval g2 u) s t
+
+                    return
+                        { Error =
+                            max
+                                (Measure.difference mean (Curve.eval path.Alpha t))
+                                (Measure.difference variance (Curve.eval path.Variance t))
+                          Case = $"{path.Name}, from {s} to {t}" }
+                } }
+
+    let ouIsVp =
+        { Name = "ou-is-vp-retimed"
+          Section = section
+          Statement =
+            "Ornstein–Uhlenbeck is the variance-preserving path on another clock: e^{−T·s(t)} with s(t) = −log α_vp(t)/T"
+          Source = "Song et al. 2021, section 3.4"
+          Tolerance = 1e-12
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! low = Draw.between 0.05 0.5
+                    let! high = Draw.between 5.0 20.0
+                    let! horizon = Draw.between 1.0 8.0
+                    let! t = Draw.time
+                    let clock = (0.25 * (high - low) * (Curve.time ** 2.0) + 0.5 * low * Curve.time) / horizon
+                    let ou = f.Retime clock (Path.ouTo horizon)
+                    let vp = Path.ofLogAlpha "vp" "" "" (f.VpLogAlpha low high)
+
+                    return
+                        { Error =
+                            max
+                                (Measure.difference (Curve.eval ou.Alpha t) (Curve.eval vp.Alpha t))
+                                (Measure.difference (Curve.eval ou.Variance t) (Curve.eval vp.Variance t))
+                          Case = $"β from {low} to {high}, T = {horizon}, t = {t}" }
+                } }
+
+    let retimed =
+        { Name = "retimed-sde"
+          Section = section
+          Statement = "on the clock s(t) the SDE's coefficients are f(s)·ṡ and g²(s)·ṡ"
+          Source = "Øksendal 2003, theorem 8.5.7"
+          Tolerance = 1e-9
+          Cases = 200
+          Check =
+            fun f ->
+                gen {
+                    let! path = Draw.path
+                    let! clock = Draw.clock
+                    let! t = Draw.between 0.1 0.9
+                    let again = f.Retime clock path
+                    let s, speed = Curve.eval clock t, Curve.eval (f.Derivative clock) t
+
+                    let error curve =
+                        Measure.difference (Curve.eval (curve again) t) (speed * Curve.eval (curve path) s)
+
+                    return
+                        { Error = max (error f.DriftRate) (error f.DiffusionSquared)
+                          Case = $"{path.Name}, t = {t}, s = {s}" }
+                } }
+
+    let conditionalVelocity =
+        { Name = "conditional-velocity"
+          Section = section
+          Statement = "the velocity target α̇ x₀ + σ̇ ε = d/dt (α x₀ + σ ε), by dual numbers"
+          Source = "Lipman et al. 2023, theorem 3"
+          Tolerance = 1e-10
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! path = Draw.path
+                    let! x0, noise, t = Draw.triple
+                    let _, along = Diff.jvp (fun t -> f.Sample path t x0 noise) t (Tensor.onesLike t)
+
+                    return
+                        { Error = Measure.apart (f.Target path Prediction.velocity t x0 noise) along
+                          Case = $"{path.Name}, t = {Tensor.toFloats t |> List.ofArray}" }
+                } }
+
+    let interpolantVelocity =
+        { Name = "interpolant-velocity"
+          Section = section
+          Statement = "ȧ x₀ + ḃ x₁ + γ̇ z = d/dt (a x₀ + b x₁ + γ z), by dual numbers"
+          Source = "Albergo, Boffi, Vanden-Eijnden 2023, eq. 2.10"
+          Tolerance = 1e-10
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! path = Draw.path
+                    let! spread = Draw.between 0.1 2.0
+                    let! i = Draw.oneOf [ Interpolant.linear; Interpolant.bridge spread; Interpolant.ofPath path ]
+                    let! x0, x1, t = Draw.triple
+                    let z = x1 + 1.0
+                    let _, along = Diff.jvp (fun t -> Interpolant.sample i t x0 x1 z) t (Tensor.onesLike t)
+
+                    return
+                        { Error = Measure.apart (f.InterpolantVelocity i t x0 x1 z) along
+                          Case = $"{i.Name}, t = {Tensor.toFloats t |> List.ofArray}" }
+                } }
+
+    let all =
+        [ derivative; onTensors; inverse; views; moments; ouIsVp; retimed; conditionalVelocity; interpolantVelocity ]

@@ -1,0 +1,6 @@
+namespace Fokker.Experiments.Laws
+
+/// Every law, in the order of the table.
+module Table =
+
+    let all: Law list = Paths.all @ Conversions.all

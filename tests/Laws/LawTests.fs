@@ -1,0 +1,76 @@
+module Fokker.Tests.LawTests
+
+open NUnit.Framework
+open Fokker
+open Fokker.Experiments.Laws
+
+let private names = Table.all |> List.map (fun law -> TestCaseData(law.Name).SetName("law: " + law.Name))
+let private byName name = Table.all |> List.find (fun law -> law.Name = name)
+
+/// The same laws that `verify` runs, at a fifth of its cases.
+[<TestCaseSource(nameof names)>]
+let ``law holds`` (name: string) =
+    let law = byName name
+    let finding = Law.run Formulas.ofLibrary 20260101UL 0 (max 10 (law.Cases / 5)) law
+    Assert.That(
+        finding.Holds,
+        Is.True,
+        $"{law.Statement}: off by {finding.Worst} in case {finding.Number}: {finding.Case}"
+    )
+
+let private library = Formulas.ofLibrary
+
+/// One wrong formula for each law: a sign, a factor, a forgotten term. The law must notice.
+let private mutations: (string * Formulas) list =
+    let offByTwo (c: Curve) = 2.0 * c
+
+    [ "curve-derivative", { library with Derivative = fun c -> Curve.derivative c * 1.0001 }
+      "curve-on-tensors", { library with Derivative = fun c -> -(Curve.derivative c) }
+      "curve-inverse", { library with Inverse = fun ends c y -> Curve.inverse ends c (y + 1e-6) }
+      "sde-moments",
+      { library with
+          DiffusionSquared = fun p -> Curve.derivative p.Variance - Path.driftRate p * p.Variance }
+      "ou-is-vp-retimed",
+      { library with
+          VpLogAlpha = fun low high -> -0.5 * (high - low) * (Curve.time ** 2.0) - 0.5 * low * Curve.time }
+      "retimed-sde", { library with Retime = fun _ p -> p }
+      "conditional-velocity", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (-e) }
+      "interpolant-velocity",
+      { library with
+          InterpolantVelocity = fun i t x0 x1 z -> Interpolant.velocity { i with B = offByTwo i.B } t x0 x1 z }
+      "conversions-agree",
+      { library with
+          Conversion =
+              fun p a b t ->
+                  let struct (x, y) = Prediction.conversion p a b t
+                  struct (y, x) }
+      "conversions-refuse", { library with Conversion = fun _ _ _ _ -> struct (Number 0.0, Number 1.0) }
+      "reversal-of-reversal",
+      { library with
+          Reverse =
+              fun score sde ->
+                  { Sde.reverse score sde with
+                      Drift = fun t x -> sde.Drift t x - Coefficient.scale (Curve.at sde.DiffusionSquared t) (score t x) } }
+      "flow-is-velocity",
+      { library with ProbabilityFlow = fun score sde -> { Velocity = (Sde.reverse score sde).Drift } }
+      "flow-of-reversal",
+      { library with
+          ProbabilityFlow = fun score sde -> Sde.probabilityFlow score { sde with Backward = false } }
+      "churn-family", { library with WithChurn = fun c p v s -> Sde.withChurn (sqrt c * 1.01) p v s }
+      "simple-is-reweighted-dsm", { library with Weight = fun p _ -> p.Sigma } ]
+
+let private mutated = mutations |> List.map (fun (name, _) -> TestCaseData(name).SetName("mutation: " + name))
+
+[<TestCaseSource(nameof mutated)>]
+let ``law fails where its formula is wrong`` (name: string) =
+    let finding = Law.run (mutations |> List.find (fst >> (=) name) |> snd) 20260101UL 0 20 (byName name)
+    Assert.That(finding.Holds, Is.False, $"{name} did not notice the wrong formula")
+
+/// A law that no mutation has tried could be empty. Views are data, not a formula: they are exempt.
+[<Test>]
+let ``every law has a mutation`` () =
+    let missing = set [ for law in Table.all -> law.Name ] - set (List.map fst mutations) - set [ "path-views" ]
+    Assert.That(Set.toList missing, Is.Empty)
+
+[<Test>]
+let ``names of laws are unique`` () = Assert.That(Table.all |> List.map (fun law -> law.Name), Is.Unique)
