@@ -1,0 +1,83 @@
+namespace Fokker
+
+/// Distances between laws as suprema over a ball of a kernel's functions: MMD² = E k(x, x') + E k(y, y') − 2 E k(x, y)
+/// (Gretton et al. 2012, A kernel two-sample test).
+[<RequireQualifiedAccess>]
+module Discrepancy =
+
+    /// The unbiased estimate of E k(x, x') + E k(y, y') − 2 E k(x, y), with the kernel a function of squared distances:
+    /// pairs of a point with itself are left out, so it may fall below zero (Gretton et al. 2012, eq. 3).
+    let private unbiased (kernel: Tensor -> Tensor) (x: Tensor) (y: Tensor) : float =
+        let n, m = float x.Shape[0], float y.Shape[0]
+
+        if n < 2.0 || m < 2.0 then
+            raise (TensorException $"mmd: {x.Describe()} and {y.Describe()}: at least two points of each are needed")
+
+        let within t count =
+            let k = kernel (Wasserstein.squaredDistances t t)
+            ((Tensor.sum k).ToFloat() - (Linalg.trace k).ToFloat()) / (count * (count - 1.0))
+
+        let between = (Tensor.mean (kernel (Wasserstein.squaredDistances x y))).ToFloat()
+        within x n + within y m - 2.0 * between
+
+    /// MMD² for the mean of five Gaussian kernels e^{−r²/(2 s h²)}, s = ¼, ½, 1, 2, 4, with the bandwidth h given.
+    let mmdAt (bandwidth: float) (x: Tensor) (y: Tensor) : float =
+        let scales = [ 0.25; 0.5; 1.0; 2.0; 4.0 ]
+
+        let kernel (squared: Tensor) =
+            scales
+            |> List.map (fun s -> exp (squared * (-0.5 / (s * bandwidth * bandwidth))))
+            |> List.reduce (+)
+            |> fun k -> k / float scales.Length
+
+        unbiased kernel x y
+
+    /// The median distance between different points of x: the usual bandwidth (Gretton et al. 2012, section 8).
+    let medianDistance (x: Tensor) : float =
+        let n = x.Shape[0]
+
+        if n < 2 then
+            raise (TensorException $"median distance: {x.Describe()}: at least two points are needed")
+
+        let sorted, _ = Tensor.sort 0 (Tensor.flatten (Wasserstein.squaredDistances x x))
+        // The n zeros of the diagonal come first.
+        sqrt (sorted[n + (n * n - n) / 2].ToFloat())
+
+    /// MMD² with the bandwidth taken from the reference sample y alone, so that figures for several samplers compare.
+    /// Raises ArgumentException where all points of y are one point.
+    let mmd (x: Tensor) (y: Tensor) : float =
+        let bandwidth = medianDistance y
+
+        if bandwidth = 0.0 then
+            invalidArg (nameof y) "mmd: half of the reference points coincide: there is no bandwidth to take from them"
+
+        mmdAt bandwidth x y
+
+    /// The energy distance 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖, unbiased: MMD² of the kernel −‖x − y‖, which has no bandwidth
+    /// (Székely, Rizzo 2013, eq. 2; Sejdinovic et al. 2013).
+    let energy (x: Tensor) (y: Tensor) : float = unbiased (fun squared -> -(sqrt squared)) x y
+
+/// The measures that the command line knows by name.
+[<RequireQualifiedAccess>]
+module Measures =
+
+    let private make name equation source between : Measure =
+        { Name = name; Equation = equation; Source = source; Between = between }
+
+    let wasserstein2 =
+        make "wasserstein2" "√(min_π 1/n Σ ‖xᵢ − y_π(i)‖²)" "Villani 2009; Jonker, Volgenant 1987" (fun _ x y ->
+            Wasserstein.exact x y)
+
+    let sliced =
+        make "sliced" "√(E_θ W₂²(⟨θ, x⟩, ⟨θ, y⟩)), 128 directions" "Bonneel et al. 2015" (fun rng x y ->
+            Wasserstein.sliced 128 rng x y)
+
+    let mmd =
+        make "mmd" "E k(x, x') + E k(y, y') − 2 E k(x, y), five Gaussian kernels" "Gretton et al. 2012" (fun _ x y ->
+            Discrepancy.mmd x y)
+
+    let energy =
+        make "energy" "2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖" "Székely, Rizzo 2013" (fun _ x y -> Discrepancy.energy x y)
+
+    /// Those that ask nothing of the data.
+    let all = [ wasserstein2; sliced; mmd; energy ]

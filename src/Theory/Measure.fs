@@ -1,0 +1,53 @@
+namespace Fokker
+
+open System
+
+/// A mean over draws and how far it may be off: `Mean ± StandardError` (one standard deviation of the mean).
+type Estimate =
+    { Mean: float
+      StandardError: float
+      Draws: int }
+
+    override e.ToString() = $"%.4g{e.Mean} ± %.2g{e.StandardError} ({e.Draws} draws)"
+
+/// A distance between the laws of two samples, x [n; …] and y [m; …].
+[<NoComparison; NoEquality>]
+type Measure =
+    {
+        /// As the command line and its JSON have it.
+        Name: string
+        Equation: string
+        Source: string
+        /// The key serves measures that draw projections; the others do not look at it.
+        Between: Rng -> Tensor -> Tensor -> float
+    }
+
+[<RequireQualifiedAccess>]
+module Measure =
+
+    /// Mean and standard error of `draw 0 … draw (count − 1)`, each in a scope of its own. One draw of a perfect sampler
+    /// exceeds any tight bound now and then; a mean over draws, beside its standard error, does not.
+    let overDraws (count: int) (draw: int -> float) : Estimate =
+        if count < 1 then
+            invalidArg (nameof count) $"{count} draws: at least 1"
+
+        let values = Array.init count (fun k -> Scope.run (fun () -> draw k))
+        let mean = Array.average values
+
+        let error =
+            if count = 1 then
+                nan
+            else
+                Math.Sqrt(Array.sumBy (fun v -> (v - mean) ** 2.0) values / float (count - 1) / float count)
+
+        { Mean = mean; StandardError = error; Draws = count }
+
+    /// The measure between `count` pairs of samples: pair k draws both of its sides from the stream k of `rng`.
+    let over (count: int) (rng: Rng) (left: Rng -> Tensor) (right: Rng -> Tensor) (measure: Measure) : Estimate =
+        overDraws count (fun k ->
+            let rng = Rng.at (int64 k) rng
+            measure.Between (Rng.named "measure" rng) (left (Rng.named "left" rng)) (right (Rng.named "right" rng)))
+
+    /// The noise floor: the measure between two independent samples of the same law, what a perfect sampler would score.
+    let floor (count: int) (rng: Rng) (sample: Rng -> Tensor) (measure: Measure) : Estimate =
+        over count rng sample sample measure
