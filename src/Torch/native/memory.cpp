@@ -43,7 +43,7 @@ bool installed = false;
 
 void release(void* context) {
   if (!context) return;
-  auto* header = static_cast<Header*>(context);
+  auto* header = static_cast<Header*>(context) - 1;
   live.fetch_sub(static_cast<int64_t>(header->bytes), std::memory_order_relaxed);
   {
     std::lock_guard<std::mutex> lock(bins_mutex);
@@ -63,7 +63,8 @@ struct KeepingAllocator final : c10::Allocator {
 #else
   c10::DataPtr allocate(size_t n) const override { return make(n); }
 #endif
-  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  // oneDNN's convolutions allocate raw: the context must be the data itself.
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
 
   static c10::DataPtr make(size_t n) {
     if (n == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
@@ -90,7 +91,7 @@ struct KeepingAllocator final : c10::Allocator {
     auto seen = peak.load(std::memory_order_relaxed);
     while (now > seen && !peak.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
     }
-    return {header + 1, header, &release, c10::Device(c10::DeviceType::CPU)};
+    return {header + 1, header + 1, &release, c10::Device(c10::DeviceType::CPU)};
   }
 };
 

@@ -1,0 +1,38 @@
+namespace Fokker
+
+open System
+
+/// Times as vectors that a network can use. Angles are computed in the precision of t, which is float64 whatever the
+/// network's own: at 2π f t the rounding of a float32 time would show.
+[<RequireQualifiedAccess>]
+module Embedding =
+
+    /// `count` frequencies for `fourier`: the quantiles s √2 erf⁻¹((k + ½)/count) of |N(0, s²)|. Tancik et al. 2020
+    /// (eq. 5, one input dimension) and Song et al. 2021 (appendix C) draw them from N(0, s²); the sign of a frequency
+    /// adds nothing to a sine and a cosine, and quantiles follow the same law without its luck, so that nothing need be stored.
+    let gaussianFrequencies (scale: float) (count: int) : float[] =
+        if count < 1 || scale <= 0.0 then
+            invalidArg (nameof count) $"{count} frequencies of scale {scale}: both must be positive"
+
+        let cells = [| for k in 0 .. count - 1 -> (float k + 0.5) / float count |]
+
+        Scope.run (fun () -> Tensor.toFloats (Tensor.erfinv (Tensor.ofArray [ count ] cells)))
+        |> Array.map (fun q -> scale * sqrt 2.0 * q)
+
+    /// `count` frequencies for `fourier`: 1000/2π · 10000^{−k/count}, those of the transformer's positions at
+    /// 1000 t (Vaswani et al. 2017, section 3.5; Ho, Jain, Abbeel 2020, whose step is 1000 t).
+    let sinusoidalFrequencies (count: int) : float[] =
+        [| for k in 0 .. count - 1 -> 1000.0 / (2.0 * Math.PI) * 10000.0 ** (-float k / float count) |]
+
+    /// t ↦ (sin 2π f₁ t, …, sin 2π f_n t, cos 2π f₁ t, …, cos 2π f_n t): [B] or 0-dimensional ↦ [B; 2n] or [1; 2n].
+    let fourier (frequencies: float[]) (t: Tensor) : Tensor =
+        let turns = frequencies |> Array.map (fun f -> 2.0 * Math.PI * f)
+        let angle = Tensor.reshape [ -1; 1 ] t * (Tensor.ofArray [ 1; turns.Length ] turns).To t.Kind
+        Tensor.cat 1 [ Tensor.sin angle; Tensor.cos angle ]
+
+    /// The rows of `table` [classes + 1; d] for the labels, int64 [B] in 0 … classes: [B; d]. The last row stands for no label: all
+    /// of a batch without labels ([1; d] is given for it), and any sample whose label is `classes`.
+    let label (table: Tensor) (condition: Condition) : Tensor =
+        match condition with
+        | Some labels -> Nn.embedding table labels
+        | None -> Tensor.narrow 0 (table.Shape[0] - 1) 1 table

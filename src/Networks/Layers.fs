@@ -1,0 +1,98 @@
+namespace Fokker
+
+open System.Collections.Generic
+
+/// The list of parameters that a network under construction asks for. It is written to only while the network is being
+/// made; the layers remember where their parameters are.
+[<Sealed>]
+type internal Blueprint private (prefix: string, specs: List<Spec>) =
+
+    new() = Blueprint("", List<Spec>())
+
+    /// The same list, with `name.` before the names of what is added.
+    member _.Inside(name: string) = Blueprint($"{prefix}{name}.", specs)
+
+    /// Adds a parameter and says at which place of the list it stands.
+    member _.Parameter(name: string, shape: int list, initializer: Initializer) : int =
+        specs.Add { Name = prefix + name; Shape = shape; Initializer = initializer }
+        specs.Count - 1
+
+    member _.Specs = specs.ToArray()
+
+/// A layer: parameters ↦ input ↦ output.
+type internal Layer = Tensor[] -> Tensor -> Tensor
+
+/// The parts that networks are made of. Each declares its parameters when it is made.
+module internal Layer =
+
+    let private pixelUnshuffleOp = Ops.op "pixel_unshuffle"
+    let private pixelShuffleOp = Ops.op "pixel_shuffle"
+
+    /// U(−1/√n, 1/√n) for n inputs to each output, weights and bias alike: variance 1/(3n) (LeCun et al. 1998, section
+    /// 4.6, up to the factor; PyTorch's default for linear and convolutional layers).
+    let private uniform inputs = Initializer.Uniform(1.0 / sqrt (float inputs))
+
+    let private affine (b: Blueprint) weight bias shape =
+        let w = b.Parameter("weight", shape, weight)
+        let bias = b.Parameter("bias", [ List.head shape ], bias)
+        struct (w, bias)
+
+    /// x Wᵀ + b over the last dimension.
+    let linear (b: Blueprint) (inputs: int) (outputs: int) : Layer =
+        let struct (w, bias) = affine b (uniform inputs) (uniform inputs) [ outputs; inputs ]
+        fun p x -> Nn.linear x p[w] p[bias]
+
+    /// `linear` whose output is 0 before training.
+    let linearFromZero (b: Blueprint) (inputs: int) (outputs: int) : Layer =
+        let struct (w, bias) = affine b Initializer.Zeros Initializer.Zeros [ outputs; inputs ]
+        fun p x -> Nn.linear x p[w] p[bias]
+
+    let private convolution initializer (b: Blueprint) size stride inputs outputs : Layer =
+        let struct (w, bias) = affine b initializer initializer [ outputs; inputs; size; size ]
+        fun p x -> Nn.conv2d stride (size / 2) x p[w] p[bias]
+
+    /// A convolution with odd `size` that keeps the image's size (divides it by `stride`).
+    let conv (b: Blueprint) (size: int) (stride: int) (inputs: int) (outputs: int) : Layer =
+        convolution (uniform (inputs * size * size)) b size stride inputs outputs
+
+    /// `conv` whose output is 0 before training.
+    let convFromZero (b: Blueprint) (size: int) (inputs: int) (outputs: int) : Layer =
+        convolution Initializer.Zeros b size 1 inputs outputs
+
+    let groupNorm (b: Blueprint) (groups: int) (channels: int) : Layer =
+        let struct (w, bias) = affine b Initializer.Ones Initializer.Zeros [ channels ]
+        fun p x -> Nn.groupNorm groups 1e-5 x p[w] p[bias]
+
+    /// A row for each label and one for none (`Embedding.label`): parameters ↦ condition ↦ [B or 1; width].
+    let labels (b: Blueprint) (classes: int) (width: int) : Tensor[] -> Condition -> Tensor =
+        let table = b.Parameter("weight", [ classes + 1; width ], Initializer.Normal(1.0 / sqrt (float width)))
+        fun p condition -> Embedding.label p[table] condition
+
+    /// exp(x − max)/Σ over the last dimension. libtorch's own softmax has a backward that knows no forward-mode
+    /// derivative, which the divergence of a gradient needs; its parts do.
+    let private softmax (x: Tensor) =
+        let e = Tensor.exp (x - Tensor.detach (Tensor.maxKeep [ -1 ] x))
+        e / Tensor.sumKeep [ -1 ] e
+
+    /// x plus attention of every pixel to every pixel, one head: [B; C; H; W] (Vaswani et al. 2017, eq. 1; Ho, Jain,
+    /// Abbeel 2020). Adds 0 before training.
+    let attention (b: Blueprint) (groups: int) (channels: int) : Layer =
+        let norm = groupNorm (b.Inside "norm") groups channels
+        let project = linear (b.Inside "qkv") channels (3 * channels)
+        let out = linearFromZero (b.Inside "out") channels channels
+        let scale = 1.0 / sqrt (float channels)
+
+        fun p x ->
+            let pixels = norm p x |> Tensor.reshape [ x.Shape[0]; channels; -1 ] |> Tensor.transpose 1 2
+            let all = project p pixels
+            let part k = Tensor.narrow 2 (k * channels) channels all
+            let weights = softmax (Nn.bmm (part 0 * scale) (Tensor.transpose 1 2 (part 1)))
+            let mixed = out p (Nn.bmm weights (part 2))
+            x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape)
+
+    /// Squares of size × size pixels as channels: [B; C; H; W] ↦ [B; C·size²; H/size; W/size].
+    let fold (size: int) (x: Tensor) =
+        if size = 1 then x else Door.one pixelUnshuffleOp [| Arg.tensor x; Arg.int size |]
+    /// The inverse of `fold`.
+    let unfold (size: int) (x: Tensor) =
+        if size = 1 then x else Door.one pixelShuffleOp [| Arg.tensor x; Arg.int size |]

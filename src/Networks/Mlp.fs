@@ -1,0 +1,97 @@
+namespace Fokker
+
+open System
+
+/// How an MLP is told the time.
+[<RequireQualifiedAccess>]
+type TimeFeatures =
+    /// As one more coordinate.
+    | Plain
+    /// As `count` sines and cosines with frequencies of the half-normal law of this scale (`Embedding.gaussianFrequencies`).
+    | Fourier of count: int * scale: float
+
+/// A multilayer perceptron on [B; Dimension].
+type Mlp =
+    {
+        Dimension: int
+        /// Units in each hidden layer.
+        Width: int
+        /// Hidden layers.
+        Depth: int
+        Time: TimeFeatures
+        /// How many labels there are; None for an unconditional network.
+        Classes: int option
+    }
+
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module Mlp =
+
+    /// Three hidden layers of 256 and 32 Fourier features of time.
+    let standard (dimension: int) : Mlp =
+        { Dimension = dimension
+          Width = 256
+          Depth = 3
+          Time = TimeFeatures.Fourier(16, 1.0)
+          Classes = None }
+
+    let private positive name value =
+        if value < 1 then
+            invalidArg name $"mlp: {name} = {value}: at least 1"
+
+    let private settings (s: Mlp) =
+        [ "dimension", string s.Dimension
+          "width", string s.Width
+          "depth", string s.Depth
+          match s.Time with
+          | TimeFeatures.Plain -> "time", "plain"
+          | TimeFeatures.Fourier(count, scale) -> "time", FormattableString.Invariant $"fourier {count} {scale}"
+          "classes", string (Option.defaultValue 0 s.Classes) ]
+
+    /// h₁ = silu(W₁ (x, φ(t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
+    /// Raises ArgumentException where a size is not positive, and in use where the labels, times or shapes do not fit.
+    let network (s: Mlp) : Network =
+        positive "Dimension" s.Dimension
+        positive "Width" s.Width
+        positive "Depth" s.Depth
+        Option.iter (positive "Classes") s.Classes
+        let b = Blueprint()
+
+        let timeWidth, features =
+            match s.Time with
+            | TimeFeatures.Plain -> 1, Tensor.reshape [ -1; 1 ]
+            | TimeFeatures.Fourier(count, scale) ->
+                2 * count, Embedding.fourier (Embedding.gaussianFrequencies scale count)
+
+        let input = s.Dimension + timeWidth
+
+        let hidden =
+            [| for k in 1 .. s.Depth -> Layer.linear (b.Inside $"hidden{k}") (if k = 1 then input else s.Width) s.Width |]
+
+        let labels = s.Classes |> Option.map (fun classes -> Layer.labels (b.Inside "label") classes s.Width)
+        let output = Layer.linearFromZero (b.Inside "output") s.Width s.Dimension
+        let specs = b.Specs
+
+        let apply (p: Tensor[]) =
+            Network.check "mlp" specs p
+
+            fun (condition: Condition) ->
+                Network.checkCondition "mlp" s.Classes condition
+
+                fun (t: Tensor) (x: Tensor) ->
+                    Network.checkInput "mlp" [ s.Dimension ] condition t x
+                    let time = (features t).To x.Kind
+                    let time = if time.Shape[0] = x.Shape[0] then time else Tensor.expand [ x.Shape[0]; timeWidth ] time
+                    let mutable h = hidden[0] p (Tensor.cat 1 [ x; time ])
+
+                    match labels with
+                    | Some embed -> h <- h + embed p condition
+                    | None -> ()
+
+                    h <- Tensor.silu h
+
+                    for k in 1 .. hidden.Length - 1 do
+                        h <- Tensor.silu (hidden[k] p h)
+
+                    output p h
+
+        { Name = "mlp"; Settings = settings s; Specs = specs; Apply = apply }

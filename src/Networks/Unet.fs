@@ -1,0 +1,221 @@
+namespace Fokker
+
+open System
+
+/// A U-Net on images [B; Channels; H; W].
+type Unet =
+    {
+        Channels: int
+        /// Squares of Patch × Patch pixels are folded into channels before the first convolution and unfolded after the
+        /// last: 2 does a quarter of the work at the finest scale. 1 leaves the image as it is.
+        Patch: int
+        /// Channels at the finest scale.
+        Width: int
+        /// Channels at each scale, from fine to coarse, in multiples of Width; each scale has half the pixels a side.
+        Multipliers: int list
+        /// Residual blocks at each scale on the way down (one more on the way up).
+        Blocks: int
+        /// The scales with self-attention, 0 the finest; there is always one in the middle of the network.
+        Attention: int list
+        /// Groups that channels are normalized in.
+        Groups: int
+        /// How many labels there are; None for an unconditional network.
+        Classes: int option
+    }
+
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module Unet =
+
+    /// What a few minutes on two cores can train on 28 × 28 images.
+    let standard (channels: int) : Unet =
+        { Channels = channels
+          Patch = 2
+          Width = 32
+          Multipliers = [ 1; 2 ]
+          Blocks = 1
+          Attention = []
+          Groups = 8
+          Classes = None }
+
+    let private settings (s: Unet) =
+        let list (values: int list) = String.Join(" ", values)
+
+        [ "channels", string s.Channels
+          "patch", string s.Patch
+          "width", string s.Width
+          "multipliers", list s.Multipliers
+          "blocks", string s.Blocks
+          "attention", list s.Attention
+          "groups", string s.Groups
+          "classes", string (Option.defaultValue 0 s.Classes) ]
+
+    let private validate (s: Unet) =
+        for name, value in
+            [ "Channels", s.Channels
+              "Patch", s.Patch
+              "Width", s.Width
+              "Blocks", s.Blocks
+              "Groups", s.Groups
+              "Classes", Option.defaultValue 1 s.Classes ] do
+            if value < 1 then
+                invalidArg name $"unet: {name} = {value}: at least 1"
+
+        if s.Multipliers.IsEmpty || List.exists (fun m -> m < 1) s.Multipliers then
+            invalidArg "Multipliers" $"unet: Multipliers = %A{s.Multipliers}: one positive number for each scale"
+
+        for m in s.Multipliers do
+            if s.Width * m % s.Groups <> 0 then
+                invalidArg "Groups" $"unet: {s.Width * m} channels do not divide into {s.Groups} groups"
+
+        for level in s.Attention do
+            if level < 0 || level >= s.Multipliers.Length then
+                invalidArg
+                    "Attention"
+                    $"unet: Attention at scale {level}: the scales are 0 to {s.Multipliers.Length - 1}"
+
+    /// Two convolutions around a path past them (He et al. 2016; Dhariwal, Nichol 2021, ADM): parameters ↦ silu of the
+    /// time's embedding ↦ x ↦ skip(x) + conv(silu(norm(h)·(1 + scale) + shift)), h = conv(silu(norm(x))), where
+    /// scale and shift come from the embedding. The second convolution starts at zero, so that the block does.
+    let private block (b: Blueprint) (s: Unet) embedding inputs outputs =
+        let norm1 = Layer.groupNorm (b.Inside "norm1") s.Groups inputs
+        let conv1 = Layer.conv (b.Inside "conv1") 3 1 inputs outputs
+        let time = Layer.linear (b.Inside "time") embedding (2 * outputs)
+        let norm2 = Layer.groupNorm (b.Inside "norm2") s.Groups outputs
+        let conv2 = Layer.convFromZero (b.Inside "conv2") 3 outputs outputs
+        let skip = if inputs = outputs then None else Some(Layer.conv (b.Inside "skip") 1 1 inputs outputs)
+
+        fun (p: Tensor[]) (emb: Tensor) (x: Tensor) ->
+            let h = conv1 p (Tensor.silu (norm1 p x))
+            let modulation = time p emb |> Tensor.reshape [ emb.Shape[0]; 2 * outputs; 1; 1 ]
+            let scale = Tensor.narrow 1 0 outputs modulation
+            let shift = Tensor.narrow 1 outputs outputs modulation
+            let h = conv2 p (Tensor.silu (norm2 p h * (scale + 1.0) + shift))
+
+            match skip with
+            | Some skip -> skip p x + h
+            | None -> x + h
+
+    /// Ronneberger et al. 2015 as Ho, Jain, Abbeel 2020 and Dhariwal, Nichol 2021 use it: residual blocks told the time at every scale,
+    /// attention at the coarse ones, halving by strided convolution, doubling by repetition and convolution, and what
+    /// was seen on the way down joined to what is made on the way up. Its output is 0 before training.
+    /// Raises ArgumentException where the settings do not fit together, and in use where labels, times or shapes do not fit.
+    let network (s: Unet) : Network =
+        validate s
+        let b = Blueprint()
+        let pixels = s.Channels * s.Patch * s.Patch
+        let widths = s.Multipliers |> List.map ((*) s.Width) |> List.toArray
+        let levels = widths.Length
+        let step = s.Patch * (1 <<< (levels - 1))
+
+        let embedding = 4 * s.Width
+        let frequencies = Embedding.gaussianFrequencies 1.0 (max 1 (s.Width / 2))
+        let time1 = Layer.linear (b.Inside "time1") (2 * frequencies.Length) embedding
+        let time2 = Layer.linear (b.Inside "time2") embedding embedding
+        let labels = s.Classes |> Option.map (fun classes -> Layer.labels (b.Inside "label") classes embedding)
+
+        let attention (b: Blueprint) level =
+            if List.contains level s.Attention then
+                Some(Layer.attention (b.Inside "attention") s.Groups widths[level])
+            else
+                None
+
+        // Every feature map that the way up will want, by its channels.
+        let mutable seen = [ s.Width ]
+        let mutable channels = s.Width
+        let stem = Layer.conv (b.Inside "stem") 3 1 pixels s.Width
+
+        let down =
+            [ for level in 0 .. levels - 1 do
+                  let b = b.Inside $"down{level}"
+
+                  let blocks =
+                      [ for k in 1 .. s.Blocks do
+                            let b = b.Inside $"block{k}"
+                            let layer = block b s embedding channels widths[level]
+                            channels <- widths[level]
+                            seen <- channels :: seen
+                            layer, attention b level ]
+
+                  let halve =
+                      if level < levels - 1 then
+                          seen <- channels :: seen
+                          Some(Layer.conv (b.Inside "halve") 3 2 channels channels)
+                      else
+                          None
+
+                  blocks, halve ]
+
+        let middle1 = block (b.Inside "middle.block1") s embedding channels channels
+        let middleAttention = Layer.attention (b.Inside "middle.attention") s.Groups channels
+        let middle2 = block (b.Inside "middle.block2") s embedding channels channels
+
+        let up =
+            [ for level in levels - 1 .. -1 .. 0 do
+                  let b = b.Inside $"up{level}"
+
+                  let blocks =
+                      [ for k in 1 .. s.Blocks + 1 do
+                            let b = b.Inside $"block{k}"
+                            let layer = block b s embedding (channels + seen.Head) widths[level]
+                            seen <- seen.Tail
+                            channels <- widths[level]
+                            layer, attention b level ]
+
+                  let double = if level > 0 then Some(Layer.conv (b.Inside "double") 3 1 channels channels) else None
+
+                  blocks, double ]
+
+        let norm = Layer.groupNorm (b.Inside "norm") s.Groups channels
+        let out = Layer.convFromZero (b.Inside "output") 3 channels pixels
+        let specs = b.Specs
+
+        let attend p attention h =
+            match attention with
+            | Some layer -> layer p h
+            | None -> h
+
+        let apply (p: Tensor[]) =
+            Network.check "unet" specs p
+
+            fun (condition: Condition) ->
+                Network.checkCondition "unet" s.Classes condition
+
+                fun (t: Tensor) (x: Tensor) ->
+                    Network.checkInput "unet" [ s.Channels; -step; -step ] condition t x
+                    let emb = time2 p (Tensor.silu (time1 p ((Embedding.fourier frequencies t).To x.Kind)))
+
+                    let emb =
+                        match labels with
+                        | Some embed -> emb + embed p condition
+                        | None -> emb
+
+                    // Every block wants the embedding's silu: taken once.
+                    let emb = Tensor.silu emb
+                    let mutable h = stem p (Layer.fold s.Patch x)
+                    let mutable kept = [ h ]
+
+                    for blocks, halve in down do
+                        for layer, attention in blocks do
+                            h <- attend p attention (layer p emb h)
+                            kept <- h :: kept
+
+                        match halve with
+                        | Some layer ->
+                            h <- layer p h
+                            kept <- h :: kept
+                        | None -> ()
+
+                    h <- middle2 p emb (middleAttention p (middle1 p emb h))
+
+                    for blocks, double in up do
+                        for layer, attention in blocks do
+                            h <- attend p attention (layer p emb (Tensor.cat 1 [ h; kept.Head ]))
+                            kept <- kept.Tail
+
+                        match double with
+                        | Some layer -> h <- layer p (Nn.upsampleNearest 2 h)
+                        | None -> ()
+
+                    Layer.unfold s.Patch (out p (Tensor.silu (norm p h)))
+
+        { Name = "unet"; Settings = settings s; Specs = specs; Apply = apply }
