@@ -1,6 +1,7 @@
 namespace Fokker
 
-// The calculus of flow-based generative models on one page: curves, paths, predictions, processes, losses.
+// The calculus of flow-based generative models on one page: paths, predictions, processes, losses. It is written in
+// curves (Curve.fs), scalar functions of time with exact derivatives.
 //
 // Time runs from t = 0, the data, to t = 1, the noise. A law p₀ of data is joined to a law p₁ that is easy to sample by
 // a path of laws p_t. A diffusion and a flow are two ways to walk the same path: both satisfy the Fokker–Planck equation
@@ -9,253 +10,7 @@ namespace Fokker
 
 open System
 
-// ---- 1. Curves ----------------------------------------------------------------------------------------------------
-
-/// A scalar function of time, closed under arithmetic, with its exact derivative: `exp -Curve.time`, `sqrt (1.0 - a * a)`.
-/// Evaluated in float64; on a tensor of times it is differentiable in them.
-[<NoComparison; ReferenceEquality>]
-type Curve =
-    | Constant of float
-    | Time
-    | Sum of Curve * Curve
-    | Product of Curve * Curve
-    | Quotient of Curve * Curve
-    | Power of Curve * float
-    | Exponential of Curve
-    | Expm1 of Curve
-    | Logarithm of Curve
-    | Log1p of Curve
-    | Sine of Curve
-    | Cosine of Curve
-    | Minimum of Curve * Curve
-    | Maximum of Curve * Curve
-    /// A function that this algebra has no name for, with its derivative.
-    | Opaque of name: string * value: (float -> float) * derivative: Curve * argument: Curve
-
-    static member (+)(a: Curve, b: Curve) =
-        match a, b with
-        | Constant x, Constant y -> Constant(x + y)
-        | Constant 0.0, c
-        | c, Constant 0.0 -> c
-        | _ -> Sum(a, b)
-
-    static member (*)(a: Curve, b: Curve) =
-        match a, b with
-        | Constant x, Constant y -> Constant(x * y)
-        | Constant 0.0, _
-        | _, Constant 0.0 -> Constant 0.0
-        | Constant 1.0, c
-        | c, Constant 1.0 -> c
-        | Constant x, Product(Constant y, c)
-        | Product(Constant y, c), Constant x -> Product(Constant(x * y), c)
-        | c, Constant x -> Product(Constant x, c)
-        | _ -> Product(a, b)
-
-    static member (/)(a: Curve, b: Curve) =
-        match a, b with
-        | Constant x, Constant y -> Constant(x / y)
-        | Constant 0.0, _ -> Constant 0.0
-        | c, Constant y -> Constant(1.0 / y) * c
-        | _ -> Quotient(a, b)
-
-    static member (~-)(a: Curve) = Constant -1.0 * a
-    static member (-)(a: Curve, b: Curve) = a + (-b)
-    static member (+)(a: Curve, b: float) = a + Constant b
-    static member (+)(a: float, b: Curve) = Constant a + b
-    static member (-)(a: Curve, b: float) = a + Constant -b
-    static member (-)(a: float, b: Curve) = Constant a + (-b)
-    static member (*)(a: Curve, b: float) = Constant b * a
-    static member (*)(a: float, b: Curve) = Constant a * b
-    static member (/)(a: Curve, b: float) = a / Constant b
-    static member (/)(a: float, b: Curve) = Constant a / b
-
-    static member Pow(a: Curve, b: float) =
-        match a with
-        | Constant x -> Constant(x ** b)
-        | _ when b = 1.0 -> a
-        | _ -> Power(a, b)
-
-    static member Exp(a: Curve) = Exponential a
-    static member Log(a: Curve) = Logarithm a
-    static member Sqrt(a: Curve) = Curve.Pow(a, 0.5)
-    static member Sin(a: Curve) = Sine a
-    static member Cos(a: Curve) = Cosine a
-
-/// The value of a curve where it is wanted: one number for the whole batch, or one for each sample ([B], float64).
-[<NoComparison; NoEquality>]
-type Coefficient =
-    | Number of float
-    | PerSample of Tensor
-
-[<RequireQualifiedAccess>]
-module Curve =
-
-    /// t ↦ t.
-    let time = Time
-    let constant (c: float) = Constant c
-    /// e^c − 1, accurate where c is small.
-    let expm1 (c: Curve) = Expm1 c
-    /// log(1 + c), accurate where c is small.
-    let log1p (c: Curve) = Log1p c
-    let min (a: Curve) (b: Curve) = Minimum(a, b)
-    let max (a: Curve) (b: Curve) = Maximum(a, b)
-
-    /// log(1 + x) in float64 without cancellation (Kahan's correction; .NET has no log1p).
-    let private log1pFloat (x: float) =
-        let u = 1.0 + x
-        if u = 1.0 then x
-        elif Double.IsInfinity u || u <= 0.0 then Math.Log u
-        else Math.Log u * x / (u - 1.0)
-
-    /// e^x − 1 in float64 without cancellation (Kahan).
-    let private expm1Float (x: float) =
-        let u = Math.Exp x
-        if u = 1.0 then x
-        elif u - 1.0 = -1.0 then -1.0
-        elif Double.IsInfinity u then u
-        else (u - 1.0) * x / Math.Log u
-
-    /// The value at time t, in float64.
-    let rec eval (curve: Curve) (t: float) : float =
-        match curve with
-        | Constant c -> c
-        | Time -> t
-        | Sum(a, b) -> eval a t + eval b t
-        | Product(a, b) -> eval a t * eval b t
-        | Quotient(a, b) -> eval a t / eval b t
-        | Power(a, p) -> if p = 0.5 then Math.Sqrt(eval a t) else Math.Pow(eval a t, p)
-        | Exponential a -> Math.Exp(eval a t)
-        | Expm1 a -> expm1Float (eval a t)
-        | Logarithm a -> Math.Log(eval a t)
-        | Log1p a -> log1pFloat (eval a t)
-        | Sine a -> Math.Sin(eval a t)
-        | Cosine a -> Math.Cos(eval a t)
-        | Minimum(a, b) -> Math.Min(eval a t, eval b t)
-        | Maximum(a, b) -> Math.Max(eval a t, eval b t)
-        | Opaque(_, f, _, a) -> f (eval a t)
-
-    /// The values at a tensor of times (float64), differentiable in them.
-    let rec private onTensor (curve: Curve) (t: Tensor) : Tensor =
-        match curve with
-        | Constant c -> Tensor.full t.Kind t.Shape c
-        | Time -> t
-        | Sum(Constant c, a)
-        | Sum(a, Constant c) -> onTensor a t + c
-        | Sum(a, b) -> onTensor a t + onTensor b t
-        | Product(Constant c, a) -> c * onTensor a t
-        | Product(a, b) -> onTensor a t * onTensor b t
-        | Quotient(Constant c, b) -> c / onTensor b t
-        | Quotient(a, b) -> onTensor a t / onTensor b t
-        | Power(a, p) -> if p = 0.5 then sqrt (onTensor a t) else Tensor.pow (onTensor a t) p
-        | Exponential a -> exp (onTensor a t)
-        | Expm1 a -> Tensor.expm1 (onTensor a t)
-        | Logarithm a -> log (onTensor a t)
-        | Log1p a -> Tensor.log1p (onTensor a t)
-        | Sine a -> sin (onTensor a t)
-        | Cosine a -> cos (onTensor a t)
-        | Minimum(a, b) -> Tensor.minimum (onTensor a t) (onTensor b t)
-        | Maximum(a, b) -> Tensor.maximum (onTensor a t) (onTensor b t)
-        | Opaque(_, f, slope, a) ->
-            let u = onTensor a t
-            let base' = Tensor.detach u
-            let map g = Tensor.ofArray base'.Shape (Array.map g (Tensor.toFloats base'))
-            // Exact value; the derivative enters through u − u₀, which is zero.
-            map f + map (eval slope) * (u - base')
-
-    /// The values at a tensor of times, float64, in its shape.
-    let values (curve: Curve) (t: Tensor) : Tensor = onTensor curve t
-
-    /// The curve at `t`, 0-dimensional or [B]: a number for the whole batch where nobody differentiates in t.
-    let at (curve: Curve) (t: Tensor) : Coefficient =
-        match curve with
-        | Constant c -> Number c
-        | _ when t.Rank = 0 && not (Diff.isTracked t) -> Number(eval curve (t.ToFloat()))
-        | _ -> PerSample(onTensor curve t)
-
-    /// dc/dt, exactly.
-    let rec derivative (curve: Curve) : Curve =
-        match curve with
-        | Constant _ -> Constant 0.0
-        | Time -> Constant 1.0
-        | Sum(a, b) -> derivative a + derivative b
-        | Product(a, b) -> derivative a * b + a * derivative b
-        | Quotient(a, b) -> derivative a / b - curve * (derivative b / b)
-        | Power(a, p) -> p * Curve.Pow(a, p - 1.0) * derivative a
-        | Exponential a -> curve * derivative a
-        | Expm1 a -> exp a * derivative a
-        | Logarithm a -> derivative a / a
-        | Log1p a -> derivative a / (1.0 + a)
-        | Sine a -> cos a * derivative a
-        | Cosine a -> -(sin a) * derivative a
-        | Minimum(a, b) -> choose "derivative of min" (fun x y -> x <= y) a b
-        | Maximum(a, b) -> choose "derivative of max" (fun x y -> x >= y) a b
-        | Opaque(name, _, slope, a) -> after a slope * derivative a
-
-    // a' where the first is chosen, b' elsewhere.
-    and private choose name first (a: Curve) (b: Curve) =
-        let a', b' = derivative a, derivative b
-
-        Opaque(name, (fun t -> if first (eval a t) (eval b t) then eval a' t else eval b' t), Constant 0.0, Time)
-
-    /// t ↦ curve(clock t): the same curve read on another clock.
-    and after (clock: Curve) (curve: Curve) : Curve =
-        let again = after clock
-
-        match curve with
-        | Constant _ -> curve
-        | Time -> clock
-        | Sum(a, b) -> again a + again b
-        | Product(a, b) -> again a * again b
-        | Quotient(a, b) -> again a / again b
-        | Power(a, p) -> Curve.Pow(again a, p)
-        | Exponential a -> Exponential(again a)
-        | Expm1 a -> Expm1(again a)
-        | Logarithm a -> Logarithm(again a)
-        | Log1p a -> Log1p(again a)
-        | Sine a -> Sine(again a)
-        | Cosine a -> Cosine(again a)
-        | Minimum(a, b) -> Minimum(again a, again b)
-        | Maximum(a, b) -> Maximum(again a, again b)
-        | Opaque(name, f, slope, a) -> Opaque(name, f, slope, again a)
-
-    /// The time in [first, last] at which a monotone curve takes `value`, by bisection to the last bit; the nearer end
-    /// where it never does.
-    let inverse (first: float, last: float) (curve: Curve) (value: float) : float =
-        let rising = eval curve last >= eval curve first
-
-        let rec narrow low high =
-            let middle = 0.5 * (low + high)
-
-            if middle <= low || middle >= high then middle
-            elif (eval curve middle < value) = rising then narrow middle high
-            else narrow low middle
-
-        narrow first last
-
-[<RequireQualifiedAccess>]
-module Coefficient =
-
-    /// c · x, each sample by its own number.
-    let scale (c: Coefficient) (x: Tensor) : Tensor =
-        match c with
-        | Number 1.0 -> x
-        | Number c -> c * x
-        | PerSample c -> Tensor.perSample x c * x
-
-    /// Σ cᵢ · xᵢ; a term whose coefficient is the number 0 is left out, even where x is not finite.
-    let combine (terms: (Coefficient * Tensor) list) : Tensor =
-        let used =
-            terms
-            |> List.filter (function
-                | Number 0.0, _ -> false
-                | _ -> true)
-
-        match used, terms with
-        | [], (_, x) :: _ -> Tensor.zerosLike x
-        | [], [] -> invalidArg (nameof terms) "a combination of nothing"
-        | used, _ -> used |> List.map (fun (c, x) -> scale c x) |> List.reduce (+)
-
-// ---- 2. Paths -----------------------------------------------------------------------------------------------------
+// ---- 1. Paths ------------------------------------------------------------------------------------------------------------
 
 /// x_t = α(t)·x₀ + σ(t)·ε with ε ~ N(0, I) independent of x₀: the paths that have a score, an SDE and a log-SNR.
 ///
@@ -426,7 +181,7 @@ module Interpolant =
     /// dx_t/dt given (x₀, x₁, z): the target of flow matching.
     let velocity (i: Interpolant) (t: Tensor) (x0: Tensor) (x1: Tensor) (z: Tensor) = terms i Curve.derivative t x0 x1 z
 
-// ---- 3. Predictions -----------------------------------------------------------------------------------------------
+// ---- 2. Predictions ------------------------------------------------------------------------------------------------------
 
 /// (t, x) ↦ a vector for each sample. Time is float64 on the CPU, 0-dimensional or [B]; x is [B; …]; so is the result.
 type Field = Tensor -> Tensor -> Tensor
@@ -532,7 +287,7 @@ module Model =
     /// E[ε | x_t].
     let noise model condition = reading Prediction.noise model condition
 
-// ---- 4. Processes -------------------------------------------------------------------------------------------------
+// ---- 3. Processes --------------------------------------------------------------------------------------------------------
 
 /// dX = velocity(t, X) dt.
 [<NoComparison; NoEquality>]
@@ -594,7 +349,7 @@ module Ode =
     /// The flow of a trained model.
     let ofModel (condition: Condition) (model: Model) : Ode = { Velocity = Model.velocity model condition }
 
-// ---- 5. Losses ----------------------------------------------------------------------------------------------------
+// ---- 4. Losses -----------------------------------------------------------------------------------------------------------
 
 /// Samples of the data [B; …] and their labels.
 [<NoComparison; NoEquality>]

@@ -18,6 +18,9 @@ type Formulas =
       Sample: GaussianPath -> Tensor -> Tensor -> Tensor -> Tensor
       Retime: Curve -> GaussianPath -> GaussianPath
       VpLogAlpha: float -> float -> Curve
+      SubVp: float -> float -> GaussianPath
+      LogAlphaBars: float[] -> float[]
+      PathOfSde: Curve -> Curve -> GaussianPath
       Conversion: GaussianPath -> Prediction -> Prediction -> Tensor -> struct (Coefficient * Coefficient)
       Target: GaussianPath -> Prediction -> Tensor -> Tensor -> Tensor -> Tensor
       InterpolantVelocity: Interpolant -> Tensor -> Tensor -> Tensor -> Tensor -> Tensor
@@ -69,6 +72,9 @@ module Formulas =
           Sample = Path.sample
           Retime = Path.retime
           VpLogAlpha = fun low high -> (Path.vpBetween low high).LogAlpha
+          SubVp = Paths.subVpBetween
+          LogAlphaBars = Paths.logAlphaBars
+          PathOfSde = Paths.ofSde "own" "" ""
           Conversion = Prediction.conversion
           Target = Prediction.target
           InterpolantVelocity = Interpolant.velocity
@@ -164,7 +170,10 @@ module Draw =
             let! horizon = between 1.0 8.0
             let! low = between 0.05 0.5
             let! high = between 5.0 25.0
-            return! oneOf (Path.ouTo horizon :: Path.vpBetween low high :: Path.all)
+            let own = Paths.ofSde "own" "" "" (low + 3.0 * (Curve.time ** 2.0)) (exp Curve.time * high)
+            let drawn = [ Path.ouTo horizon; Path.vpBetween low high; Paths.subVpBetween low high; own ]
+            // Tables are smooth only between their nodes; they have laws of their own.
+            return! oneOf (drawn @ Path.all @ [ Paths.ve; Paths.edm; Paths.cosine ])
         }
 
     /// A time at which everything is finite on every path.

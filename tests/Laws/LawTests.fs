@@ -33,6 +33,9 @@ let private mutations: (string * Formulas) list =
       "ou-is-vp-retimed",
       { library with
           VpLogAlpha = fun low high -> -0.5 * (high - low) * (Curve.time ** 2.0) - 0.5 * low * Curve.time }
+      "alpha-bar", { library with LogAlphaBars = Array.scan (fun s b -> s - b) 0.0 }
+      "sub-vp-below-vp", { library with SubVp = Path.vpBetween }
+      "path-of-sde", { library with PathOfSde = fun a g2 -> Paths.ofSde "" "" "" (0.5 * a) g2 }
       "retimed-sde", { library with Retime = fun _ p -> p }
       "conditional-velocity", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (-e) }
       "interpolant-velocity",
