@@ -4,7 +4,7 @@ open FsCheck.FSharp
 open Fokker
 
 /// Curves and paths: the scalar functions of time that everything else rests on.
-module Paths =
+module PathLaws =
 
     let private section = "Curves and paths"
 
@@ -230,5 +230,106 @@ module Paths =
                           Case = $"{i.Name}, t = {Tensor.toFloats t |> List.ofArray}" }
                 } }
 
+    let betas =
+        { Name = "alpha-bar"
+          Section = section
+          Statement =
+            "ᾱ_k = ᾱ_{k−1} (1 − β_k) along each discrete schedule; the cosine table is its closed form up to the clip"
+          Source = "Ho et al. 2020, eq. 4; Nichol, Dhariwal 2021, eq. 17"
+          Tolerance = 1e-10
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! name, betas =
+                        Draw.oneOf
+                            [ "ddpm", Paths.ddpmBetas
+                              "scaled-linear", Paths.scaledLinearBetas
+                              "cosine", Paths.cosineBetas
+                              "sigmoid", Paths.sigmoidBetas ]
+
+                    let! n = Draw.oneOf [ 50; 100; 1000 ]
+                    // The table's last steps are clipped at 0.999, and one step of 50 is already.
+                    let! k = Gen.choose (1, n - n / 20)
+                    let beta = betas n
+                    let bar (k: int) = exp ((f.LogAlphaBars beta)[k])
+                    let path = Paths.ofBetas name "" "" beta
+                    let onCurve = Curve.eval path.Alpha (float k / float n) ** 2.0
+                    let angle k = cos (0.5 * System.Math.PI * (float k / float n + 0.008) / 1.008) ** 2.0
+
+                    let error =
+                        List.max
+                            [ Measure.difference (bar k) (bar (k - 1) * (1.0 - beta[k - 1]))
+                              Measure.difference (bar k) onCurve
+                              (if name = "cosine" then Measure.difference (bar k) (angle k / angle 0) else 0.0) ]
+
+                    return { Error = error; Case = $"{name}, step {k} of {n}" }
+                } }
+
+    let subVp =
+        { Name = "sub-vp-below-vp"
+          Section = section
+          Statement = "sub-VP's variance is VP's squared, and never above it; its diffusion is β (1 − e^{−2∫β})"
+          Source = "Song et al. 2021, eq. 12 and appendix B"
+          Tolerance = 1e-9
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! low = Draw.between 0.05 0.5
+                    let! high = Draw.between 5.0 20.0
+                    let! t = Draw.time
+                    let vp, sub = Path.vpBetween low high, f.SubVp low high
+                    let beta = low + (high - low) * t
+                    let expected = beta * (1.0 - Curve.eval vp.Alpha t ** 4.0)
+                    let v, s = Curve.eval vp.Variance t, Curve.eval sub.Variance t
+
+                    let error =
+                        List.max
+                            [ max 0.0 (s - v)
+                              Measure.difference s (v * v)
+                              Measure.difference (Curve.eval (f.DiffusionSquared sub) t) expected ]
+
+                    return { Error = error; Case = $"β from {low} to {high}, t = {t}" }
+                } }
+
+    let ofSde =
+        { Name = "path-of-sde"
+          Section = section
+          Statement = "the path of the SDE of a path is that path; for VE, less the variance it starts with"
+          Source = "Song et al. 2021, eq. 29–31"
+          Tolerance = 1e-9
+          Cases = 60
+          Check =
+            fun f ->
+                gen {
+                    let! low = Draw.between 0.05 0.5
+                    let! high = Draw.between 2.0 20.0
+                    let! path = Draw.oneOf [ Path.ou; Path.vpBetween low high; Paths.subVpBetween low high; Paths.ve ]
+                    let! t = Draw.time
+                    let again = f.PathOfSde (-(Path.driftRate path)) (Path.diffusionSquared path)
+                    let e c = Curve.eval c t
+                    // What is there at 0 decays with α².
+                    let initial = Curve.eval path.Variance 0.0 * e path.Alpha ** 2.0
+
+                    return
+                        { Error =
+                            max
+                                (Measure.difference (e again.Alpha) (e path.Alpha))
+                                (Measure.difference (e again.Variance) (e path.Variance - initial))
+                          Case = $"{path.Name}, t = {t}" }
+                } }
+
     let all =
-        [ derivative; onTensors; inverse; views; moments; ouIsVp; retimed; conditionalVelocity; interpolantVelocity ]
+        [ betas
+          subVp
+          ofSde
+          derivative
+          onTensors
+          inverse
+          views
+          moments
+          ouIsVp
+          retimed
+          conditionalVelocity
+          interpolantVelocity ]

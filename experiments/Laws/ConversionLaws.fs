@@ -4,7 +4,7 @@ open FsCheck.FSharp
 open Fokker
 
 /// What a network's output means, and the processes that follow from it.
-module Conversions =
+module ConversionLaws =
 
     let private section = "Predictions and processes"
 
