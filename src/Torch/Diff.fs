@@ -60,7 +60,10 @@ module Diff =
             xs |> Array.map Tensor.zerosLike
         else
             // Outputs that do not depend on anything have no place on the graph.
-            let live = [| for k in 0 .. ys.Length - 1 do if onGraph ys[k] then k |]
+            let live =
+                [| for k in 0 .. ys.Length - 1 do
+                       if onGraph ys[k] then
+                           k |]
             let pointers (ts: (Tensor | null)[]) =
                 ts
                 |> Array.map (function
@@ -99,14 +102,13 @@ module Diff =
                 let shapes = ys |> Array.map (fun y -> y.Describe()) |> String.concat ", "
                 raise (TensorException $"Diff: {shapes}: {Native.error ()}")
 
-            Array.map2 (fun (x: Tensor) (r: NativeValue) -> if r.Tag = 1 then Door.accept r else Tensor.zerosLike x) xs results
+            Array.map2
+                (fun (x: Tensor) (r: NativeValue) -> if r.Tag = 1 then Door.accept r else Tensor.zerosLike x)
+                xs
+                results
 
     /// A result that nobody around is differentiating leaves the graph.
-    let private settle (t: Tensor) =
-        if Nesting.Reverse = 0 && Nesting.Forward = 0 then
-            Tensor.detach t
-        else
-            t
+    let private settle (t: Tensor) = if Nesting.Reverse = 0 && Nesting.Forward = 0 then Tensor.detach t else t
 
     let private reversing (f: unit -> 'T) =
         Nesting.Reverse <- Nesting.Reverse + 1
@@ -118,7 +120,10 @@ module Diff =
 
     let private requireScalar what (y: Tensor) =
         if y.Count <> 1L then
-            raise (TensorException $"{what}: the function gave {y.Describe()}: a gradient is of a single number; sum it, or use vjp")
+            raise (
+                TensorException
+                    $"{what}: the function gave {y.Describe()}: a gradient is of a single number; sum it, or use vjp"
+            )
 
     /// f(xs) and ∂f/∂xs for a scalar function of several tensors; the value comes with whatever else the function reports.
     let valueAndGrads (f: Tensor[] -> Tensor * 'A) (xs: Tensor[]) : Tensor * Tensor[] * 'A =
@@ -158,7 +163,10 @@ module Diff =
     /// Raises TensorException inside another forward derivative.
     let jvps (f: Tensor[] -> Tensor) (xs: Tensor[]) (vs: Tensor[]) : Tensor * Tensor =
         if Nesting.Forward > 0 then
-            raise (TensorException "Diff.jvp: a forward derivative inside a forward derivative; take the outer or the inner one by grad or vjp")
+            raise (
+                TensorException
+                    "Diff.jvp: a forward derivative inside a forward derivative; take the outer or the inner one by grad or vjp"
+            )
 
         let level = Native.fk_dual_enter ()
 
@@ -194,8 +202,7 @@ module Diff =
             let m = int y.Count
             let basis = Tensor.eye y.Kind m
 
-            [ for i in 0 .. m - 1 ->
-                  (pullback [| y |] [| leaf |] [| basis[i] |] (i < m - 1))[0] |> Tensor.flatten ]
+            [ for i in 0 .. m - 1 -> (pullback [| y |] [| leaf |] [| basis[i] |] (i < m - 1))[0] |> Tensor.flatten ]
             |> Tensor.stack 0)
         |> settle
 

@@ -59,21 +59,13 @@ type Kind =
     { Dtype: Dtype
       Device: Device }
 
-    static member Float32 =
-        { Dtype = Dtype.Float32
-          Device = Device.Cpu }
+    static member Float32 = { Dtype = Dtype.Float32; Device = Device.Cpu }
 
-    static member Float64 =
-        { Dtype = Dtype.Float64
-          Device = Device.Cpu }
+    static member Float64 = { Dtype = Dtype.Float64; Device = Device.Cpu }
 
-    static member Int64 =
-        { Dtype = Dtype.Int64
-          Device = Device.Cpu }
+    static member Int64 = { Dtype = Dtype.Int64; Device = Device.Cpu }
 
-    static member Bool =
-        { Dtype = Dtype.Bool
-          Device = Device.Cpu }
+    static member Bool = { Dtype = Dtype.Bool; Device = Device.Cpu }
 
     member k.On(device: Device) : Kind = { Dtype = k.Dtype; Device = device }
     member k.As(dtype: Dtype) : Kind = { Dtype = dtype; Device = k.Device }
@@ -118,11 +110,7 @@ module Dtype =
 
 /// One value on its way through the door; the layout is `fk_value` of native/door.h.
 [<Struct; StructLayout(LayoutKind.Sequential)>]
-type internal NativeValue =
-    { mutable Tag: int
-      mutable Meta: int
-      mutable Count: int64
-      mutable Payload: int64 }
+type internal NativeValue = { mutable Tag: int; mutable Meta: int; mutable Count: int64; mutable Payload: int64 }
 
 /// The C functions of native/door.h, and how their library is found.
 module internal Native =
@@ -158,7 +146,7 @@ module internal Native =
     extern int fk_shape(nativeint tensor, nativeint sizes, nativeint strides)
 
     [<DllImport(Library)>]
-    extern nativeint fk_data(nativeint tensor)
+    extern nativeint fk_data(nativeint tensor, int strided)
 
     [<DllImport(Library)>]
     extern int fk_from_memory(nativeint data, int dtype, nativeint sizes, int rank, NativeValue& result)
@@ -253,10 +241,7 @@ module internal Native =
             | :? IOException
             | :? UnauthorizedAccessException -> 0
 
-        if siblings = 0 then
-            Environment.ProcessorCount
-        else
-            min siblings Environment.ProcessorCount
+        if siblings = 0 then Environment.ProcessorCount else min siblings Environment.ProcessorCount
 
     let private candidates () =
         let fileName = $"lib{Library}.so"
@@ -281,7 +266,8 @@ module internal Native =
             try
                 NativeLibrary.Load path
             with :? DllNotFoundException as e ->
-                let reason = e.Message.Split('\n') |> Array.tryFind (fun line -> line.Contains ".so") |> Option.defaultValue ""
+                let reason =
+                    e.Message.Split('\n') |> Array.tryFind (fun line -> line.Contains ".so") |> Option.defaultValue ""
 
                 raise (
                     EnvironmentException(
@@ -295,7 +281,10 @@ module internal Native =
             (let handle = load ()
 
              if NativeLibrary.GetExport(handle, "fk_call") = 0n then
-                 raise (EnvironmentException "libfokker_torch.so is not the door that this Fokker was built with: ./build.sh Build")
+                 raise (
+                     EnvironmentException
+                         "libfokker_torch.so is not the door that this Fokker was built with: ./build.sh Build"
+                 )
 
              handle)
 
@@ -312,7 +301,11 @@ module internal Native =
                  | Some text ->
                      match Int64.TryParse text with
                      | true, value when value >= 0L -> value
-                     | _ -> raise (EnvironmentException $"FOKKER_CACHE_MB is '{text}': expected a number of megabytes, 0 or more")
+                     | _ ->
+                         raise (
+                             EnvironmentException
+                                 $"FOKKER_CACHE_MB is '{text}': expected a number of megabytes, 0 or more"
+                         )
                  | None -> 1024L
 
              if megabytes > 0L then
@@ -404,9 +397,7 @@ module Torch =
         let mutable peak = 0L
         Native.fk_memory (&live, &cached, &peak)
 
-        {| Live = live
-           Cached = cached
-           Peak = peak |}
+        {| Live = live; Cached = cached; Peak = peak |}
 
     /// Gives the memory that waits for reuse back to the system.
     let trim () =

@@ -8,8 +8,7 @@ module Tensor =
 
     open Ops
 
-    let private like (kind: Kind) =
-        [| Arg.dtype kind.Dtype; Arg.none; Arg.device kind.Device |]
+    let private like (kind: Kind) = [| Arg.dtype kind.Dtype; Arg.none; Arg.device kind.Device |]
 
     let private make (op: Op) (args: Arg[]) (kind: Kind) = Door.one op (Array.append args (like kind))
 
@@ -26,8 +25,7 @@ module Tensor =
     let ones (kind: Kind) (shape: seq<int>) = make onesOp [| Arg.ints shape |] kind
 
     /// Every element `value`.
-    let full (kind: Kind) (shape: seq<int>) (value: float) =
-        make fullOp [| Arg.ints shape; Arg.float value |] kind
+    let full (kind: Kind) (shape: seq<int>) (value: float) = make fullOp [| Arg.ints shape; Arg.float value |] kind
 
     let zerosLike (x: Tensor) = zeros x.Kind x.Shape
     let onesLike (x: Tensor) = ones x.Kind x.Shape
@@ -36,8 +34,7 @@ module Tensor =
     let scalar (kind: Kind) (value: float) = full kind [] value
 
     /// first, first + 1, …, below `stop`, as [stop − first].
-    let range (kind: Kind) (first: int) (stop: int) =
-        make arangeOp [| Arg.int first; Arg.int stop; Arg.int 1 |] kind
+    let range (kind: Kind) (first: int) (stop: int) = make arangeOp [| Arg.int first; Arg.int stop; Arg.int 1 |] kind
 
     /// `count` points from `first` to `last`, both included.
     let linspace (kind: Kind) (first: float) (last: float) (count: int) =
@@ -47,8 +44,7 @@ module Tensor =
     let eye (kind: Kind) (n: int) = make eyeOp [| Arg.int n |] kind
 
     /// A CPU tensor with a copy of `data`, in row-major order. Raises TensorException where the data do not fill the shape.
-    let ofArray<'T when 'T: unmanaged> (shape: seq<int>) (data: 'T[]) =
-        Exchange.ofSpan shape (ReadOnlySpan<'T> data)
+    let ofArray<'T when 'T: unmanaged> (shape: seq<int>) (data: 'T[]) = Exchange.ofSpan shape (ReadOnlySpan<'T> data)
 
     /// A CPU tensor over the array's own memory, without a copy. The array must not change while the tensor is in use.
     let lend<'T when 'T: unmanaged> (shape: seq<int>) (data: 'T[]) = Exchange.lend shape data
@@ -57,7 +53,7 @@ module Tensor =
     let toArray<'T when 'T: unmanaged> (x: Tensor) : 'T[] = Exchange.toArray x
 
     /// The elements as float64, whatever the element type.
-    let toFloats (x: Tensor) : float[] = Exchange.toArray<float> (x.To Dtype.Float64)
+    let toFloats (x: Tensor) : float[] = Exchange.toArray<float>(x.To Dtype.Float64)
 
     // ---- element by element
 
@@ -130,8 +126,7 @@ module Tensor =
     let maximum (a: Tensor) (b: Tensor) = binary maximumOp a b
 
     /// a + w·(b − a).
-    let lerp (a: Tensor) (b: Tensor) (w: Tensor) =
-        Door.one lerpOp [| Arg.tensor a; Arg.tensor b; Arg.tensor w |]
+    let lerp (a: Tensor) (b: Tensor) (w: Tensor) = Door.one lerpOp [| Arg.tensor a; Arg.tensor b; Arg.tensor w |]
 
     /// `a` where the condition holds, `b` elsewhere.
     let where (condition: Tensor) (a: Tensor) (b: Tensor) =
@@ -270,18 +265,22 @@ module Tensor =
     /// `count` pieces along `dim`.
     let chunk (count: int) (dim: int) (x: Tensor) = Door.many chunkOp [| Arg.tensor x; Arg.int count; Arg.int dim |]
     let unbind (dim: int) (x: Tensor) = Door.many unbindOp [| Arg.tensor x; Arg.int dim |]
-    let narrow (dim: int) (start: int) (length: int) (x: Tensor) = Door.one narrowOp [| Arg.tensor x; Arg.int dim; Arg.int start; Arg.int length |]
+    let narrow (dim: int) (start: int) (length: int) (x: Tensor) =
+        Door.one narrowOp [| Arg.tensor x; Arg.int dim; Arg.int start; Arg.int length |]
     let select (dim: int) (index: int) (x: Tensor) = Door.one Ops.select [| Arg.tensor x; Arg.int dim; Arg.int index |]
     /// The rows (or slices along `dim`) that the int64 `index` [n] names.
-    let indexSelect (dim: int) (index: Tensor) (x: Tensor) = Door.one indexSelectOp [| Arg.tensor x; Arg.int dim; Arg.tensor index |]
+    let indexSelect (dim: int) (index: Tensor) (x: Tensor) =
+        Door.one indexSelectOp [| Arg.tensor x; Arg.int dim; Arg.tensor index |]
     /// out[i, j] = x[i, index[i, j]] for dim = 1, and so on.
-    let gather (dim: int) (index: Tensor) (x: Tensor) = Door.one gatherOp [| Arg.tensor x; Arg.int dim; Arg.tensor index |]
+    let gather (dim: int) (index: Tensor) (x: Tensor) =
+        Door.one gatherOp [| Arg.tensor x; Arg.int dim; Arg.tensor index |]
     /// The elements where the mask holds, in a row.
     let masked (mask: Tensor) (x: Tensor) = Door.one indexOp [| Arg.tensor x; Arg.optionalTensors [| mask |] |]
     let flip (dims: seq<int>) (x: Tensor) = Door.one flipOp [| Arg.tensor x; Arg.ints dims |]
     let repeat (times: seq<int>) (x: Tensor) = Door.one repeatOp [| Arg.tensor x; Arg.ints times |]
     /// Every slice along `dim` `times` times in a row: a b ↦ a a b b.
-    let repeatInterleave (times: int) (dim: int) (x: Tensor) = Door.one repeatInterleaveOp [| Arg.tensor x; Arg.int times; Arg.int dim |]
+    let repeatInterleave (times: int) (dim: int) (x: Tensor) =
+        Door.one repeatInterleaveOp [| Arg.tensor x; Arg.int times; Arg.int dim |]
     let tril (x: Tensor) = unary trilOp x
     /// The diagonal of the last two dimensions.
     let diagonal (x: Tensor) = Door.one diagonalOp [| Arg.tensor x; Arg.int 0; Arg.int -2; Arg.int -1 |]
@@ -303,7 +302,4 @@ module Tensor =
         else
             let a = a.To x.Kind
 
-            if x.Rank = 1 then
-                a
-            else
-                reshape [ yield a.Shape[0]; for _ in 2 .. x.Rank -> 1 ] a
+            if x.Rank = 1 then a else reshape [ yield a.Shape[0]; for _ in 2 .. x.Rank -> 1 ] a

@@ -66,4 +66,3 @@ module Linalg =
         let values, vectors = eigh a
         let roots = values |> Tensor.clamp 0.0 infinity |> Tensor.sqrt
         matmul (vectors * Tensor.unsqueeze -2 roots) (Tensor.transpose -2 -1 vectors)
-

@@ -39,13 +39,14 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
         with get () = Handle.current
         and set (value: List<Handle> | null) = Handle.current <- value
 
-    static member internal Released() =
-        Interlocked.Decrement &live |> ignore
+    static member internal Released() = Interlocked.Decrement &live |> ignore
 
     /// The native pointer. Raises ObjectDisposedException after the tensor was freed.
     member internal _.Pointer =
         if pointer = 0n then
-            raise (ObjectDisposedException("Tensor", "the tensor was freed: its scope has ended, or Dispose was called"))
+            raise (
+                ObjectDisposedException("Tensor", "the tensor was freed: its scope has ended, or Dispose was called")
+            )
 
         pointer
 

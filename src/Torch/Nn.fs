@@ -22,18 +22,13 @@ module Nn =
     let private bmmOp = op "bmm"
 
     /// x Wᵀ + b: x [B; n], w [m; n], b [m].
-    let linear (x: Tensor) (w: Tensor) (b: Tensor) =
-        Door.one linearOp [| Arg.tensor x; Arg.tensor w; Arg.tensor b |]
+    let linear (x: Tensor) (w: Tensor) (b: Tensor) = Door.one linearOp [| Arg.tensor x; Arg.tensor w; Arg.tensor b |]
 
     /// x [B; C; H; W], w [C'; C; k; k], b [C'].
     let conv2d (stride: int) (padding: int) (x: Tensor) (w: Tensor) (b: Tensor) =
         Door.one
             conv2dOp
-            [| Arg.tensor x
-               Arg.tensor w
-               Arg.tensor b
-               Arg.ints [ stride; stride ]
-               Arg.ints [ padding; padding ] |]
+            [| Arg.tensor x; Arg.tensor w; Arg.tensor b; Arg.ints [ stride; stride ]; Arg.ints [ padding; padding ] |]
 
     /// Wu, He 2018: normalized over each of `groups` groups of channels, then scaled and shifted by channel.
     let groupNorm (groups: int) (eps: float) (x: Tensor) (w: Tensor) (b: Tensor) =
@@ -43,11 +38,7 @@ module Nn =
     let layerNorm (eps: float) (x: Tensor) (w: Tensor) (b: Tensor) =
         Door.one
             layerNormOp
-            [| Arg.tensor x
-               Arg.ints [ x.Shape[x.Rank - 1] ]
-               Arg.tensor w
-               Arg.tensor b
-               Arg.float eps |]
+            [| Arg.tensor x; Arg.ints [ x.Shape[x.Rank - 1] ]; Arg.tensor w; Arg.tensor b; Arg.float eps |]
 
     let softmax (dim: int) (x: Tensor) = Door.one softmaxOp [| Arg.tensor x; Arg.int dim |]
     let logSoftmax (dim: int) (x: Tensor) = Door.one logSoftmaxOp [| Arg.tensor x; Arg.int dim |]
@@ -69,8 +60,7 @@ module Nn =
         Door.one nllOp [| Arg.tensor (logSoftmax -1 logits); Arg.tensor labels; Arg.none; Arg.int 0 |]
 
     /// Zeros on every side of the last two dimensions.
-    let pad2d (by: int) (x: Tensor) =
-        Door.one padOp [| Arg.tensor x; Arg.ints [ by; by; by; by ] |]
+    let pad2d (by: int) (x: Tensor) = Door.one padOp [| Arg.tensor x; Arg.ints [ by; by; by; by ] |]
 
     let bmm (a: Tensor) (b: Tensor) = binary bmmOp a b
 

@@ -57,15 +57,12 @@ module Rng =
         struct (a, b, c, d)
 
     let private derive domain (key: uint64) (number: uint64) =
-        let struct (a, b, _, _) =
-            block key (struct (uint32 number, uint32 domain, uint32 (number >>> 32), 0u))
+        let struct (a, b, _, _) = block key (struct (uint32 number, uint32 domain, uint32 (number >>> 32), 0u))
 
         (uint64 b <<< 32) ||| uint64 a
 
     /// The stream of a seed.
-    let ofSeed (seed: int64) : Rng =
-        { Key = derive derivation 0x466F6B6B6572UL (uint64 seed)
-          First = 0L }
+    let ofSeed (seed: int64) : Rng = { Key = derive derivation 0x466F6B6B6572UL (uint64 seed); First = 0L }
 
     /// The key as eight bytes of hexadecimal, for checkpoints; `ofText` reads it back.
     let text (rng: Rng) = $"%016x{rng.Key}"
@@ -76,9 +73,7 @@ module Rng =
         | _ -> invalidArg (nameof text) $"'{text}' is not a key: expected 16 hexadecimal digits"
 
     /// The n-th stream derived from this one, for instance that of step n. Streams with different numbers are independent of each other and of this one.
-    let at (n: int64) (rng: Rng) : Rng =
-        { Key = derive derivation rng.Key (uint64 n)
-          First = 0L }
+    let at (n: int64) (rng: Rng) : Rng = { Key = derive derivation rng.Key (uint64 n); First = 0L }
 
     /// The stream of a name: one key for data, one for times, one for noise, so that adding a use does not shift the others.
     let named (name: string) (rng: Rng) : Rng =
@@ -129,8 +124,7 @@ module Rng =
         draw integersOp [| Arg.int64 bound |] Kind.Int64 shape rng
 
     /// A random order of 0 … n − 1, int64 [n].
-    let permutation (n: int) (rng: Rng) : Tensor =
-        Tensor.argsort 0 (draw bitsOp [||] Kind.Int64 [ n ] rng)
+    let permutation (n: int) (rng: Rng) : Tensor = Tensor.argsort 0 (draw bitsOp [||] Kind.Int64 [ n ] rng)
 
     /// One uniform on [0, 1) as a number, without a tensor.
     let number (rng: Rng) : float =

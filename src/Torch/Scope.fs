@@ -67,7 +67,9 @@ module internal Holding =
             )
         elif FSharpType.IsTuple t then
             let read = FSharpValue.PreComputeTupleReader t
-            Walk(fun value found -> for field in read (nonNull value) do visit field found)
+            Walk(fun value found ->
+                for field in read (nonNull value) do
+                    visit field found)
         elif typeof<System.Collections.IEnumerable>.IsAssignableFrom t then
             Walk(fun value found ->
                 match value with
@@ -77,7 +79,9 @@ module internal Holding =
                 | _ -> ())
         elif FSharpType.IsRecord(t, true) then
             let read = FSharpValue.PreComputeRecordReader(t, true)
-            Walk(fun value found -> for field in read (nonNull value) do visit field found)
+            Walk(fun value found ->
+                for field in read (nonNull value) do
+                    visit field found)
         elif FSharpType.IsUnion(t, true) then
             let tag = FSharpValue.PreComputeUnionTagReader(t, true)
 
@@ -87,7 +91,8 @@ module internal Holding =
 
             Walk(fun value found ->
                 let value = nonNull value
-                for field in readers[tag value] value do visit field found)
+                for field in readers[tag value] value do
+                    visit field found)
         elif t.IsGenericType && t.GetGenericTypeDefinition() = typedefof<KeyValuePair<_, _>> then
             let property = nonNull (t.GetProperty "Value")
             Walk(fun value found -> visit (property.GetValue value) found)
@@ -159,8 +164,7 @@ module Scope =
     let run0 (f: unit -> unit) : unit = run f
 
     /// Frees every tensor inside `value` now.
-    let free (value: 'T) : unit =
-        Holding.iter (fun t -> t.Dispose()) value
+    let free (value: 'T) : unit = Holding.iter (fun t -> t.Dispose()) value
 
     /// state ↦ f state in a scope, then frees what the old state held and the new one does not: the step of a loop that runs for days in constant memory.
     let next (f: 'S -> 'S) (state: 'S) : 'S =

@@ -17,9 +17,7 @@ type Tensor internal (pointer: nativeint, meta: int, count: int64) =
 
     member t.Dtype: Dtype = enum (meta &&& 0xff)
 
-    member t.Device =
-        { Type = (meta >>> 8) &&& 0xff
-          Index = (meta >>> 16) &&& 0xff }
+    member t.Device = { Type = (meta >>> 8) &&& 0xff; Index = (meta >>> 16) &&& 0xff }
 
     member t.Kind = { Dtype = t.Dtype; Device = t.Device }
 
@@ -34,9 +32,17 @@ type Tensor internal (pointer: nativeint, meta: int, count: int64) =
         match shape with
         | null ->
             let rank = t.Rank
-            let sizes = NativeInterop.NativePtr.stackalloc<int64> (2 * rank + 1)
+            let sizes = NativeInterop.NativePtr.stackalloc<int64>(2 * rank + 1)
 
-            if Native.fk_shape (t.Pointer, NativeInterop.NativePtr.toNativeInt sizes, NativeInterop.NativePtr.toNativeInt (NativeInterop.NativePtr.add sizes rank)) < 0 then
+            if
+                Native.fk_shape (
+                    t.Pointer,
+                    NativeInterop.NativePtr.toNativeInt sizes,
+                    NativeInterop.NativePtr.toNativeInt (NativeInterop.NativePtr.add sizes rank)
+                )
+                    <
+                    0
+            then
                 raise (TensorException(Native.error ()))
 
             let value = Array.init rank (fun k -> int (NativeInterop.NativePtr.get sizes k))
@@ -58,10 +64,7 @@ type Tensor internal (pointer: nativeint, meta: int, count: int64) =
 
 /// One argument of an operator.
 [<Struct; NoComparison; NoEquality>]
-type internal Arg =
-    { Tag: int
-      Bits: int64
-      Ref: obj | null }
+type internal Arg = { Tag: int; Bits: int64; Ref: obj | null }
 
 module internal Arg =
     let none = { Tag = 0; Bits = 0L; Ref = null }
@@ -69,35 +72,20 @@ module internal Arg =
     let inline int (n: int) = { Tag = 2; Bits = int64 n; Ref = null }
     let inline int64 (n: int64) = { Tag = 2; Bits = n; Ref = null }
 
-    let inline float (x: float) =
-        { Tag = 3
-          Bits = BitConverter.DoubleToInt64Bits x
-          Ref = null }
+    let inline float (x: float) = { Tag = 3; Bits = BitConverter.DoubleToInt64Bits x; Ref = null }
 
-    let inline bool (b: bool) =
-        { Tag = 4
-          Bits = (if b then 1L else 0L)
-          Ref = null }
+    let inline bool (b: bool) = { Tag = 4; Bits = (if b then 1L else 0L); Ref = null }
 
-    let ints (values: seq<int>) =
-        { Tag = 5
-          Bits = 0L
-          Ref = [| for v in values -> Operators.int64 v |] }
+    let ints (values: seq<int>) = { Tag = 5; Bits = 0L; Ref = [| for v in values -> Operators.int64 v |] }
 
     let floats (values: float[]) = { Tag = 6; Bits = 0L; Ref = values }
     let tensors (values: Tensor[]) = { Tag = 7; Bits = 0L; Ref = values }
     /// As `tensors`, null meaning none (indices).
     let optionalTensors (values: (Tensor | null)[]) = { Tag = 8; Bits = 0L; Ref = values }
 
-    let string (text: string) =
-        { Tag = 9
-          Bits = 0L
-          Ref = Text.Encoding.UTF8.GetBytes text }
+    let string (text: string) = { Tag = 9; Bits = 0L; Ref = Text.Encoding.UTF8.GetBytes text }
 
-    let device (d: Device) =
-        { Tag = 10
-          Bits = Operators.int64 ((d.Type <<< 8) ||| d.Index)
-          Ref = null }
+    let device (d: Device) = { Tag = 10; Bits = Operators.int64 ((d.Type <<< 8) ||| d.Index); Ref = null }
 
     /// The schema's own default.
     let absent = { Tag = 11; Bits = 0L; Ref = null }
@@ -134,11 +122,7 @@ type internal Result =
     member r.Int = r.Value.Payload
     member r.Bool = r.Value.Payload <> 0L
 
-    member r.Float =
-        if r.Value.Tag = 3 then
-            BitConverter.Int64BitsToDouble r.Value.Payload
-        else
-            float r.Value.Payload
+    member r.Float = if r.Value.Tag = 3 then BitConverter.Int64BitsToDouble r.Value.Payload else float r.Value.Payload
 
 /// Calls through the door. The buffers are the thread's own and live as long as it does.
 module internal Door =
@@ -206,20 +190,8 @@ module internal Door =
             let slot = start + nativeint (k * sizeof<NativeValue>)
 
             match a.Ref with
-            | null ->
-                write
-                    slot
-                    { Tag = a.Tag
-                      Meta = 0
-                      Count = 0L
-                      Payload = a.Bits }
-            | :? Tensor as t ->
-                write
-                    slot
-                    { Tag = a.Tag
-                      Meta = 0
-                      Count = 0L
-                      Payload = int64 t.Pointer }
+            | null -> write slot { Tag = a.Tag; Meta = 0; Count = 0L; Payload = a.Bits }
+            | :? Tensor as t -> write slot { Tag = a.Tag; Meta = 0; Count = 0L; Payload = int64 t.Pointer }
             | reference ->
                 let length =
                     match reference with
@@ -241,12 +213,7 @@ module internal Door =
                         v.Length
                     | _ -> 0
 
-                write
-                    slot
-                    { Tag = a.Tag
-                      Meta = 0
-                      Count = int64 length
-                      Payload = int64 room }
+                write slot { Tag = a.Tag; Meta = 0; Count = int64 length; Payload = int64 room }
 
                 room <- room + nativeint (8 * listLength a)
 
@@ -259,8 +226,7 @@ module internal Door =
         read count buffers.Results
 
     let private at (results: nativeint) k : Result =
-        { Value =
-            NativeInterop.NativePtr.get (NativeInterop.NativePtr.ofNativeInt<NativeValue> results) k }
+        { Value = NativeInterop.NativePtr.get (NativeInterop.NativePtr.ofNativeInt<NativeValue> results) k }
 
     let private first = fun (_: int) results -> (at results 0).Tensor
     let private value = fun (_: int) results -> at results 0
@@ -348,10 +314,7 @@ type Tensor with
 
     /// The same values with another element type (this tensor itself where it already has it).
     member t.To(dtype: Dtype) : Tensor =
-        if t.Dtype = dtype then
-            t
-        else
-            Door.one Ops.copy [| Arg.tensor t; Arg.dtype dtype |]
+        if t.Dtype = dtype then t else Door.one Ops.copy [| Arg.tensor t; Arg.dtype dtype |]
 
     /// The same values on another device (this tensor itself where it is already there).
     member t.To(device: Device) : Tensor =
@@ -450,7 +413,9 @@ type Tensor with
         Door.one Ops.select [| Arg.tensor (t.Range(0, a, b)); Arg.int 1; Arg.int j |]
 
     /// `x[a..b, c..d, e..f]`.
-    member t.GetSlice(a: int option, b: int option, c: int option, d: int option, e: int option, f: int option) : Tensor =
+    member t.GetSlice
+        (a: int option, b: int option, c: int option, d: int option, e: int option, f: int option)
+        : Tensor =
         t.Range(0, a, b).Range(1, c, d).Range(2, e, f)
 
     /// `x[a..b, c..d, e..f, g..h]`.

@@ -237,11 +237,11 @@ int32_t fk_shape(void* tensor, int64_t* sizes, int64_t* strides) {
   });
 }
 
-void* fk_data(void* tensor) {
+void* fk_data(void* tensor, int32_t strided) {
   return guarded<void*>(nullptr, [&]() -> void* {
     auto t = borrow(tensor);
     TORCH_CHECK(t.is_cpu(), "the tensor is on ", t.device().str(), ", not on the CPU");
-    TORCH_CHECK(t.is_contiguous(), "the tensor is not contiguous");
+    TORCH_CHECK(strided || t.is_contiguous(), "the tensor is not contiguous");
     return t.data_ptr();
   });
 }

@@ -45,7 +45,7 @@ FK_API void fk_free(void* tensor);
 FK_API void fk_free_many(void** tensors, int32_t n);
 FK_API int32_t fk_describe(void* tensor, fk_value* out);
 FK_API int32_t fk_shape(void* tensor, int64_t* sizes, int64_t* strides);
-FK_API void* fk_data(void* tensor); // of a contiguous CPU tensor; null and an error otherwise
+FK_API void* fk_data(void* tensor, int32_t strided); // of a CPU tensor, contiguous unless strided; null and an error otherwise
 FK_API int32_t fk_from_memory(const void* data, int32_t dtype, const int64_t* sizes, int32_t rank, fk_value* out);
 FK_API int32_t fk_wrap(void* data, int32_t dtype, const int64_t* sizes, int32_t rank, void (*release)(void*), void* context, fk_value* out);
 

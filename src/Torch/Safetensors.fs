@@ -1,0 +1,227 @@
+namespace Fokker
+
+open System
+open System.Buffers.Binary
+open System.Collections.Generic
+open System.IO
+open System.Text.Json
+
+/// Named tensors and a few words about them: what a safetensors file holds.
+type TensorFile = { Metadata: Map<string, string>; Tensors: Map<string, Tensor> }
+
+/// Hugging Face's format for weights: eight bytes with the length of a JSON header, the header (element type, shape and
+/// place of every tensor), then the bytes of the tensors, little-endian and in C order, without holes.
+[<RequireQualifiedAccess>]
+module Safetensors =
+
+    let private codes =
+        [ "BOOL", Dtype.Bool
+          "U8", Dtype.UInt8
+          "I8", Dtype.Int8
+          "I16", Dtype.Int16
+          "I32", Dtype.Int32
+          "I64", Dtype.Int64
+          "F16", Dtype.Float16
+          "BF16", Dtype.BFloat16
+          "F32", Dtype.Float32
+          "F64", Dtype.Float64 ]
+
+    [<Literal>]
+    let private MetadataKey = "__metadata__"
+
+    // The limit of the format's reference implementation.
+    let private longest = 100_000_000L
+
+    type private Entry = { Name: string; Dtype: Dtype; Shape: int64[]; First: int64; End: int64 }
+
+    let private refuse path (text: string) = raise (UserError $"{path}: {text}")
+
+    let private parseEntry path (name: string) (value: JsonElement) =
+        let field (key: string) (kind: JsonValueKind) =
+            let mutable found = Unchecked.defaultof<JsonElement>
+
+            if
+                value.ValueKind <> JsonValueKind.Object
+                || not (value.TryGetProperty(key, &found))
+                || found.ValueKind <> kind
+            then
+                refuse
+                    path
+                    $"tensor '{name}' has no {key} in the safetensors header; expected dtype, shape and data_offsets"
+
+            found
+
+        let code = string ((field "dtype" JsonValueKind.String).GetString())
+
+        let dtype =
+            match codes |> List.tryFind (fun (known, _) -> known = code) with
+            | Some(_, dtype) -> dtype
+            | None ->
+                let known = codes |> List.map fst |> String.concat ", "
+                refuse path $"tensor '{name}' is of type {code}, expected one of {known}"
+
+        let numbers key =
+            [| for item in (field key JsonValueKind.Array).EnumerateArray() do
+                   let mutable n = 0L
+
+                   if item.ValueKind <> JsonValueKind.Number || not (item.TryGetInt64(&n)) || n < 0L then
+                       refuse path $"tensor '{name}' has {item.GetRawText()} in its {key}, expected numbers from 0"
+
+                   n |]
+
+        let shape = numbers "shape"
+
+        if shape |> Array.exists (fun n -> n > int64 Int32.MaxValue) then
+            refuse path $"tensor '{name}' has a size above {Int32.MaxValue}"
+
+        match numbers "data_offsets" with
+        | [| first; last |] ->
+            let bytes = shape |> Array.fold (fun total n -> total * bigint n) (bigint (Dtype.size dtype))
+            let text = String.Join("; ", shape)
+
+            if bigint last - bigint first <> bytes then
+                refuse
+                    path
+                    $"tensor '{name}' is [{text}] {Dtype.name dtype}, {bytes} bytes, but its offsets {first} to {last} span {last - first}"
+
+            { Name = name; Dtype = dtype; Shape = shape; First = first; End = last }
+        | _ -> refuse path $"tensor '{name}' has no two data_offsets"
+
+    let private parse path (header: byte[]) =
+        let document =
+            try
+                JsonDocument.Parse(ReadOnlyMemory header, JsonDocumentOptions(AllowDuplicateProperties = false))
+            with :? JsonException as e ->
+                refuse path $"its safetensors header is not JSON: {e.Message}"
+
+        use document = document
+
+        if document.RootElement.ValueKind <> JsonValueKind.Object then
+            refuse path "its safetensors header is no JSON object"
+
+        let mutable metadata = Map.empty
+        let entries = List<Entry>()
+
+        for property in document.RootElement.EnumerateObject() do
+            if property.Name = MetadataKey then
+                if property.Value.ValueKind <> JsonValueKind.Object then
+                    refuse path $"its {MetadataKey} is no JSON object"
+
+                for item in property.Value.EnumerateObject() do
+                    if item.Value.ValueKind <> JsonValueKind.String then
+                        refuse path $"'{item.Name}' in its {MetadataKey} is not text"
+
+                    metadata <- Map.add item.Name (string (item.Value.GetString())) metadata
+            else
+                entries.Add(parseEntry path property.Name property.Value)
+
+        metadata, entries |> Seq.sortBy (fun e -> e.First, e.End) |> List.ofSeq
+
+    /// Reads a whole file. Raises UserError where it is not there, is truncated, or its header contradicts itself or the
+    /// file's length (tensors that overlap, holes, offsets past the end).
+    let read (path: string) : TensorFile =
+        Disk.read path (fun file ->
+            if file.Length < 8L then
+                refuse path $"is no safetensors file: it has {file.Length} bytes, expected at least 8"
+
+            let prefix = Array.zeroCreate<byte> 8
+            file.ReadExactly prefix
+            let length = BinaryPrimitives.ReadUInt64LittleEndian prefix
+
+            if length > uint64 longest then
+                refuse
+                    path
+                    $"is no safetensors file: it announces a header of {length} bytes, expected at most {longest}"
+
+            if int64 length > file.Length - 8L then
+                refuse path $"is truncated: it announces a header of {length} bytes, {file.Length - 8L} are there"
+
+            let header = Array.zeroCreate<byte>(int length)
+            file.ReadExactly header
+            let metadata, entries = parse path header
+            let data = file.Length - 8L - int64 length
+            let mutable at = 0L
+
+            for entry in entries do
+                if entry.First < at then
+                    refuse
+                        path
+                        $"tensor '{entry.Name}' begins at byte {entry.First}, inside the one before it, which ends at {at}"
+
+                if entry.First > at then
+                    refuse path $"bytes {at} to {entry.First} of its data belong to no tensor"
+
+                at <- entry.End
+
+            if at > data then
+                refuse path $"is truncated: its tensors take {at} bytes, {data} are there"
+
+            if at < data then
+                refuse path $"is longer than its header says: its tensors take {at} bytes, {data} are there"
+
+            Scope.run (fun () ->
+                // In the order of their bytes, so the stream is read from front to back.
+                let tensors =
+                    [ for entry in entries ->
+                          entry.Name, Exchange.ofStream entry.Dtype entry.Shape file Exchange.asStored ]
+
+                { Metadata = metadata; Tensors = Map.ofList tensors }))
+
+    /// Writes a file at once: a crash or a full disk leaves the old one as it was. Equal contents give equal bytes.
+    /// Every tensor begins at a multiple of its element's size. Raises UserError where the file cannot be written,
+    /// ArgumentException where a name comes twice.
+    let write (path: string) (metadata: (string * string) list) (tensors: (string * Tensor) list) : unit =
+        let seen = HashSet<string>()
+
+        for name, _ in tensors do
+            if name = MetadataKey || not (seen.Add name) then
+                invalidArg (nameof tensors) $"the name '{name}' is reserved or comes twice"
+
+        let told = HashSet<string>()
+
+        for key, _ in metadata do
+            if not (told.Add key) then
+                invalidArg (nameof metadata) $"the key '{key}' comes twice"
+
+        // Wide elements first: with no holes allowed, this is what aligns them all.
+        let ordered = tensors |> List.sortBy (fun (_, x) -> -(Dtype.size x.Dtype))
+        use header = new MemoryStream()
+
+        (use json = new Utf8JsonWriter(header)
+         json.WriteStartObject()
+
+         if not metadata.IsEmpty then
+             json.WriteStartObject MetadataKey
+             for key, value in metadata do
+                 json.WriteString(key, value)
+             json.WriteEndObject()
+
+         let mutable at = 0L
+
+         for name, x in ordered do
+             let next = at + x.Count * int64 (Dtype.size x.Dtype)
+             json.WriteStartObject name
+             json.WriteString("dtype", codes |> List.find (fun (_, dtype) -> dtype = x.Dtype) |> fst)
+             json.WriteStartArray "shape"
+             for n in x.Shape do
+                 json.WriteNumberValue n
+             json.WriteEndArray()
+             json.WriteStartArray "data_offsets"
+             json.WriteNumberValue at
+             json.WriteNumberValue next
+             json.WriteEndArray()
+             json.WriteEndObject()
+             at <- next
+
+         json.WriteEndObject())
+
+        while header.Length % 8L <> 0L do
+            header.WriteByte(byte ' ')
+
+        Disk.replace path (fun stream ->
+            let prefix = Array.zeroCreate<byte> 8
+            BinaryPrimitives.WriteInt64LittleEndian(prefix, header.Length)
+            stream.Write(ReadOnlySpan prefix)
+            stream.Write(ReadOnlySpan(header.GetBuffer(), 0, int header.Length))
+            for _, x in ordered do
+                Exchange.toStream x stream)

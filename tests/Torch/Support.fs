@@ -1,0 +1,59 @@
+module Fokker.Tests.Torch.Support
+
+open System
+open System.IO
+open NUnit.Framework
+open Fokker
+
+/// A folder of the test's own, gone afterwards.
+let inFolder (test: string -> unit) =
+    let folder = Directory.CreateTempSubdirectory "fokker-tests-"
+
+    try
+        test folder.FullName
+    finally
+        folder.Delete true
+
+/// Asserts equality; sequences of any kind are compared element by element.
+let equal (expected: obj) (actual: obj) =
+    let rec plain (value: obj) : obj =
+        match value with
+        | :? string -> value
+        | :? System.Collections.IEnumerable as items -> [| for item in items -> plain item |]
+        | _ -> value
+
+    Assert.That(plain actual, Is.EqualTo(plain expected))
+
+/// Asserts that `action` raises 'E with all of `parts` in a message of one line.
+let raises<'E when 'E :> exn> (parts: string list) (action: unit -> unit) =
+    match
+        (try
+            action ()
+            None
+         with :? 'E as e ->
+             Some e.Message)
+    with
+    | None -> Assert.Fail $"expected {typeof<'E>.Name} with {parts}"
+    | Some message ->
+        Assert.That(message, Does.Not.Contain '\n')
+
+        for part in parts do
+            Assert.That(message, Does.Contain part)
+
+/// Asserts that `action` is refused with a UserError that contains all of `parts`.
+let refused parts action = raises<UserError> parts action
+
+let f64 (shape: int list) (data: float list) = Tensor.ofArray shape (Array.ofList data)
+
+/// Largest difference between two tensors of one shape.
+let distance (a: Tensor) (b: Tensor) =
+    equal b.Shape a.Shape
+    if a.Count = 0L then 0.0 else (Tensor.max (Tensor.abs (a - b))).ToFloat()
+
+/// Asserts |a − b| ≤ tolerance · (1 + |b|) everywhere.
+let close (tolerance: float) (a: Tensor) (b: Tensor) =
+    equal b.Shape a.Shape
+    let difference = Tensor.abs (a - b) / (1.0 + Tensor.abs b)
+    let worst = if a.Count = 0L then 0.0 else (Tensor.max difference).ToFloat()
+    // A NaN compares with nothing, so the assertion has to be this way round.
+    Assert.That(worst <= tolerance, Is.True, $"differ by {worst}, more than {tolerance}")
