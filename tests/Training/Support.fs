@@ -1,0 +1,56 @@
+module Fokker.Tests.Training.Support
+
+open System
+open System.IO
+open NUnit.Framework
+open Fokker
+
+/// A folder of the test's own, gone when the test is over.
+let inFolder (test: string -> unit) =
+    let folder = Directory.CreateTempSubdirectory("fokker-test-").FullName
+
+    try
+        test folder
+    finally
+        Directory.Delete(folder, true)
+
+/// The message of the UserError that `action` raises, which has to be one line.
+let userError (action: unit -> 'T) : string =
+    let mutable message = None
+
+    try
+        action () |> ignore
+    with :? UserError as e ->
+        message <- Some e.Message
+
+    match message with
+    | None ->
+        Assert.Fail "a UserError was expected, and nothing was raised"
+        ""
+    | Some text ->
+        Assert.That(text, Does.Not.Contain "\n")
+        text
+
+/// Asserts that the message names every one of `parts`.
+let names (parts: string list) (message: string) =
+    for part in parts do
+        Assert.That(message, Does.Contain part)
+
+/// Equality of collections, element by element.
+let sameAs (expected: 'T) = Is.EqualTo(box expected)
+
+/// The largest difference between two arrays of numbers.
+let distance (a: float[]) (b: float[]) =
+    Assert.That(a.Length, Is.EqualTo b.Length)
+    Array.map2 (fun x y -> abs (x - y)) a b |> Array.fold max 0.0
+
+/// Asserts that |a − b| ≤ tolerance everywhere.
+let close (tolerance: float) (expected: float[]) (found: float[]) =
+    Assert.That(distance expected found, Is.LessThanOrEqualTo tolerance)
+
+/// Big-endian IDX of any type and shape, as bytes.
+let idx (dtype: byte) (shape: int list) (data: byte[]) =
+    [| yield! [| 0uy; 0uy; dtype; byte shape.Length |]
+       for size in shape do
+           yield! Array.rev (BitConverter.GetBytes size)
+       yield! data |]
