@@ -11,23 +11,43 @@ type Verdict = { Error: float; Case: string }
 /// and watch it fail.
 [<NoComparison; NoEquality>]
 type Formulas =
-    { Derivative: Curve -> Curve
-      Inverse: float * float -> Curve -> float -> float
-      DriftRate: GaussianPath -> Curve
-      DiffusionSquared: GaussianPath -> Curve
-      Sample: GaussianPath -> Tensor -> Tensor -> Tensor -> Tensor
-      Retime: Curve -> GaussianPath -> GaussianPath
-      VpLogAlpha: float -> float -> Curve
-      SubVp: float -> float -> GaussianPath
-      LogAlphaBars: float[] -> float[]
-      PathOfSde: Curve -> Curve -> GaussianPath
-      Conversion: GaussianPath -> Prediction -> Prediction -> Tensor -> struct (Coefficient * Coefficient)
-      Target: GaussianPath -> Prediction -> Tensor -> Tensor -> Tensor -> Tensor
-      InterpolantVelocity: Interpolant -> Tensor -> Tensor -> Tensor -> Tensor -> Tensor
-      Reverse: Field -> Sde -> Sde
-      ProbabilityFlow: Field -> Sde -> Ode
-      WithChurn: float -> GaussianPath -> Field -> Field -> Sde
-      Weight: GaussianPath -> Weight -> Curve }
+    {
+        Derivative: Curve -> Curve
+        Inverse: float * float -> Curve -> float -> float
+        DriftRate: GaussianPath -> Curve
+        DiffusionSquared: GaussianPath -> Curve
+        Sample: GaussianPath -> Tensor -> Tensor -> Tensor -> Tensor
+        Retime: Curve -> GaussianPath -> GaussianPath
+        VpLogAlpha: float -> float -> Curve
+        SubVp: float -> float -> GaussianPath
+        LogAlphaBars: float[] -> float[]
+        PathOfSde: Curve -> Curve -> GaussianPath
+        LogDensity: GaussianPath -> Mixture -> Tensor -> Tensor -> Tensor
+        Score: GaussianPath -> Mixture -> Field
+        Denoiser: GaussianPath -> Mixture -> Field
+        Velocity: GaussianPath -> Mixture -> Field
+        PosteriorCovariance: GaussianPath -> Mixture -> Tensor -> Tensor -> Tensor
+        Langevin: Field -> Sde
+        Posterior: GaussianPath -> float -> float -> Posterior
+        Exchange: GaussianPath -> Model -> Model
+        /// ‖s‖² + 2 ∇·s at each sample.
+        ImplicitScore: (Tensor -> Tensor) -> Tensor -> Tensor
+        /// v, s, (∂s)v ↦ the sliced loss at each sample.
+        SlicedTerm: Tensor -> Tensor -> Tensor -> Tensor
+        GaussianKl: Tensor -> Tensor -> Tensor -> Tensor -> Tensor
+        Rademacher: int -> Trace
+        Gaussian: int -> Trace
+        Exact: Coupling
+        Sinkhorn: float -> Tensor -> Tensor -> Tensor -> Sinkhorn.Plan
+        WithinClasses: Tensor -> Coupling -> Coupling
+        Conversion: GaussianPath -> Prediction -> Prediction -> Tensor -> struct (Coefficient * Coefficient)
+        Target: GaussianPath -> Prediction -> Tensor -> Tensor -> Tensor -> Tensor
+        InterpolantVelocity: Interpolant -> Tensor -> Tensor -> Tensor -> Tensor -> Tensor
+        Reverse: Field -> Sde -> Sde
+        ProbabilityFlow: Field -> Sde -> Ode
+        WithChurn: float -> GaussianPath -> Field -> Field -> Sde
+        Weight: GaussianPath -> Weight -> Curve
+    }
 
 /// An identity of the theory that runs: cases are drawn, both sides computed in float64, the worst error kept.
 [<NoComparison; NoEquality>]
@@ -75,6 +95,22 @@ module Formulas =
           SubVp = Paths.subVpBetween
           LogAlphaBars = Paths.logAlphaBars
           PathOfSde = Paths.ofSde "own" "" ""
+          LogDensity = Mixture.logDensity
+          Score = Mixture.score
+          Denoiser = Mixture.denoiser
+          Velocity = Mixture.velocity
+          PosteriorCovariance = Mixture.posteriorCovariance
+          Langevin = Sde.langevin
+          Posterior = Variational.posterior
+          Exchange = Paths.exchange
+          ImplicitScore = ScoreMatching.implicitTerm Trace.exact (Rng.ofSeed 0L)
+          SlicedTerm = ScoreMatching.slicedTerm
+          GaussianKl = Variational.gaussianKl
+          Rademacher = Trace.rademacher
+          Gaussian = Trace.gaussian
+          Exact = Coupling.exact
+          Sinkhorn = Sinkhorn.balanced Sinkhorn.settings
+          WithinClasses = Coupling.withinClasses
           Conversion = Prediction.conversion
           Target = Prediction.target
           InterpolantVelocity = Interpolant.velocity
@@ -191,6 +227,25 @@ module Draw =
             let t = Rng.uniform Kind.Float64 [ b ] (Rng.named "t" r) * 0.96 + 0.02
             return vectors r "data" [ b; d ] * 2.0, vectors r "noise" [ b; d ], t
         }
+
+    let private mixtureIn (dimensions: Gen<int>) : Gen<Mixture> =
+        gen {
+            let! d = dimensions
+            let! k = Gen.choose (1, 3)
+            let! r = rng
+            let! weights = Gen.listOfLength k (between 0.2 1.0)
+            let means = Rng.uniform Kind.Float64 [ k; d ] (Rng.named "means" r) * 4.0 - 2.0
+            let factor = vectors r "covariance" [ k; d; d ] * 0.4
+            let round = Tensor.eye Kind.Float64 d * 0.05
+            let covariances = Linalg.matmul factor (Tensor.transpose 1 2 factor) + round
+            return Mixture.ofCovariances (List.toArray weights) means covariances
+        }
+
+    /// Mixtures in one to three dimensions with full covariances.
+    let mixture: Gen<Mixture> = mixtureIn (Gen.choose (1, 3))
+
+    /// Mixtures on the line, for quadrature.
+    let mixture1: Gen<Mixture> = mixtureIn (Gen.constant 1)
 
 module Measure =
 

@@ -60,7 +60,44 @@ let private mutations: (string * Formulas) list =
       { library with
           ProbabilityFlow = fun score sde -> Sde.probabilityFlow score { sde with Backward = false } }
       "churn-family", { library with WithChurn = fun c p v s -> Sde.withChurn (sqrt c * 1.01) p v s }
-      "simple-is-reweighted-dsm", { library with Weight = fun p _ -> p.Sigma } ]
+      "simple-is-reweighted-dsm", { library with Weight = fun p _ -> p.Sigma }
+      "score-is-gradient", { library with Score = fun p m t x -> 1.01 * Mixture.score p m t x }
+      "tweedie", { library with Denoiser = fun p m t x -> Mixture.denoiser p m t (1.01 * x) }
+      "tweedie-second-order",
+      { library with PosteriorCovariance = fun p m t x -> 0.9 * Mixture.posteriorCovariance p m t x }
+      "marginal-is-posterior-mean", { library with Velocity = fun p m t x -> 1.01 * Mixture.velocity p m t x }
+      "posterior-is-bayes",
+      { library with
+          Posterior =
+              fun p s t ->
+                  let q = Variational.posterior p s t
+                  { q with Variance = q.Forward } }
+      "continuity-equation",
+      { library with Velocity = fun p m -> (Sde.reverse (Mixture.score p m) (Sde.ofPath p)).Drift }
+      "fokker-planck", { library with DiffusionSquared = fun p -> 2.0 * Path.diffusionSquared p }
+      "churn-keeps-marginals",
+      { library with
+          WithChurn = fun c p v s -> { Sde.withChurn c p v s with DiffusionSquared = c * Path.diffusionSquared p } }
+      "langevin-stationary",
+      { library with Langevin = fun s -> { Sde.langevin s with DiffusionSquared = Constant 1.0 } }
+      "snr-matching", { library with Exchange = fun onto model -> { model with Path = onto } }
+      "implicit-score-matching",
+      { library with
+          ImplicitScore = fun s x -> Tensor.sumRows (Tensor.square (s x)) + Diff.divergence s x }
+      "denoising-score-matching", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (0.9 * e) }
+      "conditional-flow-matching", { library with Velocity = fun p m t x -> 1.01 * Mixture.velocity p m t x }
+      "regression-minimizer", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (-e) }
+      "vlb-terms", { library with GaussianKl = fun m1 v1 m2 v2 -> Variational.gaussianKl m2 v2 m1 v1 }
+      "hutchinson", { library with Rademacher = Trace.gaussian; Gaussian = Trace.rademacher }
+      "sliced-score-matching",
+      { library with
+          SlicedTerm = fun v s d -> Tensor.square (Tensor.sumRows (v * s)) + Tensor.sumRows (v * d) }
+      "de-bruijn", { library with DiffusionSquared = fun p -> 0.5 * Path.diffusionSquared p }
+      "ot-plan", { library with Exact = Coupling.independent }
+      "ot-cyclically-monotone", { library with Exact = Coupling.independent }
+      "sinkhorn-marginals", { library with Sinkhorn = fun e a b c -> Sinkhorn.unbalanced Sinkhorn.settings e 1.0 a b c }
+      "sinkhorn-limits", { library with Sinkhorn = fun _ a b c -> Sinkhorn.balanced Sinkhorn.settings 0.5 a b c }
+      "plans-within-classes", { library with WithinClasses = fun _ c -> c } ]
 
 let private mutated = mutations |> List.map (fun (name, _) -> TestCaseData(name).SetName("mutation: " + name))
 

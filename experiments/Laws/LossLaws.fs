@@ -1,0 +1,289 @@
+namespace Fokker.Experiments.Laws
+
+open System
+open FsCheck.FSharp
+open Fokker
+
+/// Losses: what each estimates, with expectations taken by quadrature over one-dimensional mixtures, so that a wrong
+/// constant shows.
+module LossLaws =
+
+    let private section = "Losses"
+
+    /// How far a one-dimensional mixture reaches: its furthest mean and nine of its widest standard deviations.
+    let private reach (m: Mixture) =
+        let furthest (x: Tensor) = (Tensor.max (abs x)).ToFloat()
+        furthest (Mixture.means m) + 9.0 * sqrt (furthest (Mixture.covariances m))
+
+    /// A grid wide enough for x_t; the trapezoid rule on it is exact to rounding for these smooth, decaying integrands
+    /// (Trefethen, Weideman 2014).
+    let private grid (path: GaussianPath) (m: Mixture) (t: float) =
+        let struct (alpha, sigma) = Path.alphaSigma path t
+        let reach = alpha * reach m + 9.0 * sigma
+        let n = 4001
+        Tensor.linspace Kind.Float64 -reach reach n |> Tensor.reshape [ n; 1 ], 2.0 * reach / float (n - 1)
+
+    /// A smooth family of fields with two parameters, which is no score of anything.
+    let private family (a: float) (b: float) : Field = fun _ x -> a * tanh (b * x) - 0.3 * a * x
+
+    /// ∂ of the family in b at (a, b), by hand: the direction that gradients are compared along.
+    let private slope (a: float) (b: float) (x: Tensor) : Tensor =
+        let s = tanh (b * x)
+        a * x * (1.0 - s * s)
+
+    let private setting =
+        gen {
+            let! path = Draw.path
+            let! m = Draw.mixture1
+            let! t = Draw.between 0.1 0.9
+            let! a = Draw.between -1.5 1.5
+            let! b = Draw.between 0.3 1.5
+            return path, m, t, a, b
+        }
+
+    /// E over x_t by quadrature of a function [n; 1] ↦ [n].
+    let private expect (path: GaussianPath) (m: Mixture) (t: float) (f: Tensor -> Tensor) : float =
+        let x, h = grid path m t
+        let p = exp (Mixture.logDensity path m (Measure.at t) x)
+        (Tensor.sum (p * f x)).ToFloat() * h
+
+    let private rows (x: Tensor) = Tensor.sumRows (Tensor.square x)
+
+    let implicitScore =
+        { Name = "implicit-score-matching"
+          Section = section
+          Statement = "E‖s − ∇log p‖² = E[‖s‖² + 2 ∇·s] + E‖∇log p‖²"
+          Source = "Hyvärinen 2005, theorem 1"
+          Tolerance = 1e-8
+          Cases = 60
+          Check =
+            fun f ->
+                gen {
+                    let! path, m, t, a, b = setting
+                    let s = family a b (Measure.at t)
+                    let truth = Mixture.score path m (Measure.at t)
+                    let explicitly = expect path m t (fun x -> rows (s x - truth x))
+                    let constant = expect path m t (fun x -> rows (truth x))
+                    let implicitly = expect path m t (fun x -> f.ImplicitScore s x)
+
+                    return
+                        { Error = Measure.difference (implicitly + constant) explicitly
+                          Case = $"{path.Name}, t = {t}, s = {a}·tanh({b} x) − {0.3 * a} x" }
+                } }
+
+    /// E over x₀ and ε by quadrature: the mixture's own law times the normal's, on a product grid.
+    let private expectPair
+        (path: GaussianPath)
+        (m: Mixture)
+        (t: float)
+        (f: Tensor -> Tensor -> Tensor -> Tensor)
+        : float =
+        let n = 501
+        let reach = reach m
+        let data = Tensor.linspace Kind.Float64 -reach reach n
+        let noise = Tensor.linspace Kind.Float64 -9.0 9.0 n
+        let pair (v: Tensor) dim = Tensor.reshape [ -1; 1 ] (Tensor.expand [ n; n ] (Tensor.unsqueeze dim v))
+        let x0, e = pair data 1, pair noise 0
+        let time = Measure.at t
+        let p0 = exp (Mixture.logDensityOfData m x0)
+        let pe = exp (-0.5 * Tensor.sumRows (Tensor.square e)) / sqrt (2.0 * Math.PI)
+        let x = Path.sample path time x0 e
+        (Tensor.sum (p0 * pe * f x x0 e)).ToFloat() * (2.0 * reach / float (n - 1)) * (18.0 / float (n - 1))
+
+    let denoising =
+        { Name = "denoising-score-matching"
+          Section = section
+          Statement = "E‖s + ε/σ‖² − E‖s − ∇log p‖² = d/σ² − E‖∇log p‖², whatever s is: values and gradients"
+          Source = "Vincent 2011, eq. 11"
+          Tolerance = 1e-7
+          Cases = 40
+          Check =
+            fun f ->
+                gen {
+                    let! path, m, t, a, b = setting
+                    let time = Measure.at t
+                    let s = family a b time
+                    let truth = Mixture.score path m time
+                    let sigma2 = Curve.eval path.Variance t
+                    let target x0 e = f.Target path Prediction.score time x0 e
+                    let dsm = expectPair path m t (fun x x0 e -> rows (s x - target x0 e))
+                    let esm = expect path m t (fun x -> rows (s x - truth x))
+                    let constant = 1.0 / sigma2 - expect path m t (fun x -> rows (truth x))
+                    // d/db of both.
+                    let inner x (r: Tensor) = 2.0 * Tensor.sumRows (r * slope a b x)
+                    let dsm' = expectPair path m t (fun x x0 e -> inner x (s x - target x0 e))
+                    let esm' = expect path m t (fun x -> inner x (s x - truth x))
+
+                    return
+                        { Error = max (Measure.difference (dsm - constant) esm) (Measure.difference dsm' esm')
+                          Case = $"{path.Name}, t = {t}" }
+                } }
+
+    let flowMatching =
+        { Name = "conditional-flow-matching"
+          Section = section
+          Statement = "the gradients of E‖v − (α̇ x₀ + σ̇ ε)‖² and E‖v − u_t(x)‖² are equal"
+          Source = "Lipman et al. 2023, theorem 2"
+          Tolerance = 1e-7
+          Cases = 40
+          Check =
+            fun f ->
+                gen {
+                    let! path, m, t, a, b = setting
+                    let time = Measure.at t
+                    let v = family a b time
+                    let marginal = f.Velocity path m time
+                    let inner x (r: Tensor) = 2.0 * Tensor.sumRows (r * slope a b x)
+
+                    let conditional =
+                        expectPair path m t (fun x x0 e -> inner x (v x - f.Target path Prediction.velocity time x0 e))
+
+                    return
+                        { Error = Measure.difference (expect path m t (fun x -> inner x (v x - marginal x))) conditional
+                          Case = $"{path.Name}, t = {t}" }
+                } }
+
+    let minimizer =
+        { Name = "regression-minimizer"
+          Section = section
+          Statement =
+            "the regression's minimizer is E[A x₀ + B ε | x_t]: its residual is orthogonal to every function of x_t"
+          Source = "Vincent 2011; Lipman et al. 2023"
+          Tolerance = 1e-7
+          Cases = 60
+          Check =
+            fun f ->
+                gen {
+                    let! path, m, t, a, b = setting
+                    let! meaning = Draw.oneOf Prediction.all
+                    let time = Measure.at t
+                    let best = Mixture.network path meaning m time
+
+                    let correlation =
+                        expectPair path m t (fun x x0 e ->
+                            Tensor.sumRows ((best x - f.Target path meaning time x0 e) * family a b time x))
+
+                    return { Error = abs correlation; Case = $"{meaning.Name}, {path.Name}, t = {t}" }
+                } }
+
+    let gaussianKl =
+        { Name = "vlb-terms"
+          Section = section
+          Statement = "KL between Gaussians in closed form = ∫ p log p/q by quadrature"
+          Source = "Ho et al. 2020, eq. 5; Kingma, Welling 2014, appendix B"
+          Tolerance = 1e-9
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! m1 = Draw.between -2.0 2.0
+                    let! m2 = Draw.between -2.0 2.0
+                    let! v1 = Draw.between 0.2 2.0
+                    let! v2 = Draw.between 0.2 2.0
+                    let x = Tensor.linspace Kind.Float64 -20.0 20.0 8001
+
+                    let logGaussian (m: float) (v: float) =
+                        Tensor.square (x - m) * (-0.5 / v) - 0.5 * log (2.0 * Math.PI * v)
+
+                    let p, q = logGaussian m1 v1, logGaussian m2 v2
+                    let expected = (Tensor.sum (exp p * (p - q))).ToFloat() * 40.0 / 8000.0
+                    let one (v: float) = Tensor.full Kind.Float64 [ 1; 1 ] v
+
+                    return
+                        { Error =
+                            Measure.difference ((f.GaussianKl (one m1) (one v1) (one m2) (one v2)).ToFloat()) expected
+                          Case = $"N({m1}, {v1}) against N({m2}, {v2})" }
+                } }
+
+    let hutchinson =
+        { Name = "hutchinson"
+          Section = section
+          Statement =
+            "vᵀAv is unbiased for tr A, with variance 2‖S‖²_F (Gaussian) or 2(‖S‖²_F − Σ sᵢᵢ²) (±1), S = (A + Aᵀ)/2"
+          Source = "Hutchinson 1990; Avron, Toledo 2011, lemma 9"
+          // A z-score over 4,000 draws: the mean within five standard errors, the variance within eight per cent, which is five of its own.
+          Tolerance = 1.0
+          Cases = 20
+          Check =
+            fun f ->
+                gen {
+                    let! d = Gen.choose (2, 5)
+                    let! r = Draw.rng
+                    let! rademacher = Draw.oneOf [ true; false ]
+                    let a = Draw.vectors r "matrix" [ d; d ]
+                    let s = 0.5 * (a + Tensor.transpose 0 1 a)
+                    let frobenius = (Tensor.sum (Tensor.square s)).ToFloat()
+                    let diagonal = (Tensor.sum (Tensor.square (Tensor.diagonal s))).ToFloat()
+                    let variance = 2.0 * (if rademacher then frobenius - diagonal else frobenius)
+                    let n = 20000
+                    let trace = if rademacher then f.Rademacher 1 else f.Gaussian 1
+                    let x = Tensor.zeros Kind.Float64 [ n; d ]
+                    let struct (_, draws) = trace.Apply r (fun x -> Linalg.matmul x (Tensor.transpose 0 1 a)) x
+                    let mean = (Tensor.mean draws).ToFloat()
+                    let spread = (Tensor.mean (Tensor.square (draws - mean))).ToFloat()
+                    let bias = abs (mean - (Linalg.trace a).ToFloat()) / sqrt (variance / float n) / 5.0
+                    // The squares of vᵀAv have a kurtosis of at most 15.
+                    let width = abs (spread / variance - 1.0) / (5.0 * sqrt (14.0 / float n))
+
+                    return { Error = max bias width; Case = $"{d}×{d}, rademacher = {rademacher}" }
+                } }
+
+    let sliced =
+        { Name = "sliced-score-matching"
+          Section = section
+          Statement = "E_v[(vᵀs)² + 2 vᵀ(∂s)v] = ‖s‖² + 2 ∇·s when E[vvᵀ] = I; twice that when E[vvᵀ] = 2I"
+          Source = "Song et al. 2019, Sliced score matching, theorem 1"
+          Tolerance = 1.0 // five standard errors of the mean over 20,000 directions
+          Cases = 20
+          Check =
+            fun f ->
+                gen {
+                    let! d = Gen.choose (1, 4)
+                    let! r = Draw.rng
+                    let! a = Draw.between -1.5 1.5
+                    let! b = Draw.between 0.3 1.5
+                    let x = Draw.vectors r "x" [ 1; d ]
+                    let n = 20000
+                    let many = Tensor.repeat [ n; 1 ] x
+                    let s = family a b (Measure.at 0.5)
+                    let v = Draw.vectors r "v" [ n; d ]
+                    let value, derivative = Diff.jvp s many v
+                    let draws = f.SlicedTerm v value derivative
+                    let mean = (Tensor.mean draws).ToFloat()
+                    let error = sqrt ((Tensor.mean (Tensor.square (draws - mean))).ToFloat() / float n)
+                    let expected = (f.ImplicitScore s x).ToFloat()
+
+                    return { Error = abs (mean - expected) / (5.0 * error + 1e-12); Case = $"{d}-D" }
+                } }
+
+    let deBruijn =
+        { Name = "de-bruijn"
+          Section = "Divergences"
+          Statement = "d KL(p_t‖q_t)/dt = −½ g² E_p‖∇log p/q‖² for two laws under one SDE"
+          Source = "Barron 1986; Song et al. 2021, Maximum likelihood training, theorem 1"
+          Tolerance = 1e-6 // the outer derivative is a difference quotient
+          Cases = 40
+          Check =
+            fun f ->
+                gen {
+                    let! path = Draw.oneOf [ Path.ou; Path.vp; Path.condOT; Path.trigonometric ]
+                    let! p = Draw.mixture1
+                    let! q = Draw.mixture1
+                    let! t = Draw.between 0.2 0.6
+
+                    let kl t =
+                        expect path p t (fun x ->
+                            Mixture.logDensity path p (Measure.at t) x - Mixture.logDensity path q (Measure.at t) x)
+
+                    let central h = (kl (t + h) - kl (t - h)) / (2.0 * h)
+                    let rate = (64.0 * central 5e-4 - 20.0 * central 1e-3 + central 2e-3) / 45.0
+                    let time = Measure.at t
+                    let fisher =
+                        expect path p t (fun x -> rows (Mixture.score path p time x - Mixture.score path q time x))
+
+                    return
+                        { Error = Measure.difference (-0.5 * Curve.eval (f.DiffusionSquared path) t * fisher) rate
+                          Case = $"{path.Name}, t = {t}" }
+                } }
+
+    let all = [ implicitScore; denoising; flowMatching; minimizer; gaussianKl; hutchinson; sliced; deBruijn ]

@@ -1,0 +1,60 @@
+namespace Fokker
+
+/// Score matching in its four forms. All estimate E w(t) ‖s − ∇log p_t‖² over x_t of a path, up to a constant that does not
+/// depend on the network; they differ in what they need to know of p_t. The network predicts the score; the sums run
+/// over coordinates, not their mean, so that the constants are those of the papers.
+[<RequireQualifiedAccess>]
+module ScoreMatching =
+
+    /// t, x_t and the noise in it.
+    let private corrupted (path: GaussianPath) (times: Times) (rng: Rng) (batch: Batch) =
+        let x0 = batch.Data
+        let t = times.Draw path (Rng.named "times" rng) x0.Shape[0]
+        let noise = Rng.normalLike x0 (Rng.named "noise" rng)
+        struct (t, Path.sample path t x0 noise, noise)
+
+    let private weigh (path: GaussianPath) (weight: Weight) t (rows: Tensor) =
+        Coefficient.scale (Curve.at (weight.Of path) t) rows
+
+    /// Explicit: w ‖s − ∇log p_t‖² against a known score.
+    let explicitly (truth: Field) (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
+        fun context rng batch ->
+            let struct (t, x, _) = corrupted path times rng batch
+            weigh path weight t (Tensor.sumRows (Tensor.square (context.Network batch.Label t x - truth t x)))
+
+    /// ‖s(x)‖² + 2 ∇·s(x) at each sample, [B].
+    let implicitTerm (trace: Trace) (rng: Rng) (s: Tensor -> Tensor) (x: Tensor) : Tensor =
+        let struct (value, divergence) = trace.Apply rng s x
+        Tensor.sumRows (Tensor.square value) + 2.0 * divergence
+
+    /// (vᵀs)² + 2 vᵀ(∂s)v at each sample, from s and its derivative along v, [B].
+    let slicedTerm (v: Tensor) (s: Tensor) (alongV: Tensor) : Tensor =
+        Tensor.square (Tensor.sumRows (v * s)) + 2.0 * Tensor.sumRows (v * alongV)
+
+    /// Implicit: w (‖s‖² + 2 ∇·s), which differs from the explicit loss by −w ‖∇log p_t‖² in expectation
+    /// (Hyvärinen 2005, theorem 1; here doubled). Needs nothing of p_t but samples.
+    let implicitly (trace: Trace) (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
+        fun context rng batch ->
+            let struct (t, x, _) = corrupted path times rng batch
+            weigh path weight t (implicitTerm trace (Rng.named "probes" rng) (context.Network batch.Label t) x)
+
+    /// Sliced: w E_v[(vᵀs)² + 2 vᵀ(∂s/∂x)v], the implicit loss seen along random directions; equal to it in
+    /// expectation exactly when E[vvᵀ] = I (Song et al. 2019, Sliced score matching, eq. 7; here doubled).
+    let sliced (directions: int) (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
+        fun context rng batch ->
+            let struct (t, x, _) = corrupted path times rng batch
+            let s = context.Network batch.Label t
+
+            let along k =
+                let v = Rng.normalLike x (Rng.at (int64 k) (Rng.named "probes" rng))
+                let value, derivative = Diff.jvp s x v
+                slicedTerm v value derivative
+
+            weigh path weight t (Seq.init directions along |> Seq.reduce (+)) * (1.0 / float directions)
+
+    /// Denoising: w ‖s + ε/σ‖² (Vincent 2011, eq. 9): differs from the explicit loss by a constant where σ > 0.
+    let denoising (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
+        fun context rng batch ->
+            let struct (t, x, noise) = corrupted path times rng batch
+            let target = Coefficient.scale (Curve.at (-1.0 / path.Sigma) t) noise
+            weigh path weight t (Tensor.sumRows (Tensor.square (context.Network batch.Label t x - target)))
