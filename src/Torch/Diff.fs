@@ -4,24 +4,6 @@ open System
 
 #nowarn "9" // the engine takes arrays of native pointers
 
-/// Which derivatives are being taken around the current call, innermost first. It only tells the engine whether the
-/// derivative itself will be differentiated; users never see it.
-[<AbstractClass; Sealed>]
-type internal Nesting() =
-    [<ThreadStatic; DefaultValue>]
-    static val mutable private reverse: int
-
-    [<ThreadStatic; DefaultValue>]
-    static val mutable private forward: int
-
-    static member Reverse
-        with get () = Nesting.reverse
-        and set v = Nesting.reverse <- v
-
-    static member Forward
-        with get () = Nesting.forward
-        and set v = Nesting.forward <- v
-
 /// Derivatives of pure functions of tensors.
 ///
 /// There is no mode to switch: a function is differentiated where `Diff` is asked to, at the point it is given, and the
@@ -74,7 +56,7 @@ module Diff =
             let inputs = pointers [| for x in xs -> x |]
             let seeds = pointers [| for k in live -> vs[k] |]
             // The derivative is itself differentiated when another Diff is at work around this one.
-            let create = Nesting.Reverse > 1 || Nesting.Forward > 0
+            let create = Nesting.Reverse > 1 || Nesting.Forward
             let results = Array.zeroCreate<NativeValue> xs.Length
             use outputsAt = fixed outputs
             use inputsAt = fixed inputs
@@ -90,7 +72,7 @@ module Diff =
                     NativeInterop.NativePtr.toNativeInt seedsAt,
                     (if create then 1 else 0),
                     (if retain || create then 1 else 0),
-                    (if Nesting.Forward > 0 then 1 else 0),
+                    (if Nesting.Forward then 1 else 0),
                     NativeInterop.NativePtr.toNativeInt resultsAt
                 )
 
@@ -107,16 +89,33 @@ module Diff =
                 xs
                 results
 
-    /// A result that nobody around is differentiating leaves the graph.
-    let private settle (t: Tensor) = if Nesting.Reverse = 0 && Nesting.Forward = 0 then Tensor.detach t else t
+    /// The same value, and the same tangent inside a forward derivative, on no graph.
+    let private offGraph (t: Tensor) =
+        if not Nesting.Forward then
+            Tensor.detach t
+        else
+            match Door.many unpackDual [| Arg.tensor t; Arg.int64 Nesting.Level |] with
+            | [| primal; tangent |] ->
+                Door.one
+                    makeDual
+                    [| Arg.tensor (Tensor.detach primal); Arg.tensor (Tensor.detach tangent); Arg.int64 Nesting.Level |]
+            | _ -> Tensor.detach t
 
-    let private reversing (f: unit -> 'T) =
-        Nesting.Reverse <- Nesting.Reverse + 1
+    /// Takes what a reverse derivative hands out off its graph, where no enclosing one needs it there: a tensor on a graph
+    /// holds everything the graph was made from. In place, because `value` may be of any type that holds tensors.
+    let private settle (value: 'T) : 'T =
+        if Nesting.Reverse = 0 then
+            Holding.iter
+                (fun t ->
+                    if onGraph t then
+                        use fresh = offGraph t
+                        t.Swap fresh)
+                value
 
-        try
-            f ()
-        finally
-            Nesting.Reverse <- Nesting.Reverse - 1
+        value
+
+    /// Runs `f`, which takes a reverse derivative, and settles its results.
+    let private reversing (f: unit -> 'T) : 'T = settle (Nesting.Reversing f)
 
     let private requireScalar what (y: Tensor) =
         if y.Count <> 1L then
@@ -125,16 +124,14 @@ module Diff =
                     $"{what}: the function gave {y.Describe()}: a gradient is of a single number; sum it, or use vjp"
             )
 
-    /// f(xs) and ∂f/∂xs for a scalar function of several tensors; the value comes with whatever else the function reports.
+    /// f(xs) and ∂f/∂xs for a scalar function of several tensors; the value comes with whatever else the function reports
+    /// (anything that `Scope` finds tensors in). Raises TensorException where f gives more than one number.
     let valueAndGrads (f: Tensor[] -> Tensor * 'A) (xs: Tensor[]) : Tensor * Tensor[] * 'A =
-        let y, aux, grads =
-            reversing (fun () ->
-                let leaves = xs |> Array.map leaf
-                let y, aux = f leaves
-                requireScalar "grad" y
-                y, aux, pullback [| y |] leaves [| null |] false)
-
-        settle y, grads, aux
+        reversing (fun () ->
+            let leaves = xs |> Array.map leaf
+            let y, aux = f leaves
+            requireScalar "grad" y
+            y, pullback [| y |] leaves [| null |] false, aux)
 
     /// f(x) and ∇f(x) for scalar f.
     let valueAndGrad (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
@@ -151,41 +148,56 @@ module Diff =
 
     /// f(x) and vᵀ J(x), by reverse mode; v has the shape of f(x).
     let vjp (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor =
-        let y, g =
-            reversing (fun () ->
-                let leaf = leaf x
-                let y = f leaf
-                y, (pullback [| y |] [| leaf |] [| v |] false)[0])
+        reversing (fun () ->
+            let leaf = leaf x
+            let y = f leaf
 
-        settle y, g
+            if v.Shape <> y.Shape then
+                raise (
+                    TensorException $"vjp: the function gave {y.Describe()}, but v is {v.Describe()}: they must agree"
+                )
+
+            y, (pullback [| y |] [| leaf |] [| v |] false)[0])
 
     /// f(xs) and Σᵢ Jᵢ vᵢ, by forward mode (one pass, no graph); vᵢ has the shape of xᵢ.
     /// Raises TensorException inside another forward derivative.
     let jvps (f: Tensor[] -> Tensor) (xs: Tensor[]) (vs: Tensor[]) : Tensor * Tensor =
-        if Nesting.Forward > 0 then
+        if Nesting.Forward then
             raise (
                 TensorException
                     "Diff.jvp: a forward derivative inside a forward derivative; take the outer or the inner one by grad or vjp"
             )
 
+        if xs.Length <> vs.Length then
+            raise (TensorException $"jvp: {xs.Length} tensors, but {vs.Length} directions")
+
+        for x, v in Array.zip xs vs do
+            if x.Shape <> v.Shape || x.Dtype <> v.Dtype then
+                raise (TensorException $"jvp: {x.Describe()} in the direction {v.Describe()}: they must agree")
+
+        Native.ensure ()
         let level = Native.fk_dual_enter ()
 
         if level < 0L then
             raise (TensorException(Native.error ()))
 
-        Nesting.Forward <- 1
-
         try
-            let duals =
-                Array.map2 (fun x v -> Door.one makeDual [| Arg.tensor x; Arg.tensor v; Arg.int64 level |]) xs vs
+            Nesting.Forwarding(
+                level,
+                fun () ->
+                    let duals =
+                        Array.map2
+                            (fun x v -> Door.one makeDual [| Arg.tensor x; Arg.tensor v; Arg.int64 level |])
+                            xs
+                            vs
 
-            let y = f duals
-
-            match Door.many unpackDual [| Arg.tensor y; Arg.int64 level |] with
-            | [| primal; tangent |] -> primal, tangent
-            | _ -> Tensor.detach y, Tensor.zerosLike y
+                    let y = f duals
+                    // Both without the tangent: what leaves must not carry it into another derivative.
+                    match Door.many unpackDual [| Arg.tensor y; Arg.int64 level |] with
+                    | [| primal; tangent |] -> primal, tangent
+                    | unmoved -> unmoved[0], Tensor.zerosLike y
+            )
         finally
-            Nesting.Forward <- 0
             Native.fk_dual_exit level |> ignore
 
     /// f(x) and J(x) v, by forward mode; v has the shape of x. DiffSharp's `fgradv`/`jacobianv`.
@@ -200,62 +212,58 @@ module Diff =
             let leaf = leaf x
             let y = Tensor.flatten (f leaf)
             let m = int y.Count
-            let basis = Tensor.eye y.Kind m
 
-            [ for i in 0 .. m - 1 -> (pullback [| y |] [| leaf |] [| basis[i] |] (i < m - 1))[0] |> Tensor.flatten ]
-            |> Tensor.stack 0)
-        |> settle
+            if m = 0 then
+                Tensor.zeros x.Kind [ 0; int x.Count ]
+            else
+                let basis = Tensor.eye y.Kind m
+
+                [ for i in 0 .. m - 1 -> (pullback [| y |] [| leaf |] [| basis[i] |] (i < m - 1))[0] |> Tensor.flatten ]
+                |> Tensor.stack 0)
 
     /// ∇²f(x) of scalar f as [n; n].
     let hessian (f: Tensor -> Tensor) (x: Tensor) : Tensor = jacobian (grad f) x
 
     /// The unit vectors of one sample's space, each repeated over the batch of x [B; …].
-    let private directions (x: Tensor) =
-        let n = int (x.Count / int64 (max 1 x.Shape[0]))
+    let private directions (x: Tensor) : Tensor[] =
+        if x.Rank = 0 then
+            raise (TensorException $"divergence: {x.Describe()} has no batch dimension: expected [B; …]")
+
+        let n = Array.fold (*) 1 x.Shape[1..]
         let basis = Tensor.eye x.Kind n |> Tensor.reshape [ yield n; yield 1; yield! x.Shape[1..] ]
-        n, fun (i: int) -> Tensor.expand x.Shape basis[i]
+        Array.init n (fun i -> Tensor.expand x.Shape basis[i])
 
     /// f(x) and ∇·f for a field that acts on each sample by itself: x [B; …], any rank, f(x) of the same shape ↦ [B].
     /// Exact: one forward pass a coordinate; inside another forward derivative, one backward pass.
     let valueAndDivergence (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
+        let directions = directions x
+
         let check (y: Tensor) =
             if y.Shape <> x.Shape then
                 raise (TensorException $"divergence: the field took {x.Describe()} to {y.Describe()}: they must agree")
 
-        let n, direction = directions x
+            y
 
-        if Nesting.Forward > 0 then
-            let y, d =
-                reversing (fun () ->
-                    let leaf = leaf x
-                    let y = f leaf
-                    check y
+        let trace (column: Tensor -> Tensor) =
+            directions |> Array.map (fun v -> Tensor.sumRows (v * column v)) |> Array.reduce (+)
 
-                    let d =
-                        Seq.init n (fun i ->
-                            let v = direction i
-                            Tensor.sumRows (v * (pullback [| y |] [| leaf |] [| v |] true)[0]))
-                        |> Seq.reduce (+)
-
-                    y, d)
-
-            settle y, settle d
+        if directions.Length = 0 then
+            check (f x), Tensor.zeros x.Kind [ x.Shape[0] ]
+        elif Nesting.Forward then
+            reversing (fun () ->
+                let leaf = leaf x
+                let y = check (f leaf)
+                y, trace (fun v -> (pullback [| y |] [| leaf |] [| v |] true)[0]))
         else
             let mutable value: Tensor option = None
 
-            let d =
-                Seq.init n (fun i ->
-                    let v = direction i
+            let divergence =
+                trace (fun v ->
                     let y, tangent = jvp f x v
+                    value <- Some(check y)
+                    tangent)
 
-                    if value.IsNone then
-                        check y
-                        value <- Some y
-
-                    Tensor.sumRows (v * tangent))
-                |> Seq.reduce (+)
-
-            value.Value, d
+            value.Value, divergence
 
     /// ∇·f at each sample: x [B; …] ↦ [B].
     let divergence (f: Tensor -> Tensor) (x: Tensor) : Tensor = snd (valueAndDivergence f x)

@@ -106,8 +106,17 @@ module Tensor =
     let floor (x: Tensor) = unary Ops.floor x
     let round (x: Tensor) = unary Ops.round x
     let sigmoid (x: Tensor) = unary sigmoidOp x
-    let logSigmoid (x: Tensor) = unary logSigmoidOp x
-    let softplus (x: Tensor) = unary softplusOp x
+
+    /// log(1 + eˣ).
+    let softplus (x: Tensor) =
+        // Above libtorch's own threshold of 20 it gives x, which float64 can tell from the truth; above 40 it cannot.
+        Door.one softplusOp [| Arg.tensor x; Arg.float 1.0; Arg.float 40.0 |]
+
+    /// log σ(x).
+    let logSigmoid (x: Tensor) =
+        // libtorch's own has no forward rule for its backward pass.
+        if Nesting.Mixed then neg (softplus (neg x)) else unary logSigmoidOp x
+
     let relu (x: Tensor) = unary reluOp x
 
     /// x · sigmoid(x) (Hendrycks, Gimpel 2016; Elfwing et al. 2018).
@@ -122,6 +131,8 @@ module Tensor =
     let clamp (low: float) (high: float) (x: Tensor) =
         Door.one clampOp [| Arg.tensor x; Arg.float low; Arg.float high |]
 
+    /// The same values, cut off from every derivative being taken.
+    let detach (x: Tensor) = unary Ops.detach x
     let minimum (a: Tensor) (b: Tensor) = binary minimumOp a b
     let maximum (a: Tensor) (b: Tensor) = binary maximumOp a b
 
@@ -184,12 +195,24 @@ module Tensor =
     let meanOver (dims: seq<int>) (x: Tensor) = reduce meanDimOp dims false x
     let maxOver (dims: seq<int>) (x: Tensor) = reduce amaxOp dims false x
     let minOver (dims: seq<int>) (x: Tensor) = reduce aminOp dims false x
-    let logSumExp (dims: seq<int>) (x: Tensor) = reduce logsumexpOp dims false x
     /// Over the given dimensions, which stay as size 1.
     let sumKeep (dims: seq<int>) (x: Tensor) = reduce sumDimOp dims true x
     let meanKeep (dims: seq<int>) (x: Tensor) = reduce meanDimOp dims true x
     let maxKeep (dims: seq<int>) (x: Tensor) = reduce amaxOp dims true x
-    let logSumExpKeep (dims: seq<int>) (x: Tensor) = reduce logsumexpOp dims true x
+
+    /// log Σ exp over the given dimensions, which stay as size 1.
+    let logSumExpKeep (dims: seq<int>) (x: Tensor) =
+        if Nesting.Mixed then
+            // libtorch's forward rule overwrites what a backward pass needs.
+            let m = detach (maxKeep dims x)
+            let m = where (isFinite m) m (zerosLike m)
+            m + log (sumKeep dims (exp (x - m)))
+        else
+            reduce logsumexpOp dims true x
+
+    /// log Σ exp over the given dimensions, which disappear.
+    let logSumExp (dims: seq<int>) (x: Tensor) =
+        if Nesting.Mixed then sumOver dims (logSumExpKeep dims x) else reduce logsumexpOp dims false x
 
     let private rest (x: Tensor) = [ 1 .. x.Rank - 1 ]
 
@@ -289,8 +312,6 @@ module Tensor =
     let contiguous (x: Tensor) = unary Ops.contiguous x
     /// A copy with memory of its own.
     let clone (x: Tensor) = unary cloneOp x
-    /// The same values, cut off from every derivative being taken.
-    let detach (x: Tensor) = unary Ops.detach x
 
     /// [B] (or a 0-dimensional tensor) made to broadcast against `x` [B; …]: [B; 1; …; 1], in x's kind.
     /// Raises TensorException where the batch sizes differ.

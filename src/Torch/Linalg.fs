@@ -33,15 +33,33 @@ module Linalg =
     let solveTriangular (upper: bool) (a: Tensor) (b: Tensor) =
         Door.one solveTriangularOp [| Arg.tensor a; Arg.tensor b; Arg.bool upper |]
 
-    /// x with a x = b.
-    let solve (a: Tensor) (b: Tensor) = Door.one solveOp [| Arg.tensor a; Arg.tensor b |]
-
     let inv (a: Tensor) = unary invOp a
 
-    /// log |det a|.
-    let logAbsDet (a: Tensor) = (Door.many slogdetOp [| Arg.tensor a |])[1]
+    // libtorch's forward rules of solve and slogdet treat the factors they reuse as constants, so that a backward pass
+    // through them is silently wrong (1.13); the two compositions below nest.
 
-    /// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix.
+    /// x with a x = b.
+    let solve (a: Tensor) (b: Tensor) =
+        let isVector = b.Rank = 1 || (b.Rank = a.Rank - 1 && b.Shape = a.Shape[.. a.Rank - 2])
+
+        if not Nesting.Mixed then Door.one solveOp [| Arg.tensor a; Arg.tensor b |]
+        elif isVector then matmul (inv a) (Tensor.unsqueeze -1 b) |> Tensor.squeeze -1
+        else matmul (inv a) b
+
+    /// q, r with a = q r.
+    let qr (a: Tensor) =
+        let r = Door.many qrOp [| Arg.tensor a |]
+        r[0], r[1]
+
+    /// log |det a|.
+    let logAbsDet (a: Tensor) =
+        if Nesting.Mixed then
+            Tensor.diagonal (snd (qr a)) |> Tensor.abs |> Tensor.log |> Tensor.sumOver [ -1 ]
+        else
+            (Door.many slogdetOp [| Arg.tensor a |])[1]
+
+    /// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix. The eigenvectors' second derivative by
+    /// reverse over forward is NaN (libtorch 1.13); the other nestings are right.
     let eigh (a: Tensor) =
         let r = Door.many eighOp [| Arg.tensor a |]
         r[0], r[1]
@@ -51,13 +69,18 @@ module Linalg =
         let r = Door.many svdOp [| Arg.tensor a; Arg.bool false |]
         r[0], r[1], r[2]
 
-    /// q, r with a = q r.
-    let qr (a: Tensor) =
-        let r = Door.many qrOp [| Arg.tensor a |]
-        r[0], r[1]
-
     /// Euclidean distances between the rows of a [n; d] and b [m; d]: [n; m].
-    let distances (a: Tensor) (b: Tensor) = binary cdistOp a b
+    let distances (a: Tensor) (b: Tensor) =
+        if Nesting.Forward || Nesting.Reverse > 1 then
+            // libtorch's own has a backward pass and nothing beyond it. Between equal rows the derivative counts as zero.
+            let squares = Tensor.sumOver [ -1 ] (Tensor.square (Tensor.unsqueeze -2 a - Tensor.unsqueeze -3 b))
+            let apart = Tensor.greaterThan 0.0 squares
+            Tensor.where
+                apart
+                (Tensor.sqrt (Tensor.where apart squares (Tensor.onesLike squares)))
+                (Tensor.zerosLike squares)
+        else
+            binary cdistOp a b
 
     let trace (a: Tensor) = unary traceOp a
 

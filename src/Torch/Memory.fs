@@ -9,6 +9,8 @@ open System.Threading
 [<Sealed>]
 type internal Guard(pointer: nativeint) =
     let mutable pointer = pointer
+    member _.Point(p: nativeint) = pointer <- p
+
     /// The pointer, once; zero ever after.
     member _.Take() = Interlocked.Exchange(&pointer, 0n)
 
@@ -90,6 +92,19 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
             p
 
     member handle.IsDisposed = pointer = 0n
+
+    /// Exchanges what two handles own.
+    member internal handle.Swap(other: Handle) =
+        let mine = pointer
+        handle.Point other.Pointer
+        other.Point mine
+
+    member private _.Point(p: nativeint) =
+        pointer <- p
+
+        match guard with
+        | null -> ()
+        | g -> g.Point p
 
     interface IDisposable with
         /// Frees the native tensor now. Using it afterwards raises ObjectDisposedException; disposing it again does nothing.

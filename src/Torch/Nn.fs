@@ -17,7 +17,6 @@ module Nn =
     let private nearestOp = over "upsample_nearest2d" "vec"
     let private embeddingOp = op "embedding"
     let private oneHotOp = op "one_hot"
-    let private nllOp = op "nll_loss"
     let private padOp = op "constant_pad_nd"
     let private bmmOp = op "bmm"
 
@@ -34,14 +33,34 @@ module Nn =
     let groupNorm (groups: int) (eps: float) (x: Tensor) (w: Tensor) (b: Tensor) =
         Door.one groupNormOp [| Arg.tensor x; Arg.int groups; Arg.tensor w; Arg.tensor b; Arg.float eps |]
 
+    // libtorch's fused layer norm and softmaxes do not nest: their backward passes have no forward rule, and going back
+    // through their forward rules fails or, for the layer norm, is silently wrong (1.13). Compositions stand in for them.
+
     /// Ba et al. 2016, over the last dimension.
     let layerNorm (eps: float) (x: Tensor) (w: Tensor) (b: Tensor) =
-        Door.one
-            layerNormOp
-            [| Arg.tensor x; Arg.ints [ x.Shape[x.Rank - 1] ]; Arg.tensor w; Arg.tensor b; Arg.float eps |]
+        if Nesting.Mixed then
+            let centred = x - Tensor.meanKeep [ -1 ] x
+            centred * Tensor.rsqrt (Tensor.meanKeep [ -1 ] (Tensor.square centred) + eps) * w + b
+        else
+            Door.one
+                layerNormOp
+                [| Arg.tensor x; Arg.ints [ x.Shape[x.Rank - 1] ]; Arg.tensor w; Arg.tensor b; Arg.float eps |]
 
-    let softmax (dim: int) (x: Tensor) = Door.one softmaxOp [| Arg.tensor x; Arg.int dim |]
-    let logSoftmax (dim: int) (x: Tensor) = Door.one logSoftmaxOp [| Arg.tensor x; Arg.int dim |]
+    /// exp(x) / Σ exp(x) along `dim`.
+    let softmax (dim: int) (x: Tensor) =
+        if Nesting.Mixed then
+            let e = Tensor.exp (x - Tensor.detach (Tensor.maxKeep [ dim ] x))
+            e / Tensor.sumKeep [ dim ] e
+        else
+            Door.one softmaxOp [| Arg.tensor x; Arg.int dim |]
+
+    /// x − log Σ exp(x) along `dim`.
+    let logSoftmax (dim: int) (x: Tensor) =
+        if Nesting.Mixed then
+            x - Tensor.logSumExpKeep [ dim ] x
+        else
+            Door.one logSoftmaxOp [| Arg.tensor x; Arg.int dim |]
+
     /// Means over squares of `size`.
     let avgPool2d (size: int) (x: Tensor) = Door.one avgPoolOp [| Arg.tensor x; Arg.ints [ size; size ] |]
     /// Maxima over squares of `size`.
@@ -57,7 +76,7 @@ module Nn =
 
     /// −log softmax(logits)[label], one value a sample: logits [B; K], labels int64 [B].
     let crossEntropy (logits: Tensor) (labels: Tensor) =
-        Door.one nllOp [| Arg.tensor (logSoftmax -1 logits); Arg.tensor labels; Arg.none; Arg.int 0 |]
+        -(logSoftmax 1 logits |> Tensor.gather 1 (Tensor.unsqueeze 1 labels) |> Tensor.squeeze 1)
 
     /// Zeros on every side of the last two dimensions.
     let pad2d (by: int) (x: Tensor) = Door.one padOp [| Arg.tensor x; Arg.ints [ by; by; by; by ] |]

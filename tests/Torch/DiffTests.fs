@@ -1,0 +1,236 @@
+module Fokker.Tests.Torch.DiffTests
+
+open System
+open System.Threading
+open System.Threading.Tasks
+open NUnit.Framework
+open FsCheck
+open FsCheck.FSharp
+open FsCheck.NUnit
+open Fokker
+open Fokker.Tests.Torch.Support
+
+let private kind = Kind.Float64
+
+/// A batch shape of any rank from 1 (samples are numbers) to 4, with 1 to 12 coordinates a sample.
+type Shapes =
+    static member Shape() =
+        Arb.fromGen (
+            gen {
+                let! batch = Gen.choose (1, 3)
+                let! rest = Gen.elements [ []; [ 1 ]; [ 3 ]; [ 5 ]; [ 2; 3 ]; [ 1; 4 ]; [ 2; 1; 3 ]; [ 3; 2; 2 ] ]
+                return batch :: rest
+            }
+        )
+
+let private size (shape: int list) = List.fold (*) 1 shape.Tail
+
+/// x ↦ A sin(x) on each sample, whatever its shape.
+let private field (a: Tensor) (x: Tensor) =
+    let rows = Tensor.reshape [ x.Shape[0]; -1 ] (Tensor.sin x)
+    Linalg.matmul rows (Tensor.transpose 0 1 a) |> Tensor.reshape x.Shape
+
+let private given (shape: int list) seed =
+    let rng = Rng.ofSeed seed
+    let n = size shape
+    Rng.normal kind shape (Rng.at 0L rng), Rng.normal kind [ n; n ] (Rng.at 1L rng)
+
+// Sums of at most 12 × 12 products of numbers of order one, each rounded to 1e-16: 1e-12 leaves room.
+let private rounding = 1e-12
+
+[<Property(MaxTest = 40, Arbitrary = [| typeof<Shapes> |])>]
+let ``∇·(A sin x) = Σ Aᵢᵢ cos xᵢ, at any rank`` (shape: int list) seed =
+    Scope.run0 (fun () ->
+        let x, a = given shape seed
+        let value, divergence = Diff.valueAndDivergence (field a) x
+        let rows = Tensor.reshape [ shape.Head; -1 ] x
+        close rounding value (field a x)
+        close rounding divergence (Tensor.sumOver [ 1 ] (Tensor.diagonal a * Tensor.cos rows)))
+
+[<Property(MaxTest = 40, Arbitrary = [| typeof<Shapes> |])>]
+let ``Δ Σ aᵢ sin xᵢ = −Σ aᵢ sin xᵢ, at any rank`` (shape: int list) seed =
+    Scope.run0 (fun () ->
+        let x, a = given shape seed
+        let weights = Tensor.reshape shape.Tail (Tensor.diagonal a)
+        let f x = Tensor.sumRows (weights * Tensor.sin x)
+        close rounding (Diff.laplacian f x) -(f x))
+
+[<Property(MaxTest = 40, Arbitrary = [| typeof<Shapes> |])>]
+let ``the Jacobian of A sin x is A diag(cos x), and jvp and vjp are its two products`` (shape: int list) seed =
+    Scope.run0 (fun () ->
+        let x, a = given (1 :: shape.Tail) seed
+        let expected = a * Tensor.cos (Tensor.flatten x)
+        let v, u = Rng.normalLike x (Rng.ofSeed 5L), Rng.normalLike x (Rng.ofSeed 6L)
+        close rounding (Diff.jacobian (field a) x) expected
+        close rounding (Tensor.flatten (Diff.gradv (field a) x v)) (Linalg.matmul expected (Tensor.flatten v))
+        close rounding (Tensor.flatten (snd (Diff.vjp (field a) x u))) (Linalg.matmul (Tensor.flatten u) expected))
+
+[<Property(MaxTest = 40, Arbitrary = [| typeof<Shapes> |])>]
+let ``the Hessian of ½ xᵀAx + Σ exp x is the symmetric part of A plus diag(exp x)`` (shape: int list) seed =
+    Scope.run0 (fun () ->
+        let x, a = given (1 :: shape.Tail) seed
+
+        let f (x: Tensor) =
+            let x = Tensor.flatten x
+            0.5 * Tensor.sum (x * Linalg.matmul a x) + Tensor.sum (Tensor.exp x)
+
+        let expected = 0.5 * (a + Tensor.transpose 0 1 a) + Tensor.diagEmbed (Tensor.exp (Tensor.flatten x))
+        close rounding (Diff.hessian f x) expected)
+
+[<Test>]
+let ``a divergence has derivatives in turn: CNF likelihoods and their training`` () =
+    Scope.run0 (fun () ->
+        let x, a = given [ 2; 4 ] 3L
+        let diagonal = Tensor.diagonal a
+        let divergence x = Tensor.sum (Diff.divergence (field a) x)
+        // ∇ Σ aᵢᵢ cos xᵢ = −aᵢᵢ sin xᵢ, the divergence by forward, its gradient by reverse.
+        close rounding (Diff.grad divergence x) (-(diagonal * Tensor.sin x))
+        // The same along v by forward mode; the divergence then goes by reverse.
+        let v = Rng.normalLike x (Rng.ofSeed 6L)
+        close rounding (Diff.gradv divergence x v) (Tensor.sum (-(diagonal * Tensor.sin x) * v))
+        // ∇_A of Σ_b Σᵢ aᵢᵢ cos x_bᵢ: what training differentiates by.
+        close
+            rounding
+            (Diff.grad (fun a -> Tensor.sum (Diff.divergence (field a) x)) a)
+            (Tensor.diagEmbed (Tensor.sumOver [ 0 ] (Tensor.cos x)))
+        // ∇Δ Σ x⁴ = 24 x: three derivatives.
+        close
+            rounding
+            (Diff.grad (fun x -> Tensor.sum (Diff.laplacian (fun x -> Tensor.sumRows (Tensor.pow x 4.0)) x)) x)
+            (24.0 * x))
+
+[<Test>]
+let ``a gradient sees what its function captured from an enclosing one`` () =
+    // d/da d/dx (a² x³) at x = a: 2a · 3x², by each nesting.
+    let at = Tensor.scalar kind 1.5
+    let inner a = Diff.grad (fun x -> a * a * x * x * x) (Tensor.scalar kind 2.0)
+    let expected = Tensor.scalar kind (2.0 * 1.5 * 3.0 * 4.0)
+    close rounding (Diff.grad inner at) expected
+    close rounding (Diff.gradv inner at (Tensor.scalar kind 1.0)) expected
+    let forward a = Diff.gradv (fun x -> a * a * x * x * x) (Tensor.scalar kind 2.0) (Tensor.scalar kind 1.0)
+    close rounding (Diff.grad forward at) expected
+    // The derivative is with respect to the argument alone, also where the argument is the captured tensor.
+    close rounding (Diff.grad (fun a -> Diff.grad (fun x -> a * x) a) at) (Tensor.scalar kind 1.0)
+    // What does not depend on x at all has a zero gradient, but its own derivatives.
+    close rounding (Diff.grad (fun a -> Diff.grad (fun x -> a * a) a + a) at) (Tensor.scalar kind 1.0)
+    close rounding (Diff.grad (fun a -> fst (Diff.jvp (fun x -> a * a) at at)) at) (Tensor.scalar kind 3.0)
+
+let private onGraph (t: Tensor) = Native.fk_requires_grad t.Pointer > 0
+
+[<Test>]
+let ``results are off every graph, whatever was nested inside`` () =
+    let x = Rng.normal kind [ 2; 3 ] (Rng.ofSeed 1L)
+    let f x = Tensor.sum (Tensor.silu x)
+    let y, g, (aux, _) =
+        Diff.valueAndGrads (fun xs -> let y = Tensor.silu xs[0] in Tensor.sum y, ([ y; xs[0] ], 3)) [| x |]
+    let v, w = Diff.vjp Tensor.silu x x
+    let p, t = Diff.jvp (fun x -> Diff.grad f x * fst (Diff.valueAndGrad f x)) x x
+    let identity = fst (Diff.valueAndGrad id (Tensor.scalar kind 1.0))
+
+    for t in
+        [ y
+          g[0]
+          v
+          w
+          p
+          t
+          identity
+          Diff.jacobian Tensor.silu x
+          Diff.hessian f x
+          Diff.laplacian Tensor.sumRows x
+          yield! aux ] do
+        Assert.That(onGraph t, Is.False, t.Describe())
+
+    close 0.0 aux[0] (Tensor.silu x)
+
+[<Test>]
+let ``what a reverse derivative inside a forward one hands out keeps its tangent and leaves its graph`` () =
+    let x = Rng.normal kind [ 3 ] (Rng.ofSeed 1L)
+    let one = Tensor.ones kind [ 3 ]
+    let mutable graphs = []
+
+    let f x =
+        let y, g = Diff.valueAndGrad (fun x -> Tensor.sum (Tensor.pow x 3.0)) x
+        graphs <- [ onGraph y; onGraph g ]
+        y * g
+
+    // y = Σ x³, g = 3x²: d(y g) along 1 is Σ 3x² · 3x² + y · 6x.
+    let y = Tensor.sum (Tensor.pow x 3.0)
+    let square = x * x
+    close rounding (Diff.gradv f x one) (Tensor.sum (3.0 * square) * 3.0 * square + y * 6.0 * x)
+    equal [ false; false ] graphs
+
+[<Test>]
+let ``forward in forward is refused, also through a gradient in between, and nothing stays switched`` () =
+    let x = Tensor.scalar kind 0.5
+    let one = Tensor.scalar kind 1.0
+
+    for f in
+        [ fun x -> Diff.gradv Tensor.sin x one
+          Diff.grad (fun x -> Diff.gradv Tensor.sin x one) ] do
+        raises<TensorException> [ "forward derivative inside a forward derivative" ] (fun () ->
+            Diff.gradv f x one |> ignore)
+
+    for throw in [ Diff.grad; (fun f x -> Diff.gradv f x one); Diff.jacobian; (fun f x -> snd (Diff.vjp f x one)) ] do
+        raises<InvalidOperationException> [ "mine" ] (fun () -> throw (fun _ -> invalidOp "mine") x |> ignore)
+
+    equal 0 Nesting.Reverse
+    equal false Nesting.Forward
+    close rounding (Diff.gradv Tensor.sin x one) (Tensor.cos x)
+    Assert.That(onGraph (Diff.grad Tensor.sin x), Is.False)
+
+[<Test>]
+let ``two threads inside forward mode at once do not see each other's tangents`` () =
+    use both = new Barrier(2)
+
+    let derivative (scale: float) =
+        Task.Run(fun () ->
+            let x = Tensor.full kind [ 4 ] 0.5
+
+            [ for _ in 1..50 ->
+                  let f x =
+                      both.SignalAndWait()
+                      let y = scale * Tensor.sin x
+                      both.SignalAndWait()
+                      Diff.grad (fun y -> Tensor.sum (y * y)) y
+
+                  (Diff.gradv f x (Tensor.ones kind [ 4 ])).[0].ToFloat() ])
+
+    let a, b = derivative 1.0, derivative 3.0
+    for d in a.Result do
+        Assert.That(d, Is.EqualTo(2.0 * cos 0.5).Within 1e-15)
+    for d in b.Result do
+        Assert.That(d, Is.EqualTo(6.0 * cos 0.5).Within 1e-14)
+
+[<Test>]
+let ``a tensor that leaves a forward derivative carries no tangent into the next`` () =
+    let x = Tensor.scalar kind 0.5
+    let primal, tangent = Diff.jvp Tensor.sin x (Tensor.scalar kind 1.0)
+    // Both are constants of this second one: only its own argument moves.
+    close rounding (Diff.gradv (fun t -> t * primal * tangent) x (Tensor.scalar kind 1.0)) (sin x * cos x)
+    // A function that lets its dual argument out is at fault, but the level's end clears what it let out.
+    let mutable stolen = x
+    Diff.gradv
+        (fun d ->
+            stolen <- d * 2.0
+            d)
+        x
+        (Tensor.scalar kind 1.0)
+    |> ignore
+    close rounding (Diff.gradv (fun t -> t * stolen) x (Tensor.scalar kind 1.0)) (Tensor.scalar kind 1.0)
+
+[<Test>]
+let ``what cannot be differentiated is refused with the shapes`` () =
+    let x = Tensor.zeros kind [ 2; 3 ]
+    raises<TensorException> [ "grad"; "[2; 3] float64"; "vjp" ] (fun () -> Diff.grad id x |> ignore)
+    raises<TensorException> [ "int64" ] (fun () -> Diff.grad Tensor.sum (Tensor.zeros Kind.Int64 [ 2 ]) |> ignore)
+    raises<TensorException> [ "[2; 3]"; "[3; 2]" ] (fun () -> Diff.jvp id x (Tensor.zeros kind [ 3; 2 ]) |> ignore)
+    raises<TensorException> [ "float64"; "float32" ] (fun () -> Diff.jvp id x (x.To Dtype.Float32) |> ignore)
+    raises<TensorException> [ "[2; 3]"; "[3]" ] (fun () -> Diff.vjp id x (Tensor.zeros kind [ 3 ]) |> ignore)
+    raises<TensorException> [ "[2; 3]"; "[2]" ] (fun () -> Diff.divergence Tensor.sumRows x |> ignore)
+    raises<TensorException> [ "[] float64"; "[B; …]" ] (fun () -> Diff.divergence id (Tensor.scalar kind 1.0) |> ignore)
+
+[<Test>]
+let ``an empty batch has an empty divergence`` () =
+    equal [ 0 ] (Diff.divergence Tensor.sin (Tensor.zeros kind [ 0; 3 ])).Shape
+    equal [ 0.0; 0.0 ] (Tensor.toFloats (Diff.divergence Tensor.sin (Tensor.zeros kind [ 2; 0 ])))
