@@ -107,6 +107,16 @@ module Trainer =
         Scope.run (fun () ->
             Network.init kind (Rng.named "parameters" key) network |> Optimizer.init |> ofMoments 0L key)
 
+    /// The same state in another element type or on another device; it shares what needs no conversion.
+    let toKind (kind: Kind) (state: TrainState) : TrainState =
+        let convert (tensors: Tensor[]) = tensors |> Array.map _.To(kind)
+
+        { state with
+            Parameters = convert state.Parameters
+            Average = convert state.Average
+            FirstMoment = convert state.FirstMoment
+            SecondMoment = convert state.SecondMoment }
+
     /// One step on one batch: state ↦ state. The loss draws from the state's key and step number, so the same batch and state give
     /// the same bytes. Where the loss or its gradient is not finite there is no new state, and the old one is as good as before.
     let step
