@@ -15,8 +15,7 @@ module Checkpoint =
 
     let private parts = [ "weights"; "average"; "first"; "second" ]
 
-    let private tensors (state: TrainState) =
-        [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ]
+    let private tensors (state: TrainState) = [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ]
 
     /// Writes the state of a network, and notes that `read` gives back. Raises UserError where the file cannot be written
     /// (no such folder, no permission, a full disk); what was there before stays.
@@ -31,10 +30,12 @@ module Checkpoint =
               for name, value in notes do
                   yield $"note.{name}", value ]
 
-        List.zip parts (tensors state)
-        |> List.collect (fun (part, tensors) ->
-            [ for spec, tensor in Array.zip network.Specs tensors -> $"{part}.{spec.Name}", tensor ])
-        |> Safetensors.write file metadata
+        // Writing may copy tensors; the copies do not outlive it.
+        Scope.run0 (fun () ->
+            List.zip parts (tensors state)
+            |> List.collect (fun (part, tensors) ->
+                [ for spec, tensor in Array.zip network.Specs tensors -> $"{part}.{spec.Name}", tensor ])
+            |> Safetensors.write file metadata)
 
     let private refuse file what = raise (UserError $"{file}: {what}")
 
@@ -49,7 +50,8 @@ module Checkpoint =
     /// Says in which setting two architectures differ, if in any.
     let private compare file (network: Network) (metadata: Map<string, string>) =
         match Map.tryFind "network" metadata with
-        | Some name when name <> network.Name -> refuseArchitecture file $"it holds a network of kind {name}, expected {network.Name}"
+        | Some name when name <> network.Name ->
+            refuseArchitecture file $"it holds a network of kind {name}, expected {network.Name}"
         | _ -> ()
 
         let there, here = Map.ofList (withPrefix "network." metadata), Map.ofList network.Settings
@@ -75,12 +77,15 @@ module Checkpoint =
             let required key =
                 match Map.tryFind key metadata with
                 | Some value -> value
-                | None -> refuse file $"it is a safetensors file, but no checkpoint of Fokker: its metadata have no '{key}'"
+                | None ->
+                    refuse file $"it is a safetensors file, but no checkpoint of Fokker: its metadata have no '{key}'"
 
             let format = required "format"
 
             if format <> Format then
-                refuse file $"its format is '{format}', expected '{Format}': it was written by another version of Fokker"
+                refuse
+                    file
+                    $"its format is '{format}', expected '{Format}': it was written by another version of Fokker"
 
             compare file network metadata
 
@@ -109,7 +114,9 @@ module Checkpoint =
                     match Map.tryFind $"{name}.{spec.Name}" content.Tensors with
                     | None -> refuseArchitecture file $"it has no tensor {name}.{spec.Name}"
                     | Some tensor when List.ofArray tensor.Shape <> spec.Shape ->
-                        refuseArchitecture file $"{name}.{spec.Name} is {shape tensor.Shape} there, expected {shape spec.Shape}"
+                        refuseArchitecture
+                            file
+                            $"{name}.{spec.Name} is {shape tensor.Shape} there, expected {shape spec.Shape}"
                     | Some tensor when not (Dtype.isFloating tensor.Dtype) ->
                         refuse file $"{name}.{spec.Name} is {tensor.Describe()}, expected floating-point numbers"
                     | Some tensor -> tensor)

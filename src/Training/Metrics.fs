@@ -22,8 +22,7 @@ type Metric =
 [<RequireQualifiedAccess>]
 module Metrics =
 
-    let private text (value: float) =
-        value.ToString("R", Globalization.CultureInfo.InvariantCulture)
+    let private text (value: float) = value.ToString("R", Globalization.CultureInfo.InvariantCulture)
 
     /// As a line of JSON, without the line's end.
     let line (m: Metric) =
@@ -74,7 +73,12 @@ type internal MetricsWriter(file: string, step: int64) =
     let kept = Metrics.read file |> List.filter (fun m -> m.Step <= step)
 
     let refused (error: exn) =
-        raise (UserError($"{file}: cannot be written: {error.Message}; is another process training this run, or the disk full?", error))
+        raise (
+            UserError(
+                $"{file}: cannot be written ({error.Message}): make room or give it its permissions back, then resume the run",
+                error
+            )
+        )
 
     let stream =
         try
@@ -113,11 +117,7 @@ type internal MetricsWriter(file: string, step: int64) =
     let mutable last = Unchecked.defaultof<Metric>
 
     let write () =
-        let line =
-            Metrics.line
-                { last with
-                    Loss = loss / float count
-                    GradientNorm = norm / float count }
+        let line = Metrics.line { last with Loss = loss / float count; GradientNorm = norm / float count }
 
         try
             stream.Write(ReadOnlySpan(Text.Encoding.UTF8.GetBytes(line + "\n")))

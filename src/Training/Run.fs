@@ -90,7 +90,10 @@ module Run =
     /// run, or cannot be written.
     let create (folder: string) (settings: (string * JsonNode) list) : unit =
         if File.Exists(runFile folder) then
-            raise (UserError $"{folder}: a run of that name is there already: give this one another --name, or continue that one with --resume")
+            raise (
+                UserError
+                    $"{folder}: a run of that name is there already: give this one another --name, or continue that one with --resume"
+            )
 
         try
             Directory.CreateDirectory folder |> ignore
@@ -101,10 +104,7 @@ module Run =
 
         writeJson
             (runFile folder)
-            (object
-                [ "fokker", str version
-                  "settings", object settings
-                  "environment", environment () ])
+            (object [ "fokker", str version; "settings", object settings; "environment", environment () ])
 
     /// What `run.json` says. Raises UserError where it is missing or not JSON.
     let describe (folder: string) : JsonObject =
@@ -118,7 +118,8 @@ module Run =
                 use reader = new StreamReader(stream)
                 reader.ReadToEnd())
 
-        let damaged () = raise (UserError $"{file}: it is not the JSON object that a run writes; restore it, or start a new run")
+        let damaged () =
+            raise (UserError $"{file}: it is not the JSON object that a run writes; restore it, or start a new run")
 
         try
             match JsonNode.Parse text with
@@ -138,6 +139,27 @@ module Run =
                       | value -> name, value ]
         | _ -> raise (UserError $"{runFile folder}: it has no settings; restore it, or start a new run")
 
+    /// Held while a process trains the run; the system lets go of it when the process ends, however it ends.
+    let private lock (folder: string) =
+        try
+            new FileStream(
+                Path.Combine(folder, "training.lock"),
+                FileMode.OpenOrCreate,
+                FileAccess.Write,
+                FileShare.None,
+                1,
+                FileOptions.DeleteOnClose
+            )
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException as e ->
+            raise (
+                UserError(
+                    $"{folder}: the run cannot be trained here: another process is training it, or its folder cannot be written ({e.Message})",
+                    e
+                )
+            )
+
     let private ending (e: Ending) =
         match e with
         | Ending.Finished -> "finished"
@@ -151,6 +173,7 @@ module Run =
     /// The result is a function of the plan: a run that was killed and taken up again ends with the same bytes.
     /// Raises UserError where the checkpoint is of another architecture or the folder cannot be written; the last checkpoint stays.
     let train (folder: string) (plan: Plan) (progress: StepInfo -> float -> unit) (stop: unit -> bool) : RunResult =
+        use _lock = lock folder
         let checkpoint = checkpointFile folder
         let key = Rng.ofSeed plan.Seed
         let notes = ("units", Units.text plan.Dataset.Units) :: plan.Notes
@@ -165,12 +188,14 @@ module Run =
         if Rng.text state.Key <> Rng.text key then
             Scope.free state
 
-            raise (UserError $"{checkpoint}: it was made with another seed than {plan.Seed}: resume with the seed in run.json, or start a new run")
+            raise (
+                UserError
+                    $"{checkpoint}: it was made with another seed than {plan.Seed}: resume with the seed in run.json, or start a new run"
+            )
 
         use metrics = new MetricsWriter(metricsFile folder, state.Step)
 
-        let batches =
-            Dataset.batches plan.Kind plan.BatchSize (Rng.named "batches" key) plan.Dataset
+        let batches = Dataset.batches plan.Kind plan.BatchSize (Rng.named "batches" key) plan.Dataset
 
         let save (state: TrainState) =
             metrics.Sync()
@@ -221,6 +246,4 @@ module Run =
 
         writeJson (runFile folder) json
 
-        { State = state
-          Ending = e
-          Seconds = seconds }
+        { State = state; Ending = e; Seconds = seconds }

@@ -54,3 +54,28 @@ let idx (dtype: byte) (shape: int list) (data: byte[]) =
        for size in shape do
            yield! Array.rev (BitConverter.GetBytes size)
        yield! data |]
+
+/// A network of one parameter vector and nothing else: f(t, x) = x + w.
+let shift (n: int) : Network =
+    { Name = "shift"
+      Settings = [ "dimension", string n ]
+      Specs = [| { Name = "w"; Shape = [ n ]; Initializer = Initializer.Normal 1.0 } |]
+      Apply = fun parameters _ _ x -> x + parameters[0] }
+
+/// A small MLP on the plane.
+let small = Networks.mlp { Mlp.standard 2 with Width = 32; Depth = 2 }
+
+let flowMatching = Loss.ofRegression (Loss.cfm Path.condOT)
+
+/// A run of `small` on two moons.
+let plan (steps: int64) : Plan =
+    { Dataset = Dataset.ofLaw Plane.moons
+      Network = small
+      Loss = flowMatching
+      BatchSize = 32
+      Settings = Trainer.standard
+      Seed = 3L
+      Kind = Kind.Float32
+      Budget = Budget.Steps steps
+      Save = Cadence.Steps 25L
+      Notes = [ "dataset", "moons" ] }

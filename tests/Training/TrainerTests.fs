@@ -1,0 +1,260 @@
+module Fokker.Tests.Training.TrainerTests
+
+open System
+open System.IO
+open NUnit.Framework
+open Fokker
+open Fokker.Tests.Training.Support
+
+let private key = Rng.ofSeed 5L
+
+let private bytes (state: TrainState) =
+    Scope.run (fun () ->
+        [ for tensors in [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ] do
+              for t in tensors -> Convert.ToHexString(Exchange.toBytes t) ])
+
+let private batch (n: int) : Batch = { Data = Rng.normal Kind.Float64 [ n; 3 ] key; Label = None }
+
+/// ‖f(0, x) − target‖² for every sample.
+let private towards (target: Batch -> Tensor) : Loss =
+    fun context _ batch ->
+        let y = context.Network None (Tensor.scalar Kind.Float64 0.0) batch.Data
+        Tensor.sumRows (Tensor.square (y - target batch))
+
+let private fast = { Trainer.standard with Optimizer = { Optimizer.adam with Rate = Schedule.Constant 0.05 } }
+
+let private ok (result: Result<TrainState * StepInfo, Divergence>) =
+    match result with
+    | Ok(state, info) -> state, info
+    | Error d ->
+        Assert.Fail d.Message
+        failwith "unreachable"
+
+let private silent: Observer =
+    { Stepped = fun _ _ _ -> ()
+      Stop = fun () -> false }
+
+[<Test>]
+let ``a step is pure: the same bytes twice, and the old state as it was`` () =
+    let state = Trainer.init Kind.Float32 key small
+    let batch = Dataset.batches Kind.Float32 16 key (Dataset.ofLaw Plane.moons) 0L
+    let before = bytes state
+    let a, infoA = ok (Trainer.step Trainer.standard small flowMatching batch state)
+    let b, infoB = ok (Trainer.step Trainer.standard small flowMatching batch state)
+    Assert.That(bytes a, sameAs (bytes b))
+    Assert.That(infoA, Is.EqualTo infoB)
+    Assert.That(bytes state, sameAs before)
+    Assert.That(bytes a, Is.Not.EqualTo(box before))
+    Assert.That(a.Step, Is.EqualTo 1L)
+    Assert.That(infoA.Step, Is.EqualTo 1L)
+
+[<Test>]
+let ``the first values depend on the key alone`` () =
+    let a, b = Trainer.init Kind.Float32 key small, Trainer.init Kind.Float32 key small
+    Assert.That(bytes a, sameAs (bytes b))
+    Assert.That(bytes (Trainer.init Kind.Float32 (Rng.ofSeed 6L) small), Is.Not.EqualTo(box (bytes a)))
+    Assert.That(a.Average |> Array.map Tensor.toFloats, sameAs (a.Parameters |> Array.map Tensor.toFloats))
+
+[<Test>]
+let ``a step reports the loss before it and the norm of the gradient`` () =
+    let network = shift 3
+    let state = Trainer.init Kind.Float64 key network
+    let batch = batch 10
+    // ‖x + w − (x + 1)‖² = ‖w − 1‖² for every x: its gradient is 2 (w − 1).
+    let loss = towards (fun batch -> batch.Data + 1.0)
+    let _, info = ok (Trainer.step fast network loss batch state)
+    let away = Tensor.toFloats (state.Parameters[0] - 1.0) |> Array.sumBy (fun d -> d * d)
+    Assert.That(info.Loss, Is.EqualTo(away).Within(1e-14 * (1.0 + away)))
+    Assert.That(info.GradientNorm, Is.EqualTo(2.0 * sqrt away).Within 1e-13)
+    Assert.That(info.Rate, Is.EqualTo 0.05)
+
+[<Test>]
+let ``training finds the minimum of a convex loss, and the average follows`` () =
+    let network = shift 3
+    let loss = towards (fun batch -> batch.Data + 3.0)
+    let one = batch 4
+
+    let state, ending =
+        Trainer.run
+            { fast with Average = { Decay = 0.9; WarmUp = false } }
+            network
+            loss
+            (fun _ -> { one with Data = Tensor.clone one.Data })
+            (Budget.Steps 800L)
+            0.0
+            silent
+            (Trainer.init Kind.Float64 key network)
+
+    Assert.That(ending, Is.EqualTo Ending.Finished)
+    // Adam's step shrinks with the ratio m/√v, which falls by β₁/√β₂ = 0.9 a step once the target is passed: far below 1e-3 after 800 steps.
+    close 1e-3 [| 3.0; 3.0; 3.0 |] (Tensor.toFloats state.Parameters[0])
+    close 1e-3 [| 3.0; 3.0; 3.0 |] (Tensor.toFloats state.Average[0])
+
+[<Test>]
+let ``a loss that is not a number ends the run, and the last good state is kept`` () =
+    let network = shift 3
+    let one = batch 4
+
+    for poison, what in [ nan, "loss is NaN"; infinity, "loss is " ] do
+        let loss: Loss =
+            fun context rng batch ->
+                let each = towards (fun batch -> batch.Data) context rng batch
+                if context.Step = 5L then each * poison else each
+
+        let before = Scope.live ()
+        let reference, _ =
+            Trainer.run
+                fast
+                network
+                loss
+                (fun _ -> one)
+                (Budget.Steps 5L)
+                0.0
+                silent
+                (Trainer.init Kind.Float64 key network)
+        let state, ending =
+            Trainer.run
+                fast
+                network
+                loss
+                (fun _ -> one)
+                (Budget.Steps 50L)
+                0.0
+                silent
+                (Trainer.init Kind.Float64 key network)
+
+        match ending with
+        | Ending.Diverged d ->
+            Assert.That(d.Step, Is.EqualTo 6L)
+            d.Message |> names [ "step 6"; what; "learning rate" ]
+            Assert.That(d.Message, Does.Not.Contain "\n")
+        | other -> Assert.Fail $"{other}"
+
+        Assert.That(state.Step, Is.EqualTo 5L)
+        Assert.That(bytes state, sameAs (bytes reference))
+        Scope.free state
+        Scope.free reference
+        Assert.That(Scope.live (), Is.EqualTo before)
+
+[<Test>]
+let ``a gradient that is not finite ends the run although the loss is`` () =
+    let network =
+        { shift 3 with
+            Specs = [| { Name = "w"; Shape = [ 3 ]; Initializer = Initializer.Zeros } |]
+            Apply = fun p _ _ x -> 0.0 * x + Tensor.sqrt (Tensor.abs p[0]) }
+
+    let state = Trainer.init Kind.Float64 key network
+    // d√|w|/dw is infinite at 0.
+    let loss: Loss =
+        fun context _ batch -> Tensor.sumRows (context.Network None (Tensor.scalar Kind.Float64 0.0) batch.Data)
+
+    match Trainer.step fast network loss (batch 4) state with
+    | Error d -> d.Message |> names [ "gradient is not finite"; "step 1" ]
+    | Ok _ -> Assert.Fail "the step was made"
+
+[<Test>]
+let ``a loss that does not give one value a sample is refused`` () =
+    let network = shift 3
+    let state = Trainer.init Kind.Float64 key network
+    let loss: Loss = fun context _ batch -> context.Network None (Tensor.scalar Kind.Float64 0.0) batch.Data
+
+    let message =
+        try
+            Trainer.step fast network loss (batch 4) state |> ignore
+            ""
+        with :? ArgumentException as e ->
+            e.Message
+
+    Assert.That(message, Does.Contain "[4; 3]")
+
+[<Test>]
+let ``a run stops when asked, and goes on as if it had not`` () =
+    let batches = Dataset.batches Kind.Float32 16 key (Dataset.ofLaw Plane.moons)
+    let go budget observer state = Trainer.run Trainer.standard small flowMatching batches budget 0.0 observer state
+    let whole, _ = go (Budget.Steps 60L) silent (Trainer.init Kind.Float32 key small)
+
+    for stopAt in [ 0L; 1L; 23L; 59L ] do
+        let mutable step = 0L
+
+        let observer =
+            { Stepped =
+                fun state info _ ->
+                    Assert.That(state.Step, Is.EqualTo info.Step)
+                    step <- info.Step
+              Stop = fun () -> step >= stopAt }
+
+        let half, ending = go (Budget.Steps 60L) observer (Trainer.init Kind.Float32 key small)
+        Assert.That(ending, Is.EqualTo Ending.Interrupted)
+        Assert.That(half.Step, Is.EqualTo stopAt)
+        let rest, ending = go (Budget.Steps 60L) silent half
+        Assert.That(ending, Is.EqualTo Ending.Finished)
+        Assert.That(bytes rest, sameAs (bytes whole))
+
+[<Test>]
+let ``a budget of minutes counts the time before a resumption`` () =
+    let batches = Dataset.batches Kind.Float32 16 key (Dataset.ofLaw Plane.moons)
+    let state, ending =
+        Trainer.run
+            Trainer.standard
+            small
+            flowMatching
+            batches
+            (Budget.Minutes 1.0)
+            60.0
+            silent
+            (Trainer.init Kind.Float32 key small)
+    Assert.That(ending, Is.EqualTo Ending.Finished)
+    Assert.That(state.Step, Is.EqualTo 0L)
+    let state, _ = Trainer.run Trainer.standard small flowMatching batches (Budget.Minutes 1.0) 59.9 silent state
+    Assert.That(state.Step, Is.GreaterThan 0L)
+
+/// Bytes of this process in physical memory.
+let private resident () =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    GC.Collect()
+    let pages = File.ReadAllText("/proc/self/statm").Split(' ')[1]
+    int64 pages * int64 Environment.SystemPageSize
+
+let private holdsMemoryFlat (width: int) (batch: int) (steps: int64) =
+    // What earlier tests left to the collector is not to be freed meanwhile.
+    resident () |> ignore
+    let before = Scope.live ()
+    let network = Networks.mlp { Mlp.standard 2 with Width = width }
+    let made = Scope.live () - before
+    let batches = Dataset.batches Kind.Float32 batch key (Dataset.ofLaw Plane.checkerboard)
+    let mutable atThousand = 0L
+    let mutable inUse = 0L
+
+    let observer =
+        { silent with
+            Stepped =
+                fun _ info _ ->
+                    if info.Step = 1_000L then
+                        atThousand <- resident ()
+                        inUse <- Scope.live () }
+
+    let state, _ =
+        Trainer.run
+            Trainer.standard
+            network
+            flowMatching
+            batches
+            (Budget.Steps steps)
+            0.0
+            observer
+            (Trainer.init Kind.Float32 key network)
+    Assert.That(Scope.live (), Is.EqualTo inUse)
+    let growth = float (resident ()) / float atThousand
+    Scope.free state
+    Assert.That(Scope.live (), Is.EqualTo(before + made))
+    Assert.That(growth, Is.LessThan 1.05)
+    GC.KeepAlive network.Apply
+
+[<Test>]
+let ``3,000 steps leave no tensor behind, and memory as it was after 1,000`` () =
+    // Small enough for one thread: two that share their cores with other work wait for each other.
+    holdsMemoryFlat 32 32 3_000L
+
+[<Test; Category "Full">]
+let ``20,000 steps leave no tensor behind, and memory as it was after 1,000`` () = holdsMemoryFlat 64 256 20_000L
