@@ -1,6 +1,20 @@
 module Fokker.Bench.Program
 
+open Fokker
+open Fokker.Bench
+
 [<EntryPoint>]
-let main _ =
-    eprintfn "There is nothing to measure yet."
-    2
+let main arguments =
+    try
+        match List.ofArray arguments with
+        | [ "worker"; case; threads ] -> Worker.run case (int threads)
+        | "compare" :: options -> Compare.run options
+        | _ ->
+            eprintfn
+                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\ncases: %s"
+                (Worker.cases |> List.map fst |> String.concat ", ")
+
+            2
+    with :? EnvironmentException as e ->
+        eprintfn $"Bench: {e.Message}"
+        2

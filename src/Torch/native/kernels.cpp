@@ -4,6 +4,7 @@
 #include "door.h"
 
 #include <ATen/ATen.h>
+#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
@@ -11,33 +12,64 @@
 
 namespace {
 
+// The loops below are compiled once for each generation of vector instructions; the processor picks at load.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define FK_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FK_CLONES
+#endif
+
 constexpr int64_t chunk = 16384; // elements a task; fixed, so that sums do not depend on the number of threads
 
 bool plain(const at::Tensor& t) { return t.is_cpu() && t.scalar_type() == at::kFloat && t.is_contiguous(); }
 
-// ‖(g₁, …, gₙ)‖₂ in float64.
-double global_norm(const std::vector<at::Tensor>& grads) {
+// Runs f(task) for every task, on one thread where waking the others would cost more than they do.
+template <class F>
+void for_tasks(int64_t tasks, int64_t elements, F&& f) {
+  at::parallel_for(0, tasks, elements < 2 * chunk ? std::max<int64_t>(1, tasks) : 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; task++) f(task);
+  });
+}
+
+FK_CLONES double sum_of_squares(const float* p, int64_t n) {
+  double lanes[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int k = 0; k < 16; k++) lanes[k] += static_cast<double>(p[i + k]) * p[i + k];
+  double sum = 0;
+  for (; i < n; i++) sum += static_cast<double>(p[i]) * p[i];
+  for (double lane : lanes) sum += lane;
+  return sum;
+}
+
+// A piece of one of many tensors, small enough to be a thread's task.
+struct Piece {
+  size_t tensor;
+  int64_t begin, count;
+};
+
+std::vector<Piece> pieces_of(const std::vector<at::Tensor>& tensors) {
+  std::vector<Piece> pieces;
+  for (size_t k = 0; k < tensors.size(); k++)
+    for (int64_t i = 0; i < tensors[k].numel(); i += chunk) pieces.push_back({k, i, std::min(chunk, tensors[k].numel() - i)});
+  return pieces;
+}
+
+int64_t elements_of(const std::vector<at::Tensor>& tensors) {
+  int64_t n = 0;
+  for (auto& t : tensors) n += t.numel();
+  return n;
+}
+
+// ‖(g₁, …, gₙ)‖₂ in float64, for gradients that are all plain.
+double global_norm(const std::vector<at::Tensor>& grads, const std::vector<Piece>& pieces, int64_t elements) {
+  std::vector<double> partial(pieces.size());
+  for_tasks(static_cast<int64_t>(pieces.size()), elements, [&](int64_t task) {
+    auto& [k, i, count] = pieces[task];
+    partial[task] = sum_of_squares(grads[k].data_ptr<float>() + i, count);
+  });
   double total = 0;
-  for (auto& g : grads) {
-    if (!plain(g)) {
-      total += g.to(at::kDouble).square().sum().item<double>();
-      continue;
-    }
-    auto* p = g.data_ptr<float>();
-    int64_t n = g.numel(), tasks = (n + chunk - 1) / chunk;
-    std::vector<double> partial(tasks);
-    at::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t task = begin; task < end; task++) {
-        double lanes[8] = {};
-        int64_t i = task * chunk, stop = std::min(n, i + chunk);
-        for (; i + 8 <= stop; i += 8)
-          for (int k = 0; k < 8; k++) lanes[k] += static_cast<double>(p[i + k]) * p[i + k];
-        for (; i < stop; i++) lanes[0] += static_cast<double>(p[i]) * p[i];
-        for (double lane : lanes) partial[task] += lane;
-      }
-    });
-    for (double s : partial) total += s;
-  }
+  for (double s : partial) total += s;
   return std::sqrt(total);
 }
 
@@ -45,62 +77,66 @@ struct Step {
   float lr, beta1, beta2, eps, decay, scale, correction1, correction2, ema;
 };
 
-void adam_chunk(const Step& s, const float* p, const float* g, const float* m, const float* v, const float* e, float* p1,
-                float* m1, float* v1, float* e1, int64_t n) {
+FK_CLONES void adam_piece(const Step& s, const float* __restrict p, const float* __restrict g, const float* __restrict m,
+                          const float* __restrict v, float* __restrict p1, float* __restrict m1, float* __restrict v1,
+                          int64_t n) {
   const float keep = 1.0f - s.lr * s.decay, a = s.lr / s.correction1, b = 1.0f / std::sqrt(s.correction2);
+  const float beta1 = s.beta1, beta2 = s.beta2, eps = s.eps, scale = s.scale;
   for (int64_t i = 0; i < n; i++) {
-    float grad = g[i] * s.scale;
-    float mi = s.beta1 * m[i] + (1.0f - s.beta1) * grad;
-    float vi = s.beta2 * v[i] + (1.0f - s.beta2) * grad * grad;
-    float pi = p[i] * keep - a * mi / (std::sqrt(vi) * b + s.eps);
+    float grad = g[i] * scale;
+    float mi = beta1 * m[i] + (1.0f - beta1) * grad;
+    float vi = beta2 * v[i] + (1.0f - beta2) * grad * grad;
     m1[i] = mi;
     v1[i] = vi;
-    p1[i] = pi;
-    e1[i] = s.ema * e[i] + (1.0f - s.ema) * pi;
+    p1[i] = p[i] * keep - a * mi / (std::sqrt(vi) * b + eps);
   }
+}
+
+FK_CLONES void average_piece(float ema, const float* __restrict e, const float* __restrict p, float* __restrict e1, int64_t n) {
+  for (int64_t i = 0; i < n; i++) e1[i] = ema * e[i] + (1.0f - ema) * p[i];
 }
 
 // AdamW (Loshchilov, Hutter 2019, algorithm 2; Adam where decay = 0) with the gradient scaled to a norm of at most
 // max_norm, and an exponential moving average of the result: (p, g, m, v, e) ↦ (p', m', v', e') and the norm before scaling.
+// Where there are no averages e, none come back.
 std::vector<at::Tensor> adam(std::vector<at::Tensor> p, std::vector<at::Tensor> g, std::vector<at::Tensor> m,
                              std::vector<at::Tensor> v, std::vector<at::Tensor> e, int64_t step, double lr, double beta1,
                              double beta2, double eps, double decay, double max_norm, double ema) {
   size_t n = p.size();
-  TORCH_CHECK(g.size() == n && m.size() == n && v.size() == n && e.size() == n, "adam: ", n, " parameters, ", g.size(),
-              " gradients, ", m.size(), " first, ", v.size(), " second moments, ", e.size(), " averages");
+  bool averaging = !e.empty();
+  TORCH_CHECK(g.size() == n && m.size() == n && v.size() == n && (e.size() == n || !averaging), "adam: ", n, " parameters, ",
+              g.size(), " gradients, ", m.size(), " first, ", v.size(), " second moments, ", e.size(), " averages");
   bool everywhere = true;
   for (size_t k = 0; k < n; k++) {
     TORCH_CHECK(p[k].sizes() == g[k].sizes(), "adam: parameter ", k, " is ", p[k].sizes(), ", its gradient ", g[k].sizes());
     g[k] = g[k].contiguous();
-    everywhere = everywhere && plain(p[k]) && plain(g[k]) && plain(m[k]) && plain(v[k]) && plain(e[k]);
+    everywhere = everywhere && plain(p[k]) && plain(g[k]) && plain(m[k]) && plain(v[k]) && (!averaging || plain(e[k]));
   }
-  double norm = global_norm(g);
-  double scale = max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0;
+  size_t parts = averaging ? 4 : 3;
   double c1 = 1 - std::pow(beta1, static_cast<double>(step)), c2 = 1 - std::pow(beta2, static_cast<double>(step));
-  std::vector<at::Tensor> out(4 * n);
+  double norm = 0, scale = 1;
+  auto clip = [&] { scale = max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0; };
+  std::vector<at::Tensor> out(parts * n);
   if (everywhere) {
+    auto pieces = pieces_of(p);
+    auto elements = elements_of(p);
+    norm = global_norm(g, pieces, elements);
+    clip();
     Step s{static_cast<float>(lr), static_cast<float>(beta1), static_cast<float>(beta2), static_cast<float>(eps),
            static_cast<float>(decay), static_cast<float>(scale), static_cast<float>(c1), static_cast<float>(c2),
            static_cast<float>(ema)};
-    struct Task {
-      size_t tensor;
-      int64_t begin, count;
-    };
-    std::vector<Task> tasks;
-    for (size_t k = 0; k < n; k++) {
-      for (size_t part = 0; part < 4; part++) out[part * n + k] = at::empty_like(p[k]);
-      for (int64_t i = 0; i < p[k].numel(); i += chunk) tasks.push_back({k, i, std::min(chunk, p[k].numel() - i)});
-    }
-    at::parallel_for(0, static_cast<int64_t>(tasks.size()), 2, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; t++) {
-        auto [k, i, count] = tasks[t];
-        adam_chunk(s, p[k].data_ptr<float>() + i, g[k].data_ptr<float>() + i, m[k].data_ptr<float>() + i,
-                   v[k].data_ptr<float>() + i, e[k].data_ptr<float>() + i, out[k].data_ptr<float>() + i,
-                   out[n + k].data_ptr<float>() + i, out[2 * n + k].data_ptr<float>() + i,
-                   out[3 * n + k].data_ptr<float>() + i, count);
-      }
+    for (size_t part = 0; part < parts; part++)
+      for (size_t k = 0; k < n; k++) out[part * n + k] = at::detail::empty_cpu(p[k].sizes(), at::kFloat);
+    for_tasks(static_cast<int64_t>(pieces.size()), elements, [&](int64_t task) {
+      auto& [k, i, count] = pieces[task];
+      auto at = [i = i](const at::Tensor& t) { return t.data_ptr<float>() + i; };
+      adam_piece(s, at(p[k]), at(g[k]), at(m[k]), at(v[k]), at(out[k]), at(out[n + k]), at(out[2 * n + k]), count);
+      if (averaging) average_piece(s.ema, at(e[k]), at(out[k]), at(out[3 * n + k]), count);
     });
   } else {
+    for (auto& grad : g) norm += grad.to(at::kDouble).square().sum().item<double>();
+    norm = std::sqrt(norm);
+    clip();
     for (size_t k = 0; k < n; k++) {
       auto grad = g[k] * scale;
       auto mk = m[k] * beta1 + grad * (1 - beta1);
@@ -109,7 +145,7 @@ std::vector<at::Tensor> adam(std::vector<at::Tensor> p, std::vector<at::Tensor> 
       out[k] = pk;
       out[n + k] = mk;
       out[2 * n + k] = vk;
-      out[3 * n + k] = e[k] * ema + pk * (1 - ema);
+      if (averaging) out[3 * n + k] = e[k] * ema + pk * (1 - ema);
     }
   }
   out.push_back(at::scalar_tensor(norm, at::kDouble));
