@@ -25,36 +25,9 @@ let cases: (string * Lazy<Case>) list =
              Batch = 64
              Shape = [ 1; 28; 28 ] }) ]
 
-type private State = { Parameters: Tensor[]; First: Tensor[]; Second: Tensor[]; Loss: Tensor }
-
-let private adamOp = Op("fokker::adam", "")
-let private number (x: float) : Arg = { Tag = 3; Bits = BitConverter.DoubleToInt64Bits x; Ref = null }
-
-/// The step of Adam alone, as torch.optim.Adam makes it: no decay, no clipping, no average of the parameters.
-let private adam (step: int64) (state: State) (gradients: Tensor[]) loss : State =
-    let n = gradients.Length
-
-    let results =
-        Door.many
-            adamOp
-            [| Arg.tensors state.Parameters
-               Arg.tensors gradients
-               Arg.tensors state.First
-               Arg.tensors state.Second
-               Arg.tensors [||]
-               { Tag = 2; Bits = step; Ref = null }
-               number 1e-3
-               number 0.9
-               number 0.999
-               number 1e-8
-               number 0.0
-               number 0.0
-               number 0.0 |]
-
-    { Parameters = results[.. n - 1]
-      First = results[n .. 2 * n - 1]
-      Second = results[2 * n .. 3 * n - 1]
-      Loss = loss }
+/// Adam as torch.optim.Adam makes its step. The trainer does more beside it: an average of the parameters, the norm of
+/// the gradient, and a look at whether both it and the loss are finite.
+let private settings: TrainSettings = { Trainer.standard with Optimizer = Optimizer.adam }
 
 let run (name: string) (threads: int) =
     if Torch.threads () <> threads then
@@ -63,35 +36,29 @@ let run (name: string) (threads: int) =
     let case = (cases |> List.find (fun (n, _) -> n = name) |> snd).Value
     let network = case.Network
     let rng = Rng.ofSeed 0L
-    let data = Rng.normal Kind.Float32 (case.Batch :: case.Shape) (Rng.named "data" rng)
+
+    let batch = { Data = Rng.normal Kind.Float32 (case.Batch :: case.Shape) (Rng.named "data" rng); Label = None }
+
     let loss = Loss.ofRegression (Loss.cfm Path.condOT)
-    let noise = Rng.named "training" rng
-    let parameters = Network.init Kind.Float32 (Rng.named "parameters" rng) network
+    let mutable last = nan
+    let observer: Observer = { Stepped = (fun _ info _ -> last <- info.Loss); Stop = fun () -> false }
+    let mutable state = Trainer.init Kind.Float32 (Rng.named "training" rng) network
 
-    let start =
-        { Parameters = parameters
-          First = Array.map Tensor.zerosLike parameters
-          Second = Array.map Tensor.zerosLike parameters
-          Loss = Tensor.scalar Kind.Float32 0.0 }
+    let train (steps: int) =
+        let next, _ =
+            Trainer.run
+                settings
+                network
+                loss
+                (fun _ -> batch)
+                (Budget.Steps(state.Step + int64 steps))
+                0.0
+                observer
+                state
 
-    let step (number: int64) (state: State) : State =
-        let value, gradients, () =
-            Diff.valueAndGrads
-                (fun p ->
-                    let context = { Network = network.Apply p; Step = number }
-                    Tensor.mean (loss context (Rng.at number noise) { Data = data; Label = None }), ())
-                state.Parameters
+        state <- next
 
-        adam (number + 1L) state gradients value
-
-    let mutable number = 0L
-    let mutable state = start
-
-    let advance () =
-        state <- Scope.next (step number) state
-        number <- number + 1L
-
-    advance ()
+    train 1
     let processor () = Environment.CpuUsage.TotalTime.TotalSeconds
     let say (parts: string list) = Console.Out.WriteLine(String.Join(' ', parts))
     say [ "ready"; string (Network.size network); string (Torch.threads ()); Torch.version (); string (processor ()) ]
@@ -101,13 +68,10 @@ let run (name: string) (threads: int) =
         | null -> 0
         | line ->
             let cpu, wall = processor (), Stopwatch.StartNew()
-
-            for _ in 1 .. int line do
-                advance ()
-
+            train (int line)
             let wall = wall.Elapsed.TotalSeconds
             let cpu = processor () - cpu
-            say [ string wall; string cpu; string (state.Loss.ToFloat()) ]
+            say [ string wall; string cpu; string last ]
             serve ()
 
     serve ()
