@@ -153,6 +153,39 @@ let ``a gradient that is not finite ends the run although the loss is`` () =
     | Ok _ -> Assert.Fail "the step was made"
 
 [<Test>]
+let ``the loss draws from the run's key and the step's number, and from nothing else`` () =
+    let network = shift 3
+    let mutable seen = []
+
+    let loss: Loss =
+        fun context rng batch ->
+            seen <- (context.Step, Rng.text rng) :: seen
+            towards (fun batch -> batch.Data) context rng batch
+
+    let go key =
+        seen <- []
+        Trainer.run
+            fast
+            network
+            loss
+            (fun _ -> batch 2)
+            (Budget.Steps 5L)
+            0.0
+            silent
+            (Trainer.init Kind.Float64 key network)
+        |> ignore
+        List.rev seen
+
+    let first = go key
+    Assert.That(first |> List.map fst, sameAs [ 0L .. 4L ])
+    Assert.That(first |> List.map snd, Is.Unique)
+    Assert.That(go key, sameAs first)
+    Assert.That(
+        go (Rng.ofSeed 99L) |> List.map snd |> List.filter (fun k -> List.contains k (List.map snd first)),
+        Is.Empty
+    )
+
+[<Test>]
 let ``a loss that does not give one value a sample is refused`` () =
     let network = shift 3
     let state = Trainer.init Kind.Float64 key network
@@ -257,4 +290,4 @@ let ``3,000 steps leave no tensor behind, and memory as it was after 1,000`` () 
     holdsMemoryFlat 32 32 3_000L
 
 [<Test; Category "Full">]
-let ``20,000 steps leave no tensor behind, and memory as it was after 1,000`` () = holdsMemoryFlat 64 256 20_000L
+let ``20,000 steps leave no tensor behind, and memory as it was after 1,000`` () = holdsMemoryFlat 64 64 20_000L
