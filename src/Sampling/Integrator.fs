@@ -1,0 +1,129 @@
+namespace Fokker
+
+open System
+
+/// Where an integration stands.
+[<NoComparison; NoEquality>]
+type State =
+    {
+        /// Steps made.
+        Step: int
+        Time: float
+        /// [B; …], float64.
+        X: Tensor
+        /// What the method carries over from the step before; a Runge–Kutta method whose last stage is the next one's first carries that.
+        Memory: Tensor list
+        /// Evaluations of the field so far.
+        Evaluations: int
+    }
+
+/// Why an integration could not go on, and what may help.
+type Failure =
+    { Step: int
+      From: float
+      To: float
+      Reason: string
+      Remedy: string }
+
+    override f.ToString() = $"step %d{f.Step} (t from %.4g{f.From} to %.4g{f.To}): {f.Reason}; {f.Remedy}"
+
+/// One step of a method: from the state's time to `until`. The key is the step's own.
+type Step = Rng -> float -> State -> State
+
+/// Steps of the methods, and the one loop that drives them all.
+[<RequireQualifiedAccess>]
+module Integrator =
+
+    let private time (t: float) = Tensor.scalar Kind.Float64 t
+
+    /// x + Σ cᵢ kᵢ over the terms that count.
+    let private plus (x: Tensor) (terms: (float * Tensor) list) =
+        terms |> List.fold (fun sum (c, k) -> if c = 0.0 then sum else sum + c * k) x
+
+    /// A step of a Runge–Kutta method for dx/dt = v(t, x), forwards or backwards in time.
+    let rungeKutta (tableau: Tableau) (ode: Ode) : Step =
+        let rows, nodes, weights = List.toArray tableau.Stages, List.toArray tableau.Nodes, tableau.Weights
+
+        fun _ until state ->
+            let h = until - state.Time
+
+            let stage (slopes: Tensor list) i =
+                let inner = plus state.X (List.map2 (fun a k -> h * a, k) rows[i] slopes)
+                slopes @ [ ode.Velocity (time (if nodes[i] = 1.0 then until else state.Time + nodes[i] * h)) inner ]
+
+            let first = state.Memory |> List.truncate 1
+            let slopes = List.fold stage first [ first.Length .. rows.Length - 1 ]
+
+            { State.Step = state.Step + 1
+              Time = until
+              X = plus state.X (List.map2 (fun b k -> h * b, k) weights slopes)
+              Memory = (if tableau.IsFsal then [ List.last slopes ] else [])
+              Evaluations = state.Evaluations + rows.Length - first.Length }
+
+    /// x + drift h + √(|h| g²(t)) z with z given: the step of Euler and Maruyama (Maruyama 1955), in either direction of time.
+    let eulerMaruyamaWith (z: Tensor) (sde: Sde) (until: float) (state: State) : State =
+        let h = until - state.Time
+        let g2 = Curve.eval sde.DiffusionSquared state.Time
+        let drift = sde.Drift (time state.Time) state.X
+
+        { State.Step = state.Step + 1
+          Time = until
+          X = plus state.X [ h, drift; Math.Sqrt(abs h * g2), z ]
+          Memory = []
+          Evaluations = state.Evaluations + 1 }
+
+    /// A step of the Euler–Maruyama method: strong order 1, since g does not depend on x (Kloeden, Platen 1992, section 10.3).
+    let eulerMaruyama (sde: Sde) : Step =
+        fun rng until state -> eulerMaruyamaWith (Rng.normalLike state.X rng) sde until state
+
+    /// The start of an integration.
+    let start (time: float) (x: Tensor) : State = { State.Step = 0; Time = time; X = x; Memory = []; Evaluations = 0 }
+
+    /// The stream of a step: its rows are numbered as those of the whole, so a sample draws the same whatever batch it is in.
+    let keyOf (rng: Rng) (step: int) : Rng = Rng.rows rng.First (Rng.at (int64 step) (Rng.named "step" rng))
+
+    /// One step. What is not finite any more ends the integration.
+    let private advance (step: Step) (rng: Rng) (until: float) (state: State) : Result<State, Failure> =
+        let next = step (keyOf rng state.Step) until state
+
+        if (Tensor.all (Tensor.isFinite next.X)).ToBool() then
+            Ok next
+        else
+            Error
+                { Failure.Step = next.Step
+                  From = state.Time
+                  To = until
+                  Reason = "the state is not finite any more: the field gave NaN or ∞, or the step is too long for it"
+                  Remedy = "take more steps or another grid, or end at a later time, where the field is tame" }
+
+    /// One step in a scope of its own; the memory of the state before is freed.
+    let private following step rng until (result: Result<State, Failure>) =
+        Scope.next (Result.bind (advance step rng until)) result
+
+    // The driver frees what it holds: x stays the caller's.
+    let private begin' (times: float[]) (x: Tensor) : Result<State, Failure> =
+        if times.Length < 2 then
+            invalidArg (nameof times) $"{times.Length} times: at least a first and a last"
+
+        Ok(start times[0] (Tensor.clone (x.To Dtype.Float64)))
+
+    /// Every state from the first time to the last, as it is reached. It is computed on demand, and the integration ends at the
+    /// first failure. Each state handed out is the caller's own copy, to keep or to free.
+    let states (step: Step) (rng: Rng) (times: float[]) (x: Tensor) : seq<Result<State, Failure>> =
+        let own (state: State) = { state with X = Tensor.clone state.X; Memory = [] }
+
+        let rec from (k: int) (result: Result<State, Failure>) =
+            seq {
+                yield Result.map own result
+
+                if Result.isOk result && k < times.Length then
+                    yield! from (k + 1) (following step rng times[k] result)
+                else
+                    Scope.free result
+            }
+
+        Seq.delay (fun () -> from 1 (begin' times x))
+
+    /// The state at the last time.
+    let run (step: Step) (rng: Rng) (times: float[]) (x: Tensor) : Result<State, Failure> =
+        Array.fold (fun result until -> following step rng until result) (begin' times x) times[1..]

@@ -1,0 +1,75 @@
+module Fokker.Tests.Sampling.GridTests
+
+open System
+open NUnit.Framework
+open Fokker
+open Fokker.Tests.Theory.Expect
+
+let private f64 = Kind.Float64
+
+/// The whole of [0, 1] and the path's interior.
+let private spans (path: GaussianPath) =
+    let low, high = path.Interior
+    [ (1.0, 0.0); (high, low); (0.5, 0.25) ]
+
+let private grids = Grid.all |> List.map (fun g -> TestCaseData(g.Name).SetName("grid: " + g.Name))
+let private gridOf name = Grid.all |> List.find (fun g -> g.Name = name)
+
+[<TestCaseSource(nameof grids)>]
+let ``times fall strictly from one end to the other for any number of steps`` (name: string) =
+    let grid = gridOf name
+
+    for path in Paths.all do
+        for noisy, clean in spans path do
+            for n in [ 1..8 ] @ [ 50; 1000 ] do
+                let times = Grid.times grid path (noisy, clean) n
+                holds (times.Length = n + 1 && times[0] = noisy && times[n] = clean) $"{path.Name}: ends of {n} steps"
+                holds (times |> Array.pairwise |> Array.forall (fun (a, b) -> a > b)) $"{path.Name}: {n} steps fall"
+
+[<TestCaseSource(nameof grids)>]
+let ``every number of steps from 1 to 1000 on the straight path`` (name: string) =
+    for n in 1..1000 do
+        for span in [ (1.0, 0.0); Path.condOT.Interior |> fun (low, high) -> high, low ] do
+            let times = Grid.times (gridOf name) Path.condOT span n
+            holds (times |> Array.pairwise |> Array.forall (fun (a, b) -> a > b)) $"{n} steps"
+
+[<Test>]
+let ``the λ grid is even in λ and Karras's in ς to the power 1/ρ`` () =
+    for path in Paths.all do
+        let low, high = path.Interior
+
+        let spread (h: float -> float) grid =
+            let steps =
+                Grid.times grid path (high, low) 25
+                |> Array.filter (fun t -> Double.IsFinite(Curve.eval path.Lambda t))
+                |> Array.map (fun t -> h (Curve.eval path.Lambda t))
+                |> Array.pairwise
+                |> Array.map (fun (a, b) -> b - a)
+            // Where λ is infinite at 0 the last inner step ends there and is not looked at.
+            let steps = if Double.IsFinite(Curve.eval path.Lambda low) then steps else steps[.. steps.Length - 2]
+            (Array.max steps - Array.min steps) / abs (Array.average steps)
+        // Times are floats: near t = 1 one unit in the last place of t is 1e-16/(1 − t) in λ.
+        close 1e-9 0.0 (spread id Grid.lambda) $"λ on {path.Name}"
+        close 1e-9 0.0 (spread (fun l -> Math.Exp(-l / 7.0)) Grid.karras) $"Karras on {path.Name}"
+
+[<Test>]
+let ``EDM's path is Karras's warp, so that its even steps are Karras's grid`` () =
+    let even = Grid.times Grid.uniform Paths.edm (1.0, 0.0) 18
+    let karras = Grid.times Grid.karras Paths.edm (1.0, 0.0) 18
+    Array.iter2 (fun a b -> close 1e-12 a b "time") even karras
+
+    // The paper's own formula (eq. 5) for σ.
+    for k in 0..18 do
+        let root = 80.0 ** (1.0 / 7.0) + float k / 18.0 * (0.002 ** (1.0 / 7.0) - 80.0 ** (1.0 / 7.0))
+        let sigma = root ** 7.0
+        close (1e-11 * sigma) sigma (Curve.eval Paths.edm.Sigma karras[k]) "σ"
+
+[<Test>]
+let ``steps and spans that make no grid are refused`` () =
+    let times span n () = Grid.times Grid.uniform Path.condOT span n
+    raises<ArgumentException, _>(times (1.0, 0.0) 0) |> names [ "0 steps" ]
+    raises<ArgumentException, _>(times (0.2, 0.4) 5) |> names [ "0.2"; "0.4" ]
+    raises<ArgumentException, _>(times (1.5, 0.0) 5) |> names [ "1.5" ]
+    raises<ArgumentException, _>(times (nan, 0.0) 5) |> names [ "NaN" ]
+    raises<ArgumentException, _>(times (0.5, Math.BitDecrement(Math.BitDecrement 0.5)) 50)
+    |> names [ "do not decrease"; "fewer steps" ]

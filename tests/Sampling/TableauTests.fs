@@ -1,0 +1,120 @@
+module Fokker.Tests.Sampling.TableauTests
+
+open System
+open NUnit.Framework
+open Fokker
+open Fokker.Tests.Theory.Expect
+
+let private f64 = Kind.Float64
+let private tableaus = Tableau.all |> List.map (fun t -> TestCaseData(t.Name).SetName("tableau: " + t.Name))
+let private tableauOf name = Tableau.all |> List.find (fun t -> t.Name = name)
+
+/// A problem with its solution, away from any symmetry that would flatter a method.
+type private Problem = { What: string; Velocity: float -> float[] -> float[]; Solution: float -> float[] }
+
+let private problems =
+    [ // x' = M x + f, M a spiral: x = e^{−t/2} (cos 3t, sin 3t) plus the particular solution t (1, −1).
+      { What = "linear"
+        Velocity =
+          fun t x ->
+              let u, v = x[0] - t, x[1] + t
+              [| -0.5 * u - 3.0 * v + 1.0; 3.0 * u - 0.5 * v - 1.0 |]
+        Solution =
+          fun t ->
+              let e = Math.Exp(-0.5 * t)
+              [| e * Math.Cos(3.0 * t) + t; e * Math.Sin(3.0 * t) - t |] }
+      // x' = −2 t x², y' = y cos t + (x (1 + t²) − 1): x = 1/(1 + t²), y = e^{sin t}.
+      { What = "nonlinear"
+        Velocity = fun t x -> [| -2.0 * t * x[0] * x[0]; x[1] * Math.Cos t + (x[0] * (1.0 + t * t) - 1.0) |]
+        Solution = fun t -> [| 1.0 / (1.0 + t * t); Math.Exp(Math.Sin t) |] } ]
+
+let private ode (p: Problem) : Ode =
+    { Velocity = fun t x -> Tensor.ofArray [ 1; 2 ] (p.Velocity (t.ToFloat()) (Tensor.toFloats x)) }
+
+let private run step times x =
+    match Integrator.run step (Rng.ofSeed 0L) times x with
+    | Ok state -> state
+    | Error failure -> failwith (string failure)
+
+let private error (p: Problem) (tableau: Tableau) (first: float, last: float) n =
+    Scope.run (fun () ->
+        let times = Array.init (n + 1) (fun k -> first + (last - first) * float k / float n)
+        let state = run (Integrator.rungeKutta tableau (ode p)) times (Tensor.ofArray [ 1; 2 ] (p.Solution first))
+        Array.map2 (fun a b -> (a - b) ** 2.0) (Tensor.toFloats state.X) (p.Solution last)
+        |> Array.sum
+        |> Math.Sqrt)
+
+[<TestCaseSource(nameof tableaus)>]
+let ``the measured order is the order claimed, forwards and backwards in time`` (name: string) =
+    let tableau = tableauOf name
+
+    for p in problems do
+        for span in [ (0.0, 1.0); (1.0, 0.0) ] do
+            // Small enough steps for the leading term to rule, large enough for errors to stay above rounding (1e-15).
+            let n = [| 0; 128; 128; 128; 64; 32 |][tableau.Order]
+            let coarse, fine = error p tableau span n, error p tableau span (2 * n)
+            holds (fine > 1e-13) $"{p.What}: the error {fine} is above rounding"
+            close 0.2 (float tableau.Order) (Math.Log2(coarse / fine)) $"{p.What} over {span}"
+
+[<TestCaseSource(nameof tableaus)>]
+let ``the embedded error estimate has its own order`` (name: string) =
+    let tableau = tableauOf name
+
+    match tableau.ErrorWeights with
+    | None -> ()
+    | Some(order, weights) ->
+        close 1e-13 0.0 (List.sum weights) "error weights sum to zero"
+        // One step from a point of the solution: h Σ eᵢ kᵢ shrinks as h to the power of the lower order plus one.
+        let p = problems[1]
+        let rows = List.toArray tableau.Stages
+        let nodes = List.toArray tableau.Nodes
+
+        let estimate h =
+            let x = p.Solution 0.3
+            let combine (x: float[]) (terms: (float * float[]) list) =
+                List.fold (fun (s: float[]) (c, k: float[]) -> Array.map2 (fun a b -> a + h * c * b) s k) x terms
+
+            let slopes =
+                List.fold
+                    (fun ks i -> ks @ [ p.Velocity (0.3 + nodes[i] * h) (combine x (List.zip rows[i] ks)) ])
+                    []
+                    [ 0 .. rows.Length - 1 ]
+
+            combine [| 0.0; 0.0 |] (List.zip weights slopes) |> Array.sumBy (fun e -> e * e) |> Math.Sqrt
+
+        let measured = Math.Log2(estimate 0.05 / estimate 0.025)
+        close 0.2 (float (min order tableau.Order) + 1.0) measured "order of the estimate"
+
+[<Test>]
+let ``which methods reuse their last stage follows from their coefficients`` () =
+    let reusing = Tableau.all |> List.filter (fun t -> t.IsFsal) |> List.map (fun t -> t.Name)
+    holds (reusing = [ "bogacki-shampine"; "dormand-prince" ]) $"{reusing}"
+    holds (Tableau.dormandPrince.EvaluationsPerStep = 6) "dormand-prince"
+
+/// One coefficient at a time moved by 1e-9: some condition must notice.
+[<TestCaseSource(nameof tableaus)>]
+let ``a tableau with one wrong coefficient does not exist`` (name: string) =
+    let t = tableauOf name
+    let a, b, c = List.tail t.Stages, t.Weights, t.Nodes
+    let nudge i = List.mapi (fun j x -> if i = j then x + 1e-9 else x)
+    let refused what build = raises<ArgumentException, _> build |> names [ t.Name; what ]
+    let make order c a b () = Tableau.make t.Name "" order c a b None
+
+    for i in 0 .. b.Length - 1 do
+        refused "weights are of order" (make t.Order c a (nudge i b))
+
+    for i in 0 .. a.Length - 1 do
+        for j in 0 .. a[i].Length - 1 do
+            refused "sums to" (make t.Order c (List.mapi (fun k row -> if k = i then nudge j row else row) a) b)
+
+    refused "not" (make (t.Order + 1) c a b)
+
+    if t.Order > 1 then
+        refused "not" (make (t.Order - 1) c a b)
+
+[<Test>]
+let ``a tableau whose parts do not fit is refused`` () =
+    let refuse part build = raises<ArgumentException, _> build |> names [ "tableau x"; part ]
+    refuse "2 weights" (fun () -> Tableau.make "x" "" 1 [ 0.0 ] [] [ 0.5; 0.5 ] None)
+    refuse "row 1 has 2" (fun () -> Tableau.make "x" "" 1 [ 0.0; 1.0 ] [ [ 0.5; 0.5 ] ] [ 0.5; 0.5 ] None)
+    refuse "embedded weights" (fun () -> Tableau.make "x" "" 1 [ 0.0 ] [] [ 1.0 ] (Some(1, [ 0.9 ])))
