@@ -79,7 +79,7 @@ type Span = { Noisy: float; Clean: float; Finish: Finish }
 
 /// Everything that sampling needs besides the model: solver × grid × span, and the network's own element type and device.
 [<NoComparison; NoEquality>]
-type Plan = { Sampler: Sampler; Grid: Grid; Steps: int; Span: Span; Kind: Kind }
+type SamplingPlan = { Sampler: Sampler; Grid: Grid; Steps: int; Span: Span; Kind: Kind }
 
 [<RequireQualifiedAccess>]
 module Sampling =
@@ -103,7 +103,7 @@ module Sampling =
             { Noisy = high; Clean = low; Finish = Denoise }
 
     /// The plan of a sampler with so many steps: its own grid, the model's natural span, a float32 network on the CPU.
-    let plan (sampler: Sampler) (steps: int) (model: Model) : Plan =
+    let plan (sampler: Sampler) (steps: int) (model: Model) : SamplingPlan =
         { Sampler = sampler
           Grid = sampler.Grid
           Steps = steps
@@ -111,11 +111,11 @@ module Sampling =
           Kind = Kind.Float32 }
 
     /// The times of a plan's steps.
-    let times (plan: Plan) (path: GaussianPath) : float[] =
+    let times (plan: SamplingPlan) (path: GaussianPath) : float[] =
         Grid.times plan.Grid path (plan.Span.Noisy, plan.Span.Clean) plan.Steps
 
     /// Evaluations of the network for each sample.
-    let evaluations (plan: Plan) : int =
+    let evaluations (plan: SamplingPlan) : int =
         let first =
             match plan.Sampler.Method with
             | RungeKutta tableau when tableau.IsFsal -> 1
@@ -157,11 +157,11 @@ module Sampling =
 
     /// σ(t)·ε at the noisy end, [n; shape] float64: the law of x there, but for the α x₀ that is left of the data. Row i depends on the key
     /// and on i only.
-    let start (plan: Plan) (path: GaussianPath) (shape: int list) (n: int) (rng: Rng) : Tensor =
+    let start (plan: SamplingPlan) (path: GaussianPath) (shape: int list) (n: int) (rng: Rng) : Tensor =
         let struct (_, sigma) = Path.alphaSigma path plan.Span.Noisy
         sigma * Rng.normal (Kind.Float64.On plan.Kind.Device) (n :: shape) (named "start" rng)
 
-    let private finish (plan: Plan) (model: Model) condition (state: State) : State =
+    let private finish (plan: SamplingPlan) (model: Model) condition (state: State) : State =
         match plan.Span.Finish with
         | Stop -> state
         | Denoise ->
@@ -174,7 +174,13 @@ module Sampling =
                 Evaluations = state.Evaluations + 1 }
 
     /// The states of one batch as they are reached, from the noise x to the data; the last one is the sample. The caller owns each.
-    let states (plan: Plan) (model: Model) (condition: Condition) (rng: Rng) (x: Tensor) : seq<Result<State, Failure>> =
+    let states
+        (plan: SamplingPlan)
+        (model: Model)
+        (condition: Condition)
+        (rng: Rng)
+        (x: Tensor)
+        : seq<Result<State, Failure>> =
         let model' = widened plan.Kind model
         let steps = Integrator.states (step plan.Sampler model' condition) (named "noise" rng) (times plan model.Path) x
 
@@ -193,7 +199,13 @@ module Sampling =
             }
 
     /// The sample that the noise x [B; …] turns into, in the network's element type.
-    let run (plan: Plan) (model: Model) (condition: Condition) (rng: Rng) (x: Tensor) : Result<Tensor, Failure> =
+    let run
+        (plan: SamplingPlan)
+        (model: Model)
+        (condition: Condition)
+        (rng: Rng)
+        (x: Tensor)
+        : Result<Tensor, Failure> =
         Scope.run (fun () ->
             let model' = widened plan.Kind model
 
@@ -202,7 +214,15 @@ module Sampling =
 
     /// n samples [n; shape] in batches of at most `batch`, computed on demand. Sample i draws the same noise whatever the batch size.
     /// `condition` is none, or n labels. The caller owns each batch.
-    let batches (plan: Plan) (model: Model) (condition: Condition) (shape: int list) (n: int) (batch: int) (rng: Rng) =
+    let batches
+        (plan: SamplingPlan)
+        (model: Model)
+        (condition: Condition)
+        (shape: int list)
+        (n: int)
+        (batch: int)
+        (rng: Rng)
+        =
         if batch < 1 then
             invalidArg (nameof batch) $"batches of {batch}: at least 1"
 
@@ -223,7 +243,15 @@ module Sampling =
         }
 
     /// n samples [n; shape], computed in batches of at most `batch`; the first failure ends it.
-    let draw (plan: Plan) (model: Model) (condition: Condition) (shape: int list) (n: int) (batch: int) (rng: Rng) =
+    let draw
+        (plan: SamplingPlan)
+        (model: Model)
+        (condition: Condition)
+        (shape: int list)
+        (n: int)
+        (batch: int)
+        (rng: Rng)
+        =
         Scope.run (fun () ->
             let parts = Collections.Generic.List<Tensor>()
 

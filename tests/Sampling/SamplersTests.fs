@@ -24,14 +24,20 @@ let private ok (result: Result<'T, Failure>) : 'T =
     | Ok value -> value
     | Error failure -> failwith (string failure)
 
-let private wide (plan: Plan) = { plan with Kind = f64 }
+/// Tensors alive, without those that earlier tests left to the collector.
+let private live () =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    Scope.live ()
+
+let private wide (plan: SamplingPlan) = { plan with Kind = f64 }
 let private largest (x: Tensor) = (Tensor.maxOver [ 0 ] (abs (Tensor.flatten x))).ToFloat()
 
 /// Steps enough for the discretization to be invisible to W₂ between 300 points.
 let private stepsFor (s: Sampler) = [| 0; 160; 40; 24; 16; 12 |][s.Order]
 
 /// The mean W₂ over draws, beside the mean floor, both with their standard errors; the sampled side is 300 points.
-let private againstFloor (plan: Plan) (model: Model) =
+let private againstFloor (plan: SamplingPlan) (model: Model) =
     let n, draws = 300, 6
     let rng = Rng.ofSeed 21L
     let mixture = mixture ()
@@ -146,7 +152,7 @@ let ``the states are streamed, belong to the caller, and end where the run ends`
         let rng = Rng.ofSeed 3L
         let x = Sampling.start plan model.Path [ 2 ] 5 rng
         let expected = ok (Sampling.run plan model None rng x)
-        let before = Scope.live ()
+        let before = live ()
         let states = Sampling.states plan model None rng x |> Seq.map ok |> Seq.toList
         let extra = if plan.Span.Finish = Denoise then 1 else 0
         holds (states.Length = 7 + extra) $"{states.Length} states"
@@ -154,7 +160,7 @@ let ``the states are streamed, belong to the caller, and end where the run ends`
         holds (Tensor.same (List.last states).X expected) "the last state is the sample"
         holds (Tensor.same states.Head.X x) "the first state is the noise"
         Scope.free states
-        holds (Scope.live () = before) $"{Scope.live () - before} tensors left over"
+        holds (live () = before) $"{live () - before} tensors left over"
 
         // A caller may free each state before it asks for the next.
         let mutable last = 0.0
@@ -173,7 +179,7 @@ let ``a field that stops being a number ends the run with its place and a remedy
             Network = fun _ t x -> if t.ToFloat() < 0.5 then x * nan else elementwise.Network None t x }
 
     let plan = { Sampling.plan (samplerOf name) 10 model with Grid = Grid.uniform }
-    let before = Scope.live ()
+    let before = live ()
 
     match Sampling.draw plan model None [ 2 ] 4 2 (Rng.ofSeed 1L) with
     | Ok _ -> Assert.Fail "the run should have failed"
@@ -182,7 +188,7 @@ let ``a field that stops being a number ends the run with its place and a remedy
         holds (failure.Step >= 5 && failure.Step <= 7) $"step {failure.Step}"
         names [ "NaN"; "more steps"; "t from" ] (string failure)
 
-    holds (Scope.live () = before) "nothing left over"
+    holds (live () = before) "nothing left over"
     let x = Tensor.ones f64 [ 2; 2 ]
     let states = Sampling.states plan model None (Rng.ofSeed 1L) x |> Seq.toList
     holds
@@ -190,7 +196,7 @@ let ``a field that stops being a number ends the run with its place and a remedy
         "the last state is the failure"
     Scope.free states
     x.Dispose()
-    holds (Scope.live () = before) "nothing left over from the stream"
+    holds (live () = before) "nothing left over from the stream"
 
 [<Test>]
 let ``the default plan of every sampler gives finite samples with every prediction, and on every path`` () =
