@@ -1,0 +1,135 @@
+namespace Fokker.Experiments.Report
+
+open System
+open System.Globalization
+
+/// Figures as PNG files, drawn without a browser: what a run leaves beside its report, and what a README can show.
+module Raster =
+
+    /// Where a panel's window lies on the picture, in pixels.
+    type private Frame =
+        { X: int
+          Y: int
+          Width: int
+          Height: int
+          Window: Window }
+
+        member frame.Column(x: float32) =
+            float32 frame.X
+            + (x - frame.Window.Left) / (frame.Window.Right - frame.Window.Left) * float32 frame.Width
+
+        member frame.Row(y: float32) =
+            float32 frame.Y
+            + (frame.Window.Top - y) / (frame.Window.Top - frame.Window.Bottom) * float32 frame.Height
+
+    /// Round numbers inside [low, high], about five of them: steps of 1, 2 or 5 times a power of ten.
+    let private ticks (low: float32) (high: float32) =
+        let rough = float (high - low) / 5.0
+        let power = Math.Pow(10.0, Math.Floor(Math.Log10 rough))
+        let step = [ 1.0; 2.0; 5.0; 10.0 ] |> List.map ((*) power) |> List.find (fun step -> step >= rough)
+        [ for i in Math.Ceiling(float low / step) .. Math.Floor(float high / step) -> float32 (i * step) ]
+
+    let private tickLabel (value: float32) =
+        (if abs value < 1e-6f then 0.0f else value).ToString("0.####", CultureInfo.InvariantCulture).Replace('-', '−')
+
+    /// A frame with its ticks and its title.
+    let private axes (picture: Picture) frame title =
+        let left, right = float32 frame.X, float32 (frame.X + frame.Width)
+        let top, bottom = float32 frame.Y, float32 (frame.Y + frame.Height)
+        let rule ax ay bx by = picture.Stroke(ax, ay, bx, by, 1.5f, Palette.rule, 1.0f)
+        rule left top right top
+        rule left bottom right bottom
+        rule left top left bottom
+        rule right top right bottom
+
+        for value in ticks frame.Window.Left frame.Window.Right do
+            let x, label = frame.Column value, tickLabel value
+            rule x bottom x (bottom + 7.0f)
+            picture.Text(x - 6.0f * Lettering.width label, bottom + 28.0f, 12.0f, Palette.quiet, label)
+
+        for value in ticks frame.Window.Bottom frame.Window.Top do
+            let y, label = frame.Row value, tickLabel value
+            rule (left - 7.0f) y left y
+            picture.Text(left - 14.0f - 12.0f * Lettering.width label, y + 6.0f, 12.0f, Palette.quiet, label)
+
+        picture.Text(left, top - 20.0f, 17.0f, Palette.ink, title)
+
+    /// Panels of one size side by side over a common window with equal axes; `draw` fills each.
+    let private panels size (panels: Panel list) draw =
+        if List.isEmpty panels then
+            invalidArg (nameof panels) "a figure has at least one panel"
+
+        let window = panels |> List.collect (fun panel -> panel.Clouds |> List.map _.Points) |> Window.around
+
+        let aspect = (window.Right - window.Left) / (window.Top - window.Bottom)
+        // A long thin cloud gets a frame of its shape, within limits that keep the labels apart.
+        let aspect = Math.Clamp(aspect, 0.75f, 1.7f)
+        let height = int (float32 size / aspect)
+        let left, top, right, bottom = 64, 60, 20, 46
+        let picture = Picture((left + size + right) * panels.Length, top + height + bottom)
+
+        panels
+        |> List.iteri (fun index panel ->
+            let frame =
+                { X = index * (left + size + right) + left
+                  Y = top
+                  Width = size
+                  Height = height
+                  Window = Window.withAspect aspect window }
+
+            draw picture frame panel
+            axes picture frame panel.Title)
+
+        picture.ToPng()
+
+    let private points (cloud: Cloud) =
+        seq { 0 .. cloud.Points.Length / 2 - 1 }
+        |> Seq.map (fun i -> struct (i, cloud.Points[2 * i], cloud.Points[2 * i + 1]))
+
+    /// A 2-D scatter plot as PNG: the panels side by side, each `size` pixels wide, over the same window of the plane.
+    let scatter (size: int) (figure: Panel list) : byte[] =
+        panels size figure (fun picture frame panel ->
+            for cloud in panel.Clouds do
+                let count = float32 (max 1 (cloud.Points.Length / 2))
+                // Many points are drawn smaller and thinner, so that density stays visible.
+                let radius = Math.Clamp(float32 size / 7.5f / sqrt count, 1.1f, 4.0f)
+                let opacity = Math.Clamp(30.0f / sqrt count, 0.16f, 0.8f)
+
+                for struct (i, x, y) in points cloud do
+                    if Window.holds frame.Window x y then
+                        let colour =
+                            if i < cloud.Classes.Length then
+                                Palette.tone (Tone.Series cloud.Classes[i])
+                            else
+                                Palette.tone cloud.Tone
+
+                        picture.Dot(frame.Column x, frame.Row y, radius, colour, opacity))
+
+    /// The same as a density: a histogram over squares of 4 × 4 pixels, on one colour scale for all panels. For more
+    /// points than dots can show.
+    let density (size: int) (figure: Panel list) : byte[] =
+        let cell = 4
+
+        panels size figure (fun picture frame panel ->
+            let columns, rows = frame.Width / cell, frame.Height / cell
+            let counts = Array.zeroCreate<float32>(columns * rows)
+            let all = panel.Clouds |> List.sumBy (fun cloud -> cloud.Points.Length / 2)
+
+            for cloud in panel.Clouds do
+                for struct (_, x, y) in points cloud do
+                    if Window.holds frame.Window x y then
+                        let column = min (columns - 1) ((int (frame.Column x) - frame.X) / cell)
+                        let row = min (rows - 1) ((int (frame.Row y) - frame.Y) / cell)
+                        counts[row * columns + column] <- counts[row * columns + column] + 1.0f / float32 all
+
+            // The brightest cells are rare: the scale ends where 99 % of the filled cells lie, and grows as a square root.
+            let filled = counts |> Array.filter (fun count -> count > 0.0f) |> Array.sort
+            let top = if filled.Length = 0 then 1.0f else filled[filled.Length * 99 / 100]
+
+            for row in 0 .. rows * cell - 1 do
+                for column in 0 .. columns * cell - 1 do
+                    let share = sqrt (counts[row / cell * columns + column / cell] / top)
+                    picture.Set(frame.X + column, frame.Y + row, Palette.sequential share))
+
+    /// A grid of images as PNG on a clear ground; small images are enlarged by whole pixels.
+    let imageGrid (columns: int) (images: Images) : byte[] = Tiles.grid columns (max 1 (56 / max 1 images.Width)) images
