@@ -35,6 +35,9 @@ type Formulas =
         /// v, s, (∂s)v ↦ the sliced loss at each sample.
         SlicedTerm: Tensor -> Tensor -> Tensor -> Tensor
         GaussianKl: Tensor -> Tensor -> Tensor -> Tensor -> Tensor
+        Preconditioning: float -> GaussianPath -> Preconditioning
+        Girsanov: Sde -> Sde -> float[] -> Rng -> Tensor -> Girsanov.Estimate
+        GirsanovOu: float -> float -> float -> float -> float -> float -> float
         Rademacher: int -> Trace
         Gaussian: int -> Trace
         Exact: Coupling
@@ -106,6 +109,9 @@ module Formulas =
           ImplicitScore = ScoreMatching.implicitTerm Trace.exact (Rng.ofSeed 0L)
           SlicedTerm = ScoreMatching.slicedTerm
           GaussianKl = Variational.gaussianKl
+          Preconditioning = Preconditioning.edm
+          Girsanov = Girsanov.bySimulation
+          GirsanovOu = Girsanov.ornsteinUhlenbeck
           Rademacher = Trace.rademacher
           Gaussian = Trace.gaussian
           Exact = Coupling.exact

@@ -20,7 +20,7 @@ module LossLaws =
     let private grid (path: GaussianPath) (m: Mixture) (t: float) =
         let struct (alpha, sigma) = Path.alphaSigma path t
         let reach = alpha * reach m + 9.0 * sigma
-        let n = 4001
+        let n = 2001
         Tensor.linspace Kind.Float64 -reach reach n |> Tensor.reshape [ n; 1 ], 2.0 * reach / float (n - 1)
 
     /// A smooth family of fields with two parameters, which is no score of anything.
@@ -71,24 +71,26 @@ module LossLaws =
                           Case = $"{path.Name}, t = {t}, s = {a}·tanh({b} x) − {0.3 * a} x" }
                 } }
 
-    /// E over x₀ and ε by quadrature: the mixture's own law times the normal's, on a product grid.
+    /// E over x₀ and ε by quadrature: the mixture's own law times the normal's, on a product grid. The steps are a third of
+    /// the narrowest component's width and a sixth of the normal's: the trapezoid rule's error is then below 1e-12.
     let private expectPair
         (path: GaussianPath)
         (m: Mixture)
         (t: float)
         (f: Tensor -> Tensor -> Tensor -> Tensor)
         : float =
-        let n = 501
         let reach = reach m
-        let data = Tensor.linspace Kind.Float64 -reach reach n
-        let noise = Tensor.linspace Kind.Float64 -9.0 9.0 n
-        let pair (v: Tensor) dim = Tensor.reshape [ -1; 1 ] (Tensor.expand [ n; n ] (Tensor.unsqueeze dim v))
-        let x0, e = pair data 1, pair noise 0
-        let time = Measure.at t
-        let p0 = exp (Mixture.logDensityOfData m x0)
-        let pe = exp (-0.5 * Tensor.sumRows (Tensor.square e)) / sqrt (2.0 * Math.PI)
-        let x = Path.sample path time x0 e
-        (Tensor.sum (p0 * pe * f x x0 e)).ToFloat() * (2.0 * reach / float (n - 1)) * (18.0 / float (n - 1))
+        let narrowest = sqrt ((Tensor.min (Mixture.covariances m)).ToFloat())
+        let n, k = 1 + int (ceil (6.0 * reach / narrowest)), 109
+        let data = Tensor.linspace Kind.Float64 -reach reach n |> Tensor.reshape [ n; 1 ]
+        let noise = Tensor.linspace Kind.Float64 -9.0 9.0 k |> Tensor.reshape [ 1; k ]
+        let pair (v: Tensor) = Tensor.reshape [ -1; 1 ] (Tensor.expand [ n; k ] v)
+        let x0, e = pair data, pair noise
+        let density = Tensor.unsqueeze 1 (exp (Mixture.logDensityOfData m data))
+        let normal = exp (-0.5 * Tensor.square noise) / sqrt (2.0 * Math.PI)
+        let x = Path.sample path (Measure.at t) x0 e
+        let weight = Tensor.flatten (density * normal)
+        (Tensor.sum (weight * f x x0 e)).ToFloat() * (2.0 * reach / float (n - 1)) * (18.0 / float (k - 1))
 
     let denoising =
         { Name = "denoising-score-matching"
@@ -195,6 +197,31 @@ module LossLaws =
                           Case = $"N({m1}, {v1}) against N({m2}, {v2})" }
                 } }
 
+    let preconditioning =
+        { Name = "edm-preconditioning"
+          Section = section
+          Statement =
+            "at the data's own σ_d the network's input c_in x_t and its target (x₀ − c_skip x_t)/c_out have unit mean square"
+          Source = "Karras et al. 2022, EDM, appendix B.6"
+          Tolerance = 1e-8
+          Cases = 40
+          Check =
+            fun f ->
+                gen {
+                    let! path, m, t, _, _ = setting
+                    let time = Measure.at t
+                    let square (x: Tensor) = Tensor.sumRows (Tensor.square x)
+                    let sigmaData = sqrt (expectPair path m t (fun _ x0 _ -> square x0))
+                    let p: Preconditioning = f.Preconditioning sigmaData path
+                    let input = expectPair path m t (fun x _ _ -> square (Coefficient.scale (Curve.at p.In time) x))
+
+                    let target = expectPair path m t (fun _ x0 e -> square (Preconditioning.target p path time x0 e))
+
+                    return
+                        { Error = max (Measure.difference input 1.0) (Measure.difference target 1.0)
+                          Case = $"{path.Name}, t = {t}, σ_d = {sigmaData}" }
+                } }
+
     let hutchinson =
         { Name = "hutchinson"
           Section = section
@@ -286,4 +313,13 @@ module LossLaws =
                           Case = $"{path.Name}, t = {t}" }
                 } }
 
-    let all = [ implicitScore; denoising; flowMatching; minimizer; gaussianKl; hutchinson; sliced; deBruijn ]
+    let all =
+        [ implicitScore
+          denoising
+          flowMatching
+          minimizer
+          gaussianKl
+          preconditioning
+          hutchinson
+          sliced
+          deBruijn ]

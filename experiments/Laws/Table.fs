@@ -3,4 +3,10 @@ namespace Fokker.Experiments.Laws
 /// Every law, in the order of the table.
 module Table =
 
-    let all: Law list = PathLaws.all @ ConversionLaws.all @ MarginalLaws.all @ LossLaws.all @ TransportLaws.all
+    let all: Law list =
+        PathLaws.all
+        @ ConversionLaws.all
+        @ MarginalLaws.all
+        @ LossLaws.all
+        @ ProcessLaws.all
+        @ TransportLaws.all

@@ -1,0 +1,83 @@
+namespace Fokker
+
+/// c_in, c_skip, c_out and c_noise around a raw network F: the denoiser D(t, x) = c_skip x + c_out F(c_noise, c_in x).
+/// A wrapper around any network, not a prediction: what comes out means `Prediction.data`.
+[<NoComparison; NoEquality>]
+type Preconditioning =
+    {
+        Name: string
+        Source: string
+        Skip: Curve
+        Out: Curve
+        In: Curve
+        /// What the network is told instead of the time.
+        Noise: Curve
+    }
+
+/// Karras et al. 2022, EDM, table 1, written for any Gaussian path; theirs have α = 1.
+[<RequireQualifiedAccess>]
+module Preconditioning =
+
+    /// The variance of x_t for data of standard deviation σ_d: α² σ_d² + σ².
+    let private total (sigmaData: float) (path: GaussianPath) =
+        sigmaData * sigmaData * (path.Alpha ** 2.0) + path.Variance
+
+    /// c_skip = α σ_d²/(α²σ_d² + σ²), c_out = σ σ_d/√(α²σ_d² + σ²), c_in = 1/√(α²σ_d² + σ²), c_noise = −λ/4: the network's
+    /// input and its target have unit variance, and its error is amplified as little as possible. Where α = 1 these are
+    /// EDM's, c_noise = ¼ log σ among them.
+    let edm (sigmaData: float) (path: GaussianPath) : Preconditioning =
+        let total = total sigmaData path
+
+        { Name = "edm"
+          Source = "Karras et al. 2022, EDM, table 1 and appendix B.6"
+          Skip = sigmaData * sigmaData * path.Alpha / total
+          Out = sigmaData * path.Sigma / sqrt total
+          In = total ** -0.5
+          Noise = -0.25 * path.Lambda }
+
+    /// The network predicts the noise from x scaled to unit variance of data without spread: D = (x − σ F)/α.
+    let private ofNoise name source (input: Curve) (noise: Curve) (path: GaussianPath) : Preconditioning =
+        { Name = name
+          Source = source
+          Skip = 1.0 / path.Alpha
+          Out = -(path.Sigma / path.Alpha)
+          In = input
+          Noise = noise }
+
+    /// VP: c_skip = 1, c_out = −σ, c_in = 1/√(σ² + 1), told the time in steps of 1000.
+    let vp (path: GaussianPath) =
+        ofNoise "vp" "Song et al. 2021; Karras et al. 2022, table 1" (total 1.0 path ** -0.5) (999.0 * Curve.time) path
+
+    /// VE: c_skip = 1, c_out = σ, c_in = 1, c_noise = log(σ/2): the network predicts −ε.
+    let ve (path: GaussianPath) =
+        { ofNoise "ve" "Song et al. 2021; Karras et al. 2022, table 1" (Constant 1.0) (log (0.5 * path.Sigma)) path with
+            Out = path.Sigma / path.Alpha }
+
+    /// iDDPM: c_skip = 1, c_out = −σ, c_in = 1/√(σ² + 1), told the step.
+    let iddpm (steps: int) (path: GaussianPath) =
+        ofNoise
+            "iddpm"
+            "Nichol, Dhariwal 2021; Karras et al. 2022, table 1"
+            (total 1.0 path ** -0.5)
+            (float (steps - 1) * Curve.time)
+            path
+
+    /// The denoiser that a raw network becomes.
+    let wrap (p: Preconditioning) (network: Field) : Field =
+        fun t x ->
+            let scaled = Coefficient.scale (Curve.at p.In t) x
+            let raw = network (Curve.values p.Noise t) scaled
+            Coefficient.combine [ Curve.at p.Skip t, x; Curve.at p.Out t, raw ]
+
+    /// What the raw network should say: (x₀ − c_skip x_t)/c_out.
+    let target (p: Preconditioning) (path: GaussianPath) (t: Tensor) (x0: Tensor) (noise: Tensor) : Tensor =
+        let x = Path.sample path t x0 noise
+
+        Coefficient.combine [ Curve.at (1.0 / p.Out) t, x0; Curve.at (-1.0 * p.Skip / p.Out) t, x ]
+
+    /// The weight under which a denoiser's squared error is the raw network's: 1/c_out² (EDM's λ(σ)).
+    let weight (make: GaussianPath -> Preconditioning) : Weight =
+        { Name = "edm"
+          Equation = "1/c_out²"
+          Source = "Karras et al. 2022, EDM, eq. 8"
+          Of = fun path -> (make path).Out ** -2.0 }
