@@ -20,18 +20,23 @@ type Rng =
 [<RequireQualifiedAccess>]
 module Rng =
 
-    // The domain word of the counter: draws use 0 (native/philox.cpp), key derivation 1, names 2.
-    let private derivation = 1UL
-    let private naming = 2UL
+    // The domain word of the counter keeps uses apart: draws are 0 (native/philox.cpp).
+    [<Literal>]
+    let private Numbering = 1u
+
+    [<Literal>]
+    let private Naming = 2u
+
+    [<Literal>]
+    let private NameEnd = 3u
+
+    [<Literal>]
+    let private Splitting = 4u
 
     let private normalOp = Op("fokker::normal", "")
     let private uniformOp = Op("fokker::uniform", "")
     let private bitsOp = Op("fokker::bits", "")
     let private integersOp = Op("fokker::integers", "")
-
-    let private high, private low =
-        let m0, m1 = 0xD2511F53UL, 0xCD9E8D57UL
-        m0, m1
 
     /// One Philox4x32-10 block in managed code: counter (x₀ … x₃) under a 64-bit key. Splitting keys must not cost a native call.
     let block (key: uint64) (struct (x0: uint32, x1: uint32, x2: uint32, x3: uint32)) =
@@ -43,8 +48,8 @@ module Rng =
         let mutable k1 = uint32 (key >>> 32)
 
         for _ in 1..10 do
-            let p0 = high * uint64 a
-            let p1 = low * uint64 c
+            let p0 = 0xD2511F53UL * uint64 a
+            let p1 = 0xCD9E8D57UL * uint64 c
             let a' = uint32 (p1 >>> 32) ^^^ b ^^^ k0
             let c' = uint32 (p0 >>> 32) ^^^ d ^^^ k1
             b <- uint32 p1
@@ -56,38 +61,42 @@ module Rng =
 
         struct (a, b, c, d)
 
-    let private derive domain (key: uint64) (number: uint64) =
-        let struct (a, b, _, _) = block key (struct (uint32 number, uint32 domain, uint32 (number >>> 32), 0u))
+    let private derive (domain: uint32) (key: uint64) (number: uint64) =
+        let struct (a, b, _, _) = block key (struct (uint32 number, domain, uint32 (number >>> 32), 0u))
 
         (uint64 b <<< 32) ||| uint64 a
 
     /// The stream of a seed.
-    let ofSeed (seed: int64) : Rng = { Key = derive derivation 0x466F6B6B6572UL (uint64 seed); First = 0L }
+    let ofSeed (seed: int64) : Rng = { Key = derive Numbering 0x466F6B6B6572UL (uint64 seed); First = 0L }
 
-    /// The key as eight bytes of hexadecimal, for checkpoints; `ofText` reads it back.
+    /// The key as 16 hexadecimal digits, for checkpoints; `ofText` reads it back.
     let text (rng: Rng) = $"%016x{rng.Key}"
 
     let ofText (text: string) : Rng =
-        match UInt64.TryParse(text, Globalization.NumberStyles.HexNumber, null) with
-        | true, key -> { Key = key; First = 0L }
+        match UInt64.TryParse(text, Globalization.NumberStyles.AllowHexSpecifier, null) with
+        | true, key when text.Length = 16 -> { Key = key; First = 0L }
         | _ -> invalidArg (nameof text) $"'{text}' is not a key: expected 16 hexadecimal digits"
 
-    /// The n-th stream derived from this one, for instance that of step n. Streams with different numbers are independent of each other and of this one.
-    let at (n: int64) (rng: Rng) : Rng = { Key = derive derivation rng.Key (uint64 n); First = 0L }
+    /// The n-th stream derived from this one, for instance that of step n. Streams with different numbers are independent
+    /// of each other and of this one; their rows are numbered as this one's.
+    let at (n: int64) (rng: Rng) : Rng = { rng with Key = derive Numbering rng.Key (uint64 n) }
 
     /// The stream of a name: one key for data, one for times, one for noise, so that adding a use does not shift the others.
     let named (name: string) (rng: Rng) : Rng =
         let mutable key = rng.Key
 
         for b in Encoding.UTF8.GetBytes name do
-            key <- derive naming key (uint64 b)
+            key <- derive Naming key (uint64 b)
 
-        { Key = key; First = 0L }
+        // The end of a name counts, so that the stream "b" of the stream "a" is not the stream "ab".
+        { rng with Key = derive NameEnd key 0UL }
 
     /// Two independent streams.
-    let split (rng: Rng) : struct (Rng * Rng) = struct (at 0L rng, at 1L rng)
+    let split (rng: Rng) : struct (Rng * Rng) =
+        struct ({ rng with Key = derive Splitting rng.Key 0UL }, { rng with Key = derive Splitting rng.Key 1UL })
 
-    /// The same stream with its rows numbered from `first`: `normal kind [10; d] (rows 5 r)` are rows 5 to 14 of r's draws.
+    /// The same stream with its rows numbered from `first`: `normal kind [10; d] (rows 5 r)` are rows 5 to 14 of r's
+    /// draws, and so it is for every stream derived from it: a batch cut into pieces draws what the whole would.
     let rows (first: int64) (rng: Rng) : Rng = { rng with First = rng.First + first }
 
     let private draw op (extra: Arg[]) (kind: Kind) (shape: seq<int>) (rng: Rng) =
@@ -106,7 +115,7 @@ module Rng =
     /// Standard normals; the first dimension numbers the samples.
     let normal (kind: Kind) (shape: seq<int>) (rng: Rng) : Tensor = draw normalOp [||] kind shape rng
 
-    /// Uniform on [0, 1).
+    /// Uniform on [0, 1): multiples of 2⁻²⁴, or of 2⁻⁵² in float64. In float16 and bfloat16 they are rounded, and may be 1.
     let uniform (kind: Kind) (shape: seq<int>) (rng: Rng) : Tensor = draw uniformOp [||] kind shape rng
 
     /// Standard normals in x's shape and kind.
@@ -126,7 +135,7 @@ module Rng =
     /// A random order of 0 … n − 1, int64 [n].
     let permutation (n: int) (rng: Rng) : Tensor = Tensor.argsort 0 (draw bitsOp [||] Kind.Int64 [ n ] rng)
 
-    /// One uniform on [0, 1) as a number, without a tensor.
+    /// One uniform on [0, 1) as a number, without a tensor: what `uniform Kind.Float64 []` draws.
     let number (rng: Rng) : float =
-        let struct (a, b, _, _) = block rng.Key (struct (uint32 rng.First, 0u, 0u, 0u))
-        float (((uint64 a <<< 32) ||| uint64 b) >>> 11) * (1.0 / 9007199254740992.0)
+        let struct (a, b, _, _) = block rng.Key (struct (0u, 0u, uint32 rng.First, uint32 (rng.First >>> 32)))
+        float (((uint64 a <<< 32) ||| uint64 b) >>> 12) * (1.0 / 4503599627370496.0)
