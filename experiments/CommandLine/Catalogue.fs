@@ -1,0 +1,70 @@
+namespace Fokker.Experiments
+
+open Fokker
+
+/// One thing that can be named on the command line.
+type Entry =
+    {
+        Name: string
+        /// What it is: an equation, or a few words.
+        Meaning: string
+        Source: string
+    }
+
+/// A list of the library's, as people and programs see it.
+type Shelf =
+    {
+        /// `paths`: the word after `fokker list`.
+        Name: string
+        /// The option of `fokker train` or `fokker sample` that takes one of them.
+        Option: string
+        Entries: Entry list
+    }
+
+/// Everything that has a name. The library keeps one list of each; nothing is listed twice.
+module Catalogue =
+
+    let private entry name meaning source : Entry = { Name = name; Meaning = meaning; Source = source }
+
+    let paths: GaussianPath list = Paths.all
+
+    let networks: Entry list =
+        [ entry
+              "mlp"
+              "a multilayer perceptron with Fourier features of time, for vectors"
+              "Rahimi, Recht 2007; Tancik et al. 2020"
+          entry
+              "unet"
+              "residual blocks and self-attention at several scales, for images, with classes or without"
+              "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021" ]
+
+    /// A regression by its name, made for a path.
+    let losses: (string * (GaussianPath -> Regression)) list =
+        Loss.all |> List.map (fun make -> (make Path.condOT).Name, make)
+
+    let private lossEntry (make: GaussianPath -> Regression) =
+        let loss = make Path.condOT
+        let weight = if loss.Weight.Name = Weight.uniform.Name then "" else loss.Weight.Equation + " "
+        entry loss.Name $"E {weight}‖y − ({loss.Prediction.Equation})‖²" loss.Source
+
+    let shelves: Shelf list =
+        [ { Name = "datasets"
+            Option = "train DATASET"
+            Entries = Datasets.all |> List.map (fun d -> entry d.Name d.Summary d.Source) }
+          { Name = "paths"
+            Option = "--path"
+            Entries = paths |> List.map (fun p -> entry p.Name p.Equation p.Source) }
+          { Name = "losses"; Option = "--loss"; Entries = Loss.all |> List.map lossEntry }
+          { Name = "predictions"
+            Option = "--prediction"
+            Entries = Prediction.all |> List.map (fun p -> entry p.Name p.Equation p.Source) }
+          { Name = "weights"
+            Option = "--weight"
+            Entries = Weight.all |> List.map (fun w -> entry w.Name w.Equation w.Source) }
+          { Name = "times"
+            Option = "--times"
+            Entries = Times.all |> List.map (fun t -> entry t.Name "" t.Source) }
+          { Name = "networks"; Option = "--network"; Entries = networks }
+          { Name = "measures"
+            Option = "evaluate"
+            Entries = Measures.all |> List.map (fun m -> entry m.Name m.Equation m.Source) } ]

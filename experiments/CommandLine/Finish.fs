@@ -1,0 +1,44 @@
+namespace Fokker.Experiments
+
+open System
+open System.IO
+open System.Text.Json.Nodes
+open Fokker
+
+/// What follows the training of a run: samples, measures, report. Each can be done again later by a command of its own.
+module Finish =
+
+    /// Draws samples, under a progress bar.
+    let samples (terminal: Terminal) (job: Job) (state: TrainState) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
+        Progress.run terminal $"sampling" 1.0 (Samples.draw job state.Average drawing rng n)
+
+    /// Measures samples, prints the scores and keeps them in the run's folder.
+    let evaluate (terminal: Terminal) (run: RunFolder) (job: Job) (protocol: Protocol) (samples: Tensor) : Score list =
+        let scores =
+            Progress.run terminal "measuring" 1.0 (Evaluation.score protocol job.Data samples (job.Stream "evaluation"))
+
+        for score in scores do
+            Terminal.tell terminal (Evaluation.line score)
+
+        Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
+        scores
+
+    /// The seed's own samples: as many as the measures want.
+    let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) : Score list =
+        let protocol = Evaluation.standardFor job.Data
+
+        let drawn =
+            samples
+                terminal
+                job
+                state
+                (Samples.standardFor job.Data)
+                (job.Stream "samples")
+                (Evaluation.needed protocol job.Data)
+
+        Results.saveSamples run job drawn
+        let scores = evaluate terminal run job protocol drawn
+        Progress.run terminal "report" 1.0 (fun _ -> Results.report run job state drawn scores)
+        drawn.Dispose()
+        Terminal.tell terminal $"report: {run.Report}"
+        scores

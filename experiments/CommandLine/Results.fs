@@ -1,0 +1,241 @@
+namespace Fokker.Experiments
+
+open System
+open System.IO
+open System.Text.Json.Nodes
+open Fokker
+open Fokker.Experiments.Report
+
+/// What a run leaves for people: files of samples, pictures of them, the report.
+module Results =
+
+    /// Interleaved x₀ y₀ x₁ y₁ … of the first two coordinates; a line's points lie on the axis.
+    let private plane (x: Tensor) : float32[] =
+        Scope.run (fun () ->
+            let columns = if x.Shape[1] = 1 then Tensor.cat 1 [ x; Tensor.zerosLike x ] else Tensor.narrow 1 0 2 x
+
+            Tensor.toArray<float32>(columns.To Dtype.Float32))
+
+    let private cloud label tone (x: Tensor) : Cloud = { Label = label; Tone = tone; Points = plane x; Classes = [||] }
+
+    /// Images in [−1, 1] from samples in the data's units.
+    let private images (data: Dataset) (x: Tensor) : Images =
+        Scope.run (fun () ->
+            let x = Tensor.clamp -1.0 1.0 (Units.toNetwork data.Units x)
+
+            { Pixels = Tensor.toArray<float32>(x.To Dtype.Float32)
+              Channels = x.Shape[1]
+              Height = x.Shape[2]
+              Width = x.Shape[3] })
+
+    let private first n (x: Tensor) = Tensor.narrow 0 0 (min n x.Shape[0]) x
+
+    /// A picture of samples [n; …] as PNG: a grid of images, or points of the plane.
+    let picture (data: Dataset) (samples: Tensor) : byte[] =
+        Scope.run (fun () ->
+            if data.IsImage then
+                Raster.imageGrid 10 (images data (first 100 samples))
+            else
+                Raster.scatter
+                    560
+                    [ { Title = "samples"; Clouds = [ cloud "samples" Tone.Model (first 10_000 samples) ] } ])
+
+    /// The same beside as many samples of the data.
+    let private comparison (data: Dataset) (samples: Tensor) (rng: Rng) : byte[] =
+        if data.IsImage then
+            picture data samples
+        else
+            Scope.run (fun () ->
+                let samples = first 4000 samples
+                let truth = Evaluation.heldOut data rng samples.Shape[0]
+
+                Raster.scatter
+                    560
+                    [ { Title = "data"; Clouds = [ cloud "data" Tone.Data truth ] }
+                      { Title = "samples"; Clouds = [ cloud "samples" Tone.Model samples ] } ])
+
+    /// Writes `samples.npy` and `samples.png`.
+    let saveSamples (run: RunFolder) (job: Job) (samples: Tensor) =
+        Scope.run0 (fun () ->
+            Npy.write run.Samples (Samples.forFile job.Data samples)
+            Runs.writeBytes run.Picture (comparison job.Data samples (job.Stream "picture")))
+
+    /// The command that repeats a run.
+    let commandOf (name: string) (recipe: Recipe) (data: Dataset) : string =
+        let quoted (word: string) =
+            if word |> Seq.forall (fun c -> Char.IsLetterOrDigit c || "-_.:/,=".Contains c) then
+                word
+            else
+                "'" + word.Replace("'", "'\\''") + "'"
+
+        [ "./fokker"; "train"; recipe.DataSet ]
+        @ Recipe.options recipe (Recipe.standardFor data)
+        @ [ "--name"; name ]
+        |> List.map quoted
+        |> String.concat " "
+
+    // ---- the report
+
+    /// States of the same samples at each time of the sampler, in the data's units.
+    let private states (job: Job) parameters (drawing: Drawing) (n: int) =
+        let times, frames = Collections.Generic.List<float>(), Collections.Generic.List<float32[]>()
+
+        let seen _ t (x: Tensor) =
+            times.Add t
+            frames.Add(Scope.run (fun () -> Tensor.toArray<float32>((Samples.outside job x).To Dtype.Float32)))
+
+        Scope.run0 (fun () -> Samples.chunk job parameters drawing (job.Stream "animation") 0 n seen |> ignore)
+        times.ToArray(), frames.ToArray()
+
+    let private motion job parameters (behind: Cloud) =
+        let times, frames = states job parameters { Samples.standardFor job.Data with Steps = 40 } 1000
+        { Times = times
+          Frames = frames
+          Classes = [||]
+          Behind = Some { behind with Points = Array.truncate 4000 behind.Points } }
+
+    /// dx/dt on a grid that covers the clouds, in the data's units.
+    let private field (job: Job) (parameters: Tensor[]) (motion: CloudMotion) : FieldMotion =
+        let window = Window.around [ motion.Frames[0]; motion.Frames[motion.Frames.Length - 1] ]
+        let count = 25
+        let line (low: float32) (high: float32) =
+            Array.init count (fun k -> low + (high - low) * float32 k / float32 (count - 1))
+        let xs, ys = line window.Left window.Right, line window.Bottom window.Top
+        let points =
+            [| for y in ys do
+                   for x in xs do
+                       x
+                       y |]
+        let kept = [| for k in 0..2 .. motion.Times.Length - 1 -> k |]
+        let model = Loss.model job.Regression (job.Network.Apply parameters)
+        let low, high = job.Regression.Path.Interior
+
+        let at (t: float) =
+            Scope.run (fun () ->
+                let inside =
+                    Units.toNetwork job.Data.Units ((Tensor.ofArray [ count * count; 2 ] points).To Dtype.Float64)
+                let t = Tensor.scalar Kind.Float64 (Math.Clamp(t, low, high))
+                let velocity = Model.velocity model None t (inside.To job.Kind)
+                let outside x = Samples.outside job x
+                // A velocity has the data's scale, and no shift.
+                let velocity = outside velocity - outside (Tensor.zerosLike velocity)
+                Tensor.toArray<float32>(velocity.To Dtype.Float32))
+
+        { Times = kept |> Array.map (fun k -> motion.Times[k])
+          Xs = xs
+          Ys = ys
+          Velocities = kept |> Array.map (fun k -> at motion.Times[k])
+          Frames = kept |> Array.map (fun k -> motion.Frames[k]) }
+
+    let private planeSections (job: Job) (parameters: Tensor[]) (samples: Tensor) =
+        let samples = first 3000 samples
+        let truth = Evaluation.heldOut job.Data (job.Stream "report") samples.Shape[0]
+        let data = cloud "data" Tone.Data truth
+
+        [ Sections.samplesBesideData data (cloud "samples" Tone.Model samples)
+          if job.Data.Shape = [ 2 ] then
+              let motion = motion job parameters data
+              Sections.fromNoiseToData motion
+
+              if not job.Recipe.Labels then
+                  Sections.velocity (field job parameters motion) ]
+
+    let private className (job: Job) k = List.item k job.Data.Classes
+
+    let private imageSections (job: Job) (parameters: Tensor[]) (samples: Tensor) =
+        let samples = first 60 samples
+        let count = samples.Shape[0]
+        let drawing = Samples.standardFor job.Data
+
+        let labels =
+            Samples.labels job drawing 0 count
+            |> Option.map (Array.map (className job))
+            |> Option.defaultValue [||]
+
+        let truth = Evaluation.heldOut job.Data (job.Stream "report") count
+        let times, frames = states job parameters drawing (min 30 count)
+
+        let toImages (pixels: float32[]) =
+            Scope.run (fun () ->
+                let shape = List.ofArray samples.Shape[1..]
+                let n = pixels.Length / List.fold (*) 1 shape
+                images job.Data ((Tensor.ofArray (n :: shape) pixels).To Dtype.Float64))
+
+        [ Sections.imagesBesideData
+              { Title = "Held-out data"; Images = images job.Data truth; Columns = 10; Labels = [||] }
+              { Title = "Samples"; Images = images job.Data samples; Columns = 10; Labels = labels }
+          Sections.imagesFromNoise { Times = times; Frames = Array.map toImages frames; Columns = 10 } ]
+
+    let private metric (score: Score) : Report.Metric =
+        { Name = score.Name
+          Value = score.Value.Mean
+          Error = Some score.Value.StandardError
+          Floor = Some score.Floor.Mean
+          Note =
+            $"{score.Equation}; mean over {score.Value.Draws} pairs of sets, floor ± {score.Floor.StandardError:G2}" }
+
+    let private settings (run: RunFolder) (job: Job) : Report.Settings =
+        let recipe = Recipe.settings job.Recipe |> List.map (fun (name, value) -> name, value.ToString())
+
+        let environment =
+            match (Run.describe run.Path)["environment"] with
+            | :? JsonObject as json -> [ for KeyValue(name, value) in json -> name, string value ]
+            | _ -> []
+
+        { Command = commandOf run.Name job.Recipe job.Data
+          Groups =
+            [ "Settings", recipe
+              "Network",
+              ("kind", job.Network.Name)
+              :: ("parameters", string (Network.size job.Network))
+              :: job.Network.Settings
+              "Machine", ("fokker", Run.version) :: environment ] }
+
+    let private headlines
+        (job: Job)
+        (state: TrainState)
+        (scores: Score list)
+        (history: Fokker.Metric list)
+        : Headline list =
+        let seconds = history |> List.tryLast |> Option.map _.Seconds |> Option.defaultValue 0.0
+
+        [ for score in scores |> List.filter (fun s -> s.Name = "wasserstein2" || s.Name = "frechet") do
+              { Label = (if score.Name = "frechet" then "Fréchet distance" else "2-Wasserstein")
+                Value = $"{score.Value.Mean:G3}"
+                Note =
+                  match score.Ratio with
+                  | Some ratio -> $"{ratio:F2} × the noise floor of {score.Floor.Mean:G3}"
+                  | None -> "" }
+          { Label = "Training"
+            Value = Progress.duration seconds
+            Note = $"{state.Step} steps of {job.Recipe.Batch} samples" }
+          { Label = "Parameters"; Value = Network.size job.Network |> string; Note = job.Network.Name } ]
+
+    /// Writes `report.html` from the run's state and samples in the data's units.
+    let report (run: RunFolder) (job: Job) (state: TrainState) (samples: Tensor) (scores: Score list) =
+        let history = Metrics.read (Run.metricsFile run.Path)
+        let path = job.Regression.Path
+
+        Scope.run0 (fun () ->
+            let sections =
+                [ yield!
+                      if job.Data.IsImage then
+                          imageSections job state.Average samples
+                      else
+                          planeSections job state.Average samples
+                  if not scores.IsEmpty then
+                      Sections.metrics (List.map metric scores)
+                  if not history.IsEmpty then
+                      Sections.loss [| for m in history -> float m.Step |] [| for m in history -> m.Loss |]
+                  Sections.settings (settings run job) ]
+
+            Page.write
+                run.Report
+                { Name = run.Name
+                  DataSet = job.Recipe.DataSet
+                  Date = DateTimeOffset.Now
+                  Summary =
+                    $"A {job.Network.Name} that learnt {job.Data.Name} ({job.Data.Summary}) with the {job.Recipe.Loss} loss on the path ${path.Equation}$."
+                  Headlines = headlines job state scores history
+                  Sections = sections
+                  Generator = $"Fokker {Run.version}" })

@@ -1,0 +1,137 @@
+namespace Fokker.Experiments
+
+open System
+open System.IO
+open System.Text.Json
+open System.Text.Json.Nodes
+open Fokker
+
+/// The folder of one run. `Run` knows the files that training keeps in it; these are the ones that come after.
+type RunFolder =
+    { Name: string
+      Path: string }
+
+    member run.File(name: string) = Path.Combine(run.Path, name)
+    member run.Record = Run.runFile run.Path
+    member run.Checkpoint = Run.checkpointFile run.Path
+    member run.Samples = run.File "samples.npy"
+    member run.Picture = run.File "samples.png"
+    member run.Evaluation = run.File "evaluation.json"
+    member run.Report = run.File "report.html"
+
+/// Runs on disk.
+module Runs =
+
+    /// Where runs are kept unless `--runs` says otherwise.
+    let standardRoot = "runs"
+
+    let private at (folder: string) : RunFolder =
+        let full = Path.TrimEndingDirectorySeparator(Path.GetFullPath folder)
+        { Name = full.Substring(full.LastIndexOf Path.DirectorySeparatorChar + 1); Path = folder }
+
+    let isThere (run: RunFolder) = File.Exists run.Record
+
+    /// The names under a folder of runs, the latest first.
+    let names (root: string) : string list =
+        if Directory.Exists root then
+            Directory.GetDirectories root
+            |> Seq.map at
+            |> Seq.filter isThere
+            |> Seq.sortByDescending (fun run -> File.GetLastWriteTimeUtc run.Record)
+            |> Seq.map _.Name
+            |> List.ofSeq
+        else
+            []
+
+    /// The run that a person means: a name under `root`, or the path of a run's folder. Raises UserError where there is none.
+    let find (root: string) (given: string) : RunFolder =
+        match [ Path.Combine(root, given); given ] |> List.map at |> List.tryFind isThere with
+        | Some run -> run
+        | None ->
+            match names root with
+            | [] ->
+                raise (
+                    UserError
+                        $"there is no run '{given}', and none at all in {root}/: start one with ./fokker train moons"
+                )
+            | known -> raise (UserError(Names.unknown "" "run" $"runs in {root}/" known given))
+
+    /// Where a run of this name is to be. Raises UserError where the name is no file name.
+    let place (root: string) (name: string) : RunFolder =
+        if name = "" || name.StartsWith '.' || name.IndexOfAny [| '/'; '\\'; '\000' |] >= 0 then
+            raise (
+                UserError $"--name '{name}': expected a name for a folder, without slashes and not starting with a dot"
+            )
+
+        at (Path.Combine(root, name))
+
+    /// NAME, NAME-2, NAME-3, …: the first that is not taken.
+    let free (root: string) (name: string) : RunFolder =
+        Seq.initInfinite (fun k -> if k = 0 then name else $"{name}-{k + 1}")
+        |> Seq.map (place root)
+        |> Seq.find (fun run -> not (Directory.Exists run.Path))
+
+    /// Raises UserError where the run's folder could not be made or written to: better known before the training than after it.
+    let requireWritable (run: RunFolder) =
+        let refused (reason: string) =
+            raise (UserError $"{run.Path}: cannot be written to ({reason}); choose another folder with --runs FOLDER")
+
+        let existed = Directory.Exists run.Path
+
+        try
+            Directory.CreateDirectory run.Path |> ignore
+            let probe = run.File ".probe"
+            File.WriteAllText(probe, "fokker")
+            File.Delete probe
+
+            if not existed then
+                Directory.Delete run.Path
+        with
+        | :? UnauthorizedAccessException -> refused "permission denied"
+        | :? IOException as e -> refused (e.Message.TrimEnd '.')
+
+    /// Takes away what an earlier run of the name left, and nothing else.
+    let clear (run: RunFolder) =
+        for file in
+            [ run.Record
+              Run.metricsFile run.Path
+              run.Checkpoint
+              run.Samples
+              run.Picture
+              run.Evaluation
+              run.Report ] do
+            if File.Exists file then
+                File.Delete file
+
+    /// The recipe that a run was made with. Raises UserError where `run.json` is damaged.
+    let recipe (run: RunFolder) : Recipe = Recipe.ofSettings run.Record (Run.settings run.Path)
+
+    /// A finished or interrupted run, ready to be sampled from: its job and its averaged parameters, on its device.
+    /// Raises UserError where a file of it is missing or damaged.
+    let load (run: RunFolder) (device: string option) : Job * TrainState =
+        let recipe = recipe run
+        let recipe = device |> Option.map (fun d -> { recipe with Device = d }) |> Option.defaultValue recipe
+        let job = Recipe.job recipe (Datasets.load recipe.DataSet)
+
+        if not (File.Exists run.Checkpoint) then
+            raise (
+                UserError
+                    $"{run.Checkpoint}: there is no checkpoint yet: train it with ./fokker train --resume --name {run.Name}"
+            )
+
+        let state = Scope.run (fun () -> Trainer.toKind job.Kind (fst (Checkpoint.read run.Checkpoint job.Network)))
+        job, state
+
+    let private format =
+        JsonSerializerOptions(
+            WriteIndented = true,
+            Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping
+        )
+
+    /// Writes a file of JSON, replacing it at once.
+    let writeJson (file: string) (json: JsonObject) =
+        let text = json.ToJsonString format + "\n"
+        Disk.replace file (fun stream -> stream.Write(ReadOnlySpan(Text.Encoding.UTF8.GetBytes text)))
+
+    /// Writes bytes, replacing the file at once.
+    let writeBytes (file: string) (bytes: byte[]) = Disk.replace file (fun stream -> stream.Write(ReadOnlySpan bytes))
