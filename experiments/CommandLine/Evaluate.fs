@@ -20,7 +20,7 @@ type EvaluateArgument =
             match argument with
             | Run _ -> "a name under runs/, or the path of a run's folder"
             | Draws _ -> "pairs of sets that each figure is a mean over (20; 10 for images)"
-            | Count _ -> "samples in a set (1,000; 500 for images)"
+            | Count _ -> "samples in a set (1,000)"
             | Steps _ -> "steps of the sampler"
             | Seed _ -> "seed of the samples (the run's own)"
             | Batch _ -> "samples that go through the network at once"
@@ -82,10 +82,7 @@ module Evaluate =
                 (pick (function
                     | Device name -> Some name
                     | _ -> None))
-        let standard = Evaluation.standardFor job.Data
-
-        let protocol = { Draws = defaultArg draws standard.Draws; Size = defaultArg size standard.Size }
-
+        let protocol = Evaluation.protocol job.Data draws size |> Evaluation.fit job.Data
         let usual = Samples.standardFor job.Data
 
         let drawing = { usual with Steps = defaultArg steps usual.Steps; Batch = defaultArg batch usual.Batch }
@@ -99,7 +96,7 @@ module Evaluate =
             | Some seed -> Rng.ofSeed seed |> Rng.named "samples"
             | None -> job.Stream "samples"
 
-        let drawn = Finish.samples terminal job state drawing rng (Evaluation.needed protocol job.Data)
+        let drawn = Finish.samples terminal job state drawing rng protocol.Pool
         let scores = Finish.evaluate terminal folder job protocol drawn
 
         Terminal.give
@@ -107,7 +104,8 @@ module Evaluate =
             (Json.object
                 [ "run", Json.text folder.Name
                   "draws", Json.whole (int64 protocol.Draws)
-                  "samplesPerDraw", Json.whole (int64 (drawn.Shape[0] / protocol.Draws))
+                  "samplesPerDraw", Json.whole (int64 protocol.Size)
+                  "samples", Json.whole (int64 protocol.Pool)
                   "metrics", Json.node (Evaluation.json scores) ])
 
         Exit.Success

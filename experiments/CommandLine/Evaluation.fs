@@ -27,15 +27,28 @@ type Score =
 
         (score.Value.Mean - score.Floor.Mean) / error
 
-/// How a run is measured: `Draws` pairs of sets of `Size` samples each.
-type Protocol = { Draws: int; Size: int }
+/// How a run is measured.
+type Protocol =
+    {
+        /// Pairs of sets that each figure is a mean over.
+        Draws: int
+        /// Samples in a set.
+        Size: int
+        /// How many samples there are to take the sets from: Draws · Size gives each pair samples of its own, fewer are
+        /// shared between pairs, chosen at random for each.
+        Pool: int
+    }
 
 /// Measuring a run.
 module Evaluation =
 
     /// A single pair of sets of a perfect sampler exceeds any tight bound now and then; the mean over twenty does not.
     let standardFor (data: Dataset) : Protocol =
-        if data.IsImage then { Draws = 10; Size = 500 } else { Draws = 20; Size = 1000 }
+        if data.IsImage then
+            // A sample of an image takes the network's time; twice a set's size is what a demonstration can wait for.
+            { Draws = 10; Size = 1000; Pool = 2000 }
+        else
+            { Draws = 20; Size = 1000; Pool = 20_000 }
 
     /// The name that programs know a measure by.
     let private publicName (measure: Measure) =
@@ -47,25 +60,47 @@ module Evaluation =
     let heldOut (data: Dataset) (rng: Rng) (n: int) : Tensor =
         Scope.run (fun () -> Dataset.inData data (Dataset.heldOut Kind.Float64 n rng data).Data)
 
-    /// The sizes that the held-out data allow: both sides of a floor come from them.
-    let private sizeFor (protocol: Protocol) (data: Dataset) =
+    /// So many pairs of sets of so many samples; what is not said is as usual.
+    let protocol (data: Dataset) (draws: int option) (size: int option) : Protocol =
+        let standard = standardFor data
+
+        match draws, size with
+        | None, None -> standard
+        | _ ->
+            let draws, size = defaultArg draws standard.Draws, defaultArg size standard.Size
+            { Draws = draws; Size = size; Pool = (if data.IsImage then min draws 2 else draws) * size }
+
+    /// The protocol with sets as large as the held-out data allow: both sides of a floor come from them.
+    let fit (data: Dataset) (protocol: Protocol) : Protocol =
         match Dataset.heldOutCount data with
+        | Some count when count < 8 ->
+            raise (UserError $"{data.Name}: it holds out {count} samples: at least 8 are needed to measure anything")
         | Some count when count / 2 < protocol.Size ->
-            if count < 8 then
-                raise (
-                    UserError $"{data.Name}: it holds out {count} samples: at least 8 are needed to measure anything"
-                )
+            { protocol with
+                Size = count / 2
+                Pool = max (count / 2) (protocol.Pool * (count / 2) / protocol.Size) }
+        | _ -> protocol
 
-            count / 2
-        | _ -> protocol.Size
+    /// The samples of pair k: its own where there are enough for all, a random choice of the pool elsewhere.
+    let private chosen (protocol: Protocol) (samples: Tensor) (rng: Rng) (k: int) =
+        if samples.Shape[0] >= protocol.Draws * protocol.Size then
+            Tensor.narrow 0 (k * protocol.Size) protocol.Size samples
+        else
+            let order = Rng.permutation samples.Shape[0] (Rng.named "pool" rng)
+            Tensor.indexSelect 0 (Tensor.narrow 0 0 protocol.Size order) samples
 
-    /// How many samples an evaluation asks for.
-    let needed (protocol: Protocol) (data: Dataset) = protocol.Draws * sizeFor protocol data
-
-    /// Scores samples [draws · n; …] in the data's units; each draw takes its own n of them.
-    let score (protocol: Protocol) (data: Dataset) (samples: Tensor) (rng: Rng) (report: Ticker) : Score list =
-        let n = sizeFor protocol data
-        let total = float (2 * protocol.Draws * Measures.all.Length)
+    /// Scores samples [pool; …] in the data's units, by the library's measures and more.
+    let score
+        (protocol: Protocol)
+        (data: Dataset)
+        (more: Measure list)
+        (samples: Tensor)
+        (rng: Rng)
+        (report: Ticker)
+        : Score list =
+        let n = protocol.Size
+        let measures = Measures.all @ more
+        let total = float (2 * protocol.Draws * measures.Length)
         let mutable finished = 0
 
         let between (measure: Measure) rng x y =
@@ -74,15 +109,11 @@ module Evaluation =
             report (float finished / total) measure.Name
             value
 
-        [ for measure in Measures.all do
+        [ for measure in measures do
               let value =
                   Measure.overDraws protocol.Draws (fun k ->
                       let rng = Rng.at (int64 k) (Rng.named "value" rng)
-                      between
-                          measure
-                          (Rng.named "measure" rng)
-                          (Tensor.narrow 0 (k * n) n samples)
-                          (heldOut data rng n))
+                      between measure (Rng.named "measure" rng) (chosen protocol samples rng k) (heldOut data rng n))
 
               let floor =
                   Measure.overDraws protocol.Draws (fun k ->

@@ -14,8 +14,15 @@ module Finish =
 
     /// Measures samples, prints the scores and keeps them in the run's folder.
     let evaluate (terminal: Terminal) (run: RunFolder) (job: Job) (protocol: Protocol) (samples: Tensor) : Score list =
+        let features = Features.tryFor terminal job.Data
+        let more = features |> Option.map Features.frechet |> Option.toList
+
         let scores =
-            Progress.run terminal "measuring" 1.0 (Evaluation.score protocol job.Data samples (job.Stream "evaluation"))
+            Progress.run
+                terminal
+                "measuring"
+                1.0
+                (Evaluation.score protocol job.Data more samples (job.Stream "evaluation"))
 
         for score in scores do
             Terminal.tell terminal (Evaluation.line score)
@@ -24,8 +31,8 @@ module Finish =
         scores
 
     /// The seed's own samples: as many as the measures want.
-    let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) : Score list =
-        let protocol = Evaluation.standardFor job.Data
+    let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) (draws: int option) : Score list =
+        let protocol = Evaluation.fit job.Data (Evaluation.protocol job.Data draws None)
 
         let drawn =
             samples
@@ -34,7 +41,7 @@ module Finish =
                 state
                 (Samples.standardFor job.Data)
                 (job.Stream "samples")
-                (Evaluation.needed protocol job.Data)
+                protocol.Pool
 
         Results.saveSamples run job drawn
         let scores = evaluate terminal run job protocol drawn

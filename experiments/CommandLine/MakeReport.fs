@@ -55,7 +55,7 @@ module MakeReport =
             let drawn = Finish.samples terminal job state (Samples.standardFor job.Data) (job.Stream "samples") n
             Progress.run terminal "report" 1.0 (fun _ -> Results.report folder job state drawn scores)
             Terminal.tell terminal $"report: {folder.Report}"
-        | None -> Finish.all terminal folder job state |> ignore
+        | None -> Finish.all terminal folder job state None |> ignore
 
         Terminal.give terminal (Json.object [ "run", Json.text folder.Name; "report", Json.text folder.Report ])
         Exit.Success

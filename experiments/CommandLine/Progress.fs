@@ -115,7 +115,15 @@ module Progress =
         result
 
     /// Runs work of `total` units under a bar on a screen, under a line every few seconds elsewhere.
+    /// Raises Stopped at the first report after somebody asked to end.
     let run (terminal: Terminal) (title: string) (total: float) (work: Ticker -> 'T) : 'T =
+        let work (report: Ticker) =
+            work (fun done' detail ->
+                if terminal.Stop() then
+                    raise Stopped
+
+                report done' detail)
+
         if terminal.Quiet then work (fun _ _ -> ())
         elif terminal.IsScreen then onScreen terminal title total work
         else inLines terminal title total work

@@ -18,9 +18,9 @@ module Samples =
 
     let standardFor (data: Dataset) : Drawing =
         if data.IsImage then
-            { Steps = 16; Batch = 100; Label = None }
+            { Steps = 10; Batch = 100; Label = None }
         else
-            { Steps = 40; Batch = 4096; Label = None }
+            { Steps = 25; Batch = 4096; Label = None }
 
     /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told.
     let labels (job: Job) (drawing: Drawing) (first: int) (n: int) : int[] option =

@@ -17,7 +17,12 @@ type Terminal =
         Json: bool
         /// Results only.
         Quiet: bool
+        /// Asked now and then by long work: whether somebody wants it to end.
+        Stop: unit -> bool
     }
+
+/// Long work that was asked to end, and did.
+exception Stopped
 
 [<RequireQualifiedAccess>]
 module Terminal =
@@ -28,7 +33,8 @@ module Terminal =
           Error = Console.Error
           IsScreen = not Console.IsOutputRedirected
           Json = false
-          Quiet = false }
+          Quiet = false
+          Stop = fun () -> false }
 
     /// The same for a caller that wants JSON: people are then spoken to on the error stream.
     let forPrograms (terminal: Terminal) : Terminal =

@@ -29,6 +29,7 @@ type TrainArgument =
     | [<Unique>] Labels of on_or_off: string
     | [<Unique>] Device of device: string
     | [<Unique>] Dtype of dtype: string
+    | [<Unique>] Draws of pairs: int
     | [<Unique>] Resume
     | [<Unique>] Overwrite
     | [<Unique>] Quiet
@@ -61,6 +62,7 @@ type TrainArgument =
             | Labels _ -> "whether the network is told the class: on or off (on where there are classes)"
             | Device _ -> "cpu, cuda or cuda:N (cpu)"
             | Dtype _ -> "float32 or float64 (float32)"
+            | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
             | Resume -> "go on with the run of this name from its checkpoint"
             | Overwrite -> "replace the run of this name"
             | Quiet -> "results only"
@@ -96,6 +98,7 @@ module Train =
         | Name _
         | Runs _
         | Minutes _
+        | Draws _
         | Resume
         | Overwrite
         | Quiet
@@ -310,6 +313,16 @@ module Train =
             |> Option.defaultValue Runs.standardRoot
         let terminal = { terminal with Quiet = has Quiet }
 
+        let draws =
+            arguments
+            |> List.tryPick (function
+                | Draws n -> Some n
+                | _ -> None)
+
+        match draws with
+        | Some n when n < 2 -> raise (UserError $"--draws {n}: expected at least 2: an error takes two")
+        | _ -> ()
+
         if has Resume && has Overwrite then
             raise (UserError "--resume and --overwrite exclude each other: give one of them")
 
@@ -336,9 +349,15 @@ module Train =
 
             interrupt.ExitCode
         | Ending.Finished ->
-            let scores = Finish.all terminal folder job result.State
-            Terminal.give terminal (json folder job result scores)
-            Exit.Success
+            try
+                let scores = Finish.all { terminal with Stop = fun () -> interrupt.IsRequested } folder job result.State draws
+                Terminal.give terminal (json folder job result scores)
+                Exit.Success
+            with Stopped ->
+                terminal.Error.WriteLine
+                    $"stopped; the trained model is saved, what is missing comes with: ./fokker report {folder.Name}"
+
+                interrupt.ExitCode
 
     let command =
         Command.make<TrainArgument>

@@ -1,0 +1,230 @@
+/// Every way in which a command line can be wrong that has been thought of: one line that names the thing and the remedy,
+/// exit code 2, nothing written.
+module Fokker.Tests.CommandLine.BadInputTests
+
+open System
+open System.IO
+open NUnit.Framework
+open Fokker
+open Fokker.Experiments
+open Fokker.Tests.CommandLine.Support
+
+let private train (folder: Folder) (words: string list) =
+    fokker ([ "train" ] @ words @ small @ [ "--runs"; folder.File "runs" ])
+
+/// The command is refused with a line that holds the words, and the folder is as it was.
+let private refusedWithout (change: Folder) (outcome: unit -> Outcome) words =
+    let before = change.Contents
+    assertRefused (outcome ()) words
+    equal before change.Contents
+
+[<TestCase("--loss", "cmf", "cfm")>]
+[<TestCase("--path", "condott", "condot")>]
+[<TestCase("--prediction", "velocty", "velocity")>]
+[<TestCase("--weight", "unifrom", "uniform")>]
+[<TestCase("--times", "logit-norma", "logit-normal")>]
+[<TestCase("--network", "mpl", "mlp")>]
+[<TestCase("--dtype", "float23", "float32")>]
+let ``an unknown value is named, with the nearest that exists`` (option: string) (given: string) (meant: string) =
+    use folder = new Folder()
+    refusedWithout folder (fun () -> train folder [ "moons"; option; given ]) [ option; given; $"did you mean {meant}" ]
+
+[<Test>]
+let ``an unknown data set is named, with the nearest that exists and the list`` () =
+    use folder = new Folder()
+    refusedWithout folder (fun () -> train folder [ "mooons" ]) [ "mooons"; "did you mean moons"; "checkerboard" ]
+
+[<TestCase("--steps", "0")>]
+[<TestCase("--batch", "0")>]
+[<TestCase("--lr", "-1")>]
+[<TestCase("--lr", "NaN")>]
+[<TestCase("--ema", "1")>]
+[<TestCase("--depth", "0")>]
+[<TestCase("--clip", "-1")>]
+[<TestCase("--warmup", "-1")>]
+let ``a number out of range is refused`` (option: string) (value: string) =
+    use folder = new Folder()
+    // The small run's own value of the option would be a second one.
+    let words = [ "train"; "moons"; $"{option}"; value; "--runs"; folder.File "runs" ]
+    refusedWithout folder (fun () -> fokker words) [ option; "expected" ]
+
+[<Test>]
+let ``a number that is no number is refused`` () =
+    use folder = new Folder()
+    refusedWithout folder (fun () -> fokker [ "train"; "moons"; "--steps"; "many"; "--runs"; folder.File "runs" ]) [ "steps"; "many" ]
+
+[<Test>]
+let ``an unknown option is named, with the nearest that exists`` () =
+    use folder = new Folder()
+    refusedWithout folder (fun () -> train folder [ "moons"; "--sede"; "1" ]) [ "--sede"; "--seed" ]
+
+[<Test>]
+let ``an unknown command is named, with the nearest that exists`` () =
+    assertRefused (fokker [ "trian" ]) [ "trian"; "train" ]
+
+[<Test>]
+let ``a network that does not fit the data is refused`` () =
+    use folder = new Folder()
+    refusedWithout folder (fun () -> train folder [ "moons"; "--network"; "unet" ]) [ "unet"; "moons"; "mlp" ]
+
+[<Test>]
+let ``classes where there are none are refused`` () =
+    use folder = new Folder()
+    refusedWithout folder (fun () -> train folder [ "moons"; "--labels"; "on" ]) [ "--labels"; "moons" ]
+
+// ---- files
+
+[<TestCase("npy:")>]
+[<TestCase("csv:")>]
+[<TestCase("idx:")>]
+let ``a file that is not there is named`` (kind: string) =
+    use folder = new Folder()
+    let file = folder.File "nowhere.bin"
+    refusedWithout folder (fun () -> train folder [ kind + file ]) [ file ]
+
+[<Test>]
+let ``a truncated npy file is named`` () =
+    use folder = new Folder()
+    let file = folder.File "points.npy"
+    Npy.write file (Tensor.zeros Kind.Float32 [ 100; 2 ])
+    File.WriteAllBytes(file, File.ReadAllBytes(file)[.. 300])
+    refusedWithout folder (fun () -> train folder [ "npy:" + file ]) [ file; "truncated" ]
+
+[<Test>]
+let ``an npy file of the wrong rank is named with its shape`` () =
+    use folder = new Folder()
+    let file = folder.File "points.npy"
+    Npy.write file (Tensor.zeros Kind.Float32 [ 7 ])
+    refusedWithout folder (fun () -> train folder [ "npy:" + file ]) [ file; "[7]" ]
+
+[<Test>]
+let ``an empty data set is refused`` () =
+    use folder = new Folder()
+    let file = folder.File "points.npy"
+    Npy.write file (Tensor.zeros Kind.Float32 [ 0; 2 ])
+    refusedWithout folder (fun () -> train folder [ "npy:" + file ]) [ file; "no samples" ]
+
+[<Test>]
+let ``NaN in the data is named with its place`` () =
+    use folder = new Folder()
+    let file = folder.File "points.csv"
+    File.WriteAllText(file, "x,y\n1,2\n3,nan\n5,6\n7,8\n")
+    refusedWithout folder (fun () -> train folder [ "csv:" + file ]) [ file; "line 3"; "nan" ]
+
+[<Test>]
+let ``a truncated idx file is named`` () =
+    use folder = new Folder()
+    let file = folder.File "images-idx3-ubyte"
+    // Three dimensions of 10 × 4 × 4 bytes, and only eight bytes of them.
+    File.WriteAllBytes(file, Array.append [| 0uy; 0uy; 8uy; 3uy; 0uy; 0uy; 0uy; 10uy; 0uy; 0uy; 0uy; 4uy; 0uy; 0uy; 0uy; 4uy |] (Array.zeroCreate 8))
+    refusedWithout folder (fun () -> train folder [ "idx:" + file ]) [ file ]
+
+// ---- runs and folders
+
+[<Test>]
+let ``a run that is not there is named, with those that are`` () =
+    use folder = new Folder()
+    let root = folder.File "runs"
+    assertRefused (fokker [ "sample"; "moons"; "--runs"; root ]) [ "moons"; "none at all" ]
+    Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
+
+    for command in [ "sample"; "evaluate"; "report" ] do
+        refusedWithout folder (fun () -> fokker [ command; "frist"; "--runs"; root ]) [ "frist"; "did you mean first" ]
+
+[<Test>]
+let ``a name that is taken is refused, and the run stays`` () =
+    use folder = new Folder()
+    Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
+    refusedWithout folder (fun () -> train folder [ "moons"; "--name"; "first" ]) [ "first"; "--resume"; "--overwrite" ]
+
+[<TestCase("../up")>]
+[<TestCase(".hidden")>]
+[<TestCase("a/b")>]
+let ``a name that is no folder's is refused`` (name: string) =
+    use folder = new Folder()
+    refusedWithout folder (fun () -> train folder [ "moons"; "--name"; name ]) [ "--name"; name ]
+
+[<Test>]
+let ``a folder that cannot be made is named`` () =
+    use folder = new Folder()
+    File.WriteAllText(folder.File "runs", "a file is in the way")
+    refusedWithout folder (fun () -> train folder [ "moons" ]) [ folder.File "runs"; "--runs" ]
+
+/// /proc takes no folders, whoever asks: permissions would not stop root.
+[<Test>]
+let ``an unwritable folder is named`` () =
+    assertRefused (fokker ([ "train"; "moons" ] @ small @ [ "--runs"; "/proc/runs" ])) [ "/proc/runs"; "--runs" ]
+
+/// Every write to /dev/full says that the disk is full.
+[<Test>]
+let ``a full disk is named`` () =
+    use folder = new Folder()
+    let root = folder.File "runs"
+    Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
+    // A partial file that is a link to /dev/full stands for a disk that fills up while the file is written.
+    let target = folder.File "more.npy"
+    File.CreateSymbolicLink(target + ".partial", "/dev/full") |> ignore
+    let outcome = fokker [ "sample"; "first"; "-n"; "1000"; "--out"; target; "--quiet"; "--runs"; root ]
+    assertRefused outcome [ target ]
+    Assert.That(File.Exists target, Is.False)
+
+[<Test>]
+let ``a damaged run is named`` () =
+    use folder = new Folder()
+    let root = folder.File "runs"
+    Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
+    let run name = Path.Combine(root, "first", name)
+    let record = File.ReadAllText(run "run.json")
+
+    File.WriteAllText(run "run.json", record.Substring(0, 50))
+    refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ run "run.json" ]
+
+    File.WriteAllText(run "run.json", record.Replace("\"width\": 16", "\"width\": 32"))
+    refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ "checkpoint.safetensors"; "architecture"; "width" ]
+
+    File.WriteAllText(run "run.json", record)
+    let checkpoint = File.ReadAllBytes(run "checkpoint.safetensors")
+    File.WriteAllBytes(run "checkpoint.safetensors", checkpoint[.. checkpoint.Length / 2])
+    refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ "checkpoint.safetensors" ]
+
+    File.Delete(run "checkpoint.safetensors")
+    refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ "checkpoint.safetensors"; "--resume" ]
+
+[<Test>]
+let ``a resumed run that is told other settings is refused`` () =
+    use folder = new Folder()
+    Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
+
+    refusedWithout
+        folder
+        (fun () -> fokker [ "train"; "--resume"; "--name"; "first"; "--lr"; "0.5"; "--runs"; folder.File "runs" ])
+        [ "learningRate"; "0.5" ]
+
+[<Test>]
+let ``an output of another kind than npy and png is refused`` () =
+    use folder = new Folder()
+    Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
+
+    refusedWithout
+        folder
+        (fun () -> fokker [ "sample"; "first"; "--out"; "points.gif"; "--runs"; folder.File "runs" ])
+        [ "points.gif"; ".npy"; ".png" ]
+
+// ---- the machine
+
+[<TestCase("cuda:99")>]
+[<TestCase("tpu")>]
+let ``a device that is not there is named`` (device: string) =
+    use folder = new Folder()
+    refusedWithout folder (fun () -> train folder [ "moons"; "--device"; device ]) [ device; "cpu" ]
+
+[<TestCase("/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0", true)>]
+[<TestCase("/usr/lib/x86_64-linux-gnu/openblas-openmp/libopenblasp-r0.3.21.so", false)>]
+[<TestCase("/usr/lib/x86_64-linux-gnu/openblas-openmp/libblas.so.3", false)>]
+[<TestCase("/usr/lib/x86_64-linux-gnu/libmkl_rt.so", false)>]
+let ``reference BLAS is told from the others by its file`` (path: string) (isReference: bool) =
+    Assert.That((Diagnosis.blasAt path).IsReference, Is.EqualTo isReference)
+
+[<Test>]
+let ``the warning about reference BLAS says what to install`` () =
+    Assert.That(Diagnosis.remedy, Does.Contain "apt-get install libopenblas0-openmp")
