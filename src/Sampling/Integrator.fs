@@ -80,7 +80,7 @@ module Integrator =
     let start (time: float) (x: Tensor) : State = { State.Step = 0; Time = time; X = x; Memory = []; Evaluations = 0 }
 
     /// The stream of a step: its rows are numbered as those of the whole, so a sample draws the same whatever batch it is in.
-    let keyOf (rng: Rng) (step: int) : Rng = Rng.rows rng.First (Rng.at (int64 step) (Rng.named "step" rng))
+    let keyOf (rng: Rng) (step: int) : Rng = { Rng.at (int64 step) (Rng.named "step" rng) with First = rng.First }
 
     /// One step. What is not finite any more ends the integration.
     let private advance (step: Step) (rng: Rng) (until: float) (state: State) : Result<State, Failure> =

@@ -153,7 +153,7 @@ module Sampling =
                   DiffusionSquared = churn * churn * Path.diffusionSquared model.Path
                   Backward = true }
 
-    let private named (name: string) (rng: Rng) = Rng.rows rng.First (Rng.named name rng)
+    let private named (name: string) (rng: Rng) = { Rng.named name rng with First = rng.First }
 
     /// σ(t)·ε at the noisy end, [n; shape] float64: the law of x there, but for the α x₀ that is left of the data. Row i depends on the key
     /// and on i only.

@@ -301,7 +301,7 @@ module Mixture =
         { Path = path; Prediction = prediction; Network = fun _ -> network path prediction m }
 
     /// The stream of a name, its rows numbered as the parent's are.
-    let private named (name: string) (rng: Rng) = Rng.rows rng.First (Rng.named name rng)
+    let private named (name: string) (rng: Rng) = { Rng.named name rng with First = rng.First }
 
     /// n draws of x₀, float64 [n; d]; row i depends on the key and on i only.
     let sample (n: int) (rng: Rng) (m: Mixture) : Tensor =
