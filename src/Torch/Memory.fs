@@ -47,7 +47,7 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
     member internal _.Pointer =
         if pointer = 0n then
             raise (
-                ObjectDisposedException("Tensor", "the tensor was freed: its scope has ended, or Dispose was called")
+                ObjectDisposedException(null, "the tensor was freed: its scope has ended, or Dispose was called")
             )
 
         pointer

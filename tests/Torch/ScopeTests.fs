@@ -1,0 +1,219 @@
+module Fokker.Tests.Torch.ScopeTests
+
+open System
+open System.Runtime.CompilerServices
+open NUnit.Framework
+open Fokker
+open Fokker.Tests.Torch.Support
+
+type private State = { Weights: Tensor[]; Average: Map<string, Tensor>; Extra: (Tensor * int) option; Step: int64 }
+
+type private Choice =
+    | Nothing
+    | One of Tensor
+    | Many of names: string list * tensors: Tensor list
+
+type private Holder(t: Tensor) =
+    member _.Tensor = t
+
+    interface IHoldTensors with
+        member _.Visit visit = visit t
+
+let private make () = Tensor.ones Kind.Float32 [ 2 ]
+
+/// How many more tensors are alive after `action` than before. Nothing of other tests may be finalized in between.
+let private leftOver (action: unit -> unit) =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    let before = Scope.live ()
+    action ()
+    Scope.live () - before
+
+[<Test>]
+let ``a scope frees all but what it returns, wherever that is`` () =
+    let check (result: unit -> 'T) (expected: int) =
+        let kept =
+            leftOver (fun () ->
+                let value =
+                    Scope.run (fun () ->
+                        make () |> ignore
+                        let r = result () in
+                        make () |> ignore
+                        r)
+                let mutable n = 0
+                Holding.iter
+                    (fun t ->
+                        n <- n + 1
+                        equal [ 1.0; 1.0 ] (Tensor.toFloats t))
+                    value
+                equal expected n
+                Scope.free value)
+
+        // The copies that toFloats made are outside a scope, and wait for the collector.
+        Assert.That(kept, Is.LessThanOrEqualTo(3L * int64 expected))
+
+    check (fun () -> ()) 0
+    check (fun () -> make ()) 1
+    check (fun () -> make (), [| make (); make () |], "text", 1.0) 3
+    check (fun () -> [ make (); make () ], Some(make ()), (None: Tensor option)) 3
+    check (fun () -> struct (make (), ValueSome(make ()))) 2
+    check
+        (fun () ->
+            { Weights = [| make () |]
+              Average = Map [ "a", make (); "b", make () ]
+              Extra = Some(make (), 3)
+              Step = 1L })
+        4
+    check (fun () -> [ Nothing; One(make ()); Many([ "x" ], [ make (); make () ]) ]) 3
+    check (fun () -> Holder(make ())) 1
+    check (fun () -> Collections.Generic.Dictionary(dict [ 1, make () ])) 1
+    check (fun () -> {| A = make (); B = box (make ()) |}) 2
+
+[<Test>]
+let ``exactly nothing is left over where nothing is returned`` () =
+    equal
+        0L
+        (leftOver (fun () ->
+            Scope.run0 (fun () ->
+                for _ in 1..100 do
+                    Tensor.sum (make () + make ()) |> ignore)))
+
+[<Test>]
+let ``scopes nest: what the inner one returns belongs to the outer one`` () =
+    let kept =
+        leftOver (fun () ->
+            Scope.run0 (fun () ->
+                let outer = make ()
+                let inner, same = Scope.run (fun () -> make () + outer, outer)
+                Assert.That(Object.ReferenceEquals(same, outer), Is.True)
+                equal [ 2.0; 2.0 ] (Tensor.toFloats inner)
+                equal [ 1.0; 1.0 ] (Tensor.toFloats outer)))
+
+    equal 0L kept
+
+[<Test>]
+let ``an exception frees everything and passes through`` () =
+    let kept =
+        leftOver (fun () ->
+            raises<InvalidOperationException> [ "mine" ] (fun () ->
+                Scope.run (fun () ->
+                    let t = make ()
+                    Scope.run (fun () ->
+                        make () |> ignore
+                        invalidOp "mine")
+                    |> ignore
+                    t)
+                |> ignore))
+
+    equal 0L kept
+    Assert.That(isNull Handle.Current, Is.True)
+
+[<Test>]
+let ``a result that may hide tensors is refused, and nothing leaks`` () =
+    let kept =
+        leftOver (fun () ->
+            raises<InvalidOperationException> [ "function"; "IHoldTensors" ] (fun () ->
+                Scope.run (fun () -> let t = make () in make (), fun x -> x + t) |> ignore)
+
+            raises<InvalidOperationException> [ "Version"; "IHoldTensors" ] (fun () ->
+                Scope.run (fun () -> make (), Version(1, 0)) |> ignore))
+
+    equal 0L kept
+
+[<Test>]
+let ``a tensor that was freed says so, by name, and freeing twice does nothing`` () =
+    let t = Scope.run (fun () -> make ())
+    let mutable escaped = t
+    Scope.run0 (fun () -> escaped <- make ())
+    raises<ObjectDisposedException> [ "freed"; "scope" ] (fun () -> escaped + t |> ignore)
+    raises<ObjectDisposedException> [ "freed" ] (fun () -> Linalg.matmul t escaped |> ignore)
+    equal "freed tensor" (escaped.Describe())
+    t.Dispose()
+    t.Dispose()
+    raises<ObjectDisposedException> [ "Dispose" ] (fun () -> Tensor.exp t |> ignore)
+
+[<Test>]
+let ``Scope.next frees what the old state held and the new one does not`` () =
+    let kept =
+        leftOver (fun () ->
+            Scope.run0 (fun () ->
+                let step (s: State) =
+                    { s with
+                        Weights = s.Weights |> Array.map (fun w -> w * 0.5 + 1.0)
+                        Average = s.Average |> Map.map (fun _ a -> a + 1.0)
+                        Step = s.Step + 1L }
+
+                let mutable state =
+                    { Weights = [| make (); make () |]
+                      Average = Map [ "a", make () ]
+                      Extra = Some(make (), 3)
+                      Step = 0L }
+
+                let first = Scope.live ()
+
+                for _ in 1..50 do
+                    state <- Scope.next step state
+                    // What is carried over unchanged (Extra) stays; each step's garbage and the old weights go.
+                    equal first (Scope.live ())
+
+                equal 50L state.Step
+                equal [ 51.0; 51.0 ] (Tensor.toFloats state.Average["a"])
+                equal [ 1.0; 1.0 ] (Tensor.toFloats (fst state.Extra.Value))))
+
+    equal 0L kept
+
+[<MethodImpl(MethodImplOptions.NoInlining)>]
+let private abandon () =
+    for _ in 1..1000 do
+        make () |> ignore
+
+[<Test>]
+let ``outside a scope the collector frees what nobody holds`` () =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    let before = Scope.live ()
+    abandon ()
+    Assert.That(Scope.live (), Is.GreaterThanOrEqualTo(before + 1000L))
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    Assert.That(Scope.live (), Is.LessThanOrEqualTo(before + 5L))
+
+[<Test>]
+let ``what a scope returns to no scope is under the collector's guard`` () =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    let before = Scope.live ()
+    let returned () =
+        for _ in 1..100 do
+            Scope.run make |> ignore
+    returned ()
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+    Assert.That(Scope.live (), Is.LessThanOrEqualTo(before + 5L))
+
+/// A step of training in small: parameters in, parameters out, gradients and noise in between.
+[<Test>]
+let ``ten thousand steps leave native memory where a hundred left it`` () =
+    let loss (target: Tensor) (ps: Tensor[]) =
+        Tensor.mean (Tensor.square (Nn.linear target ps[0] ps[1] |> Tensor.silu |> Nn.softmax -1))
+
+    let step (rng: Rng) (n: int64, ps: Tensor[]) =
+        let x = Rng.normal Kind.Float32 [ 16; 8 ] (Rng.at n rng)
+        let gs = Diff.grads (loss x) ps
+        let tangent = Diff.gradv (fun x -> loss x ps) x x
+        n + 1L, Array.map2 (fun p g -> p - 0.01 * g - 0.0 * tangent) ps gs
+
+    Scope.run0 (fun () ->
+        let rng = Rng.ofSeed 1L
+        let mutable state = 0L, [| Rng.normal Kind.Float32 [ 8; 8 ] rng; Tensor.zeros Kind.Float32 [ 8 ] |]
+        let advance count =
+            for _ in 1..count do
+                state <- Scope.next (step rng) state
+        advance 100
+        let tensors, memory = Scope.live (), Torch.memory ()
+        advance 10000
+        let later = Torch.memory ()
+        equal tensors (Scope.live ())
+        equal memory.Live later.Live
+        equal memory.Peak later.Peak
+        equal memory.Cached later.Cached)
