@@ -9,7 +9,7 @@ open Fokker
 type Case = { Name: string; Network: Network; Batch: int; Shape: int list }
 
 let private mlp width batch : Case =
-    { Name = $"MLP 3→{width}→{width}→{width}→2, batch {batch}"
+    { Name = "MLP 3→H→H→H→2, H = " + string width + ", batch " + string batch
       Network = Networks.mlp { Dimension = 2; Width = width; Depth = 3; Time = TimeFeatures.Plain; Classes = None }
       Batch = batch
       Shape = [ 2 ] }

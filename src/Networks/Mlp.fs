@@ -65,7 +65,8 @@ module Mlp =
         let input = s.Dimension + timeWidth
 
         let hidden =
-            [| for k in 1 .. s.Depth -> Layer.linear (b.Inside $"hidden{k}") (if k = 1 then input else s.Width) s.Width |]
+            [| for k in 1 .. s.Depth ->
+                   Layer.linear (b.Inside("hidden" + string k)) (if k = 1 then input else s.Width) s.Width |]
 
         let labels = s.Classes |> Option.map (fun classes -> Layer.labels (b.Inside "label") classes s.Width)
         let output = Layer.linearFromZero (b.Inside "output") s.Width s.Dimension

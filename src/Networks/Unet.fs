@@ -126,11 +126,11 @@ module Unet =
 
         let down =
             [ for level in 0 .. levels - 1 do
-                  let b = b.Inside $"down{level}"
+                  let b = b.Inside("down" + string level)
 
                   let blocks =
                       [ for k in 1 .. s.Blocks do
-                            let b = b.Inside $"block{k}"
+                            let b = b.Inside("block" + string k)
                             let layer = block b s embedding channels widths[level]
                             channels <- widths[level]
                             seen <- channels :: seen
@@ -151,11 +151,11 @@ module Unet =
 
         let up =
             [ for level in levels - 1 .. -1 .. 0 do
-                  let b = b.Inside $"up{level}"
+                  let b = b.Inside("up" + string level)
 
                   let blocks =
                       [ for k in 1 .. s.Blocks + 1 do
-                            let b = b.Inside $"block{k}"
+                            let b = b.Inside("block" + string k)
                             let layer = block b s embedding (channels + seen.Head) widths[level]
                             seen <- seen.Tail
                             channels <- widths[level]

@@ -3,6 +3,7 @@ namespace Fokker
 open System
 open System.Collections.Concurrent
 open System.Collections.Generic
+open System.Reflection
 open FSharp.Reflection
 
 #nowarn "9" // freed in one native call
@@ -36,6 +37,22 @@ module internal Holding =
                 | null -> false
                 | e -> e.IsPrimitive || e = typeof<string>))
 
+    /// The fields that a tuple, a record or a union case (a class of its own, or a struct with all cases' fields) consists
+    /// of, less those that cannot hold a tensor. F#'s own readers compile expressions, which takes longer than a run's first step.
+    let private fieldsOf (t: Type) : FieldInfo[] =
+        let rec declared (t: Type | null) =
+            match t with
+            | null -> []
+            | t ->
+                let own =
+                    BindingFlags.Instance
+                    ||| BindingFlags.Public
+                    ||| BindingFlags.NonPublic
+                    ||| BindingFlags.DeclaredOnly
+                List.ofArray (t.GetFields own) @ declared t.BaseType
+
+        declared t |> List.filter (fun field -> not (isLeaf field.FieldType)) |> Array.ofList
+
     /// How to walk a value of exactly this type. A union's fields, and anything declared as an interface or `obj`, are
     /// walked by what they are at run time.
     let rec private walkOf (t: Type) : Walk =
@@ -65,11 +82,6 @@ module internal Holding =
                 InvalidOperationException
                     $"a scope cannot see which tensors a function ({t.Name}) holds: return the tensors themselves, or implement IHoldTensors"
             )
-        elif FSharpType.IsTuple t then
-            let read = FSharpValue.PreComputeTupleReader t
-            Walk(fun value found ->
-                for field in read (nonNull value) do
-                    visit field found)
         elif typeof<System.Collections.IEnumerable>.IsAssignableFrom t then
             Walk(fun value found ->
                 match value with
@@ -77,25 +89,18 @@ module internal Holding =
                     for item in items do
                         visit item found
                 | _ -> ())
-        elif FSharpType.IsRecord(t, true) then
-            let read = FSharpValue.PreComputeRecordReader(t, true)
-            Walk(fun value found ->
-                for field in read (nonNull value) do
-                    visit field found)
-        elif FSharpType.IsUnion(t, true) then
-            let tag = FSharpValue.PreComputeUnionTagReader(t, true)
-
-            let readers =
-                FSharpType.GetUnionCases(t, true)
-                |> Array.map (fun case -> FSharpValue.PreComputeUnionReader(case, true))
-
-            Walk(fun value found ->
-                let value = nonNull value
-                for field in readers[tag value] value do
-                    visit field found)
-        elif t.IsGenericType && t.GetGenericTypeDefinition() = typedefof<KeyValuePair<_, _>> then
-            let property = nonNull (t.GetProperty "Value")
-            Walk(fun value found -> visit (property.GetValue value) found)
+        elif
+            FSharpType.IsTuple t
+            || FSharpType.IsRecord(t, true)
+            || FSharpType.IsUnion(t, true)
+            || (t.IsGenericType && t.GetGenericTypeDefinition() = typedefof<KeyValuePair<_, _>>)
+        then
+            match fieldsOf t with
+            | [||] -> nothing
+            | fields ->
+                Walk(fun value found ->
+                    for field in fields do
+                        visit (field.GetValue value) found)
         else
             raise (
                 InvalidOperationException
