@@ -25,8 +25,6 @@ type internal Guard(pointer: nativeint) =
 and [<AbstractClass>] Handle internal (pointer: nativeint) =
     let mutable pointer = pointer
     let mutable guard: Guard | null = null
-    let mutable kept = false
-
     static let mutable live = 0L
     static let mutable made = 0
     static let mutable collectAt = 1L <<< 30
@@ -46,9 +44,7 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
     /// The native pointer. Raises ObjectDisposedException after the tensor was freed.
     member internal _.Pointer =
         if pointer = 0n then
-            raise (
-                ObjectDisposedException(null, "the tensor was freed: its scope has ended, or Dispose was called")
-            )
+            raise (ObjectDisposedException(null, "the tensor was freed: its scope has ended, or Dispose was called"))
 
         pointer
 
@@ -56,11 +52,20 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
     member internal handle.Register() =
         Interlocked.Increment &live |> ignore
 
-        match Handle.current with
-        | null -> handle.Guard()
-        | scope -> scope.Add handle
+        handle.Enter Handle.current
 
-    member internal handle.Guard() =
+    /// Makes `scope` the owner, or the collector where there is none.
+    member internal handle.Enter(scope: List<Handle> | null) =
+        match scope with
+        | null -> handle.Guard()
+        | scope ->
+            // A scope that lasts for a whole training run must not remember what was freed in it long ago.
+            if scope.Count = scope.Capacity && scope.Count >= 256 then
+                scope.RemoveAll(fun h -> h.IsDisposed) |> ignore
+
+            scope.Add handle
+
+    member private handle.Guard() =
         guard <- Guard pointer
 
         // The collector cannot see native memory: where much of it waits for finalizers, ask it to look.
@@ -75,10 +80,6 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
                 GC.WaitForPendingFinalizers()
                 Native.fk_memory (&bytes, &cached, &peak)
                 Volatile.Write(&collectAt, max (1L <<< 30) (2L * bytes))
-
-    member internal _.Kept
-        with get () = kept
-        and set value = kept <- value
 
     /// The pointer, once, for whoever frees it.
     member internal _.Take() =

@@ -117,18 +117,14 @@ module internal Holding =
 [<RequireQualifiedAccess>]
 module Scope =
 
-    let private close (scope: List<Handle>) (outer: List<Handle> | null) =
+    let private close (scope: List<Handle>) (outer: List<Handle> | null) (kept: HashSet<Handle>) =
         Handle.Current <- outer
         let pointers = Array.zeroCreate<nativeint> scope.Count
         let mutable n = 0
 
         for handle in scope do
-            if handle.Kept then
-                handle.Kept <- false
-
-                match outer with
-                | null -> handle.Guard()
-                | outer -> outer.Add handle
+            if kept.Contains handle then
+                handle.Enter outer
             else
                 let p = handle.Take()
 
@@ -146,23 +142,17 @@ module Scope =
     let run (f: unit -> 'T) : 'T =
         let outer = Handle.Current
         let scope = List<Handle>()
+        let kept = HashSet<Handle>(HashIdentity.Reference)
         Handle.Current <- scope
 
         try
             let result = f ()
-            Holding.iter (fun t -> t.Kept <- true) result
-            // A tensor of an outer scope in the result stays where it is.
-            if not (isNull outer) then
-                for handle in nonNull outer do
-                    handle.Kept <- false
-
-            close scope outer
+            Holding.iter (fun t -> kept.Add t |> ignore) result
+            close scope outer kept
             result
         with _ ->
-            for handle in scope do
-                handle.Kept <- false
-
-            close scope outer
+            kept.Clear()
+            close scope outer kept
             reraise ()
 
     /// Runs `f` for its effect and frees every tensor made meanwhile.

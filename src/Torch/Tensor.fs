@@ -143,7 +143,10 @@ module internal Door =
 
             lists
 
-        override _.Finalize() = Marshal.FreeHGlobal lists
+        override b.Finalize() =
+            Marshal.FreeHGlobal lists
+            Marshal.FreeHGlobal b.Args
+            Marshal.FreeHGlobal b.Results
 
     [<Sealed; AbstractClass>]
     type private PerThread() =

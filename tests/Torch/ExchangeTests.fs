@@ -110,6 +110,8 @@ let ``what does not fit is refused with both sides named`` () =
         Tensor.ofArray [ 2; 3 ] (Array.zeroCreate<float> 5) |> ignore)
     raises<TensorException> [ "[2] float64"; "Single" ] (fun () ->
         Tensor.toArray<float32>(f64 [ 2 ] [ 1.0; 2.0 ]) |> ignore)
+    equal [ 0; 2 ] (Tensor.lend [ 0; 2 ] (Array.empty<float>)).Shape
+    equal [||] (Tensor.toArray<float>(Tensor.lend [ 0 ] (Array.empty<float>)))
     raises<TensorException> [ "Char" ] (fun () -> Tensor.ofArray [ 1 ] [| 'a' |] |> ignore)
 
     let turned =
