@@ -168,6 +168,8 @@ let demo _ =
     for name in [ "demo-moons"; "demo-fashion-mnist" ] do
         printfn $"  runs/%s{name}/report.html"
 
+let verify _ = fokker [ "verify"; "--out"; "artifacts/laws.html" ]
+
 let build _ =
     // Restored apart from the build, since Paket says the same five lines for each project.
     run "dotnet" [ "restore"; solution; "-v"; "quiet"; "-nologo" ]
@@ -187,6 +189,7 @@ let targets =
       (fun _ -> test [ "Full" ])
       "TestAll", "Runs every test, the long ones included", (fun _ -> test [])
       "Demo", "Trains two small models and says where their reports are", demo
+      "Verify", "Holds the identities of the theory against the library, and writes the table as a page", verify
       "Bench",
       "Measures against the peers, side by side",
       (fun _ -> run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--"; "compare" ] @ rest))
@@ -204,6 +207,7 @@ for name, description, action in targets do
 "Build" ==> "Test"
 "Build" ==> "TestAll"
 "Build" ==> "Demo"
+"Build" ==> "Verify"
 "Build" ==> "Bench"
 
 let listTargets (writer: TextWriter) =
