@@ -170,11 +170,11 @@ let private steps (threads: int) (rounds: int) (seconds: float) (name: string) (
             $"\n{case.Name}: {(snd running.Head).Parameters} parameters, libtorch {version sides[0].Label} and {version sides[1].Label}"
 
         // The just-in-time compiler needs some hundreds of calls, and the first steps fill the allocators.
-        let count =
-            let trial = 5
-            (snd running.Head).Run trial |> ignore
-            let wall = (snd running.Head).Run(trial).Wall / float trial
-            max 1 (int (seconds / wall))
+        let rec warm steps =
+            let wall = (snd running.Head).Run(steps).Wall
+            if wall >= 0.5 * seconds then wall / float steps else warm (2 * steps)
+
+        let count = max 1 (int (seconds / warm 8))
 
         for _, r in running do
             r.Run count |> ignore
