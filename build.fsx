@@ -161,8 +161,8 @@ let test excluded =
 let fokker arguments = run "./fokker" arguments
 
 let demo _ =
-    fokker [ "train"; "moons"; "--name"; "demo-moons" ]
-    fokker [ "train"; "fashion-mnist"; "--minutes"; "3"; "--name"; "demo-fashion-mnist" ]
+    fokker [ "train"; "moons"; "--name"; "demo-moons"; "--overwrite" ]
+    fokker [ "train"; "fashion-mnist"; "--minutes"; "3"; "--name"; "demo-fashion-mnist"; "--overwrite" ]
     printfn "\nThe reports:"
 
     for name in [ "demo-moons"; "demo-fashion-mnist" ] do

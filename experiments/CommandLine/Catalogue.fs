@@ -47,6 +47,15 @@ module Catalogue =
         let weight = if loss.Weight.Name = Weight.uniform.Name then "" else loss.Weight.Equation + " "
         entry loss.Name $"E {weight}‖y − ({loss.Prediction.Equation})‖²" loss.Source
 
+    let private samplerEntry (sampler: Sampler) =
+        let kind = if sampler.IsStochastic then "on the reverse SDE" else "on the probability-flow ODE"
+        let cost =
+            if sampler.EvaluationsPerStep = 1 then
+                "one evaluation"
+            else
+                $"{sampler.EvaluationsPerStep} evaluations"
+        entry sampler.Name $"order {sampler.Order}, {cost} a step, {kind}" sampler.Source
+
     let shelves: Shelf list =
         [ { Name = "datasets"
             Option = "train DATASET"
@@ -65,6 +74,10 @@ module Catalogue =
             Option = "--times"
             Entries = Times.all |> List.map (fun t -> entry t.Name "" t.Source) }
           { Name = "networks"; Option = "--network"; Entries = networks }
+          { Name = "samplers"; Option = "--solver"; Entries = Samplers.all |> List.map samplerEntry }
+          { Name = "grids"
+            Option = "--grid"
+            Entries = Grid.all |> List.map (fun g -> entry g.Name g.Equation g.Source) }
           { Name = "measures"
             Option = "evaluate"
             Entries = Measures.all |> List.map (fun m -> entry m.Name m.Equation m.Source) } ]

@@ -63,9 +63,7 @@ module Features =
 
     let private settings: TrainSettings =
         { Trainer.standard with
-            Optimizer =
-                { Optimizer.adamW with
-                    Rate = Schedule.WarmUp(50L, Schedule.Cosine(2e-3, 0.0, steps)) } }
+            Optimizer = { Optimizer.adamW with Rate = Schedule.WarmUp(50L, Schedule.Cosine(2e-3, 0.0, steps)) } }
 
     /// −log p(label | x).
     let private loss: Loss =
@@ -140,10 +138,7 @@ module Features =
                     Option.iter (keep network state) file
                     state
 
-            Some
-                { Network = network
-                  Parameters = state.Average
-                  Inside = Units.toNetwork data.Units }
+            Some { Network = network; Parameters = state.Average; Inside = Units.toNetwork data.Units }
 
     /// Features of samples [n; C; H; W] in the data's units, float64 [n; 64].
     let apply (features: Features) (x: Tensor) : Tensor =

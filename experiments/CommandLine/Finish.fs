@@ -34,14 +34,7 @@ module Finish =
     let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) (draws: int option) : Score list =
         let protocol = Evaluation.fit job.Data (Evaluation.protocol job.Data draws None)
 
-        let drawn =
-            samples
-                terminal
-                job
-                state
-                (Samples.standardFor job.Data)
-                (job.Stream "samples")
-                protocol.Pool
+        let drawn = samples terminal job state (Samples.standardFor job.Data) (job.Stream "samples") protocol.Pool
 
         Results.saveSamples run job drawn
         let scores = evaluate terminal run job protocol drawn

@@ -80,9 +80,10 @@ module Results =
     let private states (job: Job) parameters (drawing: Drawing) (n: int) =
         let times, frames = Collections.Generic.List<float>(), Collections.Generic.List<float32[]>()
 
-        let seen _ t (x: Tensor) =
-            times.Add t
-            frames.Add(Scope.run (fun () -> Tensor.toArray<float32>((Samples.outside job x).To Dtype.Float32)))
+        let seen (state: State) =
+            times.Add state.Time
+
+            frames.Add(Scope.run (fun () -> Tensor.toArray<float32>((Samples.outside job state.X).To Dtype.Float32)))
 
         Scope.run0 (fun () -> Samples.chunk job parameters drawing (job.Stream "animation") 0 n seen |> ignore)
         times.ToArray(), frames.ToArray()

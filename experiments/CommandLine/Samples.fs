@@ -4,8 +4,11 @@ open System
 open Fokker
 
 /// How samples are drawn from a trained model.
+[<NoComparison; NoEquality>]
 type Drawing =
     {
+        Sampler: Sampler
+        Grid: Grid
         Steps: int
         /// Samples that go through the network at once; the draws do not depend on it.
         Batch: int
@@ -16,11 +19,42 @@ type Drawing =
 /// Samples of a run, always in the data's own units.
 module Samples =
 
+    /// Heun's method, which is at the noise floor of two-dimensional laws with ten steps already.
     let standardFor (data: Dataset) : Drawing =
-        if data.IsImage then
-            { Steps = 10; Batch = 100; Label = None }
-        else
-            { Steps = 25; Batch = 4096; Label = None }
+        { Sampler = Samplers.heun
+          Grid = Samplers.heun.Grid
+          Steps = if data.IsImage then 10 else 25
+          Batch = if data.IsImage then 100 else 4096
+          Label = None }
+
+    /// The drawing that options ask for. Raises UserError where a name stands for nothing or a number is out of range.
+    let choose
+        (data: Dataset)
+        (sampler: string option)
+        (grid: string option)
+        (steps: int option)
+        (batch: int option)
+        : Drawing =
+        let standard = standardFor data
+
+        let atLeastOne option value =
+            match value with
+            | Some n when n < 1 -> raise (UserError $"{option} {n}: expected a whole number of at least 1")
+            | value -> value
+
+        let sampler =
+            sampler
+            |> Option.map (Names.find "--solver" "sampler" "samplers" (fun (s: Sampler) -> s.Name) Samplers.all)
+            |> Option.defaultValue standard.Sampler
+
+        { standard with
+            Sampler = sampler
+            Grid =
+                grid
+                |> Option.map (Names.find "--grid" "grid" "grids" (fun (g: Grid) -> g.Name) Grid.all)
+                |> Option.defaultValue sampler.Grid
+            Steps = atLeastOne "--steps" steps |> Option.defaultValue standard.Steps
+            Batch = atLeastOne "--batch" batch |> Option.defaultValue standard.Batch }
 
     /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told.
     let labels (job: Job) (drawing: Drawing) (first: int) (n: int) : int[] option =
@@ -33,40 +67,40 @@ module Samples =
     /// Whatever the network works in, as float64 on the CPU in the data's units.
     let outside (job: Job) (x: Tensor) : Tensor = Dataset.inData job.Data ((x.To Device.Cpu).To Dtype.Float64)
 
-    /// Heun's method from noise to data: x at the last time, and whatever `seen` makes of each state on the way.
-    let private integrate
-        (velocity: Field)
-        (low: float, high: float)
-        (steps: int)
-        (seen: int -> float -> Tensor -> unit)
-        (x: Tensor)
-        =
-        let time k = high + (low - high) * float k / float steps
-        let at t = Tensor.scalar Kind.Float64 t
-        seen 0 1.0 x
-
-        let advance (x: Tensor) k =
-            Scope.run (fun () ->
-                let t, t' = time k, time (k + 1)
-                let h = t' - t
-                let v = velocity (at t) x
-                let guess = x + h * v
-                let x' = x + (0.5 * h) * (v + velocity (at t') guess)
-                seen (k + 1) t' x'
-                x')
-
-        Seq.fold advance x (seq { 0 .. steps - 1 })
-
     /// Samples `first` … `first + n − 1` of a key, [n; …] in the network's units; `seen` hears of every state on the way.
-    let chunk (job: Job) (parameters: Tensor[]) (drawing: Drawing) (rng: Rng) (first: int) (n: int) seen : Tensor =
+    /// Raises UserError where the sampler fails, with its remedy.
+    let chunk
+        (job: Job)
+        (parameters: Tensor[])
+        (drawing: Drawing)
+        (rng: Rng)
+        (first: int)
+        (n: int)
+        (seen: State -> unit)
+        : Tensor =
+        let rng = Rng.rows (int64 first) rng
+
         Scope.run (fun () ->
             let condition =
                 labels job drawing first n
                 |> Option.map (fun labels -> (Tensor.ofArray [ n ] (Array.map int64 labels)).To job.Kind.Device)
 
             let model = Loss.model job.Regression (job.Network.Apply parameters)
-            let noise = Rng.normal job.Kind (n :: job.Data.Shape) (Rng.rows (int64 first) rng)
-            integrate (Model.velocity model condition) job.Regression.Path.Interior drawing.Steps seen noise)
+
+            let plan = { Sampling.plan drawing.Sampler drawing.Steps model with Grid = drawing.Grid; Kind = job.Kind }
+
+            let start = Sampling.start plan job.Regression.Path job.Data.Shape n rng
+            let mutable last = start
+
+            for result in Sampling.states plan model condition rng start do
+                match result with
+                | Error failure -> raise (UserError $"sampling failed at {failure}")
+                | Ok state ->
+                    seen state
+                    last.Dispose()
+                    last <- state.X
+
+            last)
 
     /// n samples [n; …], float64 on the CPU in the data's units.
     let draw (job: Job) (parameters: Tensor[]) (drawing: Drawing) (rng: Rng) (n: int) (report: Ticker) : Tensor =
@@ -74,7 +108,8 @@ module Samples =
             [ for first in 0 .. drawing.Batch .. n - 1 do
                   let size = min drawing.Batch (n - first)
 
-                  let seen k _ _ = report ((float first + float size * float k / float drawing.Steps) / float n) ""
+                  let seen (state: State) =
+                      report ((float first + float size * float state.Step / float drawing.Steps) / float n) ""
 
                   Scope.run (fun () -> outside job (chunk job parameters drawing rng first size seen)) ]
 

@@ -350,7 +350,8 @@ module Train =
             interrupt.ExitCode
         | Ending.Finished ->
             try
-                let scores = Finish.all { terminal with Stop = fun () -> interrupt.IsRequested } folder job result.State draws
+                let scores =
+                    Finish.all { terminal with Stop = fun () -> interrupt.IsRequested } folder job result.State draws
                 Terminal.give terminal (json folder job result scores)
                 Exit.Success
             with Stopped ->

@@ -51,7 +51,10 @@ let ``a number out of range is refused`` (option: string) (value: string) =
 [<Test>]
 let ``a number that is no number is refused`` () =
     use folder = new Folder()
-    refusedWithout folder (fun () -> fokker [ "train"; "moons"; "--steps"; "many"; "--runs"; folder.File "runs" ]) [ "steps"; "many" ]
+    refusedWithout
+        folder
+        (fun () -> fokker [ "train"; "moons"; "--steps"; "many"; "--runs"; folder.File "runs" ])
+        [ "steps"; "many" ]
 
 [<Test>]
 let ``an unknown option is named, with the nearest that exists`` () =
@@ -87,7 +90,7 @@ let ``a truncated npy file is named`` () =
     use folder = new Folder()
     let file = folder.File "points.npy"
     Npy.write file (Tensor.zeros Kind.Float32 [ 100; 2 ])
-    File.WriteAllBytes(file, File.ReadAllBytes(file)[.. 300])
+    File.WriteAllBytes(file, File.ReadAllBytes(file)[..300])
     refusedWithout folder (fun () -> train folder [ "npy:" + file ]) [ file; "truncated" ]
 
 [<Test>]
@@ -116,7 +119,12 @@ let ``a truncated idx file is named`` () =
     use folder = new Folder()
     let file = folder.File "images-idx3-ubyte"
     // Three dimensions of 10 × 4 × 4 bytes, and only eight bytes of them.
-    File.WriteAllBytes(file, Array.append [| 0uy; 0uy; 8uy; 3uy; 0uy; 0uy; 0uy; 10uy; 0uy; 0uy; 0uy; 4uy; 0uy; 0uy; 0uy; 4uy |] (Array.zeroCreate 8))
+    File.WriteAllBytes(
+        file,
+        Array.append
+            [| 0uy; 0uy; 8uy; 3uy; 0uy; 0uy; 0uy; 10uy; 0uy; 0uy; 0uy; 4uy; 0uy; 0uy; 0uy; 4uy |]
+            (Array.zeroCreate 8)
+    )
     refusedWithout folder (fun () -> train folder [ "idx:" + file ]) [ file ]
 
 // ---- runs and folders
@@ -180,7 +188,10 @@ let ``a damaged run is named`` () =
     refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ run "run.json" ]
 
     File.WriteAllText(run "run.json", record.Replace("\"width\": 16", "\"width\": 32"))
-    refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ "checkpoint.safetensors"; "architecture"; "width" ]
+    refusedWithout
+        folder
+        (fun () -> fokker [ "sample"; "first"; "--runs"; root ])
+        [ "checkpoint.safetensors"; "architecture"; "width" ]
 
     File.WriteAllText(run "run.json", record)
     let checkpoint = File.ReadAllBytes(run "checkpoint.safetensors")
@@ -188,7 +199,25 @@ let ``a damaged run is named`` () =
     refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ "checkpoint.safetensors" ]
 
     File.Delete(run "checkpoint.safetensors")
-    refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ "checkpoint.safetensors"; "--resume" ]
+    refusedWithout
+        folder
+        (fun () -> fokker [ "sample"; "first"; "--runs"; root ])
+        [ "checkpoint.safetensors"; "--resume" ]
+
+[<TestCase("--solver", "huen", "heun")>]
+[<TestCase("--grid", "unifrom", "uniform")>]
+let ``an unknown sampler or grid is named, with the nearest that exists``
+    (option: string)
+    (given: string)
+    (meant: string)
+    =
+    use folder = new Folder()
+    Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
+
+    refusedWithout
+        folder
+        (fun () -> fokker [ "sample"; "first"; option; given; "--runs"; folder.File "runs" ])
+        [ option; given; $"did you mean {meant}" ]
 
 [<Test>]
 let ``a resumed run that is told other settings is refused`` () =

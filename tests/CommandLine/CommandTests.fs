@@ -132,12 +132,19 @@ let ``names without a name are numbered, and overwriting replaces`` () =
 let ``the command that a run prints repeats it byte for byte`` () =
     use folder = new Folder()
     let root = folder.File "runs"
-    let words = [ "train"; "pinwheel"; "--name"; "first"; "--path"; "vp"; "--loss"; "simple"; "--seed"; "3" ] @ small
+    let words =
+        [ "train"; "pinwheel"; "--name"; "first"; "--path"; "vp"; "--loss"; "simple"; "--seed"; "3" ]
+        @ small
     let outcome = fokker (words @ [ "--runs"; root; "--json" ])
     Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
     let command = (at "command" (json outcome)).GetValue<string>()
     let again = folder.File "again"
-    let repeated = fokker ((command.Split ' ')[1..] |> List.ofArray |> fun words -> words @ [ "--runs"; again; "--draws"; "2"; "--quiet" ])
+    let repeated =
+        fokker (
+            (command.Split ' ')[1..]
+            |> List.ofArray
+            |> fun words -> words @ [ "--runs"; again; "--draws"; "2"; "--quiet" ]
+        )
     Assert.That(repeated.Code, Is.EqualTo 0, repeated.Error)
     let bytes root = File.ReadAllBytes(Path.Combine(root, "first", "checkpoint.safetensors"))
     equal (bytes root) (bytes again)
@@ -178,7 +185,13 @@ let ``without libtorch the error says what to install`` () =
     // A door whose libtorch is not there: a file that the loader refuses.
     let door = folder.File "libfokker_torch.so"
     File.WriteAllText(door, "no library")
-    let info = ProcessStartInfo("dotnet", RedirectStandardError = true, UseShellExecute = false, WorkingDirectory = folder.Path)
+    let info =
+        ProcessStartInfo(
+            "dotnet",
+            RedirectStandardError = true,
+            UseShellExecute = false,
+            WorkingDirectory = folder.Path
+        )
 
     for word in [ program; "train"; "moons" ] do
         info.ArgumentList.Add word
@@ -193,9 +206,13 @@ let ``without libtorch the error says what to install`` () =
 
 [<TestCase("INT", 130)>]
 [<TestCase("TERM", 143)>]
-let ``a signal saves the bytes that an untouched run has at that step, and says how to go on`` (signal: string) (code: int) =
+let ``a signal saves the bytes that an untouched run has at that step, and says how to go on``
+    (signal: string)
+    (code: int)
+    =
     use folder = new Folder()
-    let words steps = [ "train"; "moons"; "--name"; "first"; "--steps"; steps; "--batch"; "32"; "--width"; "16"; "--depth"; "1" ]
+    let words steps =
+        [ "train"; "moons"; "--name"; "first"; "--steps"; steps; "--batch"; "32"; "--width"; "16"; "--depth"; "1" ]
     use child = start folder.Path (words "60000")
     let metrics = Path.Combine(folder.Path, "runs", "first", "metrics.jsonl")
 
@@ -217,8 +234,10 @@ let ``a signal saves the bytes that an untouched run has at that step, and says 
     Assert.That(saved.Step, Is.InRange(1L, 59999L))
     let untouched = Path.Combine(folder.Path, "untouched")
     Run.create untouched (Recipe.settings recipe)
-    Run.train untouched { Recipe.plan job with Budget = Budget.Steps saved.Step } (fun _ _ -> ()) (fun () -> false) |> ignore
+    Run.train untouched { Recipe.plan job with Budget = Budget.Steps saved.Step } (fun _ _ -> ()) (fun () -> false)
+    |> ignore
     equal (File.ReadAllBytes(Run.checkpointFile untouched)) (File.ReadAllBytes(Run.checkpointFile run))
 
-    let resumed = fokker [ "train"; "--resume"; "--name"; "first"; "--lr"; "1"; "--runs"; Path.Combine(folder.Path, "runs") ]
+    let resumed =
+        fokker [ "train"; "--resume"; "--name"; "first"; "--lr"; "1"; "--runs"; Path.Combine(folder.Path, "runs") ]
     assertRefused resumed [ "learningRate" ]

@@ -7,8 +7,7 @@ open NUnit.Framework
 open Fokker.Experiments
 
 /// Equal element by element, as NUnit compares collections.
-let equal (expected: 'T) (actual: 'T) =
-    Assert.That<obj | null>(box actual, Is.EqualTo(box expected))
+let equal (expected: 'T) (actual: 'T) = Assert.That<obj | null>(box actual, Is.EqualTo(box expected))
 
 /// What a command line came to.
 type Outcome = { Code: int; Out: string; Error: string }
@@ -39,7 +38,9 @@ type Folder() =
     member _.Contents =
         Directory.GetFiles(path, "*", SearchOption.AllDirectories)
         |> Array.sort
-        |> Array.map (fun file -> Path.GetRelativePath(path, file), Convert.ToHexString(Security.Cryptography.SHA256.HashData(File.ReadAllBytes file)))
+        |> Array.map (fun file ->
+            Path.GetRelativePath(path, file),
+            Convert.ToHexString(Security.Cryptography.SHA256.HashData(File.ReadAllBytes file)))
 
     interface IDisposable with
         member _.Dispose() = Directory.Delete(path, true)
