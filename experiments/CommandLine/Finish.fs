@@ -12,10 +12,23 @@ module Finish =
     let samples (terminal: Terminal) (job: Job) (state: TrainState) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
         Progress.run terminal $"sampling" 1.0 (Samples.draw job state.Average drawing rng n)
 
+    /// The Fréchet distance on the features of a classifier of the data's own classes, which is trained at its first use and
+    /// kept; none for data without classes.
+    let private frechet (terminal: Terminal) (data: Dataset) : Measure option =
+        if not data.IsImage || data.Classes.Length < 2 then
+            None
+        else
+            let classifier =
+                Progress.run terminal "classifier" 1.0 (fun report ->
+                    Classifier.cached (fun made all -> report (float made / float all) "") data)
+
+            let measure = Classifier.frechet classifier
+            let inside = Units.toNetwork data.Units
+            Some { measure with Between = fun rng x y -> measure.Between rng (inside x) (inside y) }
+
     /// Measures samples, prints the scores and keeps them in the run's folder.
     let evaluate (terminal: Terminal) (run: RunFolder) (job: Job) (protocol: Protocol) (samples: Tensor) : Score list =
-        let features = Features.tryFor terminal job.Data
-        let more = features |> Option.map Features.frechet |> Option.toList
+        let more = Option.toList (frechet terminal job.Data)
 
         let scores =
             Progress.run

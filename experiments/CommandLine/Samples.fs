@@ -113,7 +113,10 @@ module Samples =
 
                   Scope.run (fun () -> outside job (chunk job parameters drawing rng first size seen)) ]
 
-        Scope.run (fun () -> Tensor.cat 0 pieces)
+        let all = Scope.run (fun () -> Tensor.cat 0 pieces)
+        // A single piece may be its own concatenation.
+        pieces |> List.iter (fun piece -> if not (obj.ReferenceEquals(piece, all)) then piece.Dispose())
+        all
 
     /// Whether the data are pixels of a byte each, as the common image files have them.
     let private areBytes (data: Dataset) =
