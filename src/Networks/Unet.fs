@@ -26,7 +26,9 @@ type Unet =
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Unet =
 
-    /// What a few minutes on two cores can train on 28 × 28 images.
+    /// What a few minutes on two cores can train on 28 × 28 images: for one channel 706 436 parameters, a training step
+    /// of 64 images in about 0.15 s of one core's time. Folding 2 × 2 pixels puts the fine scale at 14 × 14 and the
+    /// coarse one, with the attention in the middle, at 7 × 7.
     let standard (channels: int) : Unet =
         { Channels = channels
           Patch = 2
