@@ -210,12 +210,20 @@ module Results =
           { Label = "Training"
             Value = Progress.duration seconds
             Note = $"{state.Step} steps of {job.Recipe.Batch} samples" }
-          { Label = "Parameters"; Value = Network.size job.Network |> string; Note = job.Network.Name } ]
+          { Label = "Parameters"
+            Value = Markup.count (int (Network.size job.Network))
+            Note = job.Network.Name } ]
 
     /// Writes `report.html` from the run's state and samples in the data's units.
     let report (run: RunFolder) (job: Job) (state: TrainState) (samples: Tensor) (scores: Score list) =
         let history = Metrics.read (Run.metricsFile run.Path)
         let path = job.Regression.Path
+
+        let title =
+            match job.Network.Name with
+            | "mlp" -> "A multilayer perceptron"
+            | "unet" -> "A U-Net"
+            | other -> other
 
         Scope.run0 (fun () ->
             let sections =
@@ -236,7 +244,7 @@ module Results =
                   DataSet = job.Recipe.DataSet
                   Date = DateTimeOffset.Now
                   Summary =
-                    $"A {job.Network.Name} that learnt {job.Data.Name} ({job.Data.Summary}) with the {job.Recipe.Loss} loss on the path ${path.Equation}$."
+                    $"{title} trained on {job.Data.Name} ({job.Data.Summary}) with the loss `{job.Recipe.Loss}` on the path `{path.Name}`: ${path.Equation}$."
                   Headlines = headlines job state scores history
                   Sections = sections
                   Generator = $"Fokker {Run.version}" })
