@@ -86,6 +86,7 @@ module Recipe =
                 Width = 32
                 Depth = 1
                 Labels = not dataset.Classes.IsEmpty
+                LearningRate = 1e-3
                 Steps = 4_000L
                 Batch = 64 }
         else
@@ -148,9 +149,12 @@ module Recipe =
             )
 
     let private training (recipe: Recipe) : TrainSettings =
+        // A short run must not spend its steps on warming up.
+        let warmUp = min recipe.WarmUp (recipe.Steps / 10L)
+
         { Optimizer =
             { Optimizer.adam with
-                Rate = Schedule.WarmUp(recipe.WarmUp, Schedule.Cosine(recipe.LearningRate, 0.0, recipe.Steps))
+                Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, 0.0, recipe.Steps))
                 Decay = recipe.WeightDecay
                 MaxNorm = if recipe.Clip > 0.0 then Some recipe.Clip else None }
           Average = { Decay = recipe.Ema; WarmUp = true } }
