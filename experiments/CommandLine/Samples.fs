@@ -115,7 +115,10 @@ module Samples =
 
         let all = Scope.run (fun () -> Tensor.cat 0 pieces)
         // A single piece may be its own concatenation.
-        pieces |> List.iter (fun piece -> if not (obj.ReferenceEquals(piece, all)) then piece.Dispose())
+        pieces
+        |> List.iter (fun piece ->
+            if not (obj.ReferenceEquals(piece, all)) then
+                piece.Dispose())
         all
 
     /// Whether the data are pixels of a byte each, as the common image files have them.
