@@ -247,6 +247,11 @@ module internal Native =
         // a second pool of threads, for mobile kernels, that nobody here uses.
         setenv ("OMP_NUM_THREADS", string (cores ()), 0) |> ignore
 
+        // A thread that waits for the others spins: some milliseconds by libgomp's default, which on a machine with other
+        // work to do keeps the very processor that the others wait for. This is about as long as waking a thread takes.
+        if Option.isNone (variable "OMP_WAIT_POLICY") then
+            setenv ("GOMP_SPINCOUNT", "1000", 0) |> ignore
+
     let private candidates () =
         let fileName = $"lib{Library}.so"
 
