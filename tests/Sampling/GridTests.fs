@@ -12,7 +12,7 @@ let private spans (path: GaussianPath) =
     let low, high = path.Interior
     [ (1.0, 0.0); (high, low); (0.5, 0.25) ]
 
-let private grids = Grid.all |> List.map (fun g -> TestCaseData(g.Name).SetName("grid: " + g.Name))
+let private grids = Grid.all |> List.map (fun g -> TestCaseData(g.Name))
 let private gridOf name = Grid.all |> List.find (fun g -> g.Name = name)
 
 [<TestCaseSource(nameof grids)>]

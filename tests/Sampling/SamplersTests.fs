@@ -16,7 +16,7 @@ let private mixture () =
 
     Mixture.ofCovariances [| 0.5; 0.3; 0.2 |] means covariances
 
-let private samplers = Samplers.all |> List.map (fun s -> TestCaseData(s.Name).SetName("sampler: " + s.Name))
+let private samplers = Samplers.all |> List.map (fun s -> TestCaseData(s.Name))
 let private samplerOf name = Samplers.all |> List.find (fun s -> s.Name = name)
 
 let private ok (result: Result<'T, Failure>) : 'T =

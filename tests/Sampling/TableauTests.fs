@@ -6,7 +6,7 @@ open Fokker
 open Fokker.Tests.Theory.Expect
 
 let private f64 = Kind.Float64
-let private tableaus = Tableau.all |> List.map (fun t -> TestCaseData(t.Name).SetName("tableau: " + t.Name))
+let private tableaus = Tableau.all |> List.map (fun t -> TestCaseData(t.Name))
 let private tableauOf name = Tableau.all |> List.find (fun t -> t.Name = name)
 
 /// A problem with its solution, away from any symmetry that would flatter a method.
