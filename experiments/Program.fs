@@ -6,7 +6,13 @@ open Fokker
 
 /// Every command, in the order that one meets them.
 let commands =
-    [ Train.command; Sample.command; Evaluate.command; MakeReport.command; Listing.command; Verify.command; Doctor.command ]
+    [ Train.command
+      Sample.command
+      Evaluate.command
+      MakeReport.command
+      Listing.command
+      Verify.command
+      Doctor.command ]
 
 let private isHelp word = List.contains word [ "--help"; "-h"; "help" ]
 
