@@ -154,16 +154,17 @@ let ``the command that a run prints repeats it byte for byte`` () =
 let private start (folder: string) (words: string list) =
     let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Experiments.dll")
 
+    // A test run started in the background ignores Ctrl-C and hands that down; the child is to be as a terminal's.
     let info =
         ProcessStartInfo(
-            "dotnet",
+            "env",
             WorkingDirectory = folder,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             UseShellExecute = false
         )
 
-    for word in program :: words do
+    for word in "--default-signal=INT,TERM" :: "dotnet" :: program :: words do
         info.ArgumentList.Add word
 
     nonNull (Process.Start info)
