@@ -248,9 +248,9 @@ module internal Native =
         setenv ("OMP_NUM_THREADS", string (cores ()), 0) |> ignore
 
         // A thread that waits for the others spins: some milliseconds by libgomp's default, which on a machine with other
-        // work to do keeps the very processor that the others wait for. This is about as long as waking a thread takes.
+        // work to do keeps the very processor that the others wait for. This is the longest that costs little there (docs/performance.md).
         if Option.isNone (variable "OMP_WAIT_POLICY") then
-            setenv ("GOMP_SPINCOUNT", "1000", 0) |> ignore
+            setenv ("GOMP_SPINCOUNT", "10000", 0) |> ignore
 
     let private candidates () =
         let fileName = $"lib{Library}.so"
