@@ -228,7 +228,7 @@ module LossLaws =
           Statement =
             "vᵀAv is unbiased for tr A, with variance 2‖S‖²_F (Gaussian) or 2(‖S‖²_F − Σ sᵢᵢ²) (±1), S = (A + Aᵀ)/2"
           Source = "Hutchinson 1990; Avron, Toledo 2011, lemma 9"
-          // A z-score over 4,000 draws: the mean within five standard errors, the variance within eight per cent, which is five of its own.
+          // Over 20,000 draws: the mean and the variance each within five of their own standard errors.
           Tolerance = 1.0
           Cases = 20
           Check =
@@ -258,7 +258,7 @@ module LossLaws =
     let sliced =
         { Name = "sliced-score-matching"
           Section = section
-          Statement = "E_v[(vᵀs)² + 2 vᵀ(∂s)v] = ‖s‖² + 2 ∇·s when E[vvᵀ] = I; twice that when E[vvᵀ] = 2I"
+          Statement = "E_v[(vᵀs)² + 2 vᵀ(∂s)v] = ‖s‖² + 2 ∇·s for v ~ N(0, I)"
           Source = "Song et al. 2019, Sliced score matching, theorem 1"
           Tolerance = 1.0 // five standard errors of the mean over 20,000 directions
           Cases = 20

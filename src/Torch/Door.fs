@@ -248,7 +248,7 @@ module internal Native =
         setenv ("OMP_NUM_THREADS", string (cores ()), 0) |> ignore
 
         // A thread that waits for the others spins: some milliseconds by libgomp's default, which on a machine with other
-        // work to do keeps the very processor that the others wait for. This is the longest that costs little there (docs/performance.md).
+        // work to do keeps the very processor that the others wait for. A compromise between such a machine and an idle one (docs/performance.md).
         if Option.isNone (variable "OMP_WAIT_POLICY") then
             setenv ("GOMP_SPINCOUNT", "10000", 0) |> ignore
 
