@@ -64,6 +64,9 @@ type Curve =
         match a with
         | Constant x -> Constant(x ** b)
         | _ when b = 1.0 -> a
+        // (c √x)² = c² x, whose slope is finite where that of √x is not: the square of a bridge's noise.
+        | Power(x, 0.5) -> Curve.Pow(x, 0.5 * b)
+        | Product(Constant c, x) when c > 0.0 -> Constant(c ** b) * Curve.Pow(x, b)
         | _ -> Power(a, b)
 
     static member Exp(a: Curve) = Exponential a

@@ -17,14 +17,6 @@ module Coupling =
 
     let private own (x: Tensor) = Tensor.range Kind.Int64 0 x.Shape[0]
 
-    /// ‖x₀ᵢ − x₁ⱼ‖², [B; B] float64 on the CPU.
-    let squaredDistances (x0: Tensor) (x1: Tensor) : Tensor =
-        let rows (x: Tensor) = (Tensor.flattenRows x).To(Device.Cpu).To Dtype.Float64
-        let a, b = rows x0, rows x1
-        let norm (x: Tensor) = Tensor.sumOver [ 1 ] (Tensor.square x)
-        let cross = Linalg.matmul a (Tensor.transpose 0 1 b)
-        Tensor.clamp 0.0 infinity (Tensor.unsqueeze 1 (norm a) + Tensor.unsqueeze 0 (norm b) - 2.0 * cross)
-
     /// x₀ and x₁ as they were drawn.
     let independent =
         { Name = "independent"
@@ -37,7 +29,7 @@ module Coupling =
         { Name = "ot"
           Equation = "argmin_π Σ ‖x₀ᵢ − x₁π(i)‖²"
           Source = "Tong et al. 2024, OT-CFM, section 3.2; Pooladian et al. 2023"
-          Pair = fun _ x0 x1 -> struct (own x0, (Assignment.solve (squaredDistances x0 x1)).Columns) }
+          Pair = fun _ x0 x1 -> struct (own x0, (Assignment.solve (Wasserstein.squaredDistances x0 x1)).Columns) }
 
     /// For each row of non-negative weights [n; m], a column drawn with probability proportional to it.
     let private columnOfEachRow (rng: Rng) (weights: Tensor) =
@@ -62,7 +54,7 @@ module Coupling =
                         epsilon
                         (uniformWeights x0)
                         (uniformWeights x1)
-                        (squaredDistances x0 x1)
+                        (Wasserstein.squaredDistances x0 x1)
 
                 struct (own x0, columnOfEachRow rng plan.Weights) }
 
@@ -81,7 +73,7 @@ module Coupling =
                         rho
                         (uniformWeights x0)
                         (uniformWeights x1)
-                        (squaredDistances x0 x1)
+                        (Wasserstein.squaredDistances x0 x1)
 
                 let mass = Tensor.unsqueeze 0 (Tensor.sumOver [ 1 ] plan.Weights)
                 let n = x0.Shape[0]

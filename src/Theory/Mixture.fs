@@ -158,7 +158,8 @@ module Mixture =
               Spectra = m.Spectra.To x.Device
               Axes = m.Axes |> Option.map (fun a -> a.To x.Device) }
 
-    let private spread (x: Tensor) (c: Coefficient) : Tensor =
+    /// The value of a curve at the times of x [B; …], shaped to broadcast with [B; K; d].
+    let internal spread (x: Tensor) (c: Coefficient) : Tensor =
         match c with
         | Number c -> Tensor.scalar (Kind.Float64.On x.Device) c
         | PerSample c when c.Rank = 0 -> c.To x.Device
@@ -169,15 +170,16 @@ module Mixture =
                 TensorException $"mixture: times {c.Describe()} are not one number for each sample of {x.Describe()}"
             )
 
-    let private flat (m: Mixture) (x: Tensor) : Tensor =
-        if x.Rank < 2 || x.Count <> int64 x.Shape[0] * int64 m.Dimension then
-            raise (TensorException $"mixture: {x.Describe()}: [B; {m.Dimension}] is needed")
+    /// x [B; …] of d coordinates in all as [B; d] in float64.
+    let internal flat (dimension: int) (x: Tensor) : Tensor =
+        if x.Rank < 2 || x.Count <> int64 x.Shape[0] * int64 dimension then
+            raise (TensorException $"mixture: {x.Describe()}: [B; {dimension}] is needed")
 
         (Tensor.flattenRows x).To Dtype.Float64
 
     let private view (m: Mixture) (alpha: Coefficient) (variance: Coefficient) (x: Tensor) : View =
         let alpha, variance = spread x alpha, spread x variance
-        let difference = Tensor.unsqueeze 1 (flat m x) - alpha * m.Means
+        let difference = Tensor.unsqueeze 1 (flat m.Dimension x) - alpha * m.Means
 
         let centred =
             match m.Axes with
@@ -203,7 +205,8 @@ module Mixture =
     let private at (m: Mixture) (path: GaussianPath) (t: Tensor) (x: Tensor) =
         view (onDevice x m) (Curve.at path.Alpha t) (Curve.at path.Variance t) x
 
-    let private like (x: Tensor) (y: Tensor) = (Tensor.reshape x.Shape y).To x.Dtype
+    /// y in x's shape and element type.
+    let internal like (x: Tensor) (y: Tensor) = (Tensor.reshape x.Shape y).To x.Dtype
 
     /// Axes · y for y [B; K; d].
     let private turned (x: Tensor) (m: Mixture) (y: Tensor) =
@@ -238,6 +241,11 @@ module Mixture =
         fun t x ->
             let v = at m path t x
             average m x v None (-v.Centred / v.Spread)
+
+    /// ∇log p₀(x) of the data itself; every covariance must be regular.
+    let scoreOfData (m: Mixture) (x: Tensor) : Tensor =
+        let v = view (onDevice x m) one zero x
+        average m x v None (-v.Centred / v.Spread)
 
     /// E[x₀ | x_t = x] = Σ rₖ (mₖ + α Cₖ Sₖ⁻¹ (x − α mₖ)).
     let denoiser (path: GaussianPath) (m: Mixture) : Field =
@@ -301,7 +309,7 @@ module Mixture =
         { Path = path; Prediction = prediction; Network = fun _ -> network path prediction m }
 
     /// The stream of a name, its rows numbered as the parent's are.
-    let private named (name: string) (rng: Rng) = { Rng.named name rng with First = rng.First }
+    let internal named (name: string) (rng: Rng) = { Rng.named name rng with First = rng.First }
 
     /// n draws of x₀, float64 [n; d]; row i depends on the key and on i only.
     let sample (n: int) (rng: Rng) (m: Mixture) : Tensor =
