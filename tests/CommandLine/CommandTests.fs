@@ -5,6 +5,7 @@ open System
 open System.Diagnostics
 open System.IO
 open System.Text.Json.Nodes
+open System.Text.RegularExpressions
 open NUnit.Framework
 open Fokker
 open Fokker.Experiments
@@ -64,6 +65,27 @@ let ``doctor says what is in force`` () =
     Assert.That((at "libtorch" found).GetValue<string>(), Is.EqualTo(Torch.version ()))
     Assert.That((at "gigaflops" found).GetValue<float>(), Is.GreaterThan 0.0)
     Assert.That((at "memoryBytes" found).GetValue<int64>(), Is.GreaterThan 0L)
+
+[<Test>]
+let ``a law that fails gives exit code 1 and the line that replays it`` () =
+    let verify formulas words = caught (fun terminal -> (Verify.against formulas).Run terminal words)
+    let library = Laws.Formulas.ofLibrary
+    let wrong = { library with Score = fun path m t x -> 1.01 * Mixture.score path m t x }
+    let only = [ "--law"; "score-is-gradient" ]
+    Assert.That((verify library (only @ [ "--cases"; "3" ])).Code, Is.EqualTo 0)
+    let failed = verify wrong (only @ [ "--cases"; "3"; "--seed"; "11" ])
+    Assert.That(failed.Code, Is.EqualTo 1)
+    Assert.That(failed.Out + failed.Error, Does.Contain "FAILS  score-is-gradient")
+
+    // What it says to run fails again, on one case and with the same error.
+    let replay =
+        Regex.Match(failed.Out + failed.Error, @"\./fokker verify (--law score-is-gradient --seed 11 --case \d+)")
+    Assert.That(replay.Success, Is.True, failed.Error)
+    let again = verify wrong (List.ofArray (replay.Groups[1].Value.Split ' '))
+    Assert.That(again.Code, Is.EqualTo 1)
+    let worst (o: Outcome) = Regex.Match(o.Out + o.Error, @"score-is-gradient +(\S+) of").Groups[1].Value
+    Assert.That(worst again, Is.EqualTo(worst failed))
+    Assert.That(again.Out + again.Error, Does.Contain " 1 cases")
 
 [<Test>]
 let ``a run leaves what it should, and every command finds it`` () =

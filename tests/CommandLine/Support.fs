@@ -12,8 +12,8 @@ let equal (expected: 'T) (actual: 'T) = Assert.That<obj | null>(box actual, Is.E
 /// What a command line came to.
 type Outcome = { Code: int; Out: string; Error: string }
 
-/// Runs the program in this process, its streams caught.
-let fokker (words: string list) : Outcome =
+/// What `run` comes to, its streams caught.
+let caught (run: Terminal -> int) : Outcome =
     use out = new StringWriter()
     use error = new StringWriter()
 
@@ -25,8 +25,11 @@ let fokker (words: string list) : Outcome =
           Quiet = false
           Stop = fun () -> false }
 
-    let code = Program.run terminal words
+    let code = run terminal
     { Code = code; Out = out.ToString(); Error = error.ToString() }
+
+/// Runs the program in this process.
+let fokker (words: string list) : Outcome = caught (fun terminal -> Program.run terminal words)
 
 /// A folder for one test, gone when the test is over.
 type Folder() =
