@@ -33,6 +33,37 @@ module ConversionLaws =
                           Case = $"{from.Name} to {into.Name}, {describe path t}" }
                 } }
 
+    let ofOracle =
+        { Name = "conversions-of-oracle"
+          Section = section
+          Statement =
+            "the oracle's answer in one meaning converts into its answer in every other, and from there back into itself"
+          Source = "the conversions are linear in the output, so they hold for conditional means"
+          Tolerance = 1e-9 // the determinant is as small as 1e-3 at the ends
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! path = Draw.path
+                    let! m = Draw.mixture
+                    let! from = Draw.oneOf Prediction.all
+                    let! into = Draw.oneOf Prediction.all
+                    let! t = Draw.between 0.05 0.9
+                    let! r = Draw.rng
+                    let x = Mixture.sampleAt path t 4 r m
+                    let time = Measure.at t
+                    let converted from into y =
+                        let struct (cx, cy) = f.Conversion path from into time
+                        Coefficient.combine [ cx, x; cy, y ]
+
+                    let said, wanted = Mixture.network path from m time x, Mixture.network path into m time x
+                    let got = converted from into said
+
+                    return
+                        { Error = max (Measure.apart got wanted) (Measure.apart (converted into from got) said)
+                          Case = $"{from.Name} to {into.Name}, {describe path time}" }
+                } }
+
     let refuse =
         { Name = "conversions-refuse"
           Section = section
@@ -150,7 +181,7 @@ module ConversionLaws =
 
                     return
                         { Error =
-                            List.max
+                            Measure.worst
                                 [ Measure.apart (none.Drift t x) (velocity t x)
                                   (Tensor.max (abs (g2 none))).ToFloat()
                                   Measure.apart (full.Drift t x) (reversed.Drift t x)
@@ -182,4 +213,4 @@ module ConversionLaws =
                     return { Error = Measure.apart dsm (rows (guess - noise)); Case = describe path t }
                 } }
 
-    let all = [ agree; refuse; twice; flow; flowBothWays; churn; simpleIsDsm ]
+    let all = [ agree; ofOracle; refuse; twice; flow; flowBothWays; churn; simpleIsDsm ]

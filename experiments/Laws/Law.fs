@@ -35,6 +35,7 @@ type Formulas =
         /// v, s, (∂s)v ↦ the sliced loss at each sample.
         SlicedTerm: Tensor -> Tensor -> Tensor -> Tensor
         GaussianKl: Tensor -> Tensor -> Tensor -> Tensor -> Tensor
+        VlbTerm: Variational.ReverseVariance -> GaussianPath -> float -> float -> Field -> Tensor -> Tensor -> Tensor
         Preconditioning: float -> GaussianPath -> Preconditioning
         Girsanov: Sde -> Sde -> float[] -> Rng -> Tensor -> Girsanov.Estimate
         GirsanovOu: float -> float -> float -> float -> float -> float -> float
@@ -45,6 +46,11 @@ type Formulas =
         WithinClasses: Tensor -> Coupling -> Coupling
         Conversion: GaussianPath -> Prediction -> Prediction -> Tensor -> struct (Coefficient * Coefficient)
         Target: GaussianPath -> Prediction -> Tensor -> Tensor -> Tensor -> Tensor
+        BetweenVelocity: Between -> Field
+        BetweenNoise: Between -> Field
+        BetweenScore: Between -> Field
+        EulerMaruyama: Tensor -> Sde -> float -> State -> State
+        GaussianWasserstein: Tensor * Tensor -> Tensor * Tensor -> float
         InterpolantVelocity: Interpolant -> Tensor -> Tensor -> Tensor -> Tensor -> Tensor
         Reverse: Field -> Sde -> Sde
         ProbabilityFlow: Field -> Sde -> Ode
@@ -109,6 +115,7 @@ module Formulas =
           ImplicitScore = ScoreMatching.implicitTerm Trace.exact (Rng.ofSeed 0L)
           SlicedTerm = ScoreMatching.slicedTerm
           GaussianKl = Variational.gaussianKl
+          VlbTerm = Variational.term
           Preconditioning = Preconditioning.edm
           Girsanov = Girsanov.bySimulation
           GirsanovOu = Girsanov.ornsteinUhlenbeck
@@ -119,6 +126,11 @@ module Formulas =
           WithinClasses = Coupling.withinClasses
           Conversion = Prediction.conversion
           Target = Prediction.target
+          BetweenVelocity = Between.velocity
+          BetweenNoise = Between.noise
+          BetweenScore = Between.score
+          EulerMaruyama = Integrator.eulerMaruyamaWith
+          GaussianWasserstein = Wasserstein.gaussianSquared
           InterpolantVelocity = Interpolant.velocity
           Reverse = Sde.reverse
           ProbabilityFlow = Sde.probabilityFlow
@@ -218,6 +230,24 @@ module Draw =
             return! oneOf (drawn @ Path.all @ [ Paths.ve; Paths.edm; Paths.cosine ])
         }
 
+    /// Interpolants with and without noise of their own, towards anything.
+    let interpolant: Gen<Interpolant> =
+        gen {
+            let! path = path
+            let! spread = between 0.2 1.5
+            let angle = 0.5 * System.Math.PI * Curve.time
+
+            return!
+                oneOf
+                    [ Interpolant.linear
+                      Interpolant.bridge spread
+                      Interpolant.ofPath path
+                      { Name = "trigonometric-with-noise"
+                        A = cos angle
+                        B = sin angle
+                        Gamma = spread * sin (2.0 * angle) } ]
+        }
+
     /// A time at which everything is finite on every path.
     let time: Gen<float> = between 0.02 0.98
 
@@ -250,8 +280,28 @@ module Draw =
     /// Mixtures in one to three dimensions with full covariances.
     let mixture: Gen<Mixture> = mixtureIn (Gen.choose (1, 3))
 
+    /// Two mixtures of one dimension.
+    let twoMixtures: Gen<Mixture * Mixture> =
+        gen {
+            let! d = Gen.choose (1, 3)
+            let! p = mixtureIn (Gen.constant d)
+            let! q = mixtureIn (Gen.constant d)
+            return p, q
+        }
+
     /// Mixtures on the line, for quadrature.
     let mixture1: Gen<Mixture> = mixtureIn (Gen.constant 1)
+
+    /// Mixtures on the line whose components are wide enough to overlap.
+    let broad: Gen<Mixture> =
+        gen {
+            let! k = Gen.choose (1, 3)
+            let! weights = Gen.listOfLength k (between 0.3 1.0)
+            let! means = Gen.listOfLength k (between -1.2 1.2)
+            let! stds = Gen.listOfLength k (between 0.7 1.2)
+            let column (values: float list) = Tensor.ofArray [ k; 1 ] (List.toArray values)
+            return Mixture.ofStds (List.toArray weights) (column means) (column stds)
+        }
 
 module Measure =
 
@@ -263,6 +313,14 @@ module Measure =
             (Tensor.max (abs (a - b))).ToFloat() / (1.0 + (Tensor.max (abs b)).ToFloat())
 
     let difference (a: float) (b: float) : float = abs (a - b) / (1.0 + abs b)
+
+    /// The largest of several errors; one that is not a number counts, which `List.max` may pass over.
+    let worst (errors: float list) : float = List.fold max 0.0 errors
+
+    /// max |Σ terms| / (1 + max |term|): how far a sum that should vanish is from it, against the size of what is summed.
+    let residual (terms: Tensor list) : float =
+        let largest (x: Tensor) = (Tensor.max (abs x)).ToFloat()
+        largest (List.reduce (+) terms) / (1.0 + (terms |> List.map largest |> List.max))
 
     /// A scalar time as the fields want it.
     let at (t: float) = Tensor.scalar Kind.Float64 t

@@ -3,25 +3,13 @@ namespace Fokker.Experiments.Laws
 open System
 open FsCheck.FSharp
 open Fokker
+open Quadrature
 
 /// Losses: what each estimates, with expectations taken by quadrature over one-dimensional mixtures, so that a wrong
 /// constant shows.
 module LossLaws =
 
     let private section = "Losses"
-
-    /// How far a one-dimensional mixture reaches: its furthest mean and nine of its widest standard deviations.
-    let private reach (m: Mixture) =
-        let furthest (x: Tensor) = (Tensor.max (abs x)).ToFloat()
-        furthest (Mixture.means m) + 9.0 * sqrt (furthest (Mixture.covariances m))
-
-    /// A grid wide enough for x_t; the trapezoid rule on it is exact to rounding for these smooth, decaying integrands
-    /// (Trefethen, Weideman 2014).
-    let private grid (path: GaussianPath) (m: Mixture) (t: float) =
-        let struct (alpha, sigma) = Path.alphaSigma path t
-        let reach = alpha * reach m + 9.0 * sigma
-        let n = 2001
-        Tensor.linspace Kind.Float64 -reach reach n |> Tensor.reshape [ n; 1 ], 2.0 * reach / float (n - 1)
 
     /// A smooth family of fields with two parameters, which is no score of anything.
     let private family (a: float) (b: float) : Field = fun _ x -> a * tanh (b * x) - 0.3 * a * x
@@ -40,12 +28,6 @@ module LossLaws =
             let! b = Draw.between 0.3 1.5
             return path, m, t, a, b
         }
-
-    /// E over x_t by quadrature of a function [n; 1] ↦ [n].
-    let private expect (path: GaussianPath) (m: Mixture) (t: float) (f: Tensor -> Tensor) : float =
-        let x, h = grid path m t
-        let p = exp (Mixture.logDensity path m (Measure.at t) x)
-        (Tensor.sum (p * f x)).ToFloat() * h
 
     let private rows (x: Tensor) = Tensor.sumRows (Tensor.square x)
 
@@ -70,27 +52,6 @@ module LossLaws =
                         { Error = Measure.difference (implicitly + constant) explicitly
                           Case = $"{path.Name}, t = {t}, s = {a}·tanh({b} x) − {0.3 * a} x" }
                 } }
-
-    /// E over x₀ and ε by quadrature: the mixture's own law times the normal's, on a product grid. The steps are a third of
-    /// the narrowest component's width and a sixth of the normal's: the trapezoid rule's error is then below 1e-12.
-    let private expectPair
-        (path: GaussianPath)
-        (m: Mixture)
-        (t: float)
-        (f: Tensor -> Tensor -> Tensor -> Tensor)
-        : float =
-        let reach = reach m
-        let narrowest = sqrt ((Tensor.min (Mixture.covariances m)).ToFloat())
-        let n, k = 1 + int (ceil (6.0 * reach / narrowest)), 109
-        let data = Tensor.linspace Kind.Float64 -reach reach n |> Tensor.reshape [ n; 1 ]
-        let noise = Tensor.linspace Kind.Float64 -9.0 9.0 k |> Tensor.reshape [ 1; k ]
-        let pair (v: Tensor) = Tensor.reshape [ -1; 1 ] (Tensor.expand [ n; k ] v)
-        let x0, e = pair data, pair noise
-        let density = Tensor.unsqueeze 1 (exp (Mixture.logDensityOfData m data))
-        let normal = exp (-0.5 * Tensor.square noise) / sqrt (2.0 * Math.PI)
-        let x = Path.sample path (Measure.at t) x0 e
-        let weight = Tensor.flatten (density * normal)
-        (Tensor.sum (weight * f x x0 e)).ToFloat() * (2.0 * reach / float (n - 1)) * (18.0 / float (k - 1))
 
     let denoising =
         { Name = "denoising-score-matching"
@@ -283,6 +244,55 @@ module LossLaws =
                     return { Error = abs (mean - expected) / (5.0 * error + 1e-12); Case = $"{d}-D" }
                 } }
 
+    let isotropy =
+        { Name = "sliced-needs-isotropy"
+          Section = section
+          Statement =
+            "E_v[(vᵀs)² + 2 vᵀ(∂s)v] = sᵀMs + 2 tr(M ∂s), M = E[vvᵀ]: equal to ‖s‖² + 2 ∇·s for every s exactly when M = I"
+          Source = "Song et al. 2019, Sliced score matching, assumption 3"
+          Tolerance = 1e-11
+          Cases = 60
+          Check =
+            fun f ->
+                gen {
+                    let! d = Gen.choose (1, 4)
+                    let! r = Draw.rng
+                    let! skewed = Draw.oneOf [ true; false ]
+                    // ±√d eᵢ with equal chances have E[vvᵀ] = I; a matrix A makes it A Aᵀ.
+                    let axes = Tensor.eye Kind.Float64 d * sqrt (float d)
+                    let a = Tensor.eye Kind.Float64 d + (if skewed then 0.5 else 0.0) * Draw.vectors r "a" [ d; d ]
+                    let v = Linalg.matmul axes (Tensor.transpose 0 1 a)
+                    let second = Linalg.matmul a (Tensor.transpose 0 1 a)
+                    let x = Draw.vectors r "x" [ 1; d ]
+
+                    let sliced (s: Tensor -> Tensor) x =
+                        let value, along = Diff.jvp s (Tensor.repeat [ d; 1 ] x) v
+                        (Tensor.mean (f.SlicedTerm v value along)).ToFloat()
+
+                    let s = family 1.3 0.7 (Measure.at 0.5)
+                    let value, jacobian = s x, Tensor.reshape [ d; d ] (Diff.jacobian s x)
+                    let quadratic = Tensor.sum (Linalg.matmul value second * value)
+                    let expected = (quadratic + 2.0 * Linalg.trace (Linalg.matmul second jacobian)).ToFloat()
+
+                    // Linear fields s = E x at x = 0, with one entry of E at a time, see every entry of M − I.
+                    let seen =
+                        [ for i in 0 .. d - 1 do
+                              for j in 0 .. d - 1 do
+                                  let e = Tensor.zeros Kind.Float64 [ d; d ]
+                                  let unit k = (Tensor.eye Kind.Float64 d)[k..k]
+                                  let e = e + Linalg.matmul (Tensor.transpose 0 1 (unit i)) (unit j)
+                                  let field (x: Tensor) = Linalg.matmul x e
+                                  let zero = Tensor.zerosLike x
+                                  sliced field zero - (f.ImplicitScore field zero).ToFloat() ]
+
+                    let off = 2.0 * (second - Tensor.eye Kind.Float64 d)
+                    let seen = Tensor.ofArray [ d; d ] (List.toArray seen)
+
+                    return
+                        { Error = max (Measure.difference (sliced s x) expected) (Measure.apart seen off)
+                          Case = $"{d}-D, M = I: {not skewed}, M − I seen as {Tensor.toFloats seen |> List.ofArray}" }
+                } }
+
     let deBruijn =
         { Name = "de-bruijn"
           Section = "Divergences"
@@ -322,4 +332,5 @@ module LossLaws =
           preconditioning
           hutchinson
           sliced
+          isotropy
           deBruijn ]

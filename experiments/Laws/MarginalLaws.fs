@@ -17,12 +17,6 @@ module MarginalLaws =
 
     let private dot (a: Tensor) (b: Tensor) = Tensor.sumRows (a * b)
 
-    /// What a residual is measured against: the size of its terms.
-    let private relative (terms: Tensor list) : float =
-        let residual = List.reduce (+) terms
-        let scale = terms |> List.map (fun t -> (Tensor.max (abs t)).ToFloat()) |> List.max
-        (Tensor.max (abs residual)).ToFloat() / (1.0 + scale)
-
     let private logDensity (f: Formulas) path m (x: Tensor) t = f.LogDensity path m (times x t) x
 
     let private scoreOf (f: Formulas) path m t (x: Tensor) = Diff.grad (fun x -> Tensor.sum (logDensity f path m x t)) x
@@ -94,7 +88,35 @@ module MarginalLaws =
             100
         <| fun f path m t x ->
             let v = f.Velocity path m (times x t)
-            relative [ along f path m t x; Diff.divergence v x; dot (v x) (scoreOf f path m t x) ]
+            Measure.residual [ along f path m t x; Diff.divergence v x; dot (v x) (scoreOf f path m t x) ]
+
+    let conditional =
+        law
+            "conditional-equations"
+            "the law N(α x₀, σ²I) of x_t given x₀ is carried by the conditional velocity, and by the path's SDE"
+            "Lipman et al. 2023, theorem 3; Song et al. 2021, eq. 29"
+            1e-10
+            100
+        <| fun f path m t x ->
+            let e c = Curve.eval c t
+            let rng = Rng.ofSeed 0L
+            let x0 = Mixture.sample 1 (Rng.named "data" rng) m
+            let point = Mixture.ofStds [| 1.0 |] x0 (Tensor.zerosLike x0)
+            let struct (alpha, sigma) = Path.alphaSigma path t
+            let x = alpha * x0 + sigma * Rng.normalLike x (Rng.named "noise" rng)
+            let velocity (x: Tensor) = f.Target path Prediction.velocity (Measure.at t) x0 ((x - alpha * x0) / sigma)
+            let along, s = along f path point t x, scoreOf f path point t x
+            let rate, g2 = e (f.DriftRate path), e (f.DiffusionSquared path)
+            let constant = Tensor.full Kind.Float64 [ x.Shape[0] ]
+
+            max
+                (Measure.residual [ along; Diff.divergence velocity x; dot (velocity x) s ])
+                (Measure.residual
+                    [ -along
+                      constant (-rate * float m.Dimension)
+                      -rate * dot x s
+                      constant (-0.5 * g2 * float m.Dimension / e path.Variance)
+                      0.5 * g2 * dot s s ])
 
     let fokkerPlanck =
         law "fokker-planck" "∂_t p = −∇·(f x p) + ½ g² Δp along the path's SDE" "Fokker 1914; Planck 1917" 1e-7 100
@@ -104,7 +126,7 @@ module MarginalLaws =
             let s = scoreOf f path m t x
             let laplacian = Diff.laplacian (fun x -> logDensity f path m x t) x
 
-            relative
+            Measure.residual
                 [ -(along f path m t x)
                   Tensor.full Kind.Float64 [ x.Shape[0] ] (-rate * float m.Dimension)
                   -rate * dot x s
@@ -136,7 +158,7 @@ module MarginalLaws =
                     let laplacian = Diff.laplacian (fun x -> logDensity f path m x t) x
 
                     let error =
-                        relative
+                        Measure.residual
                             [ along f path m t x
                               Diff.divergence drift x
                               dot (drift x) s
@@ -163,7 +185,8 @@ module MarginalLaws =
             let s = scoreOf f path m t x
             let laplacian = Diff.laplacian (fun x -> logDensity f path m x t) x
 
-            let error = relative [ -(Diff.divergence drift x); -(dot (drift x) s); half * laplacian; half * dot s s ]
+            let error =
+                Measure.residual [ -(Diff.divergence drift x); -(dot (drift x) s); half * laplacian; half * dot s s ]
 
             // 0 = 0 would satisfy it too.
             if half > 0.0 then error else infinity
@@ -201,7 +224,7 @@ module MarginalLaws =
 
                     return
                         { Error =
-                            List.max
+                            Measure.worst
                                 [ Measure.apart (f.Score path data time x) (average (-gap / variance))
                                   Measure.apart (f.Denoiser path data time x) (average given)
                                   Measure.apart (f.Velocity path data time x) (average velocity) ]
@@ -242,7 +265,7 @@ module MarginalLaws =
                         { Error =
                             [ -1.0; 1.0; 2.0 ]
                             |> List.map (fun h -> Measure.difference (change left h) (change right h))
-                            |> List.max
+                            |> Measure.worst
                           Case = $"{path.Name}, s = {s}, t = {t}" }
                 } }
 
@@ -273,4 +296,14 @@ module MarginalLaws =
                 } }
 
     let all =
-        [ score; tweedie; tweedie2; posteriorWeights; bayes; continuity; fokkerPlanck; churned; langevin; exchanged ]
+        [ score
+          tweedie
+          tweedie2
+          posteriorWeights
+          bayes
+          continuity
+          conditional
+          fokkerPlanck
+          churned
+          langevin
+          exchanged ]

@@ -8,24 +8,6 @@ module PathLaws =
 
     let private section = "Curves and paths"
 
-    /// Gauss–Legendre with 8 points on each of n panels: exact to rounding for the smooth integrands met here.
-    let integrate (panels: int) (f: float -> float) (first: float) (last: float) : float =
-        let nodes =
-            [ 0.1834346424956498, 0.3626837833783620
-              0.5255324099163290, 0.3137066458778873
-              0.7966664774136267, 0.2223810344533745
-              0.9602898564975363, 0.1012285362903763 ]
-
-        let width = (last - first) / float panels
-
-        Seq.init panels (fun k ->
-            let middle = first + (float k + 0.5) * width
-
-            nodes
-            |> List.sumBy (fun (x, w) ->
-                w * (f (middle - 0.5 * width * x) + f (middle + 0.5 * width * x)) * 0.5 * width))
-        |> Seq.sum
-
     let derivative =
         { Name = "curve-derivative"
           Section = section
@@ -101,7 +83,7 @@ module PathLaws =
                     let alpha, sigma = e path.Alpha, e path.Sigma
 
                     let error =
-                        List.max
+                        Measure.worst
                             [ Measure.difference (exp (e path.LogAlpha)) alpha
                               Measure.difference (e path.Variance) (sigma * sigma)
                               Measure.difference (e path.Lambda) (log (alpha / sigma)) ]
@@ -123,12 +105,12 @@ module PathLaws =
                     let! s = Draw.between 0.05 0.4
                     let! t = Draw.between 0.5 0.95
                     let rate, g2 = f.DriftRate path, f.DiffusionSquared path
-                    let growth u v = exp (integrate 6 (Curve.eval rate) u v)
+                    let growth u v = exp (Quadrature.integrate 6 (Curve.eval rate) u v)
                     let mean = growth s t * Curve.eval path.Alpha s
 
                     let variance =
                         growth s t ** 2.0 * Curve.eval path.Variance s
-                        + integrate 24 (fun u -> growth u t ** 2.0 * Curve.eval g2 u) s t
+                        + Quadrature.integrate 24 (fun u -> growth u t ** 2.0 * Curve.eval g2 u) s t
 
                     return
                         { Error =
@@ -258,7 +240,7 @@ module PathLaws =
                     let angle k = cos (0.5 * System.Math.PI * (float k / float n + 0.008) / 1.008) ** 2.0
 
                     let error =
-                        List.max
+                        Measure.worst
                             [ Measure.difference (bar k) (bar (k - 1) * (1.0 - beta[k - 1]))
                               Measure.difference (bar k) onCurve
                               (if name = "cosine" then Measure.difference (bar k) (angle k / angle 0) else 0.0) ]
@@ -285,7 +267,7 @@ module PathLaws =
                     let v, s = Curve.eval vp.Variance t, Curve.eval sub.Variance t
 
                     let error =
-                        List.max
+                        Measure.worst
                             [ max 0.0 (s - v)
                               Measure.difference s (v * v)
                               Measure.difference (Curve.eval (f.DiffusionSquared sub) t) expected ]

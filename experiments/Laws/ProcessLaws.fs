@@ -126,7 +126,8 @@ module ProcessLaws =
     let pathAboveEnd =
         { Name = "path-kl-above-end-kl"
           Section = section
-          Statement = "the KL of the trajectories is at least the KL of their end points"
+          Statement =
+            "the KL of the trajectories, that of their starts and ½ ∫E_P‖a − b‖²/g² dt, is at least the KL of their end points"
           Source = "the data-processing inequality; Song et al. 2021, Maximum likelihood training, theorem 1"
           Tolerance = 1e-12
           Cases = 300
@@ -134,21 +135,25 @@ module ProcessLaws =
             fun f ->
                 gen {
                     let! a, b, g, mean, variance = pair
+                    let! mean', variance' = Gen.zip (Draw.between -1.5 1.5) (Draw.between 0.1 1.2)
 
-                    let endLaw rate =
+                    let endLaw rate mean variance =
                         let decay = exp -rate
                         let stationary = if rate = 0.0 then g * g else g * g * (1.0 - decay * decay) / (2.0 * rate)
                         decay * mean, decay * decay * variance + stationary
 
-                    let m1, v1 = endLaw a
-                    let m2, v2 = endLaw b
                     let one (v: float) = Tensor.full Kind.Float64 [ 1; 1 ] v
-                    let ends = (f.GaussianKl (one m1) (one v1) (one m2) (one v2)).ToFloat()
-                    let whole = f.GirsanovOu a b g mean variance 1.0
+
+                    let kl (m1, v1) (m2, v2) = (Variational.gaussianKl (one m1) (one v1) (one m2) (one v2)).ToFloat()
+
+                    let ends = kl (endLaw a mean variance) (endLaw b mean' variance')
+                    let starts = kl (mean, variance) (mean', variance')
+                    let whole = starts + f.GirsanovOu a b g mean variance 1.0
 
                     return
                         { Error = max 0.0 (ends - whole)
-                          Case = $"a = {a}, b = {b}, g = {g}: {ends} at the end, {whole} along the way" }
+                          Case =
+                            $"a = {a}, b = {b}, g = {g}: {starts} at the start, {ends} at the end, {whole} along the way" }
                 } }
 
     let all = [ changeOfVariables; retimedFlow; girsanov; pathAboveEnd ]

@@ -7,6 +7,9 @@ module Table =
         PathLaws.all
         @ ConversionLaws.all
         @ MarginalLaws.all
+        @ InterpolantLaws.all
         @ LossLaws.all
+        @ VariationalLaws.all
         @ ProcessLaws.all
+        @ SamplingLaws.all
         @ TransportLaws.all
