@@ -136,7 +136,7 @@ module Sampling =
 
     /// The network in its own element type and on its device, the state in float64: the coefficients of a sampler reach from
     /// 10⁻³ to 10³, and sums of thousands of steps would lose what float32 has.
-    let private widened (kind: Kind) (model: Model) : Model =
+    let internal widened (kind: Kind) (model: Model) : Model =
         { model with
             Network =
                 fun condition ->

@@ -51,3 +51,6 @@ module Trace =
 
     /// vᵀ J v with v ~ N(0, I): variance 2 ‖S‖²_F.
     let gaussian = estimate "gaussian" "vᵀ(∂f/∂x)v, v ~ N(0, I)" Rng.normalLike
+
+    /// Those that the command line knows by name, the estimates with one probe.
+    let all = [ exact; rademacher 1; gaussian 1 ]

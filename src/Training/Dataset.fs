@@ -36,6 +36,11 @@ module Units =
         else
             affine units (fun shift scale -> y * scale + shift) (fun shift scale -> y * scale + shift) y
 
+    /// log |dx/dy| for a sample of d coordinates, Σ log |scaleᵢ|: log p(x) = log p(y) − this, in nats.
+    let logVolume (units: Units) (d: int) : float =
+        let each = units.Scale |> Array.map (fun scale -> Math.Log(abs scale))
+        if each.Length = 1 then float d * each[0] else Array.sum each
+
     /// `shift…;scale…`, for checkpoints; `ofText` reads it back.
     let text (units: Units) =
         let numbers (values: float[]) =
