@@ -3,6 +3,7 @@ namespace Fokker.Experiments
 open System
 open System.Diagnostics
 open System.IO
+open System.Runtime.Intrinsics.X86
 open Fokker
 
 /// The linear algebra under libtorch: which library the dynamic linker has really loaded.
@@ -55,6 +56,57 @@ module Diagnosis =
         with
         | :? IOException
         | :? UnauthorizedAccessException -> None
+
+    /// The instruction sets that OpenBLAS has kernels for on x86-64, weakest first, and the core types that stand for them.
+    let private coreTypes =
+        [ "SSE",
+          [ "Generic"
+            "Prescott"
+            "Core2"
+            "Penryn"
+            "Dunnington"
+            "Nehalem"
+            "Atom"
+            "Athlon"
+            "Opteron"
+            "Opteron_SSE3" ]
+          @ [ "Barcelona"; "Bobcat"; "Nano"; "Banias"; "Katmai"; "Coppermine"; "Northwood" ]
+          "AVX", [ "Sandybridge"; "Bulldozer"; "Piledriver"; "Steamroller"; "Excavator" ]
+          "AVX2", [ "Haswell"; "Zen" ]
+          "AVX-512", [ "SkylakeX"; "Cooperlake"; "SapphireRapids" ] ]
+
+    /// The widest of those sets that this processor has; none where it is no x86.
+    let instructions () : string option =
+        if Avx512F.IsSupported then Some "AVX-512"
+        elif Avx2.IsSupported then Some "AVX2"
+        elif Avx.IsSupported then Some "AVX"
+        elif X86Base.IsSupported then Some "SSE"
+        else None
+
+    /// What to do where OPENBLAS_CORETYPE, if it is set, holds OpenBLAS to less than the processor offers; none where all is well.
+    /// A core type that OpenBLAS does not know it ignores.
+    let heldBack (offered: string) (coreType: string | null) : string option =
+        let level isIt = coreTypes |> List.tryFindIndex isIt
+
+        let isNamed (name: string) = String.Equals(name, coreType, StringComparison.OrdinalIgnoreCase)
+
+        match level (fun (_, names) -> List.exists isNamed names), level (fun (set, _) -> set = offered) with
+        | Some given, Some most when given < most ->
+            let best = coreTypes[most] |> snd |> List.head
+
+            Some
+                $"OPENBLAS_CORETYPE={coreType} holds OpenBLAS to {fst coreTypes[given]} on a processor with {offered}: unset it, or set it to {best}"
+        | _ -> None
+
+    /// What is wrong with the linear algebra in force, one line with its remedy each.
+    let faults () : string list =
+        match blas () with
+        | Some blas when blas.IsReference -> [ remedy ]
+        | Some blas when blas.Path.Contains "openblas" ->
+            instructions ()
+            |> Option.bind (fun offered -> heldBack offered (Environment.GetEnvironmentVariable "OPENBLAS_CORETYPE"))
+            |> Option.toList
+        | _ -> []
 
     /// One line on the error stream where work is about to start on reference BLAS.
     let warnIfSlow (terminal: Terminal) =

@@ -26,7 +26,7 @@ module Doctor =
         let gigaflops = Diagnosis.gigaflops ()
         let blas = Diagnosis.blas ()
         let cuda = Torch.cudaDevices ()
-        let isSlow = blas |> Option.exists _.IsReference
+        let faults = Diagnosis.faults ()
         let row (label: string) (value: string) = Terminal.tell terminal $"{label, -16}{value}"
         let devices = "cpu" :: [ for index in 0 .. cuda - 1 -> $"cuda:{index}" ]
         row "fokker" Run.version
@@ -44,9 +44,10 @@ module Doctor =
         row "devices" (String.Join(", ", devices))
         row "memory" $"{gibibytes (Diagnosis.memoryAvailable ())} free of {gibibytes (Diagnosis.memoryTotal ())}"
 
-        if isSlow then
-            Terminal.warn terminal Diagnosis.remedy
-        else
+        for fault in faults do
+            Terminal.warn terminal fault
+
+        if faults.IsEmpty then
             Terminal.tell terminal "Nothing to put right."
 
         Terminal.give
@@ -55,7 +56,8 @@ module Doctor =
                 [ "fokker", Json.text Run.version
                   "libtorch", Json.text version
                   "blas", Json.optional (fun (b: Blas) -> Json.text b.Path) blas
-                  "referenceBlas", Json.flag isSlow
+                  "referenceBlas", Json.flag (blas |> Option.exists _.IsReference)
+                  "faults", Json.array (List.map Json.text faults)
                   "gigaflops", Json.number gigaflops
                   "processor", Json.text (Diagnosis.processor ())
                   "processors", Json.whole (int64 Environment.ProcessorCount)

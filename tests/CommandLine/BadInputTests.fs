@@ -254,6 +254,29 @@ let ``a device that is not there is named`` (device: string) =
 let ``reference BLAS is told from the others by its file`` (path: string) (isReference: bool) =
     Assert.That((Diagnosis.blasAt path).IsReference, Is.EqualTo isReference)
 
+[<TestCase("Haswell", "AVX-512", "AVX2")>]
+[<TestCase("haswell", "AVX-512", "AVX2")>]
+[<TestCase("Sandybridge", "AVX2", "Haswell")>]
+[<TestCase("Nehalem", "AVX-512", "SkylakeX")>]
+let ``a core type below the processor is named, with the remedy`` (coreType: string) (offered: string) (said: string) =
+    match Diagnosis.heldBack offered coreType with
+    | None -> Assert.Fail "nothing was said"
+    | Some line ->
+        for word in [ $"OPENBLAS_CORETYPE={coreType}"; offered; said; "unset" ] do
+            Assert.That(line, Does.Contain word)
+
+        Assert.That(line, Does.Not.Contain "\n")
+
+[<TestCase("SkylakeX", "AVX-512")>]
+[<TestCase("Haswell", "AVX2")>]
+[<TestCase("Zen", "AVX2")>]
+[<TestCase("Cooperlake", "AVX2")>]
+[<TestCase("NoSuchCore", "AVX-512")>]
+[<TestCase("", "AVX-512")>]
+[<TestCase(null, "AVX-512")>]
+let ``a core type that is right, unknown or not set needs no remedy`` (coreType: string | null) (offered: string) =
+    Assert.That(Diagnosis.heldBack offered coreType |> Option.isNone, Is.True)
+
 [<Test>]
 let ``the warning about reference BLAS says what to install`` () =
     Assert.That(Diagnosis.remedy, Does.Contain "apt-get install libopenblas0-openmp")
