@@ -9,6 +9,7 @@ let commands =
     [ Train.command
       Sample.command
       Evaluate.command
+      LogDensity.command
       MakeReport.command
       Listing.command
       Verify.command
@@ -51,7 +52,7 @@ let run (terminal: Terminal) (words: string list) : int =
             try
                 command.Run terminal rest
             with error ->
-                fail $"fokker {command.Name}" (Errors.describe command.Name (command.Options()) error)
+                fail $"fokker {command.Name}" (Errors.describe command.Name error)
 
 [<EntryPoint>]
 let main arguments =

@@ -42,31 +42,32 @@ module Errors =
     let private oneLine (message: string) =
         String.Join(" ", message.Split([| '\r'; '\n' |], StringSplitOptions.RemoveEmptyEntries)).Trim()
 
+    /// What a refused argument's message says, without the name of the parameter that .NET appends to it.
+    let reason (error: ArgumentException) : string =
+        match error.Message.IndexOf " (Parameter '" with
+        | -1 -> oneLine error.Message
+        | at -> oneLine (error.Message.Substring(0, at))
+
     /// Argu's messages carry the whole usage after their first line.
-    let private argu (command: string) (options: string list) (message: string) =
+    let private argu (command: string) (message: string) =
         let lines = message.Split '\n'
         let first = lines[0].Trim()
         let first = if first.StartsWith("ERROR: ") then first.Substring(7) else first
         let help = $"fokker {command} --help says what there is"
 
         match quoted first with
-        | Some given when first.StartsWith("unrecognized argument") && given.StartsWith '-' ->
-            match Names.near options given with
-            | [] -> $"there is no option '{given}'; {help}"
-            | names -> $"there is no option '{given}'; did you mean {Names.either names}? {help}"
         | Some given when first.StartsWith("unrecognized argument") -> $"'{given}' is one argument too many; {help}"
         | _ -> $"{first.TrimEnd '.'}; {help}"
 
-    /// The line and the exit code. `command` and its `options` serve the messages about options.
-    let rec describe (command: string) (options: string list) (error: exn) : string * int =
+    /// The line and the exit code. `command` serves the messages about options.
+    let rec describe (command: string) (error: exn) : string * int =
         match error with
         | :? UserError
         | :? EnvironmentException -> oneLine error.Message, Exit.BadInput
-        | :? ArguParseException -> argu command options error.Message, Exit.BadInput
-        | :? AggregateException as many when many.InnerExceptions.Count = 1 ->
-            describe command options many.InnerExceptions[0]
+        | :? ArguParseException -> argu command error.Message, Exit.BadInput
+        | :? AggregateException as many when many.InnerExceptions.Count = 1 -> describe command many.InnerExceptions[0]
         | :? TypeInitializationException as wrapped when not (isNull wrapped.InnerException) ->
-            describe command options (nonNull wrapped.InnerException)
+            describe command (nonNull wrapped.InnerException)
         | :? IOException as e when e.HResult = NoSpace ->
             let file = quoted e.Message |> Option.map (fun path -> $" while writing {path}") |> Option.defaultValue ""
 

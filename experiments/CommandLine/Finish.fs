@@ -9,8 +9,8 @@ open Fokker
 module Finish =
 
     /// Draws samples, under a progress bar.
-    let samples (terminal: Terminal) (job: Job) (state: TrainState) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
-        Progress.run terminal $"sampling" 1.0 (Samples.draw job state.Average drawing rng n)
+    let samples (terminal: Terminal) (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
+        Progress.run terminal "sampling" 1.0 (Samples.draw subject drawing rng n)
 
     /// The Fréchet distance on the features of a classifier of the data's own classes, which is trained at its first use and
     /// kept; none for data without classes.
@@ -26,31 +26,33 @@ module Finish =
             let inside = Units.toNetwork data.Units
             Some { measure with Between = fun rng x y -> measure.Between rng (inside x) (inside y) }
 
-    /// Measures samples, prints the scores and keeps them in the run's folder.
-    let evaluate (terminal: Terminal) (run: RunFolder) (job: Job) (protocol: Protocol) (samples: Tensor) : Score list =
-        let more = Option.toList (frechet terminal job.Data)
+    /// Measures samples, prints the scores and, where there is a run's folder, keeps them in it.
+    let evaluate (terminal: Terminal) (subject: Subject) (protocol: Protocol) (samples: Tensor) : Score list =
+        let more = Option.toList (frechet terminal subject.Data)
 
         let scores =
             Progress.run
                 terminal
                 "measuring"
                 1.0
-                (Evaluation.score protocol job.Data more samples (job.Stream "evaluation"))
+                (Evaluation.score protocol subject.Data more samples (subject.Stream "evaluation"))
 
         for score in scores do
             Terminal.tell terminal (Evaluation.line score)
 
-        Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
+        match subject.Origin with
+        | Trained run -> Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
+        | Exact _ -> ()
+
         scores
 
     /// The seed's own samples: as many as the measures want.
     let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) (draws: int option) : Score list =
+        let subject = Subject.trained run job state.Average
         let protocol = Evaluation.fit job.Data (Evaluation.protocol job.Data draws None)
-
-        let drawn = samples terminal job state (Samples.standardFor job.Data) (job.Stream "samples") protocol.Pool
-
-        Results.saveSamples run job drawn
-        let scores = evaluate terminal run job protocol drawn
+        let drawn = samples terminal subject (Samples.standardFor job.Data) (job.Stream "samples") protocol.Pool
+        Results.saveSamples run subject drawn
+        let scores = evaluate terminal subject protocol drawn
         Progress.run terminal "report" 1.0 (fun _ -> Results.report run job state drawn scores)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"

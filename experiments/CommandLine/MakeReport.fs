@@ -47,12 +47,14 @@ module MakeReport =
                 (pick (function
                     | Device name -> Some name
                     | _ -> None))
+                None
 
         // What was measured stands; what was not is measured now.
         match Evaluation.saved folder with
         | Some scores ->
             let n = if job.Data.IsImage then 100 else 4000
-            let drawn = Finish.samples terminal job state (Samples.standardFor job.Data) (job.Stream "samples") n
+            let subject = Subject.trained folder job state.Average
+            let drawn = Finish.samples terminal subject (Samples.standardFor job.Data) (job.Stream "samples") n
             Progress.run terminal "report" 1.0 (fun _ -> Results.report folder job state drawn scores)
             Terminal.tell terminal $"report: {folder.Report}"
         | None -> Finish.all terminal folder job state None |> ignore

@@ -55,10 +55,10 @@ module Results =
                       { Title = "samples"; Clouds = [ cloud "samples" Tone.Model samples ] } ])
 
     /// Writes `samples.npy` and `samples.png`.
-    let saveSamples (run: RunFolder) (job: Job) (samples: Tensor) =
+    let saveSamples (run: RunFolder) (subject: Subject) (samples: Tensor) =
         Scope.run0 (fun () ->
-            Npy.write run.Samples (Samples.forFile job.Data samples)
-            Runs.writeBytes run.Picture (comparison job.Data samples (job.Stream "picture")))
+            Npy.write run.Samples (Samples.forFile subject samples)
+            Runs.writeBytes run.Picture (comparison subject.Data samples (subject.Stream "picture")))
 
     /// The command that repeats a run.
     let commandOf (name: string) (recipe: Recipe) (data: Dataset) : string =
@@ -77,26 +77,28 @@ module Results =
     // ---- the report
 
     /// States of the same samples at each time of the sampler, in the data's units.
-    let private states (job: Job) parameters (drawing: Drawing) (n: int) =
+    let private states (subject: Subject) (drawing: Drawing) (n: int) =
         let times, frames = Collections.Generic.List<float>(), Collections.Generic.List<float32[]>()
 
         let seen (state: State) =
             times.Add state.Time
 
-            frames.Add(Scope.run (fun () -> Tensor.toArray<float32>((Samples.outside job state.X).To Dtype.Float32)))
+            frames.Add(
+                Scope.run (fun () -> Tensor.toArray<float32>((Samples.outside subject state.X).To Dtype.Float32))
+            )
 
-        Scope.run0 (fun () -> Samples.chunk job parameters drawing (job.Stream "animation") 0 n seen |> ignore)
+        Scope.run0 (fun () -> Samples.chunk subject drawing (subject.Stream "animation") 0 n seen |> ignore)
         times.ToArray(), frames.ToArray()
 
-    let private motion job parameters (behind: Cloud) =
-        let times, frames = states job parameters { Samples.standardFor job.Data with Steps = 40 } 1000
+    let private motion (subject: Subject) (behind: Cloud) =
+        let times, frames = states subject { Samples.standardFor subject.Data with Steps = 40 } 1000
         { Times = times
           Frames = frames
           Classes = [||]
           Behind = Some { behind with Points = Array.truncate 4000 behind.Points } }
 
     /// dx/dt on a grid that covers the clouds, in the data's units.
-    let private field (job: Job) (parameters: Tensor[]) (motion: CloudMotion) : FieldMotion =
+    let private field (subject: Subject) (motion: CloudMotion) : FieldMotion =
         let window = Window.around [ motion.Frames[0]; motion.Frames[motion.Frames.Length - 1] ]
         let count = 25
         let line (low: float32) (high: float32) =
@@ -108,16 +110,15 @@ module Results =
                        x
                        y |]
         let kept = [| for k in 0..2 .. motion.Times.Length - 1 -> k |]
-        let model = Loss.model job.Regression (job.Network.Apply parameters)
-        let low, high = job.Regression.Path.Interior
+        let low, high = subject.Model.Path.Interior
 
         let at (t: float) =
             Scope.run (fun () ->
                 let inside =
-                    Units.toNetwork job.Data.Units ((Tensor.ofArray [ count * count; 2 ] points).To Dtype.Float64)
+                    Units.toNetwork subject.Data.Units ((Tensor.ofArray [ count * count; 2 ] points).To Dtype.Float64)
                 let t = Tensor.scalar Kind.Float64 (Math.Clamp(t, low, high))
-                let velocity = Model.velocity model None t (inside.To job.Kind)
-                let outside x = Samples.outside job x
+                let velocity = Model.velocity subject.Model None t (inside.To subject.Kind)
+                let outside x = Samples.outside subject x
                 // A velocity has the data's scale, and no shift.
                 let velocity = outside velocity - outside (Tensor.zerosLike velocity)
                 Tensor.toArray<float32>(velocity.To Dtype.Float32))
@@ -128,43 +129,43 @@ module Results =
           Velocities = kept |> Array.map (fun k -> at motion.Times[k])
           Frames = kept |> Array.map (fun k -> motion.Frames[k]) }
 
-    let private planeSections (job: Job) (parameters: Tensor[]) (samples: Tensor) =
+    let private planeSections (subject: Subject) (samples: Tensor) =
         let samples = first 3000 samples
-        let truth = Evaluation.heldOut job.Data (job.Stream "report") samples.Shape[0]
+        let truth = Evaluation.heldOut subject.Data (subject.Stream "report") samples.Shape[0]
         let data = cloud "data" Tone.Data truth
 
         [ Sections.samplesBesideData data (cloud "samples" Tone.Model samples)
-          if job.Data.Shape = [ 2 ] then
-              let motion = motion job parameters data
+          if subject.Data.Shape = [ 2 ] then
+              let motion = motion subject data
               Sections.fromNoiseToData motion
 
-              if not job.Recipe.Labels then
-                  Sections.velocity (field job parameters motion) ]
+              if not subject.Labels then
+                  Sections.velocity (field subject motion) ]
 
-    let private className (job: Job) k = List.item k job.Data.Classes
+    let private className (subject: Subject) k = List.item k subject.Data.Classes
 
-    let private imageSections (job: Job) (parameters: Tensor[]) (samples: Tensor) =
+    let private imageSections (subject: Subject) (samples: Tensor) =
         let samples = first 60 samples
         let count = samples.Shape[0]
-        let drawing = Samples.standardFor job.Data
+        let drawing = Samples.standardFor subject.Data
 
         let labels =
-            Samples.labels job drawing 0 count
-            |> Option.map (Array.map (className job))
+            Samples.labels subject drawing 0 count
+            |> Option.map (Array.map (className subject))
             |> Option.defaultValue [||]
 
-        let truth = Evaluation.heldOut job.Data (job.Stream "report") count
-        let times, frames = states job parameters drawing (min 30 count)
+        let truth = Evaluation.heldOut subject.Data (subject.Stream "report") count
+        let times, frames = states subject drawing (min 30 count)
 
         let toImages (pixels: float32[]) =
             Scope.run (fun () ->
                 let shape = List.ofArray samples.Shape[1..]
                 let n = pixels.Length / List.fold (*) 1 shape
-                images job.Data ((Tensor.ofArray (n :: shape) pixels).To Dtype.Float64))
+                images subject.Data ((Tensor.ofArray (n :: shape) pixels).To Dtype.Float64))
 
         [ Sections.imagesBesideData
-              { Title = "Held-out data"; Images = images job.Data truth; Columns = 10; Labels = [||] }
-              { Title = "Samples"; Images = images job.Data samples; Columns = 10; Labels = labels }
+              { Title = "Held-out data"; Images = images subject.Data truth; Columns = 10; Labels = [||] }
+              { Title = "Samples"; Images = images subject.Data samples; Columns = 10; Labels = labels }
           Sections.imagesFromNoise { Times = times; Frames = Array.map toImages frames; Columns = 10 } ]
 
     let private metric (score: Score) : Report.Metric =
@@ -217,7 +218,8 @@ module Results =
     /// Writes `report.html` from the run's state and samples in the data's units.
     let report (run: RunFolder) (job: Job) (state: TrainState) (samples: Tensor) (scores: Score list) =
         let history = Metrics.read (Run.metricsFile run.Path)
-        let path = job.Regression.Path
+        let subject = Subject.trained run job state.Average
+        let path = subject.Model.Path
 
         let title =
             match job.Network.Name with
@@ -227,11 +229,7 @@ module Results =
 
         Scope.run0 (fun () ->
             let sections =
-                [ yield!
-                      if job.Data.IsImage then
-                          imageSections job state.Average samples
-                      else
-                          planeSections job state.Average samples
+                [ yield! if job.Data.IsImage then imageSections subject samples else planeSections subject samples
                   if not scores.IsEmpty then
                       Sections.metrics (List.map metric scores)
                   if not history.IsEmpty then

@@ -106,11 +106,16 @@ module Runs =
     /// The recipe that a run was made with. Raises UserError where `run.json` is damaged.
     let recipe (run: RunFolder) : Recipe = Recipe.ofSettings run.Record (Run.settings run.Path)
 
-    /// A finished or interrupted run, ready to be sampled from: its job and its averaged parameters, on its device.
-    /// Raises UserError where a file of it is missing or damaged.
-    let load (run: RunFolder) (device: string option) : Job * TrainState =
-        let recipe = recipe run
-        let recipe = device |> Option.map (fun d -> { recipe with Device = d }) |> Option.defaultValue recipe
+    /// A finished or interrupted run, ready to be sampled from: its job and its averaged parameters, on its device and in
+    /// its element type unless others are given. Raises UserError where a file of it is missing or damaged.
+    let load (run: RunFolder) (device: string option) (dtype: Dtype option) : Job * TrainState =
+        let own = recipe run
+
+        let recipe =
+            { own with
+                Device = defaultArg device own.Device
+                Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue own.Dtype }
+
         let job = Recipe.job recipe (Datasets.load recipe.DataSet)
 
         if not (File.Exists run.Checkpoint) then

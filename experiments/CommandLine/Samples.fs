@@ -14,9 +14,13 @@ type Drawing =
         Batch: int
         /// The class of every sample; where there is none they take turns.
         Label: int option
+        /// The times between which the sampler runs; the plan's own where there are none (`Sampling.spanOf`).
+        Span: Span option
+        /// The states x at the span's noisy time that sampling starts from, [n; …] float64 in the data's units; drawn where there are none.
+        Start: Tensor option
     }
 
-/// Samples of a run, always in the data's own units.
+/// Samples of a model, always in the data's own units.
 module Samples =
 
     /// Heun's method, which is at the noise floor of two-dimensional laws with ten steps already.
@@ -25,85 +29,75 @@ module Samples =
           Grid = Samplers.heun.Grid
           Steps = if data.IsImage then 10 else 25
           Batch = if data.IsImage then 100 else 4096
-          Label = None }
-
-    /// The drawing that options ask for. Raises UserError where a name stands for nothing or a number is out of range.
-    let choose
-        (data: Dataset)
-        (sampler: string option)
-        (grid: string option)
-        (steps: int option)
-        (batch: int option)
-        : Drawing =
-        let standard = standardFor data
-
-        let atLeastOne option value =
-            match value with
-            | Some n when n < 1 -> raise (UserError $"{option} {n}: expected a whole number of at least 1")
-            | value -> value
-
-        let sampler =
-            sampler
-            |> Option.map (Names.find "--solver" "sampler" "samplers" (fun (s: Sampler) -> s.Name) Samplers.all)
-            |> Option.defaultValue standard.Sampler
-
-        { standard with
-            Sampler = sampler
-            Grid =
-                grid
-                |> Option.map (Names.find "--grid" "grid" "grids" (fun (g: Grid) -> g.Name) Grid.all)
-                |> Option.defaultValue sampler.Grid
-            Steps = atLeastOne "--steps" steps |> Option.defaultValue standard.Steps
-            Batch = atLeastOne "--batch" batch |> Option.defaultValue standard.Batch }
+          Label = None
+          Span = None
+          Start = None }
 
     /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told.
-    let labels (job: Job) (drawing: Drawing) (first: int) (n: int) : int[] option =
-        if job.Recipe.Labels then
-            let classes = job.Data.Classes.Length
+    let labels (subject: Subject) (drawing: Drawing) (first: int) (n: int) : int[] option =
+        if subject.Labels then
+            let classes = subject.Data.Classes.Length
             Some(Array.init n (fun i -> drawing.Label |> Option.defaultValue ((first + i) % classes)))
         else
             None
 
+    /// Labels as the network takes them.
+    let condition (subject: Subject) (labels: int[] option) : Condition =
+        labels
+        |> Option.map (fun labels -> (Tensor.ofArray [ labels.Length ] (Array.map int64 labels)).To subject.Kind.Device)
+
     /// Whatever the network works in, as float64 on the CPU in the data's units.
-    let outside (job: Job) (x: Tensor) : Tensor = Dataset.inData job.Data ((x.To Device.Cpu).To Dtype.Float64)
+    let outside (subject: Subject) (x: Tensor) : Tensor =
+        Dataset.inData subject.Data ((x.To Device.Cpu).To Dtype.Float64)
+
+    /// The plan of a drawing. Raises UserError where its times do not go from more noise to less.
+    let plan (subject: Subject) (drawing: Drawing) : SamplingPlan =
+        let natural = Sampling.plan drawing.Sampler drawing.Steps subject.Model
+
+        let plan =
+            { natural with
+                Grid = drawing.Grid
+                Span = defaultArg drawing.Span natural.Span
+                Kind = subject.Kind }
+
+        try
+            Sampling.times plan subject.Model.Path |> ignore
+            plan
+        with :? ArgumentException as e ->
+            raise (UserError(Errors.reason e))
 
     /// Samples `first` … `first + n − 1` of a key, [n; …] in the network's units; `seen` hears of every state on the way.
     /// Raises UserError where the sampler fails, with its remedy.
-    let chunk
-        (job: Job)
-        (parameters: Tensor[])
-        (drawing: Drawing)
-        (rng: Rng)
-        (first: int)
-        (n: int)
-        (seen: State -> unit)
-        : Tensor =
+    let chunk (subject: Subject) (drawing: Drawing) (rng: Rng) (first: int) (n: int) (seen: State -> unit) : Tensor =
         let rng = Rng.rows (int64 first) rng
+        let plan = plan subject drawing
 
         Scope.run (fun () ->
-            let condition =
-                labels job drawing first n
-                |> Option.map (fun labels -> (Tensor.ofArray [ n ] (Array.map int64 labels)).To job.Kind.Device)
+            let condition = condition subject (labels subject drawing first n)
 
-            let model = Loss.model job.Regression (job.Network.Apply parameters)
+            let start =
+                match drawing.Start with
+                | Some states ->
+                    (Units.toNetwork subject.Data.Units (Tensor.narrow 0 first n states)).To subject.Kind.Device
+                | None -> Sampling.start plan subject.Model.Path subject.Data.Shape n rng
 
-            let plan = { Sampling.plan drawing.Sampler drawing.Steps model with Grid = drawing.Grid; Kind = job.Kind }
-
-            let start = Sampling.start plan job.Regression.Path job.Data.Shape n rng
             let mutable last = start
 
-            for result in Sampling.states plan model condition rng start do
-                match result with
-                | Error failure -> raise (UserError $"sampling failed at {failure}")
-                | Ok state ->
-                    seen state
-                    last.Dispose()
-                    last <- state.X
+            try
+                for result in Sampling.states plan subject.Model condition rng start do
+                    match result with
+                    | Error failure -> raise (UserError $"sampling failed at {failure}")
+                    | Ok state ->
+                        seen state
+                        last.Dispose()
+                        last <- state.X
 
-            last)
+                last
+            with :? ArgumentException as e ->
+                raise (UserError $"sampling failed: {Errors.reason e}"))
 
     /// n samples [n; …], float64 on the CPU in the data's units.
-    let draw (job: Job) (parameters: Tensor[]) (drawing: Drawing) (rng: Rng) (n: int) (report: Ticker) : Tensor =
+    let draw (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) (report: Ticker) : Tensor =
         let pieces =
             [ for first in 0 .. drawing.Batch .. n - 1 do
                   let size = min drawing.Batch (n - first)
@@ -111,7 +105,7 @@ module Samples =
                   let seen (state: State) =
                       report ((float first + float size * float state.Step / float drawing.Steps) / float n) ""
 
-                  Scope.run (fun () -> outside job (chunk job parameters drawing rng first size seen)) ]
+                  Scope.run (fun () -> outside subject (chunk subject drawing rng first size seen)) ]
 
         let all = Scope.run (fun () -> Tensor.cat 0 pieces)
         // A single piece may be its own concatenation.
@@ -122,12 +116,11 @@ module Samples =
         all
 
     /// Whether the data are pixels of a byte each, as the common image files have them.
-    let private areBytes (data: Dataset) =
-        data.IsImage && data.Units.Shift = [| 127.5 |] && data.Units.Scale = [| 127.5 |]
+    let areBytes (data: Dataset) = data.IsImage && data.Units.Shift = [| 127.5 |] && data.Units.Scale = [| 127.5 |]
 
-    /// Samples as a file is to hold them: bytes where the data are bytes, float32 elsewhere.
-    let forFile (data: Dataset) (x: Tensor) : Tensor =
-        if areBytes data then
+    /// Samples as a file is to hold them: bytes where the data are bytes, what the network computes in elsewhere.
+    let forFile (subject: Subject) (x: Tensor) : Tensor =
+        if areBytes subject.Data then
             (Tensor.round (Tensor.clamp 0.0 255.0 x)).To Dtype.UInt8
         else
-            x.To Dtype.Float32
+            x.To subject.Kind.Dtype

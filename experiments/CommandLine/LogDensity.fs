@@ -1,0 +1,302 @@
+namespace Fokker.Experiments
+
+open System
+open Argu
+open Fokker
+
+type LikelihoodArgument =
+    | [<Unique>] Data of file: string
+    | [<Unique; AltCommandLine("-n")>] Count of samples: int
+    | [<Unique>] Time of time: float
+    | [<Unique>] Method of exact_or_flow: string
+    | [<Unique>] Trace of trace: string
+    | [<Unique>] Label of label: string
+    | [<Unique>] Seed of number: int64
+    | [<Unique; AltCommandLine("-o")>] Out of file: string
+
+    interface IArgParserTemplate with
+        member argument.Usage =
+            match argument with
+            | Data _ -> "a .npy file of samples [n; …] in the data's units (held-out data; fresh draws of an oracle)"
+            | Count _ -> "how many samples where no file gives them (1,000; 100 images)"
+            | Time _ -> "the time t of the density p_t (0, the data; just inside where a run's path is singular there)"
+            | Method _ ->
+                "exact: an oracle's closed form; flow: along the probability flow, by the instantaneous change of variables (exact for an oracle, flow for a run)"
+            | Trace _ ->
+                "how the flow's divergence is found: exact, rademacher or gaussian (exact; rademacher for images)"
+            | Label _ -> "one class for all samples of --data: its number or its name"
+            | Seed _ -> "seed of the probes and of the samples that are drawn (0)"
+            | Out _ -> "a .npy file for the log-densities, float64 [n], in nats per sample in the data's units"
+
+/// What the options of `fokker likelihood` come to.
+type private LikelihoodChoice =
+    { Data: string option
+      Count: int option
+      Time: float option
+      Method: string option
+      Trace: string option
+      Label: string option
+      Seed: int64
+      Out: string option }
+
+/// `fokker likelihood`: log-densities under a trained run or an exact law, in the data's units.
+module LogDensity =
+
+    let private choose (choice: LikelihoodChoice) (argument: LikelihoodArgument) : LikelihoodChoice =
+        match argument with
+        | Data file -> { choice with Data = Some file }
+        | Count n -> { choice with Count = Some n }
+        | Time time -> { choice with Time = Some time }
+        | Method name -> { choice with Method = Some name }
+        | Trace name -> { choice with Trace = Some name }
+        | Label name -> { choice with Label = Some name }
+        | Seed seed -> { choice with Seed = seed }
+        | Out file -> { choice with Out = Some file }
+
+    let private usual: LikelihoodChoice =
+        { Data = None
+          Count = None
+          Time = None
+          Method = None
+          Trace = None
+          Label = None
+          Seed = 0L
+          Out = None }
+
+    /// How the densities are found.
+    [<NoComparison; NoEquality>]
+    type private Way =
+        | ClosedForm of Mixture
+        | AlongFlow of Likelihood
+
+    /// What can be refused before anything is loaded.
+    let private check (choice: LikelihoodChoice) =
+        match choice.Count, choice.Data with
+        | Some n, _ when n < 2 -> raise (UserError $"-n {n}: expected at least 2: an error takes two")
+        | Some n, Some file -> raise (UserError $"-n {n} and --data {file} both say how many samples: leave -n out")
+        | _ -> ()
+
+        match choice.Time with
+        | Some t when not (t >= 0.0 && t <= 1.0) ->
+            raise (UserError $"--time {t}: expected a time from 0, the data, to 1, the noise")
+        | Some t when t > 0.0 && Option.isNone choice.Data ->
+            raise (UserError $"--time {t}: held-out data are of time 0: give samples of x_t with --data")
+        | _ -> ()
+
+        match choice.Label, choice.Data with
+        | Some label, None ->
+            raise (UserError $"--label {label}: held-out data have labels of their own: it goes with --data")
+        | _ -> ()
+
+        match choice.Out with
+        | Some file when not (file.EndsWith(".npy", StringComparison.OrdinalIgnoreCase)) ->
+            raise (UserError $"--out {file}: expected a file that ends in .npy")
+        | _ -> ()
+
+    /// The flow's likelihood. An oracle's prior is its own law at the noisy end, and its velocity is regular up to the ends: what
+    /// is off is the solver's and the trace's. A run's is N(0, σ² I), which it samples from, inside the times that it samples between.
+    let private alongFlow (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Likelihood =
+        let drawing = ModelChoice.drawing subject model
+
+        if drawing.Sampler.IsStochastic then
+            raise (
+                UserError
+                    $"--solver {drawing.Sampler.Name}: a likelihood follows the probability flow, which this sampler does not: take another (fokker list samplers)"
+            )
+
+        let span =
+            match subject.Origin with
+            | Exact _ when subject.Model.Prediction.Name = Prediction.velocity.Name ->
+                { Noisy = 1.0; Clean = 0.0; Finish = Stop }
+            | _ -> Sampling.spanOf drawing.Sampler subject.Model
+
+        let span = { span with Clean = defaultArg choice.Time span.Clean; Finish = Stop }
+
+        if span.Clean >= span.Noisy then
+            raise (
+                UserError
+                    $"--time {span.Clean}: the flow runs up to {span.Noisy}, where its law is known: ask for an earlier time"
+            )
+
+        let trace =
+            match choice.Trace with
+            | Some name -> Lookup.trace name
+            | None -> if subject.Data.IsImage then Fokker.Trace.rademacher 1 else Fokker.Trace.exact
+
+        let plan = Samples.plan subject { drawing with Span = Some span }
+        let likelihood = Likelihood.make trace plan subject.Model.Path
+
+        match subject.Origin with
+        | Trained _ -> likelihood
+        | Exact(_, mixture) ->
+            let noisy = Tensor.scalar Kind.Float64 span.Noisy
+            { likelihood with Prior = Mixture.logDensity subject.Model.Path mixture noisy }
+
+    let private wayOf (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Way =
+        let standard =
+            match subject.Origin with
+            | Trained _ -> "flow"
+            | Exact _ -> "exact"
+
+        match
+            Names.find "--method" "method" "methods" id [ "exact"; "flow" ] (defaultArg choice.Method standard),
+            subject.Origin
+        with
+        | "exact", Exact(_, mixture) ->
+            for option, given in
+                [ "--solver", Option.isSome model.Solver
+                  "--grid", Option.isSome model.Grid
+                  "--steps", Option.isSome model.Steps
+                  "--trace", Option.isSome choice.Trace ] do
+                if given then
+                    raise (UserError $"{option}: the closed form takes no steps: {option} goes with --method flow")
+
+            ClosedForm mixture
+        | "exact", Trained _ ->
+            raise (UserError "--method exact: a trained run's density has no closed form: use --method flow")
+        | _ -> AlongFlow(alongFlow subject model choice)
+
+    /// Samples in the data's units, and their classes.
+    let private samples (subject: Subject) (choice: LikelihoodChoice) : Tensor * int[] option =
+        match choice.Data with
+        | Some file ->
+            let x = Subject.samplesIn "--data" file subject
+
+            let labels =
+                match choice.Label |> Option.map (Subject.label subject) with
+                | Some k -> Some(Array.create x.Shape[0] k)
+                | None when subject.Labels ->
+                    raise (UserError $"--data {file}: this run's network is told the class: say which with --label")
+                | None -> None
+
+            x, labels
+        | None ->
+            let n = choice.Count |> Option.defaultValue (if subject.Data.IsImage then 100 else 1000)
+            let batch = Dataset.heldOut Kind.Float64 n (Rng.ofSeed choice.Seed |> Rng.named "data") subject.Data
+            let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
+            Dataset.inData subject.Data batch.Data, (if subject.Labels then labels else None)
+
+    /// log p [n] in the data's units.
+    let private densities
+        (terminal: Terminal)
+        (subject: Subject)
+        (way: Way)
+        (time: float)
+        (batch: int)
+        (rng: Rng)
+        (x: Tensor, labels: int[] option)
+        : float[] =
+        let n = x.Shape[0]
+        let volume = Units.logVolume subject.Data.Units (List.fold (*) 1 subject.Data.Shape)
+
+        let piece (first: int) =
+            let size = min batch (n - first)
+            let own = Tensor.narrow 0 first size x
+
+            match way with
+            | ClosedForm mixture when time = 0.0 -> Mixture.logDensityOfData mixture own
+            | ClosedForm mixture -> Mixture.logDensity subject.Model.Path mixture (Tensor.scalar Kind.Float64 time) own
+            | AlongFlow likelihood ->
+                let condition =
+                    Samples.condition subject (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+                let rng = Rng.rows (int64 first) rng
+                let inside = (Units.toNetwork subject.Data.Units own).To subject.Kind.Device
+
+                match Likelihood.logDensity likelihood subject.Model condition rng inside with
+                | Ok density -> density - volume
+                | Error failure -> raise (UserError $"the flow failed at {failure}")
+
+        let found =
+            Progress.run terminal "likelihood" 1.0 (fun report ->
+                [| for first in 0..batch .. n - 1 do
+                       yield! Scope.run (fun () -> Tensor.toFloats (piece first))
+                       report (float (min n (first + batch)) / float n) "" |])
+
+        match Array.tryFindIndex (Double.IsFinite >> not) found with
+        | Some row ->
+            raise (
+                UserError
+                    $"the density of sample {row} at t = {time} is not finite: the law has a point or a flat direction there; ask for a later one with --time"
+            )
+        | None -> found
+
+    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: LikelihoodArgument list) =
+        let model = ModelChoice.ofArguments model
+        let choice = List.fold choose usual arguments
+        let terminal = { terminal with Quiet = model.Quiet }
+        check choice
+        let subject = ModelChoice.subject "./fokker likelihood moons" model
+        let way = wayOf subject model choice
+        let batch = (ModelChoice.drawing subject model).Batch
+        let rng = Rng.ofSeed choice.Seed |> Rng.named "likelihood"
+        let x, labels = samples subject choice
+        // A density of bytes is one of numbers spread evenly over each byte's cell (Theis, van den Oord, Bethge 2016, section 3.1).
+        let isSpread = Samples.areBytes subject.Data
+        let x = if isSpread then x + (Rng.uniform Kind.Float64 x.Shape (Rng.named "cells" rng) - 0.5) else x
+
+        let time =
+            match way with
+            | ClosedForm _ -> defaultArg choice.Time 0.0
+            | AlongFlow likelihood -> likelihood.Plan.Span.Clean
+
+        let found = densities terminal subject way time batch rng (x, labels)
+        let estimate = Measure.overDraws found.Length (fun k -> found[k])
+        let d = List.fold (*) 1 subject.Data.Shape
+        let bits = Likelihood.bitsPerDimension d
+
+        Terminal.tell
+            terminal
+            $"log p at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Length} samples of {subject.Name}"
+
+        choice.Out
+        |> Option.iter (fun file -> Scope.run0 (fun () -> Npy.write file (Tensor.ofArray [ found.Length ] found)))
+        choice.Out |> Option.iter (Terminal.tell terminal)
+
+        Terminal.give
+            terminal
+            (Json.object
+                [ yield! Subject.json subject
+                  "count", Json.whole (int64 found.Length)
+                  "dimension", Json.whole (int64 d)
+                  "time", Json.number time
+                  match way with
+                  | ClosedForm _ -> "method", Json.text "exact"
+                  | AlongFlow likelihood ->
+                      let plan = likelihood.Plan
+                      "method", Json.text "flow"
+                      "sampler", Json.text plan.Sampler.Name
+                      "grid", Json.text plan.Grid.Name
+                      "steps", Json.whole (int64 plan.Steps)
+                      "trace", Json.text likelihood.Trace.Name
+
+                      "prior",
+                      Json.text (
+                          match subject.Origin with
+                          | Trained _ -> $"N(0, σ² I) at t = {plan.Span.Noisy}"
+                          | Exact _ -> $"the mixture's own law at t = {plan.Span.Noisy}"
+                      )
+                  "dequantized", Json.flag isSpread
+                  "nats",
+                  Json.node (
+                      Json.object
+                          [ "value", Json.number estimate.Mean; "standardError", Json.number estimate.StandardError ]
+                  )
+                  "bitsPerDimension",
+                  Json.node (
+                      Json.object
+                          [ "value", Json.number (bits estimate.Mean)
+                            "standardError", Json.number (abs (bits estimate.StandardError)) ]
+                  )
+                  "files", Json.array (choice.Out |> Option.toList |> Seq.map Json.text) ])
+
+        Exit.Success
+
+    let command =
+        Command.makeWith<ModelArgument, LikelihoodArgument>
+            "likelihood"
+            "log-densities of data under a trained run or an exact mixture, in nats and bits per dimension"
+            [ "./fokker likelihood moons", "held-out data under a run, along its probability flow"
+              "./fokker likelihood --oracle mixture.json --data x.npy --out logp.npy", "the closed form"
+              "./fokker likelihood --oracle mixture.json --data x.npy --method flow --path vp --steps 50",
+              "the same along the flow: what is off is the solver's" ]
+            run

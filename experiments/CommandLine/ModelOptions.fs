@@ -1,0 +1,137 @@
+namespace Fokker.Experiments
+
+open System
+open Argu
+open Fokker
+
+/// The options of every command that asks something of a model: which model, and how its flow is followed.
+type ModelArgument =
+    | [<MainCommand; Unique>] Run of run: string
+    | [<Unique>] Oracle of file: string
+    | [<Unique>] Path of path: string
+    | [<Unique>] Prediction of prediction: string
+    | [<Unique>] Solver of sampler: string
+    | [<Unique>] Grid of grid: string
+    | [<Unique>] Steps of count: int
+    | [<Unique>] Batch of size: int
+    | [<Unique>] Dtype of dtype: string
+    | [<Unique>] Device of device: string
+    | [<Unique>] Runs of folder: string
+    | [<Unique>] Quiet
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member argument.Usage =
+            match argument with
+            | Run _ -> "a name under runs/, or the path of a run's folder"
+            | Oracle _ ->
+                "instead of a run: the exact law of a Gaussian mixture in a network's place, {\"weights\": [w, …], \"means\": [[…], …], \"stds\" or \"covariances\": […]}"
+            | Path _ -> "the oracle's path (condot; fokker list paths)"
+            | Prediction _ -> "what the oracle says in a network's place (velocity; fokker list predictions)"
+            | Solver _ -> "the sampler (heun; fokker list samplers)"
+            | Grid _ -> "how its steps are spaced (the sampler's own; fokker list grids)"
+            | Steps _ -> "steps of the sampler (25 for points, 10 for images)"
+            | Batch _ -> "samples that go through the network at once; what is drawn does not depend on it"
+            | Dtype _ ->
+                "float32 or float64: what the network computes in, and what a file of results holds (the run's own; float64 for an oracle)"
+            | Device _ -> "cpu, cuda or cuda:N"
+            | Runs _ -> "the folder that runs are kept in (runs)"
+            | Quiet -> "results only"
+            | Json -> "print one JSON object on standard output, everything else on standard error"
+
+/// What these options come to.
+type ModelChoice =
+    { Run: string option
+      Oracle: string option
+      Path: string option
+      Prediction: string option
+      Solver: string option
+      Grid: string option
+      Steps: int option
+      Batch: int option
+      Dtype: string option
+      Device: string option
+      Root: string
+      Quiet: bool }
+
+[<RequireQualifiedAccess>]
+module ModelChoice =
+
+    let private choose (choice: ModelChoice) (argument: ModelArgument) : ModelChoice =
+        match argument with
+        | Run name -> { choice with Run = Some name }
+        | Oracle file -> { choice with Oracle = Some file }
+        | Path name -> { choice with Path = Some name }
+        | Prediction name -> { choice with Prediction = Some name }
+        | Solver name -> { choice with Solver = Some name }
+        | Grid name -> { choice with Grid = Some name }
+        | Steps n -> { choice with Steps = Some n }
+        | Batch n -> { choice with Batch = Some n }
+        | Dtype name -> { choice with Dtype = Some name }
+        | Device name -> { choice with Device = Some name }
+        | Runs folder -> { choice with Root = folder }
+        | Quiet -> { choice with Quiet = true }
+        | Json -> choice
+
+    let ofArguments (arguments: ModelArgument list) : ModelChoice =
+        List.fold
+            choose
+            { Run = None
+              Oracle = None
+              Path = None
+              Prediction = None
+              Solver = None
+              Grid = None
+              Steps = None
+              Batch = None
+              Dtype = None
+              Device = None
+              Root = Runs.standardRoot
+              Quiet = false }
+            arguments
+
+    /// The model that the options name. `example` is a line that names one rightly. Raises UserError where they name none or two, or
+    /// what they name is not there or damaged.
+    let subject (example: string) (choice: ModelChoice) : Subject =
+        let dtype = choice.Dtype |> Option.map Lookup.dtype
+
+        match choice.Run, choice.Oracle with
+        | None, None -> raise (UserError $"say which run, or which mixture with --oracle FILE: {example}")
+        | Some run, Some file ->
+            raise (UserError $"the run '{run}' and --oracle {file} are two models: leave one of them out")
+        | Some run, None ->
+            for option, value in [ "--path", choice.Path; "--prediction", choice.Prediction ] do
+                match value with
+                | Some value -> raise (UserError $"{option} {value}: a run has its own; {option} goes with --oracle")
+                | None -> ()
+
+            let folder = Runs.find choice.Root run
+            let job, state = Runs.load folder choice.Device dtype
+            Subject.trained folder job state.Average
+        | None, Some file ->
+            let kind =
+                { Dtype = defaultArg dtype Dtype.Float64
+                  Device = choice.Device |> Option.map Torch.device |> Option.defaultValue Device.Cpu }
+
+            let path = choice.Path |> Option.map Lookup.path |> Option.defaultValue Path.condOT
+            let prediction =
+                choice.Prediction |> Option.map Lookup.prediction |> Option.defaultValue Prediction.velocity
+            Subject.exact file path prediction kind
+
+    let private requireAtLeastOne option value =
+        match value with
+        | Some n when n < 1 -> raise (UserError $"{option} {n}: expected a whole number of at least 1")
+        | _ -> ()
+
+    /// How the options say that the model is to be sampled from; what they leave open is as suits its data.
+    let drawing (subject: Subject) (choice: ModelChoice) : Drawing =
+        requireAtLeastOne "--steps" choice.Steps
+        requireAtLeastOne "--batch" choice.Batch
+        let standard = Samples.standardFor subject.Data
+        let sampler = choice.Solver |> Option.map Lookup.sampler |> Option.defaultValue standard.Sampler
+
+        { standard with
+            Sampler = sampler
+            Grid = choice.Grid |> Option.map Lookup.grid |> Option.defaultValue sampler.Grid
+            Steps = defaultArg choice.Steps standard.Steps
+            Batch = defaultArg choice.Batch standard.Batch }

@@ -1,0 +1,109 @@
+namespace Fokker.Experiments
+
+open System
+open System.IO
+open Fokker
+
+/// Where a model is from.
+[<NoComparison; NoEquality>]
+type Origin =
+    | Trained of RunFolder
+    /// The exact law in a network's place, and its file.
+    | Exact of file: string * Mixture
+
+/// What one samples from, measures, or asks for a density: a model and the law that it stands for. A trained run and an
+/// exact mixture differ in how they make one, and in nothing after that.
+[<NoComparison; NoEquality>]
+type Subject =
+    {
+        Origin: Origin
+        Data: Dataset
+        Model: Model
+        /// What the network computes in.
+        Kind: Kind
+        /// Whether the network is told the class.
+        Labels: bool
+        Seed: int64
+    }
+
+    /// The stream that a use draws from, by name.
+    member subject.Stream(name: string) = Rng.ofSeed subject.Seed |> Rng.named name
+
+    /// As messages and JSON have it: the run's name, or the mixture's file.
+    member subject.Name =
+        match subject.Origin with
+        | Trained folder -> folder.Name
+        | Exact(file, _) -> file
+
+[<RequireQualifiedAccess>]
+module Subject =
+
+    let trained (folder: RunFolder) (job: Job) (parameters: Tensor[]) : Subject =
+        { Origin = Trained folder
+          Data = job.Data
+          Model = Loss.model job.Regression (job.Network.Apply parameters)
+          Kind = job.Kind
+          Labels = job.Recipe.Labels
+          Seed = job.Recipe.Seed }
+
+    /// The mixture of a file as data set and network at once.
+    let exact (file: string) (path: GaussianPath) (prediction: Prediction) (kind: Kind) : Subject =
+        let mixture = Mixture.read file
+
+        { Origin = Exact(file, mixture)
+          Data =
+            { Name = Path.GetFileNameWithoutExtension file |> string
+              Summary = $"a mixture of {mixture.Components} Gaussians in {mixture.Dimension} dimensions"
+              Source = file
+              Shape = [ mixture.Dimension ]
+              Classes = []
+              Units = Units.Same
+              Content = Law(fun rng n -> Mixture.sample n rng mixture) }
+          Model = Mixture.model path prediction mixture
+          Kind = kind
+          Labels = false
+          Seed = 0L }
+
+    /// The samples in a file, [n; …] float64 in the data's own units. Raises UserError, naming the option, where they are not of
+    /// the model's shape or not finite.
+    let samplesIn (option: string) (file: string) (subject: Subject) : Tensor =
+        let x = Npy.read file
+        let wanted = String.Join("; ", "n" :: List.map string subject.Data.Shape)
+
+        if x.Rank = 0 || List.ofArray x.Shape[1..] <> subject.Data.Shape then
+            raise (UserError $"{option} {file}: its shape is {x.Describe()}: {subject.Name} is of samples [{wanted}]")
+
+        if x.Shape[0] = 0 then
+            raise (UserError $"{option} {file}: it holds no samples: expected [{wanted}]")
+
+        if not ((Tensor.all (Tensor.isFinite x)).ToBool()) then
+            raise (UserError $"{option} {file}: it holds NaN or infinity: expected finite numbers")
+
+        x.To Dtype.Float64
+
+    /// The number of a class given by number or name. Raises UserError where there is none, or the network is told no class.
+    let label (subject: Subject) (given: string) : int =
+        let classes = subject.Data.Classes
+
+        if not subject.Labels then
+            let who =
+                match subject.Origin with
+                | Trained _ -> "this run's network was not told any classes"
+                | Exact _ -> "a mixture has no classes"
+
+            raise (UserError $"--label {given}: {who}; leave it out")
+
+        match Int32.TryParse given with
+        | true, k when k >= 0 && k < classes.Length -> k
+        | true, k -> raise (UserError $"--label {k}: the classes are 0 to {classes.Length - 1}")
+        | _ ->
+            let name = Names.find "--label" "class" "classes" id classes given
+            List.findIndex ((=) name) classes
+
+    /// How a model is named in a command's JSON.
+    let json (subject: Subject) : (string * (Text.Json.Nodes.JsonNode | null)) list =
+        [ match subject.Origin with
+          | Trained folder -> "run", Json.text folder.Name
+          | Exact(file, _) -> "oracle", Json.text file
+          "path", Json.text subject.Model.Path.Name
+          "prediction", Json.text subject.Model.Prediction.Name ]

@@ -1,0 +1,295 @@
+/// A model whose every answer is known, from the command line: what a solver does to given noise, what a density is.
+module Fokker.Tests.CommandLine.OracleTests
+
+open System
+open System.IO
+open System.Text.Json.Nodes
+open NUnit.Framework
+open Fokker
+open Fokker.Experiments
+open Fokker.Tests.CommandLine.Support
+
+let private three =
+    """{"weights": [0.5, 0.3, 0.2], "means": [[-1.5, 0], [1, 1.2], [0.8, -1]], "stds": [[0.5, 0.4], [0.3, 0.5], [0.5, 0.45]]}"""
+
+let private one = """{"means": [[0.5, -1]], "stds": [[0.6, 1.3]]}"""
+
+/// A folder with mixture.json.
+let private folderWith (mixture: string) =
+    let folder = new Folder()
+    File.WriteAllText(folder.File "mixture.json", mixture)
+    folder
+
+let private done' (outcome: Outcome) = Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
+
+let private number (path: string) (json: JsonObject) =
+    (path.Split '.' |> Array.fold (fun (node: JsonNode) (name: string) -> nonNull node[name]) json).GetValue<float>()
+
+let private noise (folder: Folder) (rows: int) =
+    let x = Rng.normal Kind.Float64 [ rows; 2 ] (Rng.ofSeed 11L)
+    Npy.write (folder.File "x1.npy") x
+    x
+
+let private sample (folder: Folder) (words: string list) =
+    done' (
+        fokker (
+            [ "sample"; "--oracle"; folder.File "mixture.json"; "--out"; folder.File "x0.npy"; "--quiet" ]
+            @ words
+        )
+    )
+    Npy.read (folder.File "x0.npy")
+
+let private largest (x: Tensor) = (Tensor.max (abs (Tensor.flatten x))).ToFloat()
+
+let private solvers = Samplers.all |> List.map (fun s -> s.Name)
+let private pathNames = Paths.all |> List.map (fun (p: GaussianPath) -> p.Name)
+
+[<TestCaseSource(nameof solvers)>]
+let ``every solver gives bit for bit what the library gives, in float64`` (name: string) =
+    use folder = folderWith three
+    let x = noise folder 9
+    let found =
+        sample
+            folder
+            [ "--path"; "vp"; "--solver"; name; "--steps"; "7"; "--noise"; folder.File "x1.npy"; "--batch"; "4" ]
+    Assert.That(found.Dtype, Is.EqualTo Dtype.Float64)
+    let model = Mixture.model Path.vp Prediction.velocity (Mixture.ofJson "" three)
+    let sampler = Samplers.all |> List.find (fun s -> s.Name = name)
+    let plan = { Sampling.plan sampler 7 model with Kind = Kind.Float64 }
+
+    match Sampling.run plan model None (Rng.ofSeed 0L |> Rng.named "sample") x with
+    | Ok expected -> Assert.That(largest (found - expected), Is.EqualTo(0.0).Within 1e-13)
+    | Error failure -> Assert.Fail(string failure)
+
+/// The flow of one Gaussian N(m, s²) is linear: x₀ = m + s (x − α m)/√(α² s² + σ²) for x at (α, σ).
+[<TestCaseSource(nameof pathNames)>]
+let ``on every path the flow of one Gaussian is what it must be`` (name: string) =
+    use folder = folderWith one
+    let x = noise folder 8
+    let path = Paths.all |> List.find (fun (p: GaussianPath) -> p.Name = name)
+    // A table of a thousand betas is smooth only piece by piece, and the cosine's last ones jump: a step for each piece, and the last ten left out.
+    let isTable = name.Contains "ddpm" || name = "scaled-linear"
+    let from = if isTable then 0.99 else snd path.Interior
+    let struct (alpha, sigma) = Path.alphaSigma path from
+    let struct (alpha0, sigma0) = Path.alphaSigma path 0.0
+    let mean, std = Tensor.ofArray [ 2 ] [| 0.5; -1.0 |], Tensor.ofArray [ 2 ] [| 0.6; 1.3 |]
+    let spread (a: float) (s: float) = sqrt (Tensor.square (a * std) + s * s)
+    let expected = alpha0 * mean + spread alpha0 sigma0 * ((sigma * x - alpha * mean) / spread alpha sigma)
+    Npy.write (folder.File "x1.npy") (sigma * x)
+    let from = from.ToString(Globalization.CultureInfo.InvariantCulture)
+
+    let error (steps: int) =
+        let words = [ "--path"; name; "--noise"; folder.File "x1.npy"; "--from"; from; "--to"; "0"; "--solver"; "rk4" ]
+
+        largest (sample folder (words @ [ "--steps"; string steps ]) - expected)
+
+    if isTable then
+        Assert.That(error 990, Is.LessThan 1e-6)
+    else
+        let coarse, fine = error 100, error 200
+        Assert.That(fine, Is.LessThan 1e-3)
+        // At order 4 a sixteenth; short of it where variances change by orders of magnitude, and at rounding.
+        Assert.That(fine, Is.LessThan(coarse / 8.0).Or.LessThan 1e-11, $"{coarse}, {fine}")
+
+[<Test>]
+let ``an oracle's samples have its moments, its file the element type that was asked for`` () =
+    use folder = folderWith three
+    let law = Mixture.ofJson "" three
+
+    for dtype, expected in [ [], Dtype.Float64; [ "--dtype"; "float32" ], Dtype.Float32 ] do
+        let x = sample folder ([ "-n"; "4000"; "--solver"; "heun"; "--steps"; "40" ] @ dtype)
+        Assert.That(x.Dtype, Is.EqualTo expected)
+        let error = Tensor.meanOver [ 0 ] (x.To Dtype.Float64) - Mixture.mean law
+        // Four standard errors of a mean of 4,000 with standard deviations below 1.4.
+        Assert.That(largest error, Is.LessThan(4.0 * 1.4 / sqrt 4000.0))
+
+[<Test>]
+let ``noise read from a file is what a run would have drawn`` () =
+    use folder = new Folder()
+    let root = folder.File "runs"
+    done' (fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small))
+    let units = (Datasets.load "moons").Units
+    let drawn = Rng.normal Kind.Float64 [ 6; 2 ] (Rng.ofSeed 0L |> Rng.named "sample" |> Rng.named "start")
+    Npy.write (folder.File "x1.npy") (Units.toData units drawn)
+
+    let sample (words: string list) =
+        let file = folder.File "x0.npy"
+        done' (fokker ([ "sample"; "first"; "--runs"; root; "--out"; file; "--quiet"; "--dtype"; "float64" ] @ words))
+        Npy.read file
+
+    let given, own = sample [ "--noise"; folder.File "x1.npy" ], sample [ "-n"; "6" ]
+    Assert.That(given.Dtype, Is.EqualTo Dtype.Float64)
+    Assert.That(largest (given - own), Is.LessThan 1e-9)
+
+[<Test>]
+let ``an oracle can be evaluated: a coarse solver is above the floor, a fine one at it`` () =
+    use folder = folderWith three
+
+    let excess (words: string list) =
+        let outcome =
+            fokker (
+                [ "evaluate"; "--oracle"; folder.File "mixture.json"; "--draws"; "4"; "-n"; "200"; "--json"; "--quiet" ]
+                @ words
+            )
+
+        done' outcome
+        number "metrics.wasserstein2.standardErrorsAboveFloor" (json outcome)
+
+    Assert.That(excess [ "--solver"; "euler"; "--steps"; "2" ], Is.GreaterThan 4.0)
+    Assert.That(excess [ "--solver"; "rk4"; "--steps"; "40" ], Is.LessThan 4.0)
+
+// ---- likelihood
+
+let private likelihood (words: string list) = fokker ([ "likelihood"; "--json"; "--quiet" ] @ words)
+
+[<Test>]
+let ``an oracle's log-density is the closed form, and the flow agrees with it`` () =
+    use folder = folderWith three
+    let law = Mixture.ofJson "" three
+    let x = Mixture.sample 20 (Rng.ofSeed 2L) law
+    Npy.write (folder.File "x.npy") x
+
+    let density words =
+        let file = folder.File "logp.npy"
+        let outcome =
+            likelihood (
+                [ "--oracle"; folder.File "mixture.json"; "--data"; folder.File "x.npy"; "--out"; file ] @ words
+            )
+        done' outcome
+        let found = Npy.read file
+        Assert.That(found.Dtype, Is.EqualTo Dtype.Float64)
+        let nats = number "nats.value" (json outcome)
+        Assert.That(nats, Is.EqualTo((Tensor.mean found).ToFloat()).Within 1e-12)
+        Assert.That(number "bitsPerDimension.value" (json outcome), Is.EqualTo(-nats / 2.0 / Math.Log 2.0).Within 1e-12)
+        found
+
+    let exact = Mixture.logDensityOfData law x
+    Assert.That(largest (density [] - exact), Is.LessThan 1e-12)
+
+    for path in [ "condot"; "vp"; "trigonometric" ] do
+        let flow = density [ "--method"; "flow"; "--path"; path; "--solver"; "rk4"; "--steps"; "100" ]
+        Assert.That(largest (flow - exact), Is.LessThan 1e-3, path)
+
+    let later = density [ "--path"; "vp"; "--time"; "0.4" ]
+    Assert.That(largest (later - Mixture.logDensity Path.vp law (Tensor.scalar Kind.Float64 0.4) x), Is.LessThan 1e-12)
+    let flow = density [ "--path"; "vp"; "--time"; "0.4"; "--method"; "flow"; "--steps"; "200"; "--trace"; "exact" ]
+    Assert.That(largest (flow - later), Is.LessThan 1e-3)
+
+/// Whatever a network has learnt, its flow's density integrates to one in the data's units: the constants are right.
+[<Test>]
+let ``a run's density integrates to one over the plane`` () =
+    use folder = new Folder()
+    let root = folder.File "runs"
+    done' (fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small))
+    let units = (Datasets.load "moons").Units
+    let n, reach = 61, 7.0
+    let line = Array.init n (fun k -> reach * (2.0 * float k / float (n - 1) - 1.0))
+    let grid =
+        Tensor.ofArray
+            [ n * n; 2 ]
+            [| for y in line do
+                   for x in line do
+                       x
+                       y |]
+    Npy.write (folder.File "x.npy") (Units.toData units grid)
+    let file = folder.File "logp.npy"
+    done' (likelihood [ "first"; "--runs"; root; "--data"; folder.File "x.npy"; "--out"; file ])
+    let cell = (2.0 * reach / float (n - 1)) ** 2.0 * units.Scale[0] * units.Scale[1]
+    let total = cell * (Tensor.sum (exp (Npy.read file))).ToFloat()
+    // Cells a quarter of the law's width, 25 steps of Heun, tails beyond seven deviations.
+    Assert.That(total, Is.EqualTo(1.0).Within 0.01)
+
+[<Test>]
+let ``held-out data have a likelihood under a run, with a standard error`` () =
+    use folder = new Folder()
+    let root = folder.File "runs"
+    done' (fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small))
+    let outcome = likelihood [ "first"; "--runs"; root; "-n"; "64"; "--trace"; "rademacher" ]
+    done' outcome
+    let found = json outcome
+    Assert.That(number "nats.value" found, Is.InRange(-20.0, 0.0))
+    Assert.That(number "nats.standardError" found, Is.GreaterThan 0.0)
+    Assert.That(number "count" found, Is.EqualTo 64.0)
+
+// ---- what can be wrong
+
+let private refusedFor (mixture: string) (words: Folder -> string list) (expected: string list) =
+    use folder = folderWith mixture
+    Npy.write (folder.File "wide.npy") (Tensor.zeros Kind.Float64 [ 5; 3 ])
+    Npy.write (folder.File "x.npy") (Tensor.zeros Kind.Float64 [ 5; 2 ])
+    Npy.write (folder.File "none.npy") (Tensor.zeros Kind.Float64 [ 0; 2 ])
+    Npy.write (folder.File "nan.npy") (Tensor.full Kind.Float64 [ 5; 2 ] nan)
+    let before = folder.Contents
+    assertRefused (fokker (words folder)) expected
+    equal before folder.Contents
+
+let private refused words expected = refusedFor three words expected
+
+[<TestCase("sample")>]
+[<TestCase("evaluate")>]
+[<TestCase("likelihood")>]
+let ``a model must be named, once, and be there`` (command: string) =
+    refused (fun _ -> [ command ]) [ "say which run"; "--oracle" ]
+    refused (fun f -> [ command; "moons"; "--oracle"; f.File "mixture.json" ]) [ "moons"; "two models" ]
+    refused (fun f -> [ command; "--oracle"; f.File "mixtur.json" ]) [ "mixtur.json"; "cannot be read" ]
+    refused (fun f -> [ command; "--oracle"; f.File "mixture.json"; "--path"; "vpp" ]) [ "vpp"; "did you mean vp" ]
+    refused
+        (fun f -> [ command; "--oracle"; f.File "mixture.json"; "--prediction"; "velocty" ])
+        [ "did you mean velocity" ]
+    refused (fun f -> [ command; "--oracle"; f.File "mixture.json"; "--dtype"; "float16" ]) [ "--dtype"; "float16" ]
+    refused (fun f -> [ command; "--oracle"; f.File "mixture.json"; "--sovler"; "heun" ]) [ "--sovler"; "--solver" ]
+    refusedFor
+        """{"means": [[1, 2]], "std": [[1, 1]]}"""
+        (fun f -> [ command; "--oracle"; f.File "mixture.json" ])
+        [ "\"std\"" ]
+
+[<Test>]
+let ``a path of its own is not given to a run`` () =
+    use folder = new Folder()
+    done' (fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; folder.File "runs" ] @ small))
+
+    for option, value in [ "--path", "vp"; "--prediction", "noise" ] do
+        assertRefused (fokker [ "sample"; "first"; option; value; "--runs"; folder.File "runs" ]) [ option; "--oracle" ]
+
+    assertRefused
+        (fokker [ "likelihood"; "first"; "--method"; "exact"; "--runs"; folder.File "runs" ])
+        [ "--method exact"; "--method flow" ]
+
+[<Test>]
+let ``noise or steps that cannot be are refused`` () =
+    let sample words (f: Folder) = [ "sample"; "--oracle"; f.File "mixture.json"; "--out"; f.File "x0.npy" ] @ words f
+    refused (sample (fun f -> [ "--noise"; f.File "wide.npy" ])) [ "--noise"; "wide.npy"; "[5; 3]"; "[n; 2]" ]
+    refused (sample (fun f -> [ "--noise"; f.File "none.npy" ])) [ "none.npy"; "no samples" ]
+    refused (sample (fun f -> [ "--noise"; f.File "nan.npy" ])) [ "nan.npy"; "finite" ]
+    refused (sample (fun f -> [ "--noise"; f.File "nowhere.npy" ])) [ "nowhere.npy"; "no such file" ]
+    refused (sample (fun f -> [ "--noise"; f.File "x.npy"; "-n"; "3" ])) [ "-n 3"; "--noise" ]
+    refused (sample (fun _ -> [ "--steps"; "0" ])) [ "--steps 0"; "at least 1" ]
+    refused (sample (fun _ -> [ "--label"; "1" ])) [ "--label 1"; "no classes" ]
+    refused (sample (fun _ -> [ "--from"; "2" ])) [ "--from 2"; "0" ]
+    refused (sample (fun _ -> [ "--from"; "0.2"; "--to"; "0.5" ])) [ "--from 0.2"; "--to 0.5"; "noise to data" ]
+    refused (sample (fun _ -> [ "-n"; "5"; "--prediction"; "noise"; "--from"; "1" ])) [ "noise"; "velocity"; "t = 1" ]
+
+[<Test>]
+let ``a likelihood that cannot be had is refused`` () =
+    let likelihood words (f: Folder) =
+        [ "likelihood"; "--oracle"; f.File "mixture.json"; "--out"; f.File "logp.npy" ] @ words f
+
+    refused (likelihood (fun f -> [ "--data"; f.File "wide.npy" ])) [ "--data"; "wide.npy"; "[n; 2]" ]
+    refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "-n"; "4" ])) [ "-n 4"; "--data" ]
+    refused (likelihood (fun _ -> [ "--time"; "0.5" ])) [ "--time 0.5"; "--data" ]
+    refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--time"; "1.5" ])) [ "--time 1.5" ]
+    refused
+        (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--time"; "1"; "--method"; "flow" ]))
+        [ "--time 1"; "earlier" ]
+    refused (likelihood (fun _ -> [ "--solver"; "heun" ])) [ "--solver"; "--method flow" ]
+    refused (likelihood (fun _ -> [ "--method"; "flwo" ])) [ "flwo"; "flow" ]
+    refused
+        (likelihood (fun _ -> [ "--method"; "flow"; "--trace"; "rademachr" ]))
+        [ "rademachr"; "did you mean rademacher" ]
+    refused (likelihood (fun _ -> [ "--method"; "flow"; "--solver"; "euler-maruyama" ])) [ "euler-maruyama"; "flow" ]
+    refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--label"; "1" ])) [ "--label 1"; "no classes" ]
+
+    refusedFor
+        """{"means": [[0, 0]], "stds": [[0, 1]]}"""
+        (likelihood (fun f -> [ "--data"; f.File "x.npy" ]))
+        [ "not finite"; "--time" ]

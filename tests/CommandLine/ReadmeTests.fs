@@ -1,0 +1,113 @@
+/// The README's commands are promises. Each line of its shell blocks is run as it stands, in a folder of its own, with options
+/// after it that make a training short; what builds or takes minutes must at least be a target that exists.
+module Fokker.Tests.CommandLine.ReadmeTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text.RegularExpressions
+open NUnit.Framework
+open Fokker
+open Fokker.Tests.CommandLine.Support
+
+/// The checkout: the nearest folder above the tests that holds a README.
+let private root =
+    let rec above (folder: DirectoryInfo) =
+        if File.Exists(Path.Combine(folder.FullName, "README.md")) then
+            folder.FullName
+        else
+            above (nonNull folder.Parent)
+
+    above (DirectoryInfo AppContext.BaseDirectory)
+
+let private readme = File.ReadAllText(Path.Combine(root, "README.md"))
+
+let private blocks (language: string) =
+    [ for found in Regex.Matches(readme, $"```{language}\n(.*?)```", RegexOptions.Singleline) -> found.Groups[1].Value ]
+
+/// The lines of the shell blocks, without what follows a #.
+let private lines =
+    [ for block in blocks "sh" do
+          for line in block.Split '\n' do
+              let line = (Regex.Replace(line, @"\s+#.*$", "")).Trim()
+              if line <> "" then
+                  line ]
+
+/// Runs a program to its end, its two streams together.
+let private run (folder: string) (program: string) (words: string list) : int * string =
+    let info =
+        ProcessStartInfo(
+            program,
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            UseShellExecute = false
+        )
+
+    for word in words do
+        info.ArgumentList.Add word
+
+    use child = nonNull (Process.Start info)
+    let error = child.StandardError.ReadToEndAsync()
+    let out = child.StandardOutput.ReadToEnd()
+    child.WaitForExit()
+    child.ExitCode, out + error.Result
+
+/// What makes a line short enough for a test.
+let private shortened (line: string) =
+    if line.StartsWith "./fokker train" then
+        line + " --steps 20 --batch 32 --width 16 --depth 1 --draws 2"
+    elif line.StartsWith "./fokker evaluate" then
+        line + " --draws 2 -n 100"
+    else
+        line
+
+[<Test>]
+let ``every command of the README runs`` () =
+    use folder = new Folder()
+    // The command line where the README has it, and the files that its lines take for granted.
+    let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Experiments.dll")
+    File.WriteAllText(folder.File "fokker", $"#!/bin/sh\nexec dotnet '{program}' \"$@\"\n")
+    File.SetUnixFileMode(folder.File "fokker", UnixFileMode.UserRead ||| UnixFileMode.UserExecute)
+    let rng = Rng.ofSeed 1L
+    let points = Tensor.toFloats (Rng.normal Kind.Float64 [ 400; 2 ] rng)
+    File.WriteAllLines(folder.File "points.csv", [ for k in 0..399 -> $"{points[2 * k]},{points[2 * k + 1]}" ])
+
+    let commands = lines |> List.filter (fun line -> line.StartsWith "./fokker")
+    Assert.That(commands.Length, Is.GreaterThan 5)
+
+    for line in lines do
+        if not (line.StartsWith "./build.sh") then
+            let code, said = run folder.Path "bash" [ "-c"; shortened line ]
+            Assert.That(code, Is.EqualTo 0, $"{line}: {said}")
+
+[<Test>]
+let ``every target that the README names exists`` () =
+    let named = [ for found in Regex.Matches(readme, @"\./build\.sh (\w+)") -> found.Groups[1].Value ]
+    let targets =
+        [ for found in
+              Regex.Matches(
+                  File.ReadAllText(Path.Combine(root, "build.fsx")),
+                  "^ +(\\[ )?\"(\\w+)\",",
+                  RegexOptions.Multiline
+              ) -> found.Groups[2].Value ]
+
+    Assert.That(named, Does.Contain "Demo")
+
+    for target in named do
+        Assert.That(targets, Does.Contain target)
+
+[<Test>]
+let ``the README's script runs, and its numbers agree`` () =
+    use folder = new Folder()
+    let script = blocks "fsharp" |> List.exactlyOne
+    let library = Path.Combine(AppContext.BaseDirectory, "Fokker.dll")
+    let here = Regex.Replace(script, "#r \"[^\"]*Fokker\\.dll\"", $"#r \"{library}\"")
+    Assert.That(here, Is.Not.EqualTo script)
+    File.WriteAllText(folder.File "readme.fsx", here)
+    let code, said = run folder.Path "dotnet" [ "fsi"; "--quiet"; "readme.fsx" ]
+    Assert.That(code, Is.EqualTo 0, said)
+    let numbers = [ for found in Regex.Matches(said, @"-?\d+\.\d+") -> float found.Value ]
+    Assert.That(numbers.Length, Is.EqualTo 2, said)
+    // Ten thousand draws with a standard deviation below two.
+    Assert.That(numbers[0], Is.EqualTo(numbers[1]).Within 0.08)
