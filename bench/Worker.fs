@@ -37,7 +37,10 @@ let run (name: string) (threads: int) =
     let network = case.Network
     let rng = Rng.ofSeed 0L
 
-    let batch = { Data = Rng.normal Kind.Float32 (case.Batch :: case.Shape) (Rng.named "data" rng); Label = None }
+    let batch =
+        { Data = Rng.normal Kind.Float32 (case.Batch :: case.Shape) (Rng.named "data" rng)
+          Label = None
+          Source = None }
 
     let loss = Loss.ofRegression (Loss.cfm Path.condOT)
     let mutable last = nan

@@ -142,6 +142,35 @@ module Path =
     /// The time at which the path has half log-SNR λ.
     let timeOfLambda (path: GaussianPath) (lambda: float) : float = Curve.inverse (0.0, 1.0) path.Lambda lambda
 
+    /// The times at which the path has the half log-SNRs given [B] (those outside the interior's range: the nearer end), float64.
+    /// Built once for a path, by cubic Hermite pieces through 2,048 inverses with their exact slopes dt/dλ = 1/λ̇: λ is met to
+    /// 1e-9 on the named paths, at a few nanoseconds a value.
+    let timesOfLambda (path: GaussianPath) : Tensor -> Tensor =
+        let low, high = path.Interior
+        let n = 2048
+        let first, last = Curve.eval path.Lambda high, Curve.eval path.Lambda low
+        let h = (last - first) / float n
+
+        let times =
+            Array.init (n + 1) (fun k ->
+                if k = 0 then high
+                elif k = n then low
+                else Curve.inverse (low, high) path.Lambda (first + h * float k))
+
+        let slope = Curve.derivative path.Lambda
+        let slopes = times |> Array.map (fun t -> h / Curve.eval slope t)
+
+        let time (lambda: float) =
+            let place = Math.Clamp((lambda - first) / h, 0.0, float n)
+            let k = min (int place) (n - 1)
+            let u = place - float k
+            let w = 1.0 - u
+
+            (1.0 + 2.0 * u) * w * w * times[k] + u * w * w * slopes[k] + u * u * (3.0 - 2.0 * u) * times[k + 1]
+            - u * u * w * slopes[k + 1]
+
+        fun lambda -> Tensor.ofArray lambda.Shape (Array.map time (Tensor.toFloats lambda))
+
     /// The same laws met at other times: x at t of the new path is x at clock(t) of the old one; the clock rises from 0 to 1.
     let retime (clock: Curve) (path: GaussianPath) : GaussianPath =
         let on = Curve.after clock
@@ -178,8 +207,20 @@ module Interpolant =
     /// x_t.
     let sample (i: Interpolant) (t: Tensor) (x0: Tensor) (x1: Tensor) (z: Tensor) = terms i id t x0 x1 z
 
-    /// dx_t/dt given (x₀, x₁, z): the target of flow matching.
+    /// dx_t/dt given (x₀, x₁, z): the target of flow matching, conditioned on both ends.
     let velocity (i: Interpolant) (t: Tensor) (x0: Tensor) (x1: Tensor) (z: Tensor) = terms i Curve.derivative t x0 x1 z
+
+    /// The velocity at x given one end, the other one being what x says it is: u = known̊ e + (other̊/other)(x − known e). Where γ is 0
+    /// it is the velocity given both ends, along the same line: three conditionings, one regression target.
+    let private givenOne (known: Curve) (other: Curve) (t: Tensor) (x: Tensor) (x': Tensor) : Tensor =
+        let rate = Curve.derivative other / other
+        Coefficient.combine [ Curve.at (Curve.derivative known - rate * known) t, x'; Curve.at rate t, x ]
+
+    /// u_t(x | x₀) = ȧ x₀ + (ḃ/b)(x − a x₀) (Lipman et al. 2023, eq. 15). Needs b ≠ 0: t > 0.
+    let velocityGivenData (i: Interpolant) (t: Tensor) (x: Tensor) (x0: Tensor) = givenOne i.A i.B t x x0
+
+    /// u_t(x | x₁) = ḃ x₁ + (ȧ/a)(x − b x₁). Needs a ≠ 0: t < 1.
+    let velocityGivenSource (i: Interpolant) (t: Tensor) (x: Tensor) (x1: Tensor) = givenOne i.B i.A t x x1
 
 // ---- 2. Predictions ------------------------------------------------------------------------------------------------------
 
@@ -238,8 +279,17 @@ module Prediction =
                 $"{from.Name} does not determine {what} on path {path.Name} at t = {shown}: the determinant α·B − σ·A is 0 there; keep to the path's interior times or predict velocity"
         )
 
-    /// (cₓ, c_y) with y' = cₓ x + c_y y: the meaning `into` of an output y that means `from`, at times t.
-    /// Raises ArgumentException where the determinant is zero.
+    /// (cₓ, c_y) with y' = cₓ x + c_y y as curves: ((A' B − B' A)/(α B − σ A), (α B' − σ A')/(α B − σ A)).
+    let coefficients (path: GaussianPath) (from: Prediction) (into: Prediction) : struct (Curve * Curve) =
+        if from.Name = into.Name then
+            struct (Constant 0.0, Constant 1.0)
+        else
+            let struct (a, b) = from.Coefficients path
+            let struct (a', b') = into.Coefficients path
+            let det = path.Alpha * b - path.Sigma * a
+            struct ((a' * b - b' * a) / det, (path.Alpha * b' - path.Sigma * a') / det)
+
+    /// The same at times t. Raises ArgumentException where the determinant is zero.
     let conversion
         (path: GaussianPath)
         (from: Prediction)
@@ -250,15 +300,14 @@ module Prediction =
             struct (Number 0.0, Number 1.0)
         else
             let struct (a, b) = from.Coefficients path
-            let struct (a', b') = into.Coefficients path
-            let det = path.Alpha * b - path.Sigma * a
 
-            match Curve.at det t with
+            match Curve.at (path.Alpha * b - path.Sigma * a) t with
             | Number 0.0 -> refuse path from into.Name t
             | PerSample d when (Tensor.any (Tensor.equalTo 0.0 d)).ToBool() -> refuse path from into.Name t
             | _ -> ()
 
-            struct (Curve.at ((a' * b - b' * a) / det) t, Curve.at ((path.Alpha * b' - path.Sigma * a') / det) t)
+            let struct (cx, cy) = coefficients path from into
+            struct (Curve.at cx t, Curve.at cy t)
 
     /// y = A x₀ + B ε: what the network should say.
     let target (path: GaussianPath) (prediction: Prediction) (t: Tensor) (x0: Tensor) (noise: Tensor) : Tensor =
@@ -349,11 +398,45 @@ module Ode =
     /// The flow of a trained model.
     let ofModel (condition: Condition) (model: Model) : Ode = { Velocity = Model.velocity model condition }
 
+/// What is learned on an interpolant: its velocity and, where it has noise of its own, E[z | x_t]. Under a coupling the source is
+/// not noise that one could divide by: there is no score to ask for but that of z.
+[<NoComparison; NoEquality>]
+type Flow =
+    {
+        Interpolant: Interpolant
+        Velocity: Condition -> Field
+        /// E[z | x_t], and the diffusion g² of the process that it is used in; none where γ = 0 or it was not learned.
+        Noise: ((Condition -> Field) * Curve) option
+    }
+
+[<RequireQualifiedAccess>]
+module Flow =
+
+    let ode (condition: Condition) (flow: Flow) : Ode = { Velocity = flow.Velocity condition }
+
+    /// The backward process with the flow's marginals and diffusion g: drift v − ½ g² ∇log p_t, ∇log p_t = −E[z|x]/γ
+    /// (Albergo, Boffi, Vanden-Eijnden 2023, corollary 2.18; Tong et al. 2024, [SF]²M, eq. 8). None where z was not learned.
+    let sde (condition: Condition) (flow: Flow) : Sde option =
+        flow.Noise
+        |> Option.map (fun (noise, g2) ->
+            let velocity, noise = flow.Velocity condition, noise condition
+            let gain = 0.5 * g2 / flow.Interpolant.Gamma
+
+            { Drift = fun t x -> Coefficient.combine [ Number 1.0, velocity t x; Curve.at gain t, noise t x ]
+              DiffusionSquared = g2
+              Backward = true })
+
 // ---- 4. Losses -----------------------------------------------------------------------------------------------------------
 
 /// Samples of the data [B; …] and their labels.
 [<NoComparison; NoEquality>]
-type Batch = { Data: Tensor; Label: Condition }
+type Batch =
+    {
+        Data: Tensor
+        Label: Condition
+        /// The samples of the source that a coupling has paired with the data; none where a loss draws its own noise.
+        Source: Tensor option
+    }
 
 /// What a loss may look at besides the data.
 [<NoComparison; NoEquality>]
@@ -361,62 +444,193 @@ type LossContext =
     {
         /// The network under training, at its current parameters.
         Network: Condition -> Field
+        /// The same without gradient: the target of losses that chase themselves.
+        Frozen: Condition -> Field
+        /// The network at the moving average of its parameters, without gradient.
+        Average: Condition -> Field
+        /// u(t), the learned log-variance of the error at time t; none where the network has none.
+        Uncertainty: (Tensor -> Tensor) option
         /// Optimization steps made so far, for losses that follow a schedule.
         Step: int64
     }
 
+[<RequireQualifiedAccess>]
+module LossContext =
+
+    /// A network that is not under training: its own target, its own average.
+    let ofNetwork (network: Condition -> Field) : LossContext =
+        { Network = network; Frozen = network; Average = network; Uncertainty = None; Step = 0L }
+
+    /// Every network of the context wrapped.
+    let map (wrap: Field -> Field) (context: LossContext) : LossContext =
+        let on (network: Condition -> Field) condition = wrap (network condition)
+
+        { context with
+            Network = on context.Network
+            Frozen = on context.Frozen
+            Average = on context.Average }
+
 /// One value for each sample [B]; the training objective is their mean.
 type Loss = LossContext -> Rng -> Batch -> Tensor
 
-/// The law that training times are drawn from: `Draw path rng n` is float64 [n].
+/// The law that training times are drawn from: `Draw path rng n` is float64 [n]. Give it the path once: what it prepares is kept.
 [<NoComparison; NoEquality>]
-type Times = { Name: string; Source: string; Draw: GaussianPath -> Rng -> int -> Tensor }
+type Times = { Name: string; Equation: string; Source: string; Draw: GaussianPath -> Rng -> int -> Tensor }
 
 [<RequireQualifiedAccess>]
 module Times =
 
-    let private make name source draw : Times = { Name = name; Source = source; Draw = draw }
+    let private make name equation source draw : Times =
+        { Name = name; Equation = equation; Source = source; Draw = draw }
 
-    /// Uniform on the path's interior, one draw in each of n equal cells: the same expectation as independent
-    /// draws with less variance (Kingma et al. 2021, VDM, appendix I.1). The cells are dealt at random.
+    /// One draw in each of n equal cells of [0, 1], dealt at random: the same expectation as independent draws with less variance.
+    let private stratified (rng: Rng) (n: int) : Tensor =
+        let cells = (Rng.permutation n (Rng.named "cells" rng)).To Dtype.Float64
+        let within = Rng.uniform Kind.Float64 [ n ] rng
+        (cells + within) * (1.0 / float n)
+
+    /// Uniform on the path's interior, stratified.
     let uniform =
-        make "uniform" "Kingma et al. 2021, appendix I.1" (fun path rng n ->
+        make "uniform" "t ~ U(0, 1)" "Kingma et al. 2021, VDM, appendix I.1" (fun path rng n ->
             let low, high = path.Interior
-            let cells = (Rng.permutation n (Rng.named "cells" rng)).To Dtype.Float64
-            let within = Rng.uniform Kind.Float64 [ n ] rng
-            (cells + within) * ((high - low) / float n) + low)
+            stratified rng n * (high - low) + low)
 
     /// t = 1/(1 + e^{−z}), z ~ N(mean, std²).
     let logitNormal (mean: float) (std: float) =
-        make "logit-normal" "Esser et al. 2024, Scaling rectified flow transformers, eq. 19" (fun path rng n ->
+        make
+            "logit-normal"
+            "logit t ~ N(0, 1)"
+            "Esser et al. 2024, Scaling rectified flow transformers, eq. 19"
+            (fun path rng n ->
+                let low, high = path.Interior
+                Tensor.clamp low high (Tensor.sigmoid (Rng.normal Kind.Float64 [ n ] rng * std + mean)))
+
+    /// log σ/α ~ N(mean, std²), kept to the path's interior.
+    let logNormal (mean: float) (std: float) =
+        make "log-normal" "log σ/α ~ N(−1.2, 1.2²)" "Karras et al. 2022, EDM, table 1" (fun path ->
+            let time = Path.timesOfLambda path
+            fun rng n -> time (-(Rng.normal Kind.Float64 [ n ] rng * std + mean)))
+
+    /// k/N for k uniform among 1 … N: the times of a discrete model, stratified.
+    let discrete (count: int) =
+        make
+            "discrete"
+            $"t = k/N, k ~ U{{1, …, N}}, N = {count}"
+            "Ho, Jain, Abbeel 2020, DDPM, algorithm 1"
+            (fun _ rng n ->
+                Tensor.clamp 1.0 (float count) (Tensor.floor (stratified rng n * float count) + 1.0)
+                * (1.0 / float count))
+
+    /// A law with density proportional to h(t) on the interior, by the inverse of its tabulated integral (trapezoids on 4,096 cells).
+    let proportionalTo (density: GaussianPath -> Curve) =
+        make "importance" "p(t) ∝ w(t)" "Song et al. 2021, Maximum likelihood training, section 5.1" (fun path ->
             let low, high = path.Interior
-            Tensor.clamp low high (Tensor.sigmoid (Rng.normal Kind.Float64 [ n ] rng * std + mean)))
+            let n = 4096
+            let h = (high - low) / float n
+            let values = Array.init (n + 1) (fun k -> Curve.eval (density path) (low + h * float k))
+            let upTo = Array.init n (fun k -> 0.5 * (values[k] + values[k + 1])) |> Array.scan (+) 0.0
 
-    let all = [ uniform; logitNormal 0.0 1.0 ]
+            // Within a cell the density is a line, its integral a parabola: the root by the form that does not cancel.
+            let time (u: float) =
+                let wanted = u * upTo[n]
+                let found = Array.BinarySearch(upTo, wanted)
+                let k = Math.Clamp((if found >= 0 then found else ~~~found - 1), 0, n - 1)
+                let rest, a, b = wanted - upTo[k], values[k], values[k + 1] - values[k]
+                let root = Math.Sqrt(Math.Max(0.0, a * a + 2.0 * b * rest))
+                low + h * (float k + (if rest = 0.0 then 0.0 else 2.0 * rest / (a + root)))
 
-/// How much each time counts.
+            fun rng n -> Tensor.ofArray [ n ] (Array.map time (Tensor.toFloats (stratified rng n))))
+
+    let all = [ uniform; logitNormal 0.0 1.0; logNormal -1.2 1.2; discrete 1000 ]
+
+/// How much each time counts. A weight of the literature is stated for the error of one quantity (min-SNR for that of the
+/// data, σ² for that of the score); on a network that says another it is the same loss only with the conversion's square beside it,
+/// which `Of` includes: the factor on the squared error of the prediction given.
 [<NoComparison; NoEquality>]
-type Weight = { Name: string; Equation: string; Source: string; Of: GaussianPath -> Curve }
+type Weight =
+    {
+        Name: string
+        Equation: string
+        Source: string
+        Of: GaussianPath -> Prediction -> Curve
+        /// Whether e^{−u(t)} is learned beside it, with u(t) as the price.
+        Learned: bool
+    }
 
 [<RequireQualifiedAccess>]
 module Weight =
 
-    let private make name equation source of' : Weight = { Name = name; Equation = equation; Source = source; Of = of' }
+    /// A weight on the error of the quantity `stated`: an error e in a network's A x₀ + B ε is an error c e in it, with c the
+    /// coefficient of the network's output in `Prediction.conversion`.
+    let onErrorOf (stated: Prediction) name equation source (curve: GaussianPath -> Curve) : Weight =
+        { Name = name
+          Equation = $"{equation} on {stated.Name}"
+          Source = source
+          Of =
+            fun path prediction ->
+                let struct (_, c) = Prediction.coefficients path prediction stated
+                curve path * (c ** 2.0)
+          Learned = false }
 
-    let uniform = make "uniform" "1" "Ho, Jain, Abbeel 2020, eq. 14" (fun _ -> Constant 1.0)
+    let private snrOf (path: GaussianPath) = exp (2.0 * path.Lambda)
+
+    /// 1 on whatever the network says.
+    let uniform =
+        { Name = "uniform"
+          Equation = "1"
+          Source = "Ho, Jain, Abbeel 2020, eq. 14"
+          Of = fun _ _ -> Constant 1.0
+          Learned = false }
 
     /// σ²: makes a score's squared error of order one at every time.
-    let variance = make "variance" "σ²" "Song, Ermon 2019, eq. 6" (fun path -> path.Variance)
+    let variance = onErrorOf Prediction.score "variance" "σ²" "Song, Ermon 2019, eq. 6" _.Variance
 
-    /// α²/σ².
-    let snr = make "snr" "α²/σ²" "Kingma et al. 2021, eq. 14" (fun path -> exp (2.0 * path.Lambda))
+    /// g²: the bound on the likelihood of the SDE model (with a factor ½ d).
+    let likelihood =
+        onErrorOf
+            Prediction.score
+            "likelihood"
+            "g²"
+            "Song et al. 2021, Maximum likelihood training, theorem 1"
+            Path.diffusionSquared
 
-    /// min(α²/σ², γ), for data prediction.
+    /// α²/σ²: that of the noise prediction's own error.
+    let snr = onErrorOf Prediction.data "snr" "α²/σ²" "Salimans, Ho 2022, section 4" snrOf
+
+    let truncatedSnr =
+        onErrorOf Prediction.data "truncated-snr" "max(α²/σ², 1)" "Salimans, Ho 2022, eq. 9" (fun path ->
+            Curve.max (snrOf path) (Constant 1.0))
+
     let minSnr (gamma: float) =
-        make "min-snr" "min(α²/σ², γ)" "Hang et al. 2023, Min-SNR weighting, eq. 8" (fun path ->
-            Curve.min (exp (2.0 * path.Lambda)) (Constant gamma))
+        onErrorOf Prediction.data "min-snr" "min(α²/σ², 5)" "Hang et al. 2023, Min-SNR weighting, eq. 8" (fun path ->
+            Curve.min (snrOf path) (Constant gamma))
 
-    let all = [ uniform; variance; snr; minSnr 5.0 ]
+    /// The harmonic form: γ SNR/(SNR + γ).
+    let softMinSnr (gamma: float) =
+        onErrorOf
+            Prediction.data
+            "soft-min-snr"
+            "4 α²/(α² + 4 σ²)"
+            "Crowson et al. 2024, Hourglass diffusion transformers, section 4.2"
+            (fun path ->
+                let snr = snrOf path
+                gamma * snr / (snr + gamma))
+
+    /// 1/c_out² of EDM's preconditioning: every noise level's raw output counts the same.
+    let edm (sigmaData: float) =
+        onErrorOf Prediction.data "edm" "(α² s² + σ²)/(σ s)²" "Karras et al. 2022, EDM, eq. 8" (fun path ->
+            let data = sigmaData * sigmaData
+            (data * (path.Alpha ** 2.0) + path.Variance) / (data * path.Variance))
+
+    /// w/e^{u(t)} + u(t) with u learned: the error of every time is scaled to one.
+    let learned =
+        { uniform with
+            Name = "learned"
+            Equation = "e^{−u(t)}, u learned at the price u"
+            Source = "Kendall, Gal, Cipolla 2018; Karras et al. 2024, EDM2, eq. 22"
+            Learned = true }
+
+    let all = [ uniform; variance; likelihood; snr; truncatedSnr; minSnr 5.0; softMinSnr 4.0; edm 1.0; learned ]
 
 /// E_t w(t) ‖network(t, x_t) − (A x₀ + B ε)‖² and its parts, each replaceable.
 [<NoComparison; NoEquality>]
@@ -445,6 +659,19 @@ module Loss =
     let timesFrom (times: Times) (r: Regression) = { r with Times = times }
     let private named name source (r: Regression) = { r with Name = name; Source = source }
 
+    /// The same expectation with times drawn where the weight is large, p(t) ∝ w(t), and all counting the same: less variance
+    /// where the weight varies more than the error does.
+    let importanceSampled (r: Regression) : Regression =
+        let density path = r.Weight.Of path r.Prediction
+        let low, high = r.Path.Interior
+        let n = 4096
+        let at k = Curve.eval (density r.Path) (low + (high - low) * float k / float n)
+        let mean = (0.5 * (at 0 + at n) + Seq.sumBy at (seq { 1 .. n - 1 })) / float n
+
+        { r with
+            Times = Times.proportionalTo density
+            Weight = { r.Weight with Of = fun _ _ -> Constant mean } }
+
     /// Conditional flow matching: ‖v − (α̇ x₀ + σ̇ ε)‖².
     let cfm path = regression path |> named "cfm" "Lipman et al. 2023, Flow matching, eq. 9"
 
@@ -467,21 +694,38 @@ module Loss =
         |> predicting Prediction.data
         |> named "denoiser" "Vincent 2011; Karras et al. 2022, eq. 2"
 
+    /// Noise-conditional score networks: denoising score matching on N noise levels, each counting the same after its σ².
+    let ncsn (levels: int) path =
+        dsm path |> timesFrom (Times.discrete levels) |> named "ncsn" "Song, Ermon 2019, eq. 5–6"
+
     /// The regression losses that the command line knows by name.
-    let all = [ cfm; dsm; simple; denoiser ]
+    let all = [ cfm; dsm; simple; denoiser; ncsn 10 ]
 
     /// The loss that a regression describes: at t ~ times and ε ~ N(0, I), w(t) times the mean squared error over the
-    /// coordinates of each sample.
+    /// coordinates of each sample. Raises ArgumentException where the weight is learned and the network has no u(t).
     let ofRegression (r: Regression) : Loss =
-        let weight = r.Weight.Of r.Path
+        let weight = r.Weight.Of r.Path r.Prediction
+        let draw = r.Times.Draw r.Path
+        let struct (a, b) = r.Prediction.Coefficients r.Path
 
         fun context rng batch ->
             let x0 = batch.Data
-            let t = r.Times.Draw r.Path (Rng.named "times" rng) x0.Shape[0]
+            let t = draw (Rng.named "times" rng) x0.Shape[0]
             let noise = Rng.normalLike x0 (Rng.named "noise" rng)
             let x = Path.sample r.Path t x0 noise
-            let error = context.Network batch.Label t x - Prediction.target r.Path r.Prediction t x0 noise
-            Coefficient.scale (Curve.at weight t) (Tensor.meanRows (Tensor.square error))
+            let target = Coefficient.combine [ Curve.at a t, x0; Curve.at b t, noise ]
+            let error = context.Network batch.Label t x - target
+            let each = Coefficient.scale (Curve.at weight t) (Tensor.meanRows (Tensor.square error))
+
+            match r.Weight.Learned, context.Uncertainty with
+            | false, _ -> each
+            | true, Some uncertainty ->
+                let u = uncertainty t
+                each * exp (-u) + u
+            | true, None ->
+                invalidArg
+                    (nameof context)
+                    $"weight {r.Weight.Name} needs a network with a learned u(t): `Network.withUncertainty`"
 
     /// The model that a network trained by this regression is.
     let model (r: Regression) (network: Condition -> Field) : Model =

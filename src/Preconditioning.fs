@@ -75,9 +75,9 @@ module Preconditioning =
 
         Coefficient.combine [ Curve.at (1.0 / p.Out) t, x0; Curve.at (-1.0 * p.Skip / p.Out) t, x ]
 
-    /// The weight under which a denoiser's squared error is the raw network's: 1/c_out² (EDM's λ(σ)).
-    let weight (make: GaussianPath -> Preconditioning) : Weight =
-        { Name = "edm"
-          Equation = "1/c_out²"
-          Source = "Karras et al. 2022, EDM, eq. 8"
-          Of = fun path -> (make path).Out ** -2.0 }
+    /// Those that the command line knows by name, for data of unit variance.
+    let all: (string * string * (GaussianPath -> Preconditioning)) list =
+        [ "edm", "D = c_skip x + c_out F(c_in x), unit variances in and out", edm 1.0
+          "vp", "D = (x − σ F)/α, told 999 t", vp
+          "ve", "D = (x + σ F)/α, told log ½σ", ve
+          "iddpm", "D = (x − σ F)/α, told the step of 1000", iddpm 1000 ]

@@ -38,14 +38,10 @@ module Catalogue =
               "residual blocks and self-attention at several scales, for images, with classes or without"
               "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021" ]
 
-    /// A regression by its name, made for a path.
-    let losses: (string * (GaussianPath -> Regression)) list =
-        Loss.all |> List.map (fun make -> (make Path.condOT).Name, make)
+    /// Times drawn in proportion to whatever weight the loss has.
+    let importance: Times = Times.proportionalTo (fun _ -> Constant 1.0)
 
-    let private lossEntry (make: GaussianPath -> Regression) =
-        let loss = make Path.condOT
-        let weight = if loss.Weight.Name = Weight.uniform.Name then "" else loss.Weight.Equation + " "
-        entry loss.Name $"E {weight}‖y − ({loss.Prediction.Equation})‖²" loss.Source
+    let times: Times list = Times.all @ [ importance ]
 
     let private samplerEntry (sampler: Sampler) =
         let kind = if sampler.IsStochastic then "on the reverse SDE" else "on the probability-flow ODE"
@@ -63,7 +59,9 @@ module Catalogue =
           { Name = "paths"
             Option = "--path"
             Entries = paths |> List.map (fun p -> entry p.Name p.Equation p.Source) }
-          { Name = "losses"; Option = "--loss"; Entries = Loss.all |> List.map lossEntry }
+          { Name = "losses"
+            Option = "--loss"
+            Entries = Objectives.all |> List.map (fun l -> entry l.Name l.Equation l.Source) }
           { Name = "predictions"
             Option = "--prediction"
             Entries = Prediction.all |> List.map (fun p -> entry p.Name p.Equation p.Source) }
@@ -72,7 +70,15 @@ module Catalogue =
             Entries = Weight.all |> List.map (fun w -> entry w.Name w.Equation w.Source) }
           { Name = "times"
             Option = "--times"
-            Entries = Times.all |> List.map (fun t -> entry t.Name "" t.Source) }
+            Entries = times |> List.map (fun t -> entry t.Name t.Equation t.Source) }
+          { Name = "couplings"
+            Option = "--coupling"
+            Entries = Coupling.all |> List.map (fun c -> entry c.Name c.Equation c.Source) }
+          { Name = "preconditionings"
+            Option = "--preconditioning"
+            Entries =
+              entry "none" "the network says the prediction itself" ""
+              :: [ for name, equation, make in Preconditioning.all -> entry name equation (make Path.condOT).Source ] }
           { Name = "networks"; Option = "--network"; Entries = networks }
           { Name = "samplers"; Option = "--solver"; Entries = Samplers.all |> List.map samplerEntry }
           { Name = "grids"

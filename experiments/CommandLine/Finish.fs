@@ -50,7 +50,7 @@ module Finish =
     let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) (draws: int option) : Score list =
         let subject = Subject.trained run job state.Average
         let protocol = Evaluation.fit job.Data (Evaluation.protocol job.Data draws None)
-        let drawn = samples terminal subject (Samples.standardFor job.Data) (job.Stream "samples") protocol.Pool
+        let drawn = samples terminal subject (Samples.standardFor subject) (job.Stream "samples") protocol.Pool
         Results.saveSamples run subject drawn
         let scores = evaluate terminal subject protocol drawn
         Progress.run terminal "report" 1.0 (fun _ -> Results.report run job state drawn scores)

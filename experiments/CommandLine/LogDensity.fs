@@ -106,9 +106,9 @@ module LogDensity =
 
         let span =
             match subject.Origin with
-            | Exact _ when subject.Model.Prediction.Name = Prediction.velocity.Name ->
+            | Exact _ when (subject.Model "a likelihood").Prediction.Name = Prediction.velocity.Name ->
                 { Noisy = 1.0; Clean = 0.0; Finish = Stop }
-            | _ -> Sampling.spanOf drawing.Sampler subject.Model
+            | _ -> Sampling.spanOf drawing.Sampler (subject.Model "a likelihood")
 
         let span = { span with Clean = defaultArg choice.Time span.Clean; Finish = Stop }
 
@@ -124,13 +124,13 @@ module LogDensity =
             | None -> if subject.Data.IsImage then Fokker.Trace.rademacher 1 else Fokker.Trace.exact
 
         let plan = Samples.plan subject { drawing with Span = Some span }
-        let likelihood = Likelihood.make trace plan subject.Model.Path
+        let likelihood = Likelihood.make trace plan subject.Path
 
         match subject.Origin with
         | Trained _ -> likelihood
         | Exact(_, mixture) ->
             let noisy = Tensor.scalar Kind.Float64 span.Noisy
-            { likelihood with Prior = Mixture.logDensity subject.Model.Path mixture noisy }
+            { likelihood with Prior = Mixture.logDensity subject.Path mixture noisy }
 
     let private wayOf (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Way =
         let standard =
@@ -195,14 +195,14 @@ module LogDensity =
 
             match way with
             | ClosedForm mixture when time = 0.0 -> Mixture.logDensityOfData mixture own
-            | ClosedForm mixture -> Mixture.logDensity subject.Model.Path mixture (Tensor.scalar Kind.Float64 time) own
+            | ClosedForm mixture -> Mixture.logDensity subject.Path mixture (Tensor.scalar Kind.Float64 time) own
             | AlongFlow likelihood ->
                 let condition =
                     Samples.condition subject (labels |> Option.map (fun all -> all[first .. first + size - 1]))
                 let rng = Rng.rows (int64 first) rng
                 let inside = (Units.toNetwork subject.Data.Units own).To subject.Kind.Device
 
-                match Likelihood.logDensity likelihood subject.Model condition rng inside with
+                match Likelihood.logDensity likelihood (subject.Model "a likelihood") condition rng inside with
                 | Ok density -> density - volume
                 | Error failure -> raise (UserError $"the flow failed at {failure}")
 

@@ -12,6 +12,28 @@ module Lookup =
     let prediction: string -> Prediction =
         Names.find "--prediction" "prediction" "predictions" (fun (p: Prediction) -> p.Name) Prediction.all
 
+    let loss: string -> LossEntry = Names.find "--loss" "loss" "losses" (fun (l: LossEntry) -> l.Name) Objectives.all
+
+    let weight: string -> Weight = Names.find "--weight" "weight" "weights" (fun (w: Weight) -> w.Name) Weight.all
+
+    let times: string -> Times =
+        Names.find "--times" "law of times" "laws of times" (fun (t: Times) -> t.Name) Catalogue.times
+
+    let coupling: string -> Coupling =
+        Names.find "--coupling" "coupling" "couplings" (fun (c: Coupling) -> c.Name) Coupling.all
+
+    let preconditioning (name: string) : GaussianPath -> Preconditioning =
+        let _, _, make =
+            Names.find
+                "--preconditioning"
+                "preconditioning"
+                "preconditionings"
+                (fun (name, _, _) -> name)
+                Preconditioning.all
+                name
+
+        make
+
     let sampler: string -> Sampler =
         Names.find "--solver" "sampler" "samplers" (fun (s: Sampler) -> s.Name) Samplers.all
 

@@ -54,7 +54,7 @@ module MakeReport =
         | Some scores ->
             let n = if job.Data.IsImage then 100 else 4000
             let subject = Subject.trained folder job state.Average
-            let drawn = Finish.samples terminal subject (Samples.standardFor job.Data) (job.Stream "samples") n
+            let drawn = Finish.samples terminal subject (Samples.standardFor subject) (job.Stream "samples") n
             Progress.run terminal "report" 1.0 (fun _ -> Results.report folder job state drawn scores)
             Terminal.tell terminal $"report: {folder.Report}"
         | None -> Finish.all terminal folder job state None |> ignore

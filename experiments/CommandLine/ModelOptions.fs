@@ -127,7 +127,7 @@ module ModelChoice =
     let drawing (subject: Subject) (choice: ModelChoice) : Drawing =
         requireAtLeastOne "--steps" choice.Steps
         requireAtLeastOne "--batch" choice.Batch
-        let standard = Samples.standardFor subject.Data
+        let standard = Samples.standardFor subject
         let sampler = choice.Solver |> Option.map Lookup.sampler |> Option.defaultValue standard.Sampler
 
         { standard with

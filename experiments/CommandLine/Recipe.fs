@@ -14,6 +14,12 @@ type Recipe =
         Prediction: string
         Weight: string
         Times: string
+        Coupling: string
+        /// The law at the noisy end: `normal`, or a data set.
+        Source: string
+        Preconditioning: string
+        /// The folder of the run that a distillation learns from.
+        Teacher: string
         Network: string
         /// Units in a hidden layer, or channels at a U-Net's finest scale.
         Width: int
@@ -39,12 +45,16 @@ type Recipe =
 /// A recipe's names made into the things they stand for.
 [<NoComparison; NoEquality>]
 type Job =
-    { Recipe: Recipe
-      Data: Dataset
-      Regression: Regression
-      Network: Network
-      Kind: Kind
-      Training: TrainSettings }
+    {
+        Recipe: Recipe
+        Data: Dataset
+        Objective: Objective
+        /// x₁ at the noisy end in the network's units, where it is not σ(1)·ε: n draws.
+        Source: (Rng -> int -> Tensor) option
+        Network: Network
+        Kind: Kind
+        Training: TrainSettings
+    }
 
     /// The stream that everything after training draws from, by name.
     member job.Stream(name: string) = Rng.ofSeed job.Recipe.Seed |> Rng.named name
@@ -56,15 +66,46 @@ module Recipe =
 
     let dtypeNames = dtypes |> List.map Dtype.name
 
+    /// What stands in place of a part that the loss has no use for.
+    let private unused = "-"
+
+    /// The parts of a loss by the names of their options, as a recipe has them.
+    let private parts: (string * (Recipe -> string) * (string -> Recipe -> Recipe)) list =
+        [ "path", _.Path, (fun name recipe -> { recipe with Path = name })
+          "prediction", _.Prediction, (fun name recipe -> { recipe with Prediction = name })
+          "weight", _.Weight, (fun name recipe -> { recipe with Weight = name })
+          "times", _.Times, (fun name recipe -> { recipe with Times = name })
+          "coupling", _.Coupling, (fun name recipe -> { recipe with Coupling = name })
+          "source", _.Source, (fun name recipe -> { recipe with Source = name })
+          "preconditioning", _.Preconditioning, (fun name recipe -> { recipe with Preconditioning = name })
+          "teacher", _.Teacher, (fun name recipe -> { recipe with Teacher = name }) ]
+
+    /// A loss brings its own parts; those that it has no use for are taken out.
+    let withLoss (name: string) (recipe: Recipe) : Recipe =
+        let loss = Lookup.loss name
+
+        parts
+        |> List.fold
+            (fun recipe (part, get, set) ->
+                match List.tryFind (fst >> (=) part) loss.Uses with
+                | Some(_, "") -> if get recipe = unused then set Path.condOT.Name recipe else recipe
+                | Some(_, own) -> set own recipe
+                | None -> set unused recipe)
+            { recipe with Loss = loss.Name }
+
     /// Defaults for samples of this shape: a minute for points, a few for small images, on two cores.
     let standardFor (dataset: Dataset) : Recipe =
         let vectors =
             { DataSet = dataset.Name
               Path = Path.condOT.Name
-              Loss = (Loss.cfm Path.condOT).Name
-              Prediction = (Loss.cfm Path.condOT).Prediction.Name
-              Weight = Weight.uniform.Name
-              Times = Times.uniform.Name
+              Loss = unused
+              Prediction = unused
+              Weight = unused
+              Times = unused
+              Coupling = unused
+              Source = unused
+              Preconditioning = unused
+              Teacher = unused
               Network = "mlp"
               Width = 256
               Depth = 3
@@ -79,6 +120,7 @@ module Recipe =
               Ema = 0.999
               Device = "cpu"
               Dtype = Dtype.name Dtype.Float32 }
+            |> withLoss (Loss.cfm Path.condOT).Name
 
         if dataset.IsImage then
             { vectors with
@@ -92,26 +134,88 @@ module Recipe =
         else
             vectors
 
-    let private regression (recipe: Recipe) : Regression =
-        let path = Names.find "--path" "path" "paths" (fun (p: GaussianPath) -> p.Name) Catalogue.paths recipe.Path
-        let _, make = Names.find "--loss" "loss" "losses" fst Catalogue.losses recipe.Loss
+    /// Raises UserError where a part is asked for that the loss has no use for.
+    let private requireUsed (loss: LossEntry) (recipe: Recipe) =
+        for part, get, _ in parts do
+            if get recipe <> unused && not (List.exists (fst >> (=) part) loss.Uses) then
+                let others =
+                    Objectives.all
+                    |> List.filter (fun entry -> List.exists (fst >> (=) part) entry.Uses)
+                    |> List.map _.Name
 
-        make path
-        |> Loss.predicting (
-            Names.find
-                "--prediction"
-                "prediction"
-                "predictions"
-                (fun (p: Prediction) -> p.Name)
-                Prediction.all
-                recipe.Prediction
-        )
-        |> Loss.weighted (Names.find "--weight" "weight" "weights" (fun (w: Weight) -> w.Name) Weight.all recipe.Weight)
-        |> Loss.timesFrom (
-            Names.find "--times" "law of times" "laws of times" (fun (t: Times) -> t.Name) Times.all recipe.Times
-        )
+                raise (
+                    UserError
+                        $"--{part} {get recipe}: the loss {loss.Name} has no {part} to choose; {Names.either others} have one"
+                )
 
-    let private network (recipe: Recipe) (data: Dataset) : Network =
+        if
+            recipe.Times = Catalogue.importance.Name
+            && not (List.exists (fst >> (=) "prediction") loss.Uses && recipe.Weight <> unused)
+        then
+            raise (
+                UserError
+                    $"--times {recipe.Times}: times in proportion to the weight are for regressions; the loss {loss.Name} is none"
+            )
+
+    /// x₁ from a data set, in the units that its own network would see.
+    let private source (recipe: Recipe) (kind: Kind) (data: Dataset) : (Rng -> int -> Tensor) option =
+        if recipe.Source = unused || recipe.Source = "normal" then
+            None
+        else
+            let source = Datasets.load recipe.Source
+
+            if source.Shape <> data.Shape then
+                let show (shape: int list) = String.Join("; ", shape)
+
+                raise (
+                    UserError
+                        $"--source {recipe.Source}: its samples are [{show source.Shape}], those of {data.Name} [{show data.Shape}]: both ends of a flow have one shape"
+                )
+
+            Some(fun rng n -> Dataset.sample kind n rng source)
+
+    /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
+    let private objective
+        (recipe: Recipe)
+        (data: Dataset)
+        (source: (Rng -> int -> Tensor) option)
+        (teacher: string -> Model)
+        : Objective =
+        let loss = Lookup.loss recipe.Loss
+        requireUsed loss recipe
+
+        // What the loss has no use for is not looked up: anything stands in its place.
+        let orElse (other: 'T) (lookup: string -> 'T) (name: string) : 'T = if name = unused then other else lookup name
+
+        let path = orElse Path.condOT Lookup.path recipe.Path
+
+        let objective =
+            loss.Make
+                { Path = path
+                  Prediction = orElse Prediction.velocity Lookup.prediction recipe.Prediction
+                  Weight = orElse Weight.uniform Lookup.weight recipe.Weight
+                  Times = orElse Times.uniform Lookup.times recipe.Times
+                  Importance = (recipe.Times = Catalogue.importance.Name)
+                  Coupling = orElse Coupling.independent Lookup.coupling recipe.Coupling
+                  Source = source |> Option.map (fun draw -> fun rng (x0: Tensor) -> (draw rng x0.Shape[0]).To x0.Kind)
+                  Teacher =
+                    if recipe.Teacher = unused || recipe.Teacher = "none" then None else Some(teacher recipe.Teacher)
+                  Steps = recipe.Steps
+                  Dimension = List.fold (*) 1 data.Shape }
+
+        if recipe.Preconditioning = unused || recipe.Preconditioning = "none" then
+            objective
+        else
+            if recipe.Prediction <> Prediction.data.Name then
+                raise (
+                    UserError
+                        $"--preconditioning {recipe.Preconditioning}: what comes out of a preconditioned network is the data: say --prediction data, not {recipe.Prediction}"
+                )
+
+            Objective.preconditioned (Lookup.preconditioning recipe.Preconditioning path) objective
+
+    let private network (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
+        let outputs = objective.Outputs
         let classes = if recipe.Labels then Some data.Classes.Length else None
         let shape = String.Join("; ", data.Shape)
 
@@ -120,7 +224,12 @@ module Recipe =
 
         match chosen.Name, data.Shape with
         | "mlp", [ dimension ] ->
-            Networks.mlp { Mlp.standard dimension with Width = recipe.Width; Depth = recipe.Depth; Classes = classes }
+            Networks.mlp
+                { Mlp.standard dimension with
+                    Width = recipe.Width
+                    Depth = recipe.Depth
+                    Outputs = outputs
+                    Classes = classes }
         | "unet", [ channels; height; width ] ->
             let standard = Unet.standard channels
             let side = standard.Patch * (1 <<< (standard.Multipliers.Length - 1))
@@ -137,7 +246,8 @@ module Recipe =
                         $"--width {recipe.Width}: the unet normalizes channels in groups of {standard.Groups}: give a multiple"
                 )
 
-            Networks.unet { standard with Width = recipe.Width; Blocks = recipe.Depth; Classes = classes }
+            Networks.unet
+                { standard with Width = recipe.Width; Blocks = recipe.Depth; Outputs = outputs; Classes = classes }
         | "mlp", _ ->
             raise (
                 UserError $"--network mlp: the samples of {data.Name} are [{shape}], not vectors: use --network unet"
@@ -147,8 +257,9 @@ module Recipe =
                 UserError
                     $"--network {recipe.Network}: the samples of {data.Name} are [{shape}], not images: use --network mlp"
             )
+        |> if objective.Uncertain then Networks.withUncertainty else id
 
-    let private training (recipe: Recipe) : TrainSettings =
+    let private training (recipe: Recipe) (objective: Objective) : TrainSettings =
         // A short run must not spend its steps on warming up.
         let warmUp = min recipe.WarmUp (recipe.Steps / 10L)
 
@@ -157,7 +268,10 @@ module Recipe =
                 Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, 0.0, recipe.Steps))
                 Decay = recipe.WeightDecay
                 MaxNorm = if recipe.Clip > 0.0 then Some recipe.Clip else None }
-          Average = { Decay = recipe.Ema; WarmUp = true } }
+          Average =
+            match objective.Decay with
+            | Some decay -> { Decay = decay }
+            | None -> Average.warmingUp recipe.Ema }
 
     let private check (recipe: Recipe) (data: Dataset) =
         let refuse option value wanted = raise (UserError $"--{option} {value}: expected {wanted}")
@@ -190,35 +304,38 @@ module Recipe =
 
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
     /// EnvironmentException where the device is not there.
-    let job (recipe: Recipe) (data: Dataset) : Job =
+    let job (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
         check recipe data
         let dtype = Names.find "--dtype" "element type" "element types" Dtype.name dtypes recipe.Dtype
+        let kind: Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
+        let source = source recipe kind data
+        let objective = objective recipe data source teacher
 
         { Recipe = recipe
           Data = data
-          Regression = regression recipe
-          Network = network recipe data
-          Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
-          Training = training recipe }
+          Objective = objective
+          Source = source
+          Network = network recipe data objective
+          Kind = kind
+          Training = training recipe objective }
 
     /// What the library's training loop is to do.
     let plan (job: Job) : Plan =
         { Dataset = job.Data
           Network = job.Network
-          Loss = Loss.ofRegression job.Regression
+          Loss = job.Objective.Loss
+          Prepare = job.Objective.Prepare
           BatchSize = job.Recipe.Batch
           Settings = job.Training
           Seed = job.Recipe.Seed
           Kind = job.Kind
           Budget = Budget.Steps job.Recipe.Steps
           Save = Cadence.Seconds 20.0
-          Notes = [ "path", job.Recipe.Path; "prediction", job.Recipe.Prediction; "data", job.Recipe.DataSet ] }
-
-    /// A loss brings its own prediction and weight.
-    let withLoss (name: string) (recipe: Recipe) : Recipe =
-        let name, make = Names.find "--loss" "loss" "losses" fst Catalogue.losses name
-        let loss = make Path.condOT
-        { recipe with Loss = name; Prediction = loss.Prediction.Name; Weight = loss.Weight.Name }
+          Notes =
+            [ "loss", job.Recipe.Loss
+              "path", job.Recipe.Path
+              "prediction", job.Recipe.Prediction
+              "data", job.Recipe.DataSet ] }
 
     /// The recipe for a budget of minutes; how many steps fit into it is found out later. A longer one pays for a wider
     /// network on images, and for a longer memory of the average.
@@ -259,14 +376,20 @@ module Recipe =
 
     /// The options of `fokker train` that give this recipe, those left out that are its data set's defaults.
     let options (recipe: Recipe) (standard: Recipe) : string list =
+        let loss = standard.Loss
+        let standard = withLoss recipe.Loss standard
         let number (value: float) = value.ToString("R", Globalization.CultureInfo.InvariantCulture)
 
         [ for option, value, usual in
               [ "path", recipe.Path, standard.Path
-                "loss", recipe.Loss, standard.Loss
+                "loss", recipe.Loss, loss
                 "prediction", recipe.Prediction, standard.Prediction
                 "weight", recipe.Weight, standard.Weight
                 "times", recipe.Times, standard.Times
+                "coupling", recipe.Coupling, standard.Coupling
+                "source", recipe.Source, standard.Source
+                "preconditioning", recipe.Preconditioning, standard.Preconditioning
+                "teacher", recipe.Teacher, standard.Teacher
                 "network", recipe.Network, standard.Network
                 "width", string recipe.Width, string standard.Width
                 "depth", string recipe.Depth, string standard.Depth

@@ -90,15 +90,26 @@ module Results =
         Scope.run0 (fun () -> Samples.chunk subject drawing (subject.Stream "animation") 0 n seen |> ignore)
         times.ToArray(), frames.ToArray()
 
+    /// More steps for a smooth film; a jump has as many as it has.
+    let private animated (drawing: Drawing) : Drawing =
+        if drawing.Steps < 10 then drawing else { drawing with Steps = 40 }
+
     let private motion (subject: Subject) (behind: Cloud) =
-        let times, frames = states subject { Samples.standardFor subject.Data with Steps = 40 } 1000
+        let times, frames = states subject (animated (Samples.standardFor subject)) 1000
         { Times = times
           Frames = frames
           Classes = [||]
           Behind = Some { behind with Points = Array.truncate 4000 behind.Points } }
 
+    /// The velocity of what was learned, for no label; none where a jump was.
+    let private velocityOf (subject: Subject) : Field option =
+        match subject.Learned with
+        | Denoising model -> Some(Model.velocity model None)
+        | Transport flow -> Some(flow.Velocity None)
+        | Jumping _ -> None
+
     /// dx/dt on a grid that covers the clouds, in the data's units.
-    let private field (subject: Subject) (motion: CloudMotion) : FieldMotion =
+    let private field (subject: Subject) (velocity: Field) (motion: CloudMotion) : FieldMotion =
         let window = Window.around [ motion.Frames[0]; motion.Frames[motion.Frames.Length - 1] ]
         let count = 25
         let line (low: float32) (high: float32) =
@@ -110,14 +121,14 @@ module Results =
                        x
                        y |]
         let kept = [| for k in 0..2 .. motion.Times.Length - 1 -> k |]
-        let low, high = subject.Model.Path.Interior
+        let low, high = subject.Path.Interior
 
         let at (t: float) =
             Scope.run (fun () ->
                 let inside =
                     Units.toNetwork subject.Data.Units ((Tensor.ofArray [ count * count; 2 ] points).To Dtype.Float64)
                 let t = Tensor.scalar Kind.Float64 (Math.Clamp(t, low, high))
-                let velocity = Model.velocity subject.Model None t (inside.To subject.Kind)
+                let velocity: Tensor = velocity t (inside.To subject.Kind)
                 let outside x = Samples.outside subject x
                 // A velocity has the data's scale, and no shift.
                 let velocity = outside velocity - outside (Tensor.zerosLike velocity)
@@ -139,15 +150,16 @@ module Results =
               let motion = motion subject data
               Sections.fromNoiseToData motion
 
-              if not subject.Labels then
-                  Sections.velocity (field subject motion) ]
+              match velocityOf subject with
+              | Some velocity when not subject.Labels -> Sections.velocity (field subject velocity motion)
+              | _ -> () ]
 
     let private className (subject: Subject) k = List.item k subject.Data.Classes
 
     let private imageSections (subject: Subject) (samples: Tensor) =
         let samples = first 60 samples
         let count = samples.Shape[0]
-        let drawing = Samples.standardFor subject.Data
+        let drawing = Samples.standardFor subject
 
         let labels =
             Samples.labels subject drawing 0 count
@@ -219,7 +231,7 @@ module Results =
     let report (run: RunFolder) (job: Job) (state: TrainState) (samples: Tensor) (scores: Score list) =
         let history = Metrics.read (Run.metricsFile run.Path)
         let subject = Subject.trained run job state.Average
-        let path = subject.Model.Path
+        let path = subject.Path
 
         let title =
             match job.Network.Name with

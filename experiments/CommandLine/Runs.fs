@@ -108,7 +108,7 @@ module Runs =
 
     /// A finished or interrupted run, ready to be sampled from: its job and its averaged parameters, on its device and in
     /// its element type unless others are given. Raises UserError where a file of it is missing or damaged.
-    let load (run: RunFolder) (device: string option) (dtype: Dtype option) : Job * TrainState =
+    let rec load (run: RunFolder) (device: string option) (dtype: Dtype option) : Job * TrainState =
         let own = recipe run
 
         let recipe =
@@ -116,7 +116,7 @@ module Runs =
                 Device = defaultArg device own.Device
                 Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue own.Dtype }
 
-        let job = Recipe.job recipe (Datasets.load recipe.DataSet)
+        let job = job recipe (Datasets.load recipe.DataSet)
 
         if not (File.Exists run.Checkpoint) then
             raise (
@@ -126,6 +126,28 @@ module Runs =
 
         let state = Scope.run (fun () -> Trainer.toKind job.Kind (fst (Checkpoint.read run.Checkpoint job.Network)))
         job, state
+
+    /// A recipe's job. The run that it is to learn from, if any, is found by its folder.
+    and job (recipe: Recipe) (data: Dataset) : Job =
+        let teacher (folder: string) =
+            let job, state = load (find standardRoot folder) (Some recipe.Device) None
+
+            if job.Data.Shape <> data.Shape then
+                raise (
+                    UserError
+                        $"--teacher {folder}: it was trained on {job.Data.Name}, whose samples have another shape than those of {data.Name}"
+                )
+
+            match job.Objective.Learned(job.Network.Apply state.Average) with
+            | Denoising model -> model
+            | Transport _
+            | Jumping _ ->
+                raise (
+                    UserError
+                        $"--teacher {folder}: it was trained by {job.Recipe.Loss}, which teaches no score: name a run trained by cfm, simple or another regression"
+                )
+
+        Recipe.job teacher recipe data
 
     let private format =
         JsonSerializerOptions(

@@ -24,11 +24,17 @@ type Drawing =
 module Samples =
 
     /// Heun's method, which is at the noise floor of two-dimensional laws with ten steps already.
-    let standardFor (data: Dataset) : Drawing =
+    let standardFor (subject: Subject) : Drawing =
+        let image = subject.Data.IsImage
+
         { Sampler = Samplers.heun
           Grid = Samplers.heun.Grid
-          Steps = if data.IsImage then 10 else 25
-          Batch = if data.IsImage then 100 else 4096
+          Steps =
+            match subject.Learned with
+            | Jumping _ -> 2
+            | Denoising _
+            | Transport _ -> if image then 10 else 25
+          Batch = if image then 100 else 4096
           Label = None
           Span = None
           Start = None }
@@ -52,23 +58,40 @@ module Samples =
 
     /// The plan of a drawing. Raises UserError where its times do not go from more noise to less.
     let plan (subject: Subject) (drawing: Drawing) : SamplingPlan =
-        let natural = Sampling.plan drawing.Sampler drawing.Steps subject.Model
+        let natural =
+            try
+                Generation.plan drawing.Sampler drawing.Steps subject.Learned
+            with :? ArgumentException as e ->
+                raise (UserError $"--solver {drawing.Sampler.Name}: {Errors.reason e}")
 
         let plan =
             { natural with
-                Grid = drawing.Grid
+                // A jump lays its own grid.
+                Grid =
+                    match subject.Learned with
+                    | Jumping _ -> natural.Grid
+                    | Denoising _
+                    | Transport _ -> drawing.Grid
                 Span = defaultArg drawing.Span natural.Span
                 Kind = subject.Kind }
 
         try
-            Sampling.times plan subject.Model.Path |> ignore
+            Sampling.times plan subject.Path |> ignore
             plan
         with :? ArgumentException as e ->
             raise (UserError(Errors.reason e))
 
+    /// Where samples `first` … `first + n − 1` start: noise, or draws of the source, float64.
+    let private start (subject: Subject) (plan: SamplingPlan) (rng: Rng) (first: int) (n: int) : Tensor =
+        match subject.Source with
+        | None -> Sampling.start plan subject.Path subject.Data.Shape n (Rng.rows (int64 first) rng)
+        // A source numbers its draws from 0: those before are drawn and left, so that batches do not change anything.
+        | Some source -> (Tensor.narrow 0 first n (source (Rng.named "start" rng) (first + n))).To Dtype.Float64
+
     /// Samples `first` … `first + n − 1` of a key, [n; …] in the network's units; `seen` hears of every state on the way.
     /// Raises UserError where the sampler fails, with its remedy.
     let chunk (subject: Subject) (drawing: Drawing) (rng: Rng) (first: int) (n: int) (seen: State -> unit) : Tensor =
+        let own = rng
         let rng = Rng.rows (int64 first) rng
         let plan = plan subject drawing
 
@@ -79,12 +102,12 @@ module Samples =
                 match drawing.Start with
                 | Some states ->
                     (Units.toNetwork subject.Data.Units (Tensor.narrow 0 first n states)).To subject.Kind.Device
-                | None -> Sampling.start plan subject.Model.Path subject.Data.Shape n rng
+                | None -> start subject plan own first n
 
             let mutable last = start
 
             try
-                for result in Sampling.states plan subject.Model condition rng start do
+                for result in Generation.states plan subject.Path subject.Learned condition rng start do
                     match result with
                     | Error failure -> raise (UserError $"sampling failed at {failure}")
                     | Ok state ->

@@ -18,7 +18,10 @@ type Subject =
     {
         Origin: Origin
         Data: Dataset
-        Model: Model
+        Path: GaussianPath
+        Learned: Learned
+        /// x₁ at the noisy end in the network's units, n draws, where it is not σ(1)·ε.
+        Source: (Rng -> int -> Tensor) option
         /// What the network computes in.
         Kind: Kind
         /// Whether the network is told the class.
@@ -28,6 +31,17 @@ type Subject =
 
     /// The stream that a use draws from, by name.
     member subject.Stream(name: string) = Rng.ofSeed subject.Seed |> Rng.named name
+
+    /// What was learned, where it knows the score. Raises UserError, saying what wants it, elsewhere.
+    member subject.Model(wanted: string) : Model =
+        match subject.Learned with
+        | Denoising model -> model
+        | Transport _
+        | Jumping _ ->
+            raise (
+                UserError
+                    $"{wanted} needs a model that knows the score, and {subject.Name} does not; take a run trained by a regression such as cfm, dsm or simple"
+            )
 
     /// As messages and JSON have it: the run's name, or the mixture's file.
     member subject.Name =
@@ -41,7 +55,9 @@ module Subject =
     let trained (folder: RunFolder) (job: Job) (parameters: Tensor[]) : Subject =
         { Origin = Trained folder
           Data = job.Data
-          Model = Loss.model job.Regression (job.Network.Apply parameters)
+          Path = job.Objective.Path
+          Learned = job.Objective.Learned(job.Network.Apply parameters)
+          Source = job.Source
           Kind = job.Kind
           Labels = job.Recipe.Labels
           Seed = job.Recipe.Seed }
@@ -59,7 +75,9 @@ module Subject =
               Classes = []
               Units = Units.Same
               Content = Law(fun rng n -> Mixture.sample n rng mixture) }
-          Model = Mixture.model path prediction mixture
+          Path = path
+          Learned = Denoising(Mixture.model path prediction mixture)
+          Source = None
           Kind = kind
           Labels = false
           Seed = 0L }
@@ -105,5 +123,9 @@ module Subject =
         [ match subject.Origin with
           | Trained folder -> "run", Json.text folder.Name
           | Exact(file, _) -> "oracle", Json.text file
-          "path", Json.text subject.Model.Path.Name
-          "prediction", Json.text subject.Model.Prediction.Name ]
+          "path", Json.text subject.Path.Name
+
+          match subject.Learned with
+          | Denoising model -> "prediction", Json.text model.Prediction.Name
+          | Transport _
+          | Jumping _ -> () ]

@@ -23,6 +23,10 @@ type TrainArgument =
     | [<Unique>] Prediction of prediction: string
     | [<Unique>] Weight of weight: string
     | [<Unique>] Times of times: string
+    | [<Unique>] Coupling of coupling: string
+    | [<Unique>] Source of dataset: string
+    | [<Unique>] Preconditioning of kind: string
+    | [<Unique>] Teacher of run: string
     | [<Unique>] Network of network: string
     | [<Unique>] Width of units: int
     | [<Unique>] Depth of layers: int
@@ -56,6 +60,10 @@ type TrainArgument =
             | Prediction _ -> "what the network's output means (the loss's own; fokker list predictions)"
             | Weight _ -> "how much each time counts (the loss's own; fokker list weights)"
             | Times _ -> "the law of training times (uniform; fokker list times)"
+            | Coupling _ -> "how data are paired with the source (the loss's own; fokker list couplings)"
+            | Source _ -> "the law at the noisy end: normal, or another data set (normal)"
+            | Preconditioning _ -> "what is put around the network (the loss's own; fokker list preconditionings)"
+            | Teacher _ -> "the run that a distillation (cd, esm, fm) learns from"
             | Network _ -> "mlp for vectors, unet for images (fokker list networks)"
             | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
             | Depth _ -> "hidden layers, or residual blocks at each scale"
@@ -85,6 +93,10 @@ module Train =
         | Prediction name -> { recipe with Prediction = name }
         | Weight name -> { recipe with Weight = name }
         | Times name -> { recipe with Times = name }
+        | Coupling name -> { recipe with Coupling = name }
+        | Source name -> { recipe with Source = name }
+        | Preconditioning name -> { recipe with Preconditioning = name }
+        | Teacher run -> { recipe with Teacher = run }
         | Network name -> { recipe with Network = name }
         | Width units -> { recipe with Width = units }
         | Depth layers -> { recipe with Depth = layers }
@@ -104,7 +116,7 @@ module Train =
         | Quiet
         | Json -> recipe
 
-    /// The loss comes first, since it brings a prediction and a weight that other options may replace.
+    /// The loss comes first, since it brings parts that other options may replace.
     let private applyAll (arguments: TrainArgument list) (recipe: Recipe) : Recipe =
         let loss =
             arguments
@@ -130,7 +142,7 @@ module Train =
                 Trainer.run
                     job.Training
                     job.Network
-                    (Loss.ofRegression job.Regression)
+                    job.Objective.Loss
                     (Dataset.batches job.Kind job.Recipe.Batch (Rng.named "batches" key) job.Data)
                     (Budget.Steps Int64.MaxValue)
                     0.0
@@ -191,7 +203,7 @@ module Train =
         let standard = Recipe.standardFor data
         let standard = minutes |> Option.fold (fun recipe minutes -> Recipe.withMinutes minutes data recipe) standard
         let recipe = applyAll arguments { standard with DataSet = dataset }
-        let job = Recipe.job recipe data
+        let job = Runs.job recipe data
 
         let run =
             match name with
@@ -210,7 +222,7 @@ module Train =
 
         let job =
             match minutes with
-            | Some minutes -> Recipe.job { recipe with Steps = stepsIn terminal minutes job } data
+            | Some minutes -> Runs.job { recipe with Steps = stepsIn terminal minutes job } data
             | None -> job
 
         Runs.clear run
@@ -263,7 +275,7 @@ module Train =
 
             raise (UserError $"""--resume goes on with the settings in {run.Record}: {String.Join(", ", differing)}""")
 
-        run, Recipe.job wanted (Datasets.load recipe.DataSet)
+        run, Runs.job wanted (Datasets.load recipe.DataSet)
 
     let private train (terminal: Terminal) (interrupt: Interrupt) (run: RunFolder) (job: Job) : RunResult =
         let steps = float job.Recipe.Steps

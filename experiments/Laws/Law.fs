@@ -56,6 +56,14 @@ type Formulas =
         ProbabilityFlow: Field -> Sde -> Ode
         WithChurn: float -> GaussianPath -> Field -> Field -> Sde
         Weight: GaussianPath -> Weight -> Curve
+        WeightOn: Weight -> GaussianPath -> Prediction -> Curve
+        ImportanceSampled: Regression -> Regression
+        ConsistencyPreconditioning: float -> GaussianPath -> Preconditioning
+        /// path, distance, f, target, t, t', x₀, ε ↦ the consistency training loss.
+        Training: GaussianPath -> Distance -> Field -> Field -> Tensor -> Tensor -> Tensor -> Tensor -> Tensor
+        /// solver, distance, f, target, t, t', x_t' ↦ the distillation loss.
+        Distillation:
+            (Tensor -> Tensor -> Tensor -> Tensor) -> Distance -> Field -> Field -> Tensor -> Tensor -> Tensor -> Tensor
     }
 
 /// An identity of the theory that runs: cases are drawn, both sides computed in float64, the worst error kept.
@@ -135,7 +143,12 @@ module Formulas =
           Reverse = Sde.reverse
           ProbabilityFlow = Sde.probabilityFlow
           WithChurn = Sde.withChurn
-          Weight = fun path weight -> weight.Of path }
+          Weight = fun path weight -> weight.Of path Prediction.score
+          WeightOn = fun weight -> weight.Of
+          ImportanceSampled = Loss.importanceSampled
+          ConsistencyPreconditioning = Consistency.preconditioning
+          Training = Consistency.trainingAt
+          Distillation = Consistency.distillationAt }
 
 [<RequireQualifiedAccess>]
 module Law =

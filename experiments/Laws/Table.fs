@@ -10,6 +10,8 @@ module Table =
         @ InterpolantLaws.all
         @ LossLaws.all
         @ VariationalLaws.all
+        @ PartsLaws.all
+        @ ConsistencyLaws.all
         @ ProcessLaws.all
         @ SamplingLaws.all
         @ TransportLaws.all

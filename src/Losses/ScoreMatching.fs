@@ -1,5 +1,7 @@
 namespace Fokker
 
+open System
+
 /// Score matching in its four forms. All estimate E w(t) ‖s − ∇log p_t‖² over x_t of a path, up to a constant that does not
 /// depend on the network; they differ in what they need to know of p_t. The network predicts the score; the sums run
 /// over coordinates, not their mean, so that the constants are those of the papers.
@@ -14,7 +16,7 @@ module ScoreMatching =
         struct (t, Path.sample path t x0 noise, noise)
 
     let private weigh (path: GaussianPath) (weight: Weight) t (rows: Tensor) =
-        Coefficient.scale (Curve.at (weight.Of path) t) rows
+        Coefficient.scale (Curve.at (weight.Of path Prediction.score) t) rows
 
     /// Explicit: w ‖s − ∇log p_t‖² against a known score.
     let explicitly (truth: Field) (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
@@ -58,3 +60,27 @@ module ScoreMatching =
             let struct (t, x, noise) = corrupted path times rng batch
             let target = Coefficient.scale (Curve.at (-1.0 / path.Sigma) t) noise
             weigh path weight t (Tensor.sumRows (Tensor.square (context.Network batch.Label t x - target)))
+
+    /// Implicit score matching along simulated paths of a forward process from t = 0 to 1, for processes whose kernels have no
+    /// closed form, such as Langevin's towards e^{−f}: Euler–Maruyama in N equal steps, each sample read at a step of its own,
+    /// k ~ U{1 … N}. What is learned is the score of the process's own marginals, which is what `Sde.reverse` needs.
+    let simulated (trace: Trace) (steps: int) (forward: Sde) : Loss =
+        if forward.Backward then
+            invalidArg (nameof forward) "a process that runs from the data to the noise is needed"
+
+        let h = 1.0 / float steps
+
+        fun context rng batch ->
+            let n = batch.Data.Shape[0]
+            let last = Tensor.floor (Rng.uniform Kind.Float64 [ n ] (Rng.named "times" rng) * float steps) + 1.0
+
+            let step (x: Tensor) k =
+                let t = float k * h
+                let time = Tensor.scalar Kind.Float64 t
+                let noise = Rng.normalLike x (Rng.at (int64 k) (Rng.named "noise" rng))
+                let next = x + h * forward.Drift time x + Math.Sqrt(h * Curve.eval forward.DiffusionSquared t) * noise
+                let moving = (Tensor.greaterThan (float k) last).To x.Dtype
+                x + Tensor.perSample x moving * (next - x)
+
+            let x = Seq.fold step batch.Data (seq { 0 .. steps - 1 })
+            implicitTerm trace (Rng.named "probes" rng) (context.Network batch.Label (last * h)) x

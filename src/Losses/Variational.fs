@@ -13,6 +13,15 @@ type Posterior =
         Forward: float
     }
 
+/// The variance of the reverse step that a loss is to learn or to assume.
+type StepVariance =
+    /// σ²_{t|s}: DDPM's β_t.
+    | Forward
+    /// That of the posterior: DDPM's β̃_t.
+    | Posterior
+    /// Between the two in logarithm, at u = ½ (1 + the network's second output) (Nichol, Dhariwal 2021, eq. 15).
+    | Learned
+
 /// Discrete-time variational inference on a Gaussian path (Sohl-Dickstein et al. 2015; Ho et al. 2020; Kingma et al. 2021).
 [<RequireQualifiedAccess>]
 module Variational =
@@ -97,3 +106,90 @@ module Variational =
         let x = Path.sample path time x0 noise
         let error = Tensor.square (x0 - denoiser time x) / variance + Math.Log(2.0 * Math.PI * variance)
         0.5 * Tensor.sumRows error
+
+    // ---- losses
+
+    /// The N steps' coefficients, step k at place k − 1. The first step's posterior variance, 0 where σ(0) is, is
+    /// taken to be the second one's (Nichol, Dhariwal 2021, section 3.1).
+    let private tables (steps: int) (path: GaussianPath) =
+        let all = [| for k in 1..steps -> posterior path (float (k - 1) / float steps) (float k / float steps) |]
+        let small k = if all[k].Variance > 0.0 then all[k].Variance else all[min (steps - 1) (k + 1)].Variance
+
+        {| Data = all |> Array.map _.Data
+           LogSmall = Array.init steps (fun k -> Math.Log(small k))
+           LogLarge = all |> Array.map (fun p -> Math.Log p.Forward) |}
+
+    /// For k ~ U{1 … N}: N·L_{k−1}, and N·L₀ at k = 1, in nats a coordinate; the mean over k is the bound on −log p without its
+    /// constant L_T. `said` gives the estimate of x₀ and u ∈ [0, 1], the place of the variance between small and large.
+    let private terms (steps: int) (path: GaussianPath) =
+        let tables = tables steps path
+
+        fun (said: Tensor -> Tensor -> Tensor * Tensor) (rng: Rng) (x0: Tensor) ->
+            let t = (Times.discrete steps).Draw path (Rng.named "times" rng) x0.Shape[0]
+            let places = Tensor.toFloats t |> Array.map (fun t -> int (Math.Round(t * float steps)) - 1)
+            let noise = Rng.normalLike x0 (Rng.named "noise" rng)
+            let x = Path.sample path t x0 noise
+            let estimate, u = said t x
+            let at (value: int -> float) =
+                Tensor.perSample x0 (Tensor.ofArray [ places.Length ] (Array.map value places))
+            let read (table: float[]) = at (fun k -> table[k])
+            let small, large, data = read tables.LogSmall, read tables.LogLarge, read tables.Data
+            let logVariance = small + u * (large - small)
+            let first = at (fun k -> if k = 0 then 1.0 else 0.0)
+            let squared = Tensor.square (x0 - estimate)
+
+            // KL(N(m, e^{small}) ‖ N(m', e^{log v})), the means apart by c₀ (x₀ − x̂₀); at the first step −log N(x₀; x̂₀, e^{log v}).
+            let kl =
+                logVariance - small + exp (small - logVariance) - 1.0
+                + Tensor.square data * squared * exp (-logVariance)
+
+            let reconstruction = logVariance + Math.Log(2.0 * Math.PI) + squared * exp (-logVariance)
+            struct (t, x, noise, 0.5 * float steps * Tensor.meanRows (kl + first * (reconstruction - kl)))
+
+    let private placeOf (variance: StepVariance) (x: Tensor) (second: Lazy<Tensor>) : Tensor =
+        match variance with
+        | Forward -> Tensor.onesLike x
+        | Posterior -> Tensor.zerosLike x
+        | Learned -> 0.5 * (1.0 + second.Value)
+
+    let private reading (path: GaussianPath) (prediction: Prediction) t x y : Tensor =
+        let struct (cx, cy) = Prediction.conversion path prediction Prediction.data t
+        Coefficient.combine [ cx, x; cy, y ]
+
+    let private halves (network: Field) (variance: StepVariance) t (x: Tensor) =
+        let y: Tensor = network t x
+        let width = x.Shape[1]
+        let second = lazy Tensor.narrow 1 width width y
+        (if variance = Learned then Tensor.narrow 1 0 width y else y), placeOf variance x second
+
+    /// The variational bound of N steps on −log p(x₀), nats a coordinate, without its constant L_T: N times a random term
+    /// (Sohl-Dickstein et al. 2015; Ho et al. 2020, eq. 5; with `Learned`, Nichol, Dhariwal 2021). With a learned variance the
+    /// network says two numbers of every coordinate.
+    let bound (steps: int) (variance: StepVariance) (prediction: Prediction) (path: GaussianPath) : Loss =
+        let terms = terms steps path
+
+        fun context rng batch ->
+            let said t x =
+                let y, u = halves (context.Network batch.Label) variance t x
+                reading path prediction t x y, u
+
+            let struct (_, _, _, value) = terms said rng batch.Data
+            value
+
+    /// L_simple + ω L_vlb with the variance learned by the bound and the mean by L_simple alone (Nichol, Dhariwal 2021, eq. 16;
+    /// ω = 0.001).
+    let hybrid (omega: float) (steps: int) (prediction: Prediction) (path: GaussianPath) : Loss =
+        let terms = terms steps path
+        let struct (a, b) = prediction.Coefficients path
+
+        fun context rng batch ->
+            let mutable output = Unchecked.defaultof<Tensor>
+
+            let said t x =
+                let y, u = halves (context.Network batch.Label) Learned t x
+                output <- y
+                Tensor.detach (reading path prediction t x y), u
+
+            let struct (t, _, noise, value) = terms said rng batch.Data
+            let target = Coefficient.combine [ Curve.at a t, batch.Data; Curve.at b t, noise ]
+            Tensor.meanRows (Tensor.square (output - target)) + omega * value

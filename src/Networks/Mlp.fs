@@ -19,6 +19,8 @@ type Mlp =
         /// Hidden layers.
         Depth: int
         Time: TimeFeatures
+        /// Numbers that it says of every coordinate: y is [B; Outputs · Dimension], one thing after the other.
+        Outputs: int
         /// How many labels there are; None for an unconditional network.
         Classes: int option
     }
@@ -32,6 +34,7 @@ module Mlp =
           Width = 256
           Depth = 3
           Time = TimeFeatures.Fourier(16, 1.0)
+          Outputs = 1
           Classes = None }
 
     let private positive name value =
@@ -45,6 +48,7 @@ module Mlp =
           match s.Time with
           | TimeFeatures.Plain -> "time", "plain"
           | TimeFeatures.Fourier(count, scale) -> "time", FormattableString.Invariant $"fourier {count} {scale}"
+          "outputs", string s.Outputs
           "classes", string (Option.defaultValue 0 s.Classes) ]
 
     /// h₁ = silu(W₁ (x, φ(t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
@@ -53,6 +57,7 @@ module Mlp =
         positive "Dimension" s.Dimension
         positive "Width" s.Width
         positive "Depth" s.Depth
+        positive "Outputs" s.Outputs
         Option.iter (positive "Classes") s.Classes
         let b = Blueprint()
 
@@ -69,7 +74,7 @@ module Mlp =
                    Layer.linear (b.Inside("hidden" + string k)) (if k = 1 then input else s.Width) s.Width |]
 
         let labels = s.Classes |> Option.map (fun classes -> Layer.labels (b.Inside "label") classes s.Width)
-        let output = Layer.linearFromZero (b.Inside "output") s.Width s.Dimension
+        let output = Layer.linearFromZero (b.Inside "output") s.Width (s.Outputs * s.Dimension)
         let specs = b.Specs
 
         let apply (p: Tensor[]) =
@@ -95,4 +100,4 @@ module Mlp =
 
                     output p h
 
-        { Name = "mlp"; Settings = settings s; Specs = specs; Apply = apply }
+        { Name = "mlp"; Settings = settings s; Specs = specs; Apply = apply; Uncertainty = None }

@@ -28,6 +28,8 @@ type Network =
         /// parameters ↦ condition ↦ (t, x) ↦ output. Given the parameters it checks them once, so a field that is to be
         /// called many times is best made once. Time is float64, 0-dimensional or [B]; x is [B; …] in the parameters' kind.
         Apply: Tensor[] -> Condition -> Field
+        /// parameters ↦ t ↦ u(t) [B], the learned log-variance of the error at time t, for weights that are learned.
+        Uncertainty: (Tensor[] -> Tensor -> Tensor) option
     }
 
 [<RequireQualifiedAccess>]

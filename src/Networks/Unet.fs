@@ -19,6 +19,8 @@ type Unet =
         Attention: int list
         /// Groups that channels are normalized in.
         Groups: int
+        /// Numbers that it says of every pixel: y is [B; Outputs · Channels; H; W], one thing after the other.
+        Outputs: int
         /// How many labels there are; None for an unconditional network.
         Classes: int option
     }
@@ -37,6 +39,7 @@ module Unet =
           Blocks = 1
           Attention = []
           Groups = 8
+          Outputs = 1
           Classes = None }
 
     let private settings (s: Unet) =
@@ -49,6 +52,7 @@ module Unet =
           "blocks", string s.Blocks
           "attention", list s.Attention
           "groups", string s.Groups
+          "outputs", string s.Outputs
           "classes", string (Option.defaultValue 0 s.Classes) ]
 
     let private validate (s: Unet) =
@@ -58,6 +62,7 @@ module Unet =
               "Width", s.Width
               "Blocks", s.Blocks
               "Groups", s.Groups
+              "Outputs", s.Outputs
               "Classes", Option.defaultValue 1 s.Classes ] do
             if value < 1 then
                 invalidArg name $"unet: {name} = {value}: at least 1"
@@ -168,7 +173,7 @@ module Unet =
                   blocks, double ]
 
         let norm = Layer.groupNorm (b.Inside "norm") s.Groups channels
-        let out = Layer.convFromZero (b.Inside "output") 3 channels pixels
+        let out = Layer.convFromZero (b.Inside "output") 3 channels (s.Outputs * pixels)
         let specs = b.Specs
 
         let attend p attention h =
@@ -220,4 +225,4 @@ module Unet =
 
                     Layer.unfold s.Patch (out p (Tensor.silu (norm p h)))
 
-        { Name = "unet"; Settings = settings s; Specs = specs; Apply = apply }
+        { Name = "unet"; Settings = settings s; Specs = specs; Apply = apply; Uncertainty = None }

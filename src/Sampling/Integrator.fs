@@ -60,6 +60,17 @@ module Integrator =
               Memory = (if tableau.IsFsal then [ List.last slopes ] else [])
               Evaluations = state.Evaluations + rows.Length - first.Length }
 
+    /// A Runge–Kutta step with times of its own for each sample: x [B; …] from times [B] to times [B].
+    let rungeKuttaBetween (tableau: Tableau) (ode: Ode) (from: Tensor) (until: Tensor) (x: Tensor) : Tensor =
+        let h = until - from
+        let step = Tensor.perSample x h
+
+        let stage (slopes: Tensor list) (row, node) =
+            slopes @ [ ode.Velocity (from + node * h) (plus x (List.map2 (fun a k -> a, step * k) row slopes)) ]
+
+        let slopes = List.fold stage [] (List.zip tableau.Stages tableau.Nodes)
+        plus x (List.map2 (fun b k -> b, step * k) tableau.Weights slopes)
+
     /// x + drift h + √(|h| g²(t)) z with z given: the step of Euler and Maruyama (Maruyama 1955), in either direction of time.
     let eulerMaruyamaWith (z: Tensor) (sde: Sde) (until: float) (state: State) : State =
         let h = until - state.Time

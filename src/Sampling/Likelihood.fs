@@ -81,7 +81,7 @@ module Likelihood =
         | EulerMaruyama _ -> invalidArg (nameof likelihood) $"{plan.Sampler.Name} follows no flow"
         | RungeKutta tableau ->
             Scope.run (fun () ->
-                let ode = Ode.ofModel condition (Sampling.widened plan.Kind model)
+                let ode = Ode.ofModel condition (Sampling.widenedModel plan.Kind model)
                 let rising = Array.rev (Sampling.times plan model.Path)
 
                 carry likelihood.Trace tableau ode (Rng.named "probes" rng) rising x

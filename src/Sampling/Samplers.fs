@@ -136,12 +136,12 @@ module Sampling =
 
     /// The network in its own element type and on its device, the state in float64: the coefficients of a sampler reach from
     /// 10⁻³ to 10³, and sums of thousands of steps would lose what float32 has.
-    let internal widened (kind: Kind) (model: Model) : Model =
-        { model with
-            Network =
-                fun condition ->
-                    let network = model.Network condition
-                    fun t x -> (network t (x.To kind.Dtype)).To x.Dtype }
+    let internal widened (kind: Kind) (network: Condition -> Field) : Condition -> Field =
+        fun condition ->
+            let network = network condition
+            fun t x -> (network t (x.To kind.Dtype)).To x.Dtype
+
+    let internal widenedModel (kind: Kind) (model: Model) : Model = { model with Network = widened kind model.Network }
 
     /// The step of a sampler on a model, for the driver loop.
     let step (sampler: Sampler) (model: Model) (condition: Condition) : Step =
@@ -181,7 +181,7 @@ module Sampling =
         (rng: Rng)
         (x: Tensor)
         : seq<Result<State, Failure>> =
-        let model' = widened plan.Kind model
+        let model' = widenedModel plan.Kind model
         let steps = Integrator.states (step plan.Sampler model' condition) (named "noise" rng) (times plan model.Path) x
 
         match plan.Span.Finish with
@@ -207,7 +207,7 @@ module Sampling =
         (x: Tensor)
         : Result<Tensor, Failure> =
         Scope.run (fun () ->
-            let model' = widened plan.Kind model
+            let model' = widenedModel plan.Kind model
 
             Integrator.run (step plan.Sampler model' condition) (named "noise" rng) (times plan model.Path) x
             |> Result.map (fun state -> (finish plan model' condition state).X.To plan.Kind.Dtype))

@@ -39,6 +39,9 @@ module Coupling =
         let below = (Tensor.lessOrEqual upTo u).To Dtype.Int64
         Tensor.minimum (Tensor.sumOver [ 1 ] below) (Tensor.full Kind.Int64 [] (float (weights.Shape[1] - 1)))
 
+    /// A batch is itself a draw: its plan is not worth more than this.
+    let private settings: Sinkhorn.Settings = { Tolerance = 1e-4; Iterations = 500 }
+
     let private uniformWeights (x: Tensor) = Tensor.full Kind.Float64 [ x.Shape[0] ] (1.0 / float x.Shape[0])
 
     /// The entropic plan at ε; each x₀ keeps its place and draws its partner from its row of the plan.
@@ -50,7 +53,7 @@ module Coupling =
             fun rng x0 x1 ->
                 let plan =
                     Sinkhorn.balanced
-                        { Sinkhorn.settings with Tolerance = 1e-6; Iterations = 1000 }
+                        settings
                         epsilon
                         (uniformWeights x0)
                         (uniformWeights x1)
@@ -68,7 +71,7 @@ module Coupling =
             fun rng x0 x1 ->
                 let plan =
                     Sinkhorn.unbalanced
-                        { Sinkhorn.settings with Tolerance = 1e-6; Iterations = 1000 }
+                        settings
                         epsilon
                         rho
                         (uniformWeights x0)

@@ -2,8 +2,9 @@ namespace Fokker
 
 open System
 
-/// Entropic transport between two weighted point clouds, in the log domain: no kernel e^{−C/ε} is ever formed, so ε may
-/// be as small as float64 resolves.
+/// Entropic transport between two weighted point clouds. The plan of the current potentials is scaled by matrix products, and
+/// the scalings are taken up into the potentials every few sweeps; where the plan underflows, a sweep is made in the log domain
+/// instead. So ε may be as small as float64 resolves.
 [<RequireQualifiedAccess>]
 module Sinkhorn =
 
@@ -17,7 +18,7 @@ module Sinkhorn =
     type Plan = { Weights: Tensor; F: Tensor; G: Tensor; Error: float; Iterations: int }
 
     /// argmin_P ⟨P, C⟩ + ε KL(P | a⊗b) + ρ KL(P1 | a) + ρ KL(Pᵀ1 | b) for cost C [n; m] and weights a [n], b [m] (float64).
-    /// ρ = ∞ demands the marginals exactly (Cuturi 2013; in the log domain Schmitzer 2019, algorithm 2); a finite ρ lets mass
+    /// ρ = ∞ demands the marginals exactly (Cuturi 2013; stabilized as in Schmitzer 2019, algorithm 2); a finite ρ lets mass
     /// be created and destroyed (Chizat et al. 2018, algorithm 2). ε is lowered in halves to its value, which converges where
     /// starting there would not. Raises ArgumentException for ε ≤ 0, ρ ≤ 0 or weights that are not positive.
     let unbalanced (how: Settings) (epsilon: float) (rho: float) (a: Tensor) (b: Tensor) (cost: Tensor) : Plan =
@@ -34,7 +35,7 @@ module Sinkhorn =
 
         let logA, logB = Tensor.unsqueeze 1 (log a), Tensor.unsqueeze 0 (log b)
 
-        // One sweep at ε: each potential in turn is the soft minimum of what the other leaves.
+        // One sweep at ε in the log domain: each potential in turn is the soft minimum of what the other leaves.
         let sweep (eps: float) (f: Tensor, g: Tensor) =
             let damp = if Double.IsInfinity rho then 1.0 else rho / (rho + eps)
             let f = -damp * eps * Tensor.logSumExpKeep [ 1 ] ((g - cost) / eps + logB)
@@ -42,6 +43,27 @@ module Sinkhorn =
             f, g
 
         let plan eps (f: Tensor, g: Tensor) = exp ((f + g - cost) / eps + logA + logB)
+
+        let finite (f: Tensor, g: Tensor) =
+            (Tensor.all (Tensor.isFinite f)).ToBool() && (Tensor.all (Tensor.isFinite g)).ToBool()
+
+        // The same sweeps relative to the plan P of (f₀, g₀), whose row sums under other potentials are e^{(f − f₀)/ε} P e^{(g − g₀)/ε}.
+        let scaling count eps (f0: Tensor, g0: Tensor) =
+            let damp = if Double.IsInfinity rho then 1.0 else rho / (rho + eps)
+            let p = plan eps (f0, g0)
+            let transposed = Tensor.transpose 0 1 p
+
+            let once (_: Tensor, g: Tensor) =
+                let rows = Linalg.matmul p (Tensor.transpose 0 1 (exp ((g - g0) / eps)))
+                let f = damp * (f0 - eps * (log rows - logA))
+                let columns = Linalg.matmul transposed (exp ((f - f0) / eps))
+                f, damp * (g0 - eps * (Tensor.transpose 0 1 (log columns) - logB))
+
+            Seq.fold (fun duals _ -> once duals) (f0, g0) (seq { 1..count })
+
+        let sweeps count eps duals =
+            let scaled = scaling count eps duals
+            if finite scaled then scaled else Seq.fold (fun d _ -> sweep eps d) duals (seq { 1..count })
 
         // After a sweep the columns are exact; what is left shows in the rows (balanced) or in how far f still moves.
         let moved (f: Tensor, _: Tensor) (f': Tensor, _: Tensor) = (Tensor.max (abs (f' - f))).ToFloat()
@@ -52,20 +74,17 @@ module Sinkhorn =
         let largest = (Tensor.max (abs cost)).ToFloat()
 
         let ladder =
-            Seq.initInfinite (fun k -> largest / float (1L <<< min k 62))
+            // Down to here no entry of e^{−C/ε} underflows, and there is nothing to warm up.
+            Seq.initInfinite (fun k -> largest / 256.0 / float (1L <<< min k 54))
             |> Seq.takeWhile (fun e -> e > epsilon)
             |> Seq.toList
 
-        let warm =
-            ladder
-            |> List.fold
-                (fun duals e -> Scope.run (fun () -> Seq.fold (fun d _ -> sweep e d) duals (seq { 1..5 })))
-                start
+        let warm = ladder |> List.fold (fun duals e -> Scope.run (fun () -> sweeps 10 e duals)) start
 
         let rec iterate k duals =
-            // Ten sweeps to a check, which costs as much as a sweep.
-            let next = Scope.run (fun () -> Seq.fold (fun d _ -> sweep epsilon d) duals (seq { 1..9 }))
-            let last = Scope.run (fun () -> sweep epsilon next)
+            // Ten sweeps to a check, which costs as much as all of them.
+            let next = Scope.run (fun () -> sweeps 9 epsilon duals)
+            let last = Scope.run (fun () -> sweeps 1 epsilon next)
 
             let error =
                 Scope.run (fun () -> if Double.IsInfinity rho then rowError epsilon last else moved next last / epsilon)

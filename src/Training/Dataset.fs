@@ -131,10 +131,11 @@ module Dataset =
         let rows = if Dtype.isFloating rows.Dtype then rows else rows.To kind.Dtype
 
         { Data = (Units.toNetwork units rows).To kind
-          Label = table.Labels |> Option.map (fun labels -> (Tensor.indexSelect 0 index labels).To kind.Device) }
+          Label = table.Labels |> Option.map (fun labels -> (Tensor.indexSelect 0 index labels).To kind.Device)
+          Source = None }
 
     let private draw (kind: Kind) (units: Units) law (rng: Rng) (n: int) : Batch =
-        { Data = (Units.toNetwork units (law rng n)).To kind; Label = None }
+        { Data = (Units.toNetwork units (law rng n)).To kind; Label = None; Source = None }
 
     /// The batch of every step: a function of the key and the step alone, so that a run can be taken up anywhere.
     ///
@@ -167,6 +168,14 @@ module Dataset =
                     let at = first + int64 i
                     (order (at / n))[int (at % n)])
                 |> take kind dataset.Units table
+
+    /// n independent draws of what there is to train on, [n; …].
+    let sample (kind: Kind) (n: int) (rng: Rng) (dataset: Dataset) : Tensor =
+        match dataset.Content with
+        | Law law -> (draw kind dataset.Units law rng n).Data
+        | Finite(table, _) ->
+            let index = Tensor.toArray<int64>(Rng.integers (int64 table.Count) [ n ] rng)
+            (take kind dataset.Units table index).Data
 
     /// n samples that training never sees, in a random order and each at most once: fresh draws of a law, held-out rows
     /// of a file, all of them where it has fewer than n. Two disjoint sets are the halves of one of twice the size.

@@ -55,22 +55,27 @@ type Optimizer =
     }
 
 /// An exponential moving average of the parameters: a ← d a + (1 − d) p after every step.
+[<NoComparison; NoEquality>]
 type Average =
     {
-        Decay: float
-        /// d = min(Decay, (1 + k)/(10 + k)) after k steps, so that the random first values are soon forgotten.
-        WarmUp: bool
+        /// d at the step that follows k others.
+        Decay: int64 -> float
     }
 
 [<RequireQualifiedAccess>]
 module Average =
 
+    /// d at every step.
+    let constant (decay: float) : Average = { Decay = fun _ -> decay }
+
+    /// d = min(decay, (1 + k)/(10 + k)) after k steps, so that the random first values are soon forgotten.
+    let warmingUp (decay: float) : Average = { Decay = fun k -> min decay ((1.0 + float k) / (10.0 + float k)) }
+
     /// Decay 0.999 after warm-up.
-    let standard = { Decay = 0.999; WarmUp = true }
+    let standard = warmingUp 0.999
 
     /// d at the step that follows k others.
-    let at (average: Average) (k: int64) : float =
-        if average.WarmUp then min average.Decay ((1.0 + float k) / (10.0 + float k)) else average.Decay
+    let at (average: Average) (k: int64) : float = average.Decay k
 
 /// What an optimizer keeps for every parameter.
 [<NoComparison; ReferenceEquality>]

@@ -21,6 +21,8 @@ type Plan =
         Dataset: Dataset
         Network: Network
         Loss: Loss
+        /// What is done to each batch before its step, on a thread beside it: the pairing of a coupling.
+        Prepare: (Rng -> Batch -> Batch) option
         BatchSize: int
         Settings: TrainSettings
         Seed: int64
@@ -196,6 +198,16 @@ module Run =
         use metrics = new MetricsWriter(metricsFile folder, state.Step)
 
         let batches = Dataset.batches plan.Kind plan.BatchSize (Rng.named "batches" key) plan.Dataset
+
+        use prefetch =
+            match plan.Prepare with
+            | None -> null
+            | Some prepare -> new Prefetch(fun step -> prepare (key |> Rng.named "pairs" |> Rng.at step) (batches step))
+
+        let batches =
+            match prefetch with
+            | null -> batches
+            | prefetch -> prefetch.Get
 
         let save (state: TrainState) =
             metrics.Sync()

@@ -58,6 +58,7 @@ type Divergence =
         $"training diverged at step {d.Step}: its {what}; what was learned until then is kept: lower the learning rate, warm it up for longer or clip the gradient"
 
 /// How parameters are learned, whatever the loss.
+[<NoComparison; NoEquality>]
 type TrainSettings = { Optimizer: Optimizer; Average: Average }
 
 /// How long a run goes on.
@@ -130,7 +131,14 @@ module Trainer =
             let rng = state.Key |> Rng.named "loss" |> Rng.at state.Step
 
             let objective parameters =
-                let each = loss { Network = network.Apply parameters; Step = state.Step } rng batch
+                let context: LossContext =
+                    { Network = network.Apply parameters
+                      Frozen = fun condition -> network.Apply state.Parameters condition
+                      Average = fun condition -> network.Apply state.Average condition
+                      Uncertainty = network.Uncertainty |> Option.map (fun u -> u parameters)
+                      Step = state.Step }
+
+                let each = loss context rng batch
 
                 if each.Rank <> 1 then
                     invalidArg

@@ -252,7 +252,7 @@ let ``a signal saves the bytes that an untouched run has at that step, and says 
 
     let run = Path.Combine(folder.Path, "runs", "first")
     let recipe = Runs.recipe (Runs.find (Path.Combine(folder.Path, "runs")) "first")
-    let job = Recipe.job recipe (Datasets.load "moons")
+    let job = Runs.job recipe (Datasets.load "moons")
     let saved, _ = Checkpoint.read (Run.checkpointFile run) job.Network
     Assert.That(saved.Step, Is.InRange(1L, 59999L))
     let untouched = Path.Combine(folder.Path, "untouched")

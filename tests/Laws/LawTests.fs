@@ -132,6 +132,30 @@ let private mutations: (string * Formulas) list =
       { library with Sinkhorn = fun e a b c -> Sinkhorn.balanced Sinkhorn.settings (0.5 * e) a b c }
       "sb-cfm-is-schrodinger-bridge",
       { library with Sinkhorn = fun e a b c -> Sinkhorn.balanced Sinkhorn.settings (0.5 * e) a b c }
+      "weight-on-any-prediction",
+      { library with
+          WeightOn =
+              fun weight path prediction ->
+                  if prediction.Name = Prediction.v.Name then
+                      weight.Of path prediction
+                  else
+                      weight.Of path Prediction.noise }
+      "importance-sampled-times",
+      { library with ImportanceSampled = fun r -> { r with Times = (Loss.importanceSampled r).Times } }
+      "three-conditionings",
+      { library with InterpolantVelocity = fun i t x0 x1 z -> Interpolant.velocity i t x0 (1.01 * x1) z }
+      "consistency-boundary", { library with ConsistencyPreconditioning = Preconditioning.edm }
+      "consistency-distillation-zero",
+      { library with
+          Distillation = fun _ d f target t later x -> Consistency.distillationAt (fun _ _ x -> x) d f target t later x }
+      "consistency-training-is-distillation",
+      { library with
+          Training =
+              fun path d f target t later x0 noise -> Consistency.trainingAt path d f target t later x0 (0.9 * noise) }
+      "consistency-training-value",
+      { library with
+          Training =
+              fun path d f target t later x0 noise -> Consistency.trainingAt path d f target t later x0 (1.01 * noise) }
       "plans-within-classes", { library with WithinClasses = fun _ c -> c } ]
 
 let private mutated = mutations |> List.map (fun (name, _) -> TestCaseData(name).SetName("mutation: " + name))

@@ -13,6 +13,7 @@ let private unet: Unet =
       Blocks = 1
       Attention = [ 1 ]
       Groups = 2
+      Outputs = 1
       Classes = None }
 
 let private mlp: Mlp = { Mlp.standard 3 with Width = 8; Depth = 2; Time = TimeFeatures.Fourier(4, 1.0) }
@@ -267,7 +268,8 @@ let ``first parameters follow their law`` () =
             { Name = "test"
               Settings = []
               Specs = [| { Name = "w"; Shape = [ 256; 256 ]; Initializer = initializer } |]
-              Apply = fun _ _ _ x -> x }
+              Apply = fun _ _ _ x -> x
+              Uncertainty = None }
 
         let draw initializer =
             (Network.init Kind.Float32 (Rng.ofSeed 4L) (network initializer)) |> Array.head |> Tensor.toFloats

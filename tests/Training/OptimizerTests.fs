@@ -71,7 +71,7 @@ let private relative (a: float[]) (b: float[]) = Array.map2 (fun x y -> abs (x -
 let ``eight steps agree with the algorithm computed by hand, in float64`` () =
     for name, o in settings do
         for sizes in shapes do
-            for average in [ Average.standard; { Decay = 0.9; WarmUp = false } ] do
+            for average in [ Average.standard; Average.constant 0.9 ] do
                 let start, gradients, state = runSteps Kind.Float64 o average sizes
                 let p, a, m, v = byHand o average gradients start
 
@@ -137,7 +137,7 @@ let ``a clipped gradient keeps its direction and takes the limit as its norm`` (
 
 [<Test>]
 let ``the average is the closed form: the weight of step k is (1 - d_k) times all later d`` () =
-    for average in [ Average.standard; { Decay = 0.9; WarmUp = true }; { Decay = 0.95; WarmUp = false } ] do
+    for average in [ Average.standard; Average.warmingUp 0.9; Average.constant 0.95 ] do
         let steps = 40
         let mutable state = Optimizer.init [| Tensor.full Kind.Float64 [ 2 ] 5.0 |]
         let mutable seen = [ 5.0 ]

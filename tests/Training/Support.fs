@@ -60,7 +60,8 @@ let shift (n: int) : Network =
     { Name = "shift"
       Settings = [ "dimension", string n ]
       Specs = [| { Name = "w"; Shape = [ n ]; Initializer = Initializer.Normal 1.0 } |]
-      Apply = fun parameters _ _ x -> x + parameters[0] }
+      Apply = fun parameters _ _ x -> x + parameters[0]
+      Uncertainty = None }
 
 /// A small MLP on the plane.
 let small = Networks.mlp { Mlp.standard 2 with Width = 32; Depth = 2 }
@@ -72,6 +73,7 @@ let plan (steps: int64) : Plan =
     { Dataset = Dataset.ofLaw Plane.moons
       Network = small
       Loss = flowMatching
+      Prepare = None
       BatchSize = 32
       Settings = Trainer.standard
       Seed = 3L

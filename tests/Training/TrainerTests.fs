@@ -13,7 +13,7 @@ let private bytes (state: TrainState) =
         [ for tensors in [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ] do
               for t in tensors -> Convert.ToHexString(Exchange.toBytes t) ])
 
-let private batch (n: int) : Batch = { Data = Rng.normal Kind.Float64 [ n; 3 ] key; Label = None }
+let private batch (n: int) : Batch = { Data = Rng.normal Kind.Float64 [ n; 3 ] key; Label = None; Source = None }
 
 /// ‖f(0, x) − target‖² for every sample.
 let private towards (target: Batch -> Tensor) : Loss =
@@ -76,7 +76,7 @@ let ``training finds the minimum of a convex loss, and the average follows`` () 
 
     let state, ending =
         Trainer.run
-            { fast with Average = { Decay = 0.9; WarmUp = false } }
+            { fast with Average = Average.constant 0.9 }
             network
             loss
             (fun _ -> { one with Data = Tensor.clone one.Data })

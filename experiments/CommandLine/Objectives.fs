@@ -1,0 +1,231 @@
+namespace Fokker.Experiments
+
+open Fokker
+
+/// What a loss may be made of. A loss takes what it has use for; the command line refuses the rest.
+[<NoComparison; NoEquality>]
+type Parts =
+    {
+        Path: GaussianPath
+        Prediction: Prediction
+        Weight: Weight
+        Times: Times
+        /// Whether times are drawn in proportion to the weight instead.
+        Importance: bool
+        Coupling: Coupling
+        /// The law of x₁; none for N(0, I).
+        Source: (Rng -> Tensor -> Tensor) option
+        /// The model that a distillation learns from.
+        Teacher: Model option
+        /// Steps of the whole training, for schedules.
+        Steps: int64
+        /// Coordinates of a sample.
+        Dimension: int
+    }
+
+/// A loss that can be trained with, by name.
+[<NoComparison; NoEquality>]
+type LossEntry =
+    {
+        Name: string
+        Equation: string
+        Source: string
+        /// The options that it listens to, each with the name it has unless one is given; "" keeps what the data set brings.
+        Uses: (string * string) list
+        Make: Parts -> Objective
+    }
+
+/// Every loss that `fokker train` knows: an objective of the library and the parts it is made of.
+module Objectives =
+
+    let private regressionUses (r: Regression) =
+        [ "path", ""
+          "prediction", r.Prediction.Name
+          "weight", r.Weight.Name
+          "times", r.Times.Name
+          "preconditioning", "none" ]
+
+    let private assembled (make: GaussianPath -> Regression) (parts: Parts) : Regression =
+        make parts.Path
+        |> Loss.predicting parts.Prediction
+        |> Loss.weighted parts.Weight
+        |> Loss.timesFrom parts.Times
+        |> if parts.Importance then Loss.importanceSampled else id
+
+    let private regression (make: GaussianPath -> Regression) : LossEntry =
+        let r = make Path.condOT
+        let own = Objective.ofRegression r
+
+        { Name = r.Name
+          Equation = own.Equation
+          Source = r.Source
+          Uses = regressionUses r
+          Make = assembled make >> Objective.ofRegression }
+
+    /// EDM's whole recipe is a regression by its parts.
+    let private edm: LossEntry =
+        let entry = regression Loss.denoiser
+
+        { entry with
+            Name = "edm"
+            Equation = "E (σ² + s²)/(σ s)² · ‖D − x₀‖², preconditioned"
+            Source = "Karras et al. 2022, EDM, table 1"
+            Uses =
+                [ "path", Paths.edm.Name
+                  "prediction", Prediction.data.Name
+                  "weight", (Weight.edm 1.0).Name
+                  "times", (Times.logNormal -1.2 1.2).Name
+                  "preconditioning", "edm" ] }
+
+    let private entry name equation source uses make : LossEntry =
+        { Name = name; Equation = equation; Source = source; Uses = uses; Make = make }
+
+    let private trace (parts: Parts) = if parts.Dimension <= 8 then Trace.exact else Trace.rademacher 1
+
+    let private scoreLoss name equation source (loss: Parts -> Loss) =
+        entry
+            name
+            equation
+            source
+            [ "path", ""; "weight", Weight.variance.Name; "times", Times.uniform.Name ]
+            (fun parts -> Objective.predicting name equation source parts.Path Prediction.score (loss parts))
+
+    let private scores =
+        [ scoreLoss
+              "ism"
+              "E σ² (‖s‖² + 2 ∇·s)"
+              "Hyvärinen 2005, theorem 1; Hutchinson's trace above 8 coordinates"
+              (fun p -> ScoreMatching.implicitly (trace p) p.Weight p.Times p.Path)
+          scoreLoss
+              "ssm"
+              "E σ² ((vᵀs)² + 2 vᵀ(∂s)v), v ~ N(0, I)"
+              "Song et al. 2019, Sliced score matching, eq. 7"
+              (fun p -> ScoreMatching.sliced 1 p.Weight p.Times p.Path) ]
+
+    /// Steps of the discrete bounds.
+    let private boundSteps = 1000
+
+    /// The bound's last step is at t = 1, where the data must still be read off.
+    let private requireData (parts: Parts) =
+        let struct (a, b) = parts.Prediction.Coefficients parts.Path
+        let determinant = Curve.eval (parts.Path.Alpha * b - parts.Path.Sigma * a) 1.0
+
+        if determinant = 0.0 then
+            raise (
+                UserError
+                    $"--prediction {parts.Prediction.Name}: it does not determine the data at t = 1 on the path {parts.Path.Name}, where a step of the bound begins; predict data, v or velocity"
+            )
+
+    let private bounds =
+        let uses = [ "path", Path.vp.Name; "prediction", Prediction.noise.Name ]
+
+        let bound name equation source variance =
+            entry name equation source uses (fun parts ->
+                requireData parts
+                let loss = Variational.bound boundSteps variance parts.Prediction parts.Path
+
+                Objective.predicting name equation source parts.Path parts.Prediction loss
+                |> if variance = StepVariance.Learned then Objective.withVariance else id)
+
+        [ bound
+              "vlb"
+              "Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), 1000 steps of variance β"
+              "Ho, Jain, Abbeel 2020, DDPM, eq. 5"
+              StepVariance.Forward
+          bound
+              "vlb-learned"
+              "the same with the steps' variance learned"
+              "Nichol, Dhariwal 2021, Improved DDPM, eq. 15"
+              StepVariance.Learned
+          let equation = "L_simple + 0.001 L_vlb, which alone moves the variance"
+          let source = "Nichol, Dhariwal 2021, Improved DDPM, eq. 16"
+          entry "hybrid" equation source uses (fun parts ->
+              requireData parts
+
+              Variational.hybrid 0.001 boundSteps parts.Prediction parts.Path
+              |> Objective.predicting "hybrid" equation source parts.Path parts.Prediction
+              |> Objective.withVariance) ]
+
+    let private matchingUses (m: Matching) path =
+        [ "path", path; "times", m.Times.Name; "coupling", m.Coupling.Name; "source", "normal" ]
+
+    let private matching path (make: GaussianPath -> Matching) : LossEntry =
+        let own = make Path.condOT
+
+        entry own.Name own.Equation own.Citation (matchingUses own path) (fun parts ->
+            make parts.Path
+            |> Matching.timesFrom parts.Times
+            |> Matching.coupledBy parts.Coupling
+            |> (parts.Source |> Option.map Matching.from |> Option.defaultValue id)
+            |> Objective.ofMatching)
+
+    /// Independent pairs of data and another law: no noise to divide by, hence a matching and not a regression.
+    let private independent =
+        matching "" (fun path ->
+            { Matching.on path with
+                Name = "i-cfm"
+                Citation = "Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023" })
+
+    /// The noise of the bridges, for data of unit variance.
+    let private bridge = 0.5
+
+    let private bridged (make: float -> Matching) =
+        let entry = matching "" (fun _ -> make bridge)
+        { entry with Uses = entry.Uses |> List.filter (fun (part, _) -> part <> "path") }
+
+    let private teacherOf (name: string) (parts: Parts) : Model =
+        match parts.Teacher with
+        | Some model -> model
+        | None -> raise (UserError $"--loss {name}: it learns from a trained run: name one with --teacher RUN")
+
+    let private consistency =
+        let uses = [ "path", Paths.edm.Name ]
+
+        let training name source settings =
+            let own = Consistency.training (settings 1L Path.condOT)
+            entry name own.Equation source uses (fun parts -> Consistency.training (settings parts.Steps parts.Path))
+
+        let distilled = "E d(f(t', x_t'), f⁻(t, x̂_t)), x̂_t by a step of Heun on the teacher's flow"
+
+        [ training "ct" "Song et al. 2023, Consistency models, algorithm 3" Consistency.original
+          training "ict" "Song, Dhariwal 2024, Improved consistency training" Consistency.improved
+          entry "cd" distilled "Song et al. 2023, Consistency models, algorithm 2" [ "teacher", "none" ] (fun parts ->
+              let teacher = teacherOf "cd" parts
+
+              { Consistency.original parts.Steps teacher.Path with
+                  Count = (fun _ -> 18)
+                  Distance = Distance.squared }
+              |> Consistency.distillation Tableau.heun teacher) ]
+
+    /// Regression on what a teacher says instead of on what one sample says.
+    let private taught =
+        let esm = "E σ² ‖s − ∇log p_t‖², ∇log p_t the teacher's"
+        let fm = "E ‖v − u_t(x)‖², u_t the teacher's"
+
+        [ entry
+              "esm"
+              esm
+              "Vincent 2011, eq. 4"
+              [ "teacher", "none"; "weight", "variance"; "times", "uniform" ]
+              (fun parts ->
+                  let teacher = teacherOf "esm" parts
+
+                  ScoreMatching.explicitly (Model.score teacher None) parts.Weight parts.Times teacher.Path
+                  |> Objective.predicting "esm" esm "Vincent 2011, eq. 4" teacher.Path Prediction.score)
+          entry "fm" fm "Lipman et al. 2023, eq. 5" [ "teacher", "none"; "times", "uniform" ] (fun parts ->
+              let teacher = teacherOf "fm" parts
+
+              Matching.on teacher.Path
+              |> Matching.timesFrom parts.Times
+              |> Matching.marginal (Model.velocity teacher None)
+              |> Objective.predicting "fm" fm "Lipman et al. 2023, eq. 5" teacher.Path Prediction.velocity) ]
+
+    let all: LossEntry list =
+        List.map regression Loss.all
+        @ [ edm ]
+        @ scores
+        @ bounds
+        @ [ independent; matching "" Matching.optimal ]
+        @ [ bridged Matching.schrodinger; bridged Matching.withScore ]
+        @ consistency
+        @ taught

@@ -1,0 +1,63 @@
+namespace Fokker
+
+/// Samples from whatever was learned: the one place where a trained network, of any objective, meets a sampler.
+[<RequireQualifiedAccess>]
+module Generation =
+
+    /// The plan of a sampler with so many steps: where sampling begins and ends depends on what was learned. Raises ArgumentException
+    /// where the sampler needs a score that was not learned.
+    let plan (sampler: Sampler) (steps: int) (learned: Learned) : SamplingPlan =
+        let between (noisy, clean) : SamplingPlan =
+            { Sampler = sampler
+              Grid = sampler.Grid
+              Steps = steps
+              Span = { Noisy = noisy; Clean = clean; Finish = Stop }
+              Kind = Kind.Float32 }
+
+        match learned with
+        | Denoising model -> Sampling.plan sampler steps model
+        | Transport { Noise = None } when sampler.IsStochastic ->
+            invalidArg
+                (nameof sampler)
+                $"{sampler.Name} needs a score, and a coupled flow has none: take a sampler of the probability flow, or learn z with sf2m"
+        | Transport _ when sampler.IsStochastic -> between (1.0 - 1e-3, 1e-3)
+        | Transport _ -> between (1.0, 0.0)
+        | Jumping jump ->
+            let low, high = jump.Path.Interior
+            { between (high, low) with Grid = Grid.karras }
+
+    let private step (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Step =
+        let widened (network: Condition -> Field) = Sampling.widened plan.Kind network
+
+        match learned with
+        | Denoising model -> Sampling.step plan.Sampler { model with Network = widened model.Network } condition
+        | Transport flow ->
+            let flow =
+                { flow with
+                    Velocity = widened flow.Velocity
+                    Noise = flow.Noise |> Option.map (fun (noise, g2) -> widened noise, g2) }
+
+            match plan.Sampler.Method, Flow.sde condition flow with
+            | RungeKutta tableau, _ -> Integrator.rungeKutta tableau (Flow.ode condition flow)
+            | EulerMaruyama _, Some sde -> Integrator.eulerMaruyama sde
+            | EulerMaruyama _, None -> invalidArg (nameof plan) "a coupled flow has no score: see Generation.plan"
+        | Jumping jump -> Consistency.step { jump with Map = widened jump.Map } condition
+
+    /// The states of one batch from the start x to the sample, as they are reached. The caller owns each.
+    let states
+        (plan: SamplingPlan)
+        (path: GaussianPath)
+        (learned: Learned)
+        (condition: Condition)
+        (rng: Rng)
+        (x: Tensor)
+        : seq<Result<State, Failure>> =
+        match learned with
+        | Denoising model -> Sampling.states plan model condition rng x
+        | Transport _
+        | Jumping _ ->
+            Integrator.states
+                (step plan learned condition)
+                { Rng.named "noise" rng with First = rng.First }
+                (Sampling.times plan path)
+                x

@@ -1,0 +1,136 @@
+namespace Fokker
+
+/// Flow matching between two laws: E ‖v(t, x_t) − (ȧ x₀ + ḃ x₁ + γ̇ z)‖² over pairs (x₀, x₁) of a coupling. The parts of it.
+[<NoComparison; NoEquality>]
+type Matching =
+    {
+        Name: string
+        Equation: string
+        Citation: string
+        Interpolant: Interpolant
+        /// The Gaussian path with α = a and σ = b: where times are drawn, and solvers' grids are laid.
+        Path: GaussianPath
+        Times: Times
+        Coupling: Coupling
+        /// The law of x₁: as many samples as, and in the shape and kind of, those of the data.
+        Source: Rng -> Tensor -> Tensor
+        /// g² of the process that E[z | x_t] is learned for; none where only the velocity is.
+        Diffusion: Curve option
+    }
+
+[<RequireQualifiedAccess>]
+module Matching =
+
+    let private normal (rng: Rng) (x0: Tensor) = Rng.normalLike x0 rng
+
+    /// Flow matching on a path with x₁ ~ N(0, I) drawn independently: `Loss.cfm`, with a coupling to be chosen.
+    let on (path: GaussianPath) : Matching =
+        { Name = "cfm"
+          Equation = "E‖v − (ȧ x₀ + ḃ x₁)‖²"
+          Citation = "Lipman et al. 2023, Flow matching, eq. 9"
+          Interpolant = Interpolant.ofPath path
+          Path = path
+          Times = Times.uniform
+          Coupling = Coupling.independent
+          Source = normal
+          Diffusion = None }
+
+    /// OT-CFM: pairs of the batch's optimal plan, so that paths hardly cross.
+    let optimal (path: GaussianPath) : Matching =
+        { on path with
+            Name = "ot-cfm"
+            Citation =
+                "Tong et al. 2024, Improving and generalizing flow-based models, section 3.2; Pooladian et al. 2023"
+            Coupling = Coupling.exact }
+
+    /// SB-CFM: the entropic plan at ε = 2 s² for the cost ‖x₀ − x₁‖² under a Brownian bridge of variance s² t (1 − t): the
+    /// flow of the Schrödinger bridge between the two laws.
+    let schrodinger (s: float) : Matching =
+        { on Path.condOT with
+            Name = "sb-cfm"
+            Equation = "E‖v − (x₁ − x₀ + γ̇ z)‖², γ = s √(t (1 − t))"
+            Citation = "Tong et al. 2024, section 3.3, proposition 3.5"
+            Interpolant = Interpolant.bridge s
+            Coupling = Coupling.entropic (2.0 * s * s) }
+
+    /// [SF]²M: the bridge's flow and, by a second output, E[z | x_t], which turns it into the Schrödinger bridge itself, the
+    /// process with diffusion s.
+    let withScore (s: float) : Matching =
+        { schrodinger s with
+            Name = "sf2m"
+            Equation = "E‖v − (x₁ − x₀ + γ̇ z)‖² + E‖ẑ − z‖²"
+            Citation = "Tong et al. 2024, Simulation-free Schrödinger bridges via score and flow matching, eq. 9"
+            Diffusion = Some(Constant(s * s)) }
+
+    let coupledBy (coupling: Coupling) (m: Matching) = { m with Coupling = coupling }
+    let timesFrom (times: Times) (m: Matching) = { m with Times = times }
+    let from (source: Rng -> Tensor -> Tensor) (m: Matching) = { m with Source = source }
+
+    /// The batch with a partner from the source for each sample, by the coupling; within classes where there are labels. A
+    /// function of the key and the batch alone, so that it can be made before the step that needs it.
+    let pair (m: Matching) (rng: Rng) (batch: Batch) : Batch =
+        let x1 = m.Source (Rng.named "source" rng) batch.Data
+
+        let coupling =
+            match batch.Label with
+            | Some labels -> Coupling.withinClasses labels m.Coupling
+            | None -> m.Coupling
+
+        let struct (i, j) = coupling.Pair (Rng.named "coupling" rng) batch.Data x1
+        let pick (index: Tensor) (x: Tensor) = Tensor.indexSelect 0 (index.To x.Device) x
+
+        { Data = pick i batch.Data; Label = Option.map (pick i) batch.Label; Source = Some(pick j x1) }
+
+    /// The loss, on pairs made before or, where the batch has none, made here.
+    let loss (m: Matching) : Loss =
+        let draw = m.Times.Draw m.Path
+        let slopes = [ m.Interpolant.A; m.Interpolant.B; m.Interpolant.Gamma ] |> List.map Curve.derivative
+
+        fun context rng batch ->
+            let batch = if batch.Source.IsSome then batch else pair m rng batch
+            let x0, x1 = batch.Data, batch.Source.Value
+            let t = draw (Rng.named "times" rng) x0.Shape[0]
+            let z = Rng.normalLike x0 (Rng.named "noise" rng)
+            let x = Interpolant.sample m.Interpolant t x0 x1 z
+            let velocity = Coefficient.combine (List.zip (slopes |> List.map (fun c -> Curve.at c t)) [ x0; x1; z ])
+            let said = context.Network batch.Label t x
+
+            let target =
+                match m.Diffusion with
+                | None -> velocity
+                | Some _ -> Tensor.cat 1 [ velocity; z ]
+
+            Tensor.meanRows (Tensor.square (said - target)) * float (if m.Diffusion.IsSome then 2 else 1)
+
+    /// The same against a known marginal velocity u_t(x): flow matching proper (Lipman et al. 2023, eq. 5).
+    let marginal (velocity: Field) (m: Matching) : Loss =
+        let draw = m.Times.Draw m.Path
+
+        fun context rng batch ->
+            let batch = if batch.Source.IsSome then batch else pair m rng batch
+            let t = draw (Rng.named "times" rng) batch.Data.Shape[0]
+            let z = Rng.normalLike batch.Data (Rng.named "noise" rng)
+            let x = Interpolant.sample m.Interpolant t batch.Data batch.Source.Value z
+            Tensor.meanRows (Tensor.square (context.Network batch.Label t x - velocity t x))
+
+    /// What a network trained by it is: a flow.
+    let flow (m: Matching) (network: Condition -> Field) : Flow =
+        match m.Diffusion with
+        | None -> { Interpolant = m.Interpolant; Velocity = network; Noise = None }
+        | Some g2 ->
+            { Interpolant = m.Interpolant
+              Velocity = Networks.part 0 network
+              Noise = Some(Networks.part 1 network, g2) }
+
+    /// ∫₀¹ E‖v(t, x_t)‖² dt along the flow's own trajectories, from the source x₁ [n; …] at t = 1 by Euler steps: at least W₂²
+    /// of the end laws, with equality for the optimal map (Benamou, Brenier 2000).
+    let pathEnergy (steps: int) (flow: Flow) (condition: Condition) (x1: Tensor) : float =
+        let velocity = flow.Velocity condition
+        let h = 1.0 / float steps
+
+        let step (x: Tensor, sum: float) k =
+            Scope.run (fun () ->
+                let v = velocity (Tensor.scalar Kind.Float64 (1.0 - float k * h)) x
+                x - h * v, sum + h * (Tensor.mean (Tensor.sumRows (Tensor.square v))).ToFloat())
+
+        snd (Seq.fold step (x1, 0.0) (seq { 0 .. steps - 1 }))

@@ -1,0 +1,83 @@
+namespace Fokker
+
+/// A map from any point of a path to the data's end of it, in one evaluation: a consistency function f(t, x_t) ≈ x₀.
+[<NoComparison; NoEquality>]
+type Jump = { Path: GaussianPath; Map: Condition -> Field }
+
+/// What a trained network is for.
+[<NoComparison; NoEquality>]
+type Learned =
+    /// It knows the score: every sampler goes.
+    | Denoising of Model
+    /// It knows a velocity, and the score only where z was learned too.
+    | Transport of Flow
+    /// It goes all the way in one step.
+    | Jumping of Jump
+
+/// A loss together with what it makes of a network: all that a trainer and a sampler have to agree on.
+[<NoComparison; NoEquality>]
+type Objective =
+    {
+        Name: string
+        Equation: string
+        Source: string
+        Path: GaussianPath
+        /// Numbers that the network says of every coordinate.
+        Outputs: int
+        /// Whether the network needs a learned u(t).
+        Uncertain: bool
+        /// What is done to a batch before the step that needs it, on another thread if there is one: pairing.
+        Prepare: (Rng -> Batch -> Batch) option
+        /// The decay of the parameters' average at each step, where the loss has a say in it: its target is that average.
+        Decay: (int64 -> float) option
+        Loss: Loss
+        Learned: (Condition -> Field) -> Learned
+    }
+
+[<RequireQualifiedAccess>]
+module Objective =
+
+    let private plain name equation source path loss learned : Objective =
+        { Name = name
+          Equation = equation
+          Source = source
+          Path = path
+          Outputs = 1
+          Uncertain = false
+          Prepare = None
+          Decay = None
+          Loss = loss
+          Learned = learned }
+
+    /// A loss under which a network learns the given prediction on a path.
+    let predicting name equation source (path: GaussianPath) (prediction: Prediction) (loss: Loss) : Objective =
+        plain name equation source path loss (fun network ->
+            Denoising { Path = path; Prediction = prediction; Network = network })
+
+    let ofRegression (r: Regression) : Objective =
+        let weight = if r.Weight.Name = Weight.uniform.Name then "" else r.Weight.Equation + " · "
+
+        { predicting
+              r.Name
+              $"E {weight}‖y − ({r.Prediction.Equation})‖²"
+              r.Source
+              r.Path
+              r.Prediction
+              (Loss.ofRegression r) with
+            Uncertain = r.Weight.Learned }
+
+    let ofMatching (m: Matching) : Objective =
+        { plain m.Name m.Equation m.Citation m.Path (Matching.loss m) (Matching.flow m >> Transport) with
+            Outputs = (if m.Diffusion.IsSome then 2 else 1)
+            Prepare = Some(Matching.pair m) }
+
+    /// An objective whose network says the variance of the reverse steps by a second output; samples are drawn with the first.
+    let withVariance (o: Objective) : Objective = { o with Outputs = 2; Learned = Networks.part 0 >> o.Learned }
+
+    /// The same with c_in, c_skip, c_out, c_noise around the network, before training and after.
+    let preconditioned (p: Preconditioning) (o: Objective) : Objective =
+        let wrap = Preconditioning.wrap p
+
+        { o with
+            Loss = fun context -> o.Loss(LossContext.map wrap context)
+            Learned = fun network -> o.Learned(fun condition -> wrap (network condition)) }

@@ -1,0 +1,71 @@
+namespace Fokker
+
+open System
+open System.Collections.Concurrent
+open System.Threading
+
+/// Batches that are made one step ahead on a thread of their own, while the step before is computed. What it gives is what
+/// `make` gives: the batch of a step is a function of the step alone.
+[<Sealed>]
+type Prefetch(make: int64 -> Batch) =
+
+    let wanted = new BlockingCollection<int64>()
+    let made = new BlockingCollection<struct (int64 * Result<Batch, exn>)>()
+    let mutable ahead = -1L
+
+    let work () =
+        for step in wanted.GetConsumingEnumerable() do
+            let result =
+                try
+                    Ok(Scope.run (fun () -> make step))
+                with e ->
+                    Error e
+
+            made.Add(struct (step, result))
+
+    let thread = Thread(work, IsBackground = true, Name = "batches")
+    do thread.Start()
+
+    /// A tensor made on the other thread, handed to this one's scope.
+    let adopt (t: Tensor) =
+        let mine = Tensor.detach t
+        t.Dispose()
+        mine
+
+    /// The batch of a step; the next one is begun. Batches that nobody came for are freed.
+    member _.Get(step: int64) : Batch =
+        if ahead <> step then
+            wanted.Add step
+
+        let rec take () =
+            match made.Take() with
+            | struct (k, Ok batch) when k <> step ->
+                Scope.free batch
+                take ()
+            | struct (k, Error _) when k <> step -> take ()
+            | struct (_, result) -> result
+
+        let result = take ()
+        ahead <- step + 1L
+        wanted.Add ahead
+
+        match result with
+        | Ok batch ->
+            { Data = adopt batch.Data
+              Label = Option.map adopt batch.Label
+              Source = Option.map adopt batch.Source }
+        | Error e -> raise e
+
+    interface IDisposable with
+        member _.Dispose() =
+            wanted.CompleteAdding()
+            thread.Join()
+            made.CompleteAdding()
+
+            for struct (_, result) in made.GetConsumingEnumerable() do
+                match result with
+                | Ok batch -> Scope.free batch
+                | Error _ -> ()
+
+            wanted.Dispose()
+            made.Dispose()
