@@ -63,12 +63,19 @@ module Progress =
         progress.Start(fun context ->
             let task = context.AddTask(Markup.Escape title, maxValue = total)
             let clock = Stopwatch.StartNew()
+            let mutable isSilent = true
 
             let report done' detail =
+                isSilent <- false
                 task.Value <- done'
                 words.Detail <- joined [ detail; left clock (done' / total) ]
 
             let result = work report
+
+            // Work that never said how far it was has come to its end.
+            if isSilent then
+                report total ""
+
             task.StopTask()
             result)
 

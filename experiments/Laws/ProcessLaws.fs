@@ -9,21 +9,13 @@ module ProcessLaws =
 
     let private section = "Divergences"
 
-    /// Runge and Kutta's classical method in n steps for dx/dt = f(t, x) from t₀ to t₁, on pairs of state and log-density.
-    let private rk4 n (f: float -> Tensor -> Tensor * Tensor) (t0: float) (t1: float) (x0: Tensor) =
-        let h = (t1 - t0) / float n
+    let private succeed (result: Result<'T, Failure>) : 'T =
+        match result with
+        | Ok value -> value
+        | Error failure -> failwith (string failure)
 
-        Seq.fold
-            (fun (x: Tensor, l: Tensor) k ->
-                let t = t0 + h * float k
-                let a, la = f t x
-                let b, lb = f (t + 0.5 * h) (x + 0.5 * h * a)
-                let c, lc = f (t + 0.5 * h) (x + 0.5 * h * b)
-                let d, ld = f (t + h) (x + h * c)
-                let mix (a: Tensor) (b: Tensor) (c: Tensor) (d: Tensor) = (h / 6.0) * (a + 2.0 * b + 2.0 * c + d)
-                x + mix a b c d, l + mix la lb lc ld)
-            (x0, Tensor.zeros Kind.Float64 [ x0.Shape[0] ])
-            (seq { 0 .. n - 1 })
+    /// 200 equal steps from s to t.
+    let private times (s: float) (t: float) = Array.init 201 (fun k -> s + (t - s) * float k / 200.0)
 
     let changeOfVariables =
         { Name = "instantaneous-change-of-variables"
@@ -41,9 +33,10 @@ module ProcessLaws =
                     let s, t = 0.1, 0.8
                     let x = Mixture.sampleAt path s 3 r m
 
-                    let field time x = Diff.valueAndDivergence (f.Velocity path m (Measure.at time)) x
+                    let flow: Ode = { Velocity = f.Velocity path m }
 
-                    let y, gained = rk4 200 field s t x
+                    let struct (y, gained) = succeed (Likelihood.carry Trace.exact Tableau.rk4 flow r (times s t) x)
+
                     let density time x = Mixture.logDensity path m (Measure.at time) x
 
                     return
@@ -70,8 +63,8 @@ module ProcessLaws =
                     let when' u = Curve.inverse (0.0, 1.0) clock u
 
                     let run (path: GaussianPath) s t =
-                        let v = Mixture.velocity path m
-                        fst (rk4 200 (fun u x -> v (Measure.at u) x, Tensor.zeros Kind.Float64 [ 3 ]) s t x)
+                        let step = Integrator.rungeKutta Tableau.rk4 { Velocity = Mixture.velocity path m }
+                        (succeed (Integrator.run step r (times s t) x)).X
 
                     return
                         { Error = Measure.apart (run (f.Retime clock path) (when' s) (when' t)) (run path s t)
