@@ -181,6 +181,10 @@ let clean _ =
     !!"*/**/bin" ++ "*/**/obj" -- "node_modules/**" -- "artifacts/**" |> Shell.deleteDirs
     Shell.deleteDir "artifacts"
 
+let bench _ =
+    let command = if List.tryHead rest = Some "transport" then rest else "compare" :: rest
+    run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--" ] @ command)
+
 let targets =
     [ "Setup", "Installs and restores everything that the other targets need", ignore
       "Build", "Compiles everything (Release)", build
@@ -191,8 +195,8 @@ let targets =
       "Demo", "Trains two small models and says where their reports are", demo
       "Verify", "Holds the identities of the theory against the library, and writes the table as a page", verify
       "Bench",
-      "Measures against the peers, side by side",
-      (fun _ -> run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--"; "compare" ] @ rest))
+      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings",
+      bench
       "Format", "Formats every F# and C# file", format
       "CheckFormat", "Fails where a file is not formatted", checkFormat
       "CheckDependencies", "Fails where the resolved packages differ from dependencies.txt", checkDependencies

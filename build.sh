@@ -47,7 +47,10 @@ case "$wanted" in
     needs fonts-dejavu-core
     needs_command chromium chromium
     ;;
-  bench) needs python3-torch ;;
+  bench)
+    needs python3-torch
+    needs python3-scipy
+    ;;
 esac
 
 if ((${#missing[@]})); then

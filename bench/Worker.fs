@@ -10,7 +10,7 @@ type Case = { Name: string; Network: Network; Batch: int; Shape: int list }
 
 let private mlp width batch : Case =
     { Name = "MLP 3→H→H→H→2, H = " + string width + ", batch " + string batch
-      Network = Networks.mlp { Dimension = 2; Width = width; Depth = 3; Time = TimeFeatures.Plain; Classes = None }
+      Network = Networks.mlp { Mlp.standard 2 with Width = width; Time = TimeFeatures.Plain }
       Batch = batch
       Shape = [ 2 ] }
 

@@ -197,6 +197,12 @@ module Objectives =
                   Distance = Distance.squared }
               |> Consistency.distillation Tableau.heun teacher) ]
 
+    let private flow =
+        let own = ContinuousFlow.maximumLikelihood Trace.exact Tableau.rk4 8
+
+        entry own.Name own.Equation own.Source [] (fun parts ->
+            ContinuousFlow.maximumLikelihood (trace parts) Tableau.rk4 8)
+
     /// Regression on what a teacher says instead of on what one sample says.
     let private taught =
         let esm = "E σ² ‖s − ∇log p_t‖², ∇log p_t the teacher's"
@@ -227,5 +233,6 @@ module Objectives =
         @ bounds
         @ [ independent; matching "" Matching.optimal ]
         @ [ bridged Matching.schrodinger; bridged Matching.withScore ]
+        @ [ flow ]
         @ consistency
         @ taught
