@@ -76,7 +76,8 @@ module Command =
                 let results = parser.Value.ParseCommandLine(List.toArray words, raiseOnUsage = false)
                 run terminal (results.GetAllResults()) }
 
-    /// A command with options of its own, the cases of 'Own, besides those of 'Shared that it has in common with others.
+    /// A command with options of its own, the cases of 'Own, besides those of 'Shared that it has in common with others. Its
+    /// work is long enough to be stopped.
     let makeWith<'Shared, 'Own when 'Shared :> IArgParserTemplate and 'Own :> IArgParserTemplate>
         (name: string)
         (summary: string)
@@ -107,7 +108,8 @@ module Command =
                 let others =
                     shared.Value.ParseCommandLine(List.toArray results.UnrecognizedCliParams, raiseOnUsage = false)
 
-                run terminal (others.GetAllResults()) (results.GetAllResults()) }
+                Interrupt.Around terminal (fun terminal ->
+                    run terminal (others.GetAllResults()) (results.GetAllResults())) }
 
     /// What `--help` prints.
     let help (command: Command) : string =

@@ -25,6 +25,17 @@ type Interrupt private () =
     /// The exit code that says by which signal, 0 without one.
     member _.ExitCode = Volatile.Read &signal
 
+    /// Runs work whose progress asks whether to stop. Where it stops, the bar is closed, a line says so, and the exit code is the
+    /// signal's: a process killed under a bar leaves the terminal without its cursor.
+    static member Around (terminal: Terminal) (work: Terminal -> int) : int =
+        use interrupt = Interrupt.Watch()
+
+        try
+            work { terminal with Stop = fun () -> interrupt.IsRequested }
+        with Stopped ->
+            terminal.Error.WriteLine "stopped"
+            interrupt.ExitCode
+
     interface IDisposable with
         member _.Dispose() =
             for registration in registrations do

@@ -176,6 +176,19 @@ module LogDensity =
             let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
             Dataset.inData subject.Data batch.Data, (if subject.Labels then labels else None)
 
+    /// The model, telling at each evaluation how far time has come of the flow's way.
+    let private watched (likelihood: Likelihood) (seen: float -> unit) (model: Model) : Model =
+        let span = likelihood.Plan.Span
+
+        { model with
+            Network =
+                fun condition ->
+                    let network = model.Network condition
+
+                    fun t x ->
+                        seen ((t.ToFloat() - span.Clean) / (span.Noisy - span.Clean))
+                        network t x }
+
     /// log p [n] in the data's units.
     let private densities
         (terminal: Terminal)
@@ -189,7 +202,7 @@ module LogDensity =
         let n = x.Shape[0]
         let volume = Units.logVolume subject.Data.Units (List.fold (*) 1 subject.Data.Shape)
 
-        let piece (first: int) =
+        let piece (report: Ticker) (first: int) =
             let size = min batch (n - first)
             let own = Tensor.narrow 0 first size x
 
@@ -199,18 +212,20 @@ module LogDensity =
             | AlongFlow likelihood ->
                 let condition =
                     Samples.condition subject (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+
                 let rng = Rng.rows (int64 first) rng
                 let inside = (Units.toNetwork subject.Data.Units own).To subject.Kind.Device
+                let seen share = report ((float first + share * float size) / float n) ""
+                let model = watched likelihood seen (subject.Model "a likelihood")
 
-                match Likelihood.logDensity likelihood (subject.Model "a likelihood") condition rng inside with
+                match Likelihood.logDensity likelihood model condition rng inside with
                 | Ok density -> density - volume
                 | Error failure -> raise (UserError $"the flow failed at {failure}")
 
         let found =
             Progress.run terminal "likelihood" 1.0 (fun report ->
                 [| for first in 0..batch .. n - 1 do
-                       yield! Scope.run (fun () -> Tensor.toFloats (piece first))
-                       report (float (min n (first + batch)) / float n) "" |])
+                       yield! Scope.run (fun () -> Tensor.toFloats (piece report first)) |])
 
         match Array.tryFindIndex (Double.IsFinite >> not) found with
         | Some row ->

@@ -67,4 +67,4 @@ module MakeReport =
             "report"
             "writes the report of a run again: samples, animation, field, loss, measures, settings"
             [ "./fokker report moons", "runs/moons/report.html, one file that needs nothing else" ]
-            run
+            (fun terminal arguments -> Interrupt.Around terminal (fun terminal -> run terminal arguments))

@@ -264,3 +264,18 @@ let ``a signal saves the bytes that an untouched run has at that step, and says 
     let resumed =
         fokker [ "train"; "--resume"; "--name"; "first"; "--lr"; "1"; "--runs"; Path.Combine(folder.Path, "runs") ]
     assertRefused resumed [ "learningRate" ]
+
+/// Killed under a bar, a process would leave the terminal without its cursor.
+[<Test>]
+let ``sampling hears a signal too, and writes nothing`` () =
+    use folder = new Folder()
+    File.WriteAllText(folder.File "mixture.json", """{"means": [[0, 0]], "stds": [1]}""")
+    use child = start folder.Path [ "sample"; "--oracle"; "mixture.json"; "-n"; "2000000000"; "--batch"; "1000" ]
+    // The first line on how far it has come.
+    Assert.That(child.StandardOutput.ReadLine(), Does.StartWith "sampling: 0 %")
+    use kill = Process.Start("kill", [ "-INT"; string child.Id ])
+    let error = child.StandardError.ReadToEnd()
+    child.WaitForExit()
+    Assert.That(child.ExitCode, Is.EqualTo 130, error)
+    Assert.That(error.Trim(), Is.EqualTo "stopped")
+    Assert.That(File.Exists(folder.File "samples.npy"), Is.False)
