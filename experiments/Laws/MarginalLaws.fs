@@ -269,6 +269,43 @@ module MarginalLaws =
                           Case = $"{path.Name}, s = {s}, t = {t}" }
                 } }
 
+    let ddpm =
+        { Name = "ddpm-posterior"
+          Section = section
+          Statement =
+            "on DDPM's grid the posterior is N(√ᾱ_{k−1} β_k/(1 − ᾱ_k) x₀ + √(1 − β_k) (1 − ᾱ_{k−1})/(1 − ᾱ_k) x_k, β_k (1 − ᾱ_{k−1})/(1 − ᾱ_k)), and its forward variance β_k"
+          Source = "Ho et al. 2020, eq. 7"
+          Tolerance = 1e-10 // of 1 − ᾱ here, which keeps twelve digits at the first steps
+          Cases = 100
+          Check =
+            fun f ->
+                gen {
+                    let! name, betas =
+                        Draw.oneOf
+                            [ "ddpm", Paths.ddpmBetas
+                              "scaled-linear", Paths.scaledLinearBetas
+                              "cosine", Paths.cosineBetas
+                              "sigmoid", Paths.sigmoidBetas ]
+
+                    let! n = Draw.oneOf [ 50; 100; 1000 ]
+                    let! k = Gen.choose (1, n)
+                    let betas = betas n
+                    let beta = betas[k - 1]
+                    let bar k = betas |> Seq.take k |> Seq.fold (fun product b -> product * (1.0 - b)) 1.0
+                    let path = Paths.ofBetas name "" "" betas
+                    let q = f.Posterior path (float (k - 1) / float n) (float k / float n)
+                    let before, rest = 1.0 - bar (k - 1), 1.0 - bar k
+
+                    return
+                        { Error =
+                            Measure.worst
+                                [ Measure.difference q.Data (sqrt (bar (k - 1)) * beta / rest)
+                                  Measure.difference q.State (sqrt (1.0 - beta) * before / rest)
+                                  Measure.difference q.Variance (beta * before / rest)
+                                  Measure.difference q.Forward beta ]
+                          Case = $"{name}, step {k} of {n}" }
+                } }
+
     let exchanged =
         { Name = "snr-matching"
           Section = section
@@ -301,6 +338,7 @@ module MarginalLaws =
           tweedie2
           posteriorWeights
           bayes
+          ddpm
           continuity
           conditional
           fokkerPlanck

@@ -38,12 +38,16 @@ module Quadrature =
     let line (reach: float) (n: int) : struct (Tensor * float) =
         struct (Tensor.linspace Kind.Float64 -reach reach n |> Tensor.reshape [ n; 1 ], 2.0 * reach / float (n - 1))
 
-    /// E over x_t of a function [n; 1] ↦ [n].
-    let expect (path: GaussianPath) (m: Mixture) (t: float) (f: Tensor -> Tensor) : float =
+    /// Nodes x_t [n; 1] and weights [n] of E over x_t.
+    let marginal (path: GaussianPath) (m: Mixture) (t: float) : struct (Tensor * Tensor) =
         let struct (alpha, sigma) = Path.alphaSigma path t
         let struct (x, h) = line (alpha * reach m + 9.0 * sigma) 2001
-        let p = exp (Mixture.logDensity path m (Measure.at t) x)
-        (Tensor.sum (p * f x)).ToFloat() * h
+        struct (x, h * exp (Mixture.logDensity path m (Measure.at t) x))
+
+    /// E over x_t of a function [n; 1] ↦ [n].
+    let expect (path: GaussianPath) (m: Mixture) (t: float) (f: Tensor -> Tensor) : float =
+        let struct (x, weight) = marginal path m t
+        (Tensor.sum (weight * f x)).ToFloat()
 
     /// Nodes x, y [n; 1] and weights [n] of a double integral over a product of lines, as `line` has them.
     let product (struct (x: Tensor, h: float)) (struct (y: Tensor, k: float)) : struct (Tensor * Tensor * Tensor) =

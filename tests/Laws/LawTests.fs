@@ -73,6 +73,7 @@ let private mutations: (string * Formulas) list =
               fun p s t ->
                   let q = Variational.posterior p s t
                   { q with Variance = q.Forward } }
+      "ddpm-posterior", { library with Posterior = fun p s t -> Variational.posterior p (0.9 * s) t }
       "continuity-equation",
       { library with Velocity = fun p m -> (Sde.reverse (Mixture.score p m) (Sde.ofPath p)).Drift }
       "conditional-equations", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (1.01 * e) }
