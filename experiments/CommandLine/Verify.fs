@@ -1,7 +1,9 @@
 namespace Fokker.Experiments
 
 open System
+open System.Globalization
 open System.IO
+open System.Text.RegularExpressions
 open Argu
 open Fokker
 open Fokker.Experiments.Laws
@@ -30,11 +32,26 @@ module Verify =
 
     let private sections = Table.all |> List.map _.Section |> List.distinct
 
+    /// 3.1e-16, with so many digits after the point; 0.
+    let private scientific (digits: int) (x: float) =
+        if x = 0.0 then
+            "0"
+        else
+            x.ToString("0." + String('0', digits) + "e-0", CultureInfo.InvariantCulture)
+
+    /// A case in words with its numbers to four digits: it is replayed by its own number, not by them.
+    let private brief (case': string) =
+        Regex.Replace(
+            case',
+            @"\d+\.\d{4,}",
+            fun found -> (float found.Value).ToString("G4", CultureInfo.InvariantCulture)
+        )
+
     let private show (terminal: Terminal) (law: Law) (finding: Finding) =
         let mark = if finding.Holds then "holds" else "FAILS"
         Terminal.tell
             terminal
-            $"  %s{mark}  %-34s{law.Name} %8.1e{finding.Worst} of %-5.0e{law.Tolerance} %4d{finding.Cases} cases  %s{law.Statement}"
+            $"  %s{mark}  %-34s{law.Name} %8s{scientific 1 finding.Worst} of %-5s{scientific 0 law.Tolerance} %4d{finding.Cases} cases  %s{law.Statement}"
 
     let private replay (seed: uint64) (finding: Finding) =
         $"./fokker verify --law {finding.Law} --seed {seed} --case {finding.Number}"
@@ -51,10 +68,10 @@ module Verify =
                           [ Cell.Text law.Name
                             Cell.Text law.Statement
                             Cell.Text(if finding.Holds then "yes" else "NO")
-                            Cell.Text $"%.1e{finding.Worst}"
-                            Cell.Text $"%.0e{law.Tolerance}"
+                            Cell.Text(scientific 1 finding.Worst)
+                            Cell.Text(scientific 0 law.Tolerance)
                             Cell.Number(float finding.Cases)
-                            Cell.Text finding.Case
+                            Cell.Text(brief finding.Case)
                             Cell.Text law.Source ] ] }
 
         { Name = "Laws"
@@ -138,7 +155,7 @@ module Verify =
                       show terminal law finding
 
                       if not finding.Holds then
-                          Terminal.warn terminal $"{law.Name}: {finding.Case}; replay with {replay seed finding}"
+                          Terminal.warn terminal $"{law.Name}: {brief finding.Case}; replay with {replay seed finding}"
 
                       law, finding ]
 

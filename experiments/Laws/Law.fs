@@ -335,5 +335,11 @@ module Measure =
         let largest (x: Tensor) = (Tensor.max (abs x)).ToFloat()
         largest (List.reduce (+) terms) / (1.0 + (terms |> List.map largest |> List.max))
 
+    /// What an integration came to; a case whose integration fails is a case that fails.
+    let succeed (result: Result<'T, Failure>) : 'T =
+        match result with
+        | Ok value -> value
+        | Error failure -> failwith (string failure)
+
     /// A scalar time as the fields want it.
     let at (t: float) = Tensor.scalar Kind.Float64 t

@@ -9,11 +9,6 @@ module ProcessLaws =
 
     let private section = "Divergences"
 
-    let private succeed (result: Result<'T, Failure>) : 'T =
-        match result with
-        | Ok value -> value
-        | Error failure -> failwith (string failure)
-
     /// 200 equal steps from s to t.
     let private times (s: float) (t: float) = Array.init 201 (fun k -> s + (t - s) * float k / 200.0)
 
@@ -35,7 +30,7 @@ module ProcessLaws =
 
                     let flow: Ode = { Velocity = f.Velocity path m }
 
-                    let struct (y, gained) = succeed (Likelihood.carry Trace.exact Tableau.rk4 flow r (times s t) x)
+                    let struct (y, gained) = Measure.succeed (Likelihood.carry Trace.exact Tableau.rk4 flow r (times s t) x)
 
                     let density time x = Mixture.logDensity path m (Measure.at time) x
 
@@ -64,7 +59,7 @@ module ProcessLaws =
 
                     let run (path: GaussianPath) s t =
                         let step = Integrator.rungeKutta Tableau.rk4 { Velocity = Mixture.velocity path m }
-                        (succeed (Integrator.run step r (times s t) x)).X
+                        (Measure.succeed (Integrator.run step r (times s t) x)).X
 
                     return
                         { Error = Measure.apart (run (f.Retime clock path) (when' s) (when' t)) (run path s t)

@@ -9,11 +9,6 @@ module SamplingLaws =
 
     let private section = "Sampling"
 
-    let private succeed (result: Result<State, Failure>) : Tensor =
-        match result with
-        | Ok state -> state.X
-        | Error failure -> failwith (string failure)
-
     // ---- a Gaussian carried by its moments
 
     /// Gaussian data with independent coordinates: every drift that the oracle gives is affine, each coordinate by itself.
@@ -53,7 +48,7 @@ module SamplingLaws =
                 Tensor.stack 0 [ a * x[0] + c; 2.0 * a * x[1] - g2 ]
 
         let step = Integrator.rungeKutta Tableau.rk4 { Velocity = moments }
-        succeed (Integrator.run step (Rng.ofSeed 0L) (Grid.times Grid.lambda path (noisy, clean) 400) start)
+        (Measure.succeed (Integrator.run step (Rng.ofSeed 0L) (Grid.times Grid.lambda path (noisy, clean) 400) start)).X
 
     /// Mean and variance of x_t [2; d].
     let private momentsAt (path: GaussianPath) (m: Mixture) (t: float) : Tensor =
@@ -231,7 +226,7 @@ module SamplingLaws =
 
                     let heun (path: GaussianPath) times =
                         let step = Integrator.rungeKutta Tableau.heun { Velocity = Mixture.velocity path m }
-                        succeed (Integrator.run step r times x)
+                        (Measure.succeed (Integrator.run step r times x)).X
 
                     let same = Measure.apart (ddim again matching) (ddim path times)
                     let differs = Measure.apart (heun again matching) (heun path times)
