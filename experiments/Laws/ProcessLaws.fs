@@ -30,7 +30,8 @@ module ProcessLaws =
 
                     let flow: Ode = { Velocity = f.Velocity path m }
 
-                    let struct (y, gained) = Measure.succeed (Likelihood.carry Trace.exact Tableau.rk4 flow r (times s t) x)
+                    let struct (y, gained) =
+                        Measure.succeed (Likelihood.carry Trace.exact Tableau.rk4 flow r (times s t) x)
 
                     let density time x = Mixture.logDensity path m (Measure.at time) x
 
