@@ -59,6 +59,51 @@ module InterpolantLaws =
 
             max (Measure.apart score (scoreOf b t x)) (Measure.apart (-gamma * score) (f.BetweenNoise b time x))
 
+    let diffusion =
+        { Name = "interpolant-sde"
+          Section = section
+          Statement =
+            "with diffusion g and drift v + ½ g² E[z | x_t]/γ the backward process has the interpolant's marginals: ∂_t p = −∇·(b p) − ½ g² Δp"
+          Source = "Albergo, Boffi, Vanden-Eijnden 2023, corollary 2.18"
+          Tolerance = 1e-10
+          Cases = 60
+          Check =
+            fun f ->
+                gen {
+                    let! spread = Draw.between 0.2 1.5
+                    let! bend = Draw.between 0.0 2.0
+                    let! p, q = Draw.twoMixtures
+                    let! t = Draw.between 0.1 0.9
+                    let! r = Draw.rng
+                    let i = Interpolant.bridge spread
+                    let b = Between.ofMixtures i p q
+                    let x = Between.sampleAt t 4 r b
+                    let g2 = spread * (1.0 + bend * Curve.time)
+
+                    let flow =
+                        { Interpolant = i
+                          Velocity = fun _ -> Between.velocity b
+                          Noise = Some((fun _ -> Between.noise b), g2) }
+
+                    let sde = (f.FlowSde flow).Value
+                    let time, half = times x t, 0.5 * Curve.eval sde.DiffusionSquared t
+                    let drift, s = sde.Drift time, scoreOf b t x
+                    let along = snd (Diff.jvp (fun time -> Between.logDensity b time x) time (Tensor.onesLike time))
+                    let laplacian = Diff.laplacian (fun x -> Between.logDensity b time x) x
+
+                    let error =
+                        Measure.residual
+                            [ along
+                              Diff.divergence drift x
+                              Tensor.sumRows (drift x * s)
+                              half * laplacian
+                              half * Tensor.sumRows (Tensor.square s) ]
+
+                    return
+                        { Error = max error (Measure.difference half (0.5 * Curve.eval g2 t))
+                          Case = $"{case b i t}, g² = {2.0 * half}" }
+                } }
+
     let posteriorMean =
         { Name = "interpolant-posterior-mean"
           Section = section
@@ -99,4 +144,4 @@ module InterpolantLaws =
                     return { Error = Measure.apart got expected; Case = case b i t }
                 } }
 
-    let all = [ continuity; score; posteriorMean ]
+    let all = [ continuity; score; posteriorMean; diffusion ]

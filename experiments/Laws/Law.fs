@@ -49,6 +49,9 @@ type Formulas =
         BetweenVelocity: Between -> Field
         BetweenNoise: Between -> Field
         BetweenScore: Between -> Field
+        FlowSde: Flow -> Sde option
+        Ncsn: int -> GaussianPath -> Regression
+        Schrodinger: float -> Matching
         EulerMaruyama: Tensor -> Sde -> float -> State -> State
         GaussianWasserstein: Tensor * Tensor -> Tensor * Tensor -> float
         InterpolantVelocity: Interpolant -> Tensor -> Tensor -> Tensor -> Tensor -> Tensor
@@ -137,6 +140,9 @@ module Formulas =
           BetweenVelocity = Between.velocity
           BetweenNoise = Between.noise
           BetweenScore = Between.score
+          FlowSde = Flow.sde None
+          Ncsn = Loss.ncsn
+          Schrodinger = Matching.schrodinger
           EulerMaruyama = Integrator.eulerMaruyamaWith
           GaussianWasserstein = Wasserstein.gaussianSquared
           InterpolantVelocity = Interpolant.velocity

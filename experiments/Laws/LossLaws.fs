@@ -96,6 +96,40 @@ module LossLaws =
                           Case = $"{path.Name}, t = {t}" }
                 } }
 
+    let ncsn =
+        { Name = "ncsn-is-sum-of-dsm"
+          Section = section
+          Statement = "the loss of N noise levels is (1/N) Σ σ_k² E‖s + ε/σ_k‖², k = 1 … N"
+          Source = "Song, Ermon 2019, eq. 5–6"
+          Tolerance = 1.0 // five standard errors of 20,000 draws
+          Cases = 10
+          Check =
+            fun f ->
+                gen {
+                    let! path, m, _, a, _ = setting
+                    let! r = Draw.rng
+                    let! levels = Draw.oneOf [ 1; 4; 10 ]
+                    // Smooth at the largest noise level, and so at all.
+                    let s = family a (1.0 / (1.0 + Curve.eval path.Sigma 1.0))
+                    let data = Mixture.sample 20_000 (Rng.named "data" r) m
+                    let loss = Loss.ofRegression (f.Ncsn levels path)
+                    let batch = { Data = data; Label = None; Source = None }
+                    let draws = loss (LossContext.ofNetwork (fun _ -> s)) r batch
+                    let mean = (Tensor.mean draws).ToFloat()
+                    let error = sqrt ((Tensor.mean (Tensor.square (draws - mean))).ToFloat() / 20_000.0)
+
+                    let expected =
+                        [ for k in 1..levels ->
+                              let t = float k / float levels
+                              let time, sigma = Measure.at t, Curve.eval path.Sigma t
+                              expectPair path m t (fun x _ e -> rows (sigma * s time x + e)) ]
+                        |> List.average
+
+                    return
+                        { Error = abs (mean - expected) / (5.0 * error)
+                          Case = $"{levels} levels on {path.Name}: {mean} ± {error}, by quadrature {expected}" }
+                } }
+
     let flowMatching =
         { Name = "conditional-flow-matching"
           Section = section
@@ -340,6 +374,7 @@ module LossLaws =
     let all =
         [ implicitScore
           denoising
+          ncsn
           flowMatching
           minimizer
           gaussianKl

@@ -79,6 +79,9 @@ let private mutations: (string * Formulas) list =
       "conditional-equations", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (1.01 * e) }
       "interpolant-continuity", { library with BetweenVelocity = fun b t x -> Between.velocity b t x + 0.1 * x }
       "interpolant-score", { library with BetweenScore = fun b t x -> -(Between.score b t x) }
+      "interpolant-sde",
+      { library with
+          FlowSde = Flow.sde None >> Option.map (fun sde -> { sde with DiffusionSquared = 0.9 * sde.DiffusionSquared }) }
       "interpolant-posterior-mean",
       { library with
           InterpolantVelocity = fun i t x0 x1 z -> Interpolant.velocity { i with A = offByTwo i.A } t x0 x1 z }
@@ -93,6 +96,7 @@ let private mutations: (string * Formulas) list =
       { library with
           ImplicitScore = fun s x -> Tensor.sumRows (Tensor.square (s x)) + Diff.divergence s x }
       "denoising-score-matching", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (0.9 * e) }
+      "ncsn-is-sum-of-dsm", { library with Ncsn = fun n path -> Loss.ncsn (2 * n) path }
       "conditional-flow-matching", { library with Velocity = fun p m t x -> 1.01 * Mixture.velocity p m t x }
       "regression-minimizer", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (-e) }
       "vlb-terms", { library with GaussianKl = fun m1 v1 m2 v2 -> Variational.gaussianKl m2 v2 m1 v1 }
@@ -157,6 +161,7 @@ let private mutations: (string * Formulas) list =
       { library with
           Training =
               fun path d f target t later x0 noise -> Consistency.trainingAt path d f target t later x0 (1.01 * noise) }
+      "sb-cfm-pairs", { library with Schrodinger = fun s -> Matching.schrodinger (s / sqrt 2.0) }
       "plans-within-classes", { library with WithinClasses = fun _ c -> c } ]
 
 let private mutated = mutations |> List.map (fun (name, _) -> TestCaseData(name).SetName("mutation: " + name))
