@@ -541,7 +541,14 @@ module Times =
 
             fun rng n -> Tensor.ofArray [ n ] (Array.map time (Tensor.toFloats (stratified rng n))))
 
-    let all = [ uniform; logitNormal 0.0 1.0; logNormal -1.2 1.2; discrete 1000 ]
+    /// Both ends more often than the middle.
+    let uShaped =
+        { proportionalTo (fun _ -> exp (4.0 * Curve.time) + exp (-4.0 * Curve.time)) with
+            Name = "u-shaped"
+            Equation = "p(t) ∝ e^{4t} + e^{−4t}"
+            Source = "Lee, Lin, Fanti 2024, Improving the training of rectified flows, section 4.1" }
+
+    let all = [ uniform; logitNormal 0.0 1.0; logNormal -1.2 1.2; discrete 1000; uShaped ]
 
 /// How much each time counts. A weight of the literature is stated for the error of one quantity (min-SNR for that of the
 /// data, σ² for that of the score); on a network that says another it is the same loss only with the conversion's square beside it,
@@ -622,6 +629,15 @@ module Weight =
             let data = sigmaData * sigmaData
             (data * (path.Alpha ** 2.0) + path.Variance) / (data * path.Variance))
 
+    /// Less on the times where only imperceptible detail is left to learn.
+    let p2 =
+        onErrorOf
+            Prediction.noise
+            "p2"
+            "1/(1 + α²/σ²)"
+            "Choi et al. 2022, Perception prioritized training, eq. 8"
+            (fun path -> 1.0 / (1.0 + snrOf path))
+
     /// w/e^{u(t)} + u(t) with u learned: the error of every time is scaled to one.
     let learned =
         { uniform with
@@ -630,7 +646,7 @@ module Weight =
             Source = "Kendall, Gal, Cipolla 2018; Karras et al. 2024, EDM2, eq. 22"
             Learned = true }
 
-    let all = [ uniform; variance; likelihood; snr; truncatedSnr; minSnr 5.0; softMinSnr 4.0; edm 1.0; learned ]
+    let all = [ uniform; variance; likelihood; snr; truncatedSnr; minSnr 5.0; softMinSnr 4.0; edm 1.0; p2; learned ]
 
 /// E_t w(t) ‖network(t, x_t) − (A x₀ + B ε)‖² and its parts, each replaceable.
 [<NoComparison; NoEquality>]

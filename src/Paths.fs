@@ -69,6 +69,15 @@ module Paths =
 
     let cosine = cosineWith 0.008
 
+    /// α² falls along a line: the simplest schedule of a paper that compares them.
+    let linearGamma: GaussianPath =
+        { Path.ofLogAlpha
+              "linear-gamma"
+              "x_t = √(1 − t)·x₀ + √t·ε"
+              "Chen 2023, On the importance of noise scheduling, section 2"
+              (0.5 * Curve.log1p (-t)) with
+            Interior = 1e-3, 1.0 - 1e-3 }
+
     // ---- discrete schedules
 
     /// The curve through values at 0, 1/N, …, 1 that is monotone where they are: cubic Hermite pieces with the slopes of
@@ -256,4 +265,4 @@ module Paths =
                 fun t x -> network (Curve.values clock t) (Coefficient.scale (Curve.at scale t) x) }
 
     /// Every path that has a name.
-    let all = Path.all @ [ subVp; ve; edm; cosine; ddpm; scaledLinear; ddpmCosine; ddpmSigmoid ]
+    let all = Path.all @ [ subVp; ve; edm; cosine; linearGamma; ddpm; scaledLinear; ddpmCosine; ddpmSigmoid ]

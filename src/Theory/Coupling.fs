@@ -40,7 +40,7 @@ module Coupling =
         Tensor.minimum (Tensor.sumOver [ 1 ] below) (Tensor.full Kind.Int64 [] (float (weights.Shape[1] - 1)))
 
     /// A batch is itself a draw: its plan is not worth more than this.
-    let private settings: Sinkhorn.Settings = { Tolerance = 1e-4; Iterations = 500 }
+    let private settings: Sinkhorn.Settings = { Tolerance = 1e-3; Iterations = 100 }
 
     let private uniformWeights (x: Tensor) = Tensor.full Kind.Float64 [ x.Shape[0] ] (1.0 / float x.Shape[0])
 

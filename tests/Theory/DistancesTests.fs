@@ -209,3 +209,22 @@ let ``samples that do not go together are refused with their shapes`` () =
 
     raises<TensorException, _>(fun () -> Wasserstein.exact x y) |> names [ "5"; "4" ]
     raises<TensorException, _>(fun () -> Wasserstein.sliced 3 (Rng.ofSeed 1L) x y) |> names [ "5"; "4" ]
+
+/// N(0, I) against N(m, s² I) in two dimensions: KL = log s² + (1 + ½‖m‖²)/s² − 1, and the scores differ by (1/s² − 1) x − m/s².
+[<Test>]
+let ``KL and Fisher divergence of two Gaussians are their closed forms`` () =
+    let gaussian (m: float) (s: float) =
+        Mixture.ofStds [| 1.0 |] (Tensor.ofArray [ 1; 2 ] [| m; -m |]) (Tensor.ofArray [ 1; 2 ] [| s; s |])
+
+    let p, q = gaussian 0.0 1.0, gaussian 0.7 1.4
+    let n = 100_000
+    let x = Mixture.sample n (Rng.ofSeed 3L) p
+    let score m (x: Tensor) = Mixture.score Path.condOT m (Tensor.scalar Kind.Float64 0.0) x
+    let kl = Divergences.kl (Mixture.logDensityOfData p) (Mixture.logDensityOfData q) x
+    let s2, m2 = 1.4 * 1.4, 2.0 * 0.7 * 0.7
+    let fisher = Divergences.fisher (score p) (score q) x
+    // Five standard errors of 100,000 draws.
+    Assert.That(kl.Mean, Is.EqualTo(log s2 + (1.0 + 0.5 * m2) / s2 - 1.0).Within(5.0 * kl.StandardError))
+    let slope = 1.0 / s2 - 1.0
+    Assert.That(fisher.Mean, Is.EqualTo(2.0 * slope * slope + m2 / (s2 * s2)).Within(5.0 * fisher.StandardError))
+    Assert.That(kl.StandardError, Is.LessThan 0.01)

@@ -1,0 +1,89 @@
+module Fokker.Tests.MatrixTests
+
+open System.Text.Json.Nodes
+open NUnit.Framework
+open Fokker.Tests.CommandLine.Support
+
+/// Combinations of paths, losses, predictions, weights, times and couplings, each trained on two moons with the command line's
+/// defaults otherwise. A mean 2-Wasserstein distance over ten draws within 1.3 of the noise floor is what is asked of each.
+let private combinations =
+    [ "--loss cfm"
+      "--loss cfm --path ou"
+      "--loss cfm --path trigonometric --times logit-normal"
+      "--loss cfm --path linear-gamma --times u-shaped"
+      "--loss cfm --weight learned"
+      "--loss simple --path vp"
+      "--loss simple --path ddpm --times discrete"
+      "--loss simple --path cosine --prediction v --weight soft-min-snr"
+      "--loss denoiser --path vp --weight min-snr"
+      "--loss dsm --path ve"
+      "--loss edm"
+      "--loss i-cfm --batch 256"
+      "--loss ot-cfm --batch 256"
+      "--loss sb-cfm --batch 256"
+      "--loss sf2m --batch 256"
+      "--loss hybrid" ]
+
+let cases = combinations |> List.map (fun words -> TestCaseData(words).SetName("moons " + words))
+
+[<TestCaseSource(nameof cases); Category "Full">]
+let ``a combination reaches the noise floor`` (words: string) =
+    use folder = new Folder()
+
+    let outcome =
+        fokker (
+            [ "train"; "moons"; "--draws"; "10"; "--json"; "--runs"; folder.Path; "--name"; "run" ]
+            @ List.ofArray (words.Split ' ')
+        )
+
+    Assert.That(outcome.Code, Is.Zero, outcome.Error)
+    let inside (name: string) (node: JsonNode) = nonNull node[name]
+    let ratio = json outcome |> inside "metrics" |> inside "wasserstein2" |> inside "ratio"
+    Assert.That(ratio.GetValue<float>(), Is.LessThanOrEqualTo 1.3)
+
+let private refusals =
+    [ "--loss cmf", [ "--loss"; "cfm" ]
+      "--loss ot-cfm --weight snr", [ "--weight"; "ot-cfm"; "cfm" ]
+      "--loss cfm --coupling ot", [ "--coupling"; "ot-cfm" ]
+      "--loss ot-cfm --coupling otr", [ "--coupling"; "ot" ]
+      "--loss cd", [ "--teacher" ]
+      "--loss cd --teacher nothing", [ "nothing" ]
+      "--loss simple --preconditioning edm", [ "--preconditioning"; "--prediction data" ]
+      "--loss ism --times importance", [ "--times"; "importance" ]
+      "--loss i-cfm --source fashion-mnist", [ "--source"; "shape"; "fashion-mnist" ]
+      "--loss i-cfm --source eight-gausians", [ "eight-gaussians" ]
+      "--loss vlb --path condot", [ "--prediction"; "condot" ] ]
+
+let refused = refusals |> List.map (fun (words, _) -> TestCaseData(words).SetName("refused: " + words))
+
+[<TestCaseSource(nameof refused)>]
+let ``parts that do not fit are refused in one line`` (words: string) =
+    use folder = new Folder()
+
+    let outcome =
+        fokker (
+            [ "train"; "moons"; "--runs"; folder.Path; "--name"; "run" ]
+            @ small
+            @ List.ofArray (words.Split ' ')
+        )
+
+    assertRefused outcome (refusals |> List.find (fst >> (=) words) |> snd)
+    Assert.That(folder.Contents, Is.Empty)
+
+/// A flow from data to data, and a jump learned from it: trained, sampled, measured and reported in one go.
+[<Test>]
+let ``a flow between data sets and a distilled jump run from end to end`` () =
+    use folder = new Folder()
+    let train words = fokker ([ "train"; "moons"; "--runs"; folder.Path ] @ small @ words)
+    let flow = train [ "--loss"; "ot-cfm"; "--source"; "eight-gaussians"; "--name"; "flow" ]
+    Assert.That(flow.Code, Is.Zero, flow.Error)
+    let teacher = train [ "--name"; "teacher" ]
+    Assert.That(teacher.Code, Is.Zero, teacher.Error)
+    let jump = train [ "--loss"; "cd"; "--teacher"; folder.File "teacher"; "--name"; "jump" ]
+    Assert.That(jump.Code, Is.Zero, jump.Error)
+    let sample = fokker [ "sample"; folder.File "jump"; "-n"; "5"; "--steps"; "1"; "--out"; folder.File "x.npy" ]
+    Assert.That(sample.Code, Is.Zero, sample.Error)
+    // A coupled flow has no score: a stochastic sampler is refused, by name.
+    assertRefused
+        (fokker [ "sample"; folder.File "flow"; "--solver"; "euler-maruyama"; "--out"; folder.File "y.npy" ])
+        [ "--solver euler-maruyama"; "score" ]
