@@ -93,8 +93,8 @@ module LogDensity =
             raise (UserError $"--out {file}: expected a file that ends in .npy")
         | _ -> ()
 
-    /// The flow's likelihood. An oracle's prior is its own law at the noisy end, and its velocity is regular up to the ends: what
-    /// is off is the solver's and the trace's. A run's is N(0, σ² I), which it samples from, inside the times that it samples between.
+    /// The flow's likelihood, between the times that samples are drawn between. An oracle's prior is its own law at the noisy end, so
+    /// that what is off is the solver's and the trace's; a run's is N(0, σ² I), which it samples from.
     let private alongFlow (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Likelihood =
         let drawing = ModelChoice.drawing subject model
 
@@ -104,13 +104,18 @@ module LogDensity =
                     $"--solver {drawing.Sampler.Name}: a likelihood follows the probability flow, which this sampler does not: take another (fokker list samplers)"
             )
 
-        let span =
-            match subject.Origin with
-            | Exact _ when (subject.Model "a likelihood").Prediction.Name = Prediction.velocity.Name ->
-                { Noisy = 1.0; Clean = 0.0; Finish = Stop }
-            | _ -> Sampling.spanOf drawing.Sampler (subject.Model "a likelihood")
+        match subject.Learned, subject.Source with
+        | Jumping _, _ ->
+            raise (UserError $"{subject.Name} jumps to the data and has no flow to follow: take a run that learned one")
+        | _, Some _ ->
+            raise (
+                UserError
+                    $"{subject.Name} starts from a source whose density is not known: take a run that starts from noise"
+            )
+        | _, None -> ()
 
-        let span = { span with Clean = defaultArg choice.Time span.Clean; Finish = Stop }
+        let natural = (Samples.plan subject drawing).Span
+        let span = { natural with Clean = defaultArg choice.Time natural.Clean; Finish = Stop }
 
         if span.Clean >= span.Noisy then
             raise (
@@ -176,18 +181,12 @@ module LogDensity =
             let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
             Dataset.inData subject.Data batch.Data, (if subject.Labels then labels else None)
 
-    /// The model, telling at each evaluation how far time has come of the flow's way.
-    let private watched (likelihood: Likelihood) (seen: float -> unit) (model: Model) : Model =
-        let span = likelihood.Plan.Span
-
-        { model with
-            Network =
-                fun condition ->
-                    let network = model.Network condition
-
-                    fun t x ->
-                        seen ((t.ToFloat() - span.Clean) / (span.Noisy - span.Clean))
-                        network t x }
+    /// The flow, telling at each evaluation how far time has come of its way.
+    let private watched (span: Span) (seen: float -> unit) (flow: Ode) : Ode =
+        { Velocity =
+            fun t x ->
+                seen ((t.ToFloat() - span.Clean) / (span.Noisy - span.Clean))
+                flow.Velocity t x }
 
     /// log p [n] in the data's units.
     let private densities
@@ -216,11 +215,16 @@ module LogDensity =
                 let rng = Rng.rows (int64 first) rng
                 let inside = (Units.toNetwork subject.Data.Units own).To subject.Kind.Device
                 let seen share = report ((float first + share * float size) / float n) ""
-                let model = watched likelihood seen (subject.Model "a likelihood")
+                let plan = likelihood.Plan
 
-                match Likelihood.logDensity likelihood model condition rng inside with
-                | Ok density -> density - volume
-                | Error failure -> raise (UserError $"the flow failed at {failure}")
+                match
+                    Generation.flow plan subject.Learned condition
+                    |> Option.map (watched plan.Span seen)
+                    |> Option.map (fun flow -> Likelihood.underFlow likelihood subject.Path flow rng inside)
+                with
+                | Some(Ok density) -> density - volume
+                | Some(Error failure) -> raise (UserError $"the flow failed at {failure}")
+                | None -> invalidOp "what has no flow is refused before"
 
         let found =
             Progress.run terminal "likelihood" 1.0 (fun report ->

@@ -82,7 +82,7 @@ module Sample =
         match choice.From, choice.To with
         | None, None -> drawing
         | from, until ->
-            let natural = (Generation.plan drawing.Sampler drawing.Steps subject.Learned).Span
+            let natural = (Samples.plan subject drawing).Span
 
             { drawing with
                 Span =

@@ -56,6 +56,24 @@ module Samples =
     let outside (subject: Subject) (x: Tensor) : Tensor =
         Dataset.inData subject.Data ((x.To Device.Cpu).To Dtype.Float64)
 
+    /// Where sampling begins and ends by itself. An exact velocity is regular wherever α̇ and dσ²/dt are finite and no component is
+    /// flat (`Mixture.velocity`), also where a network's target, which has σ̇ in it, is not: its flow is followed to the very ends.
+    let private span (subject: Subject) (natural: SamplingPlan) : Span =
+        match subject.Origin, subject.Learned with
+        | Exact(_, mixture), Denoising model when
+            not natural.Sampler.IsStochastic && model.Prediction.Name = Prediction.velocity.Name
+            ->
+            let isRegular t =
+                [ model.Path.Alpha; model.Path.Variance ]
+                |> List.forall (fun curve -> Double.IsFinite(Curve.eval (Curve.derivative curve) t))
+
+            let toData = isRegular 0.0 && (Mixture.isRegular mixture || Curve.eval model.Path.Sigma 0.0 > 0.0)
+
+            { Noisy = (if isRegular 1.0 then 1.0 else natural.Span.Noisy)
+              Clean = (if toData then 0.0 else natural.Span.Clean)
+              Finish = (if toData then Stop else natural.Span.Finish) }
+        | _ -> natural.Span
+
     /// The plan of a drawing. Raises UserError where its times do not go from more noise to less.
     let plan (subject: Subject) (drawing: Drawing) : SamplingPlan =
         let natural =
@@ -72,7 +90,7 @@ module Samples =
                     | Jumping _ -> natural.Grid
                     | Denoising _
                     | Transport _ -> drawing.Grid
-                Span = defaultArg drawing.Span natural.Span
+                Span = drawing.Span |> Option.defaultWith (fun () -> span subject natural)
                 Kind = subject.Kind }
 
         try

@@ -26,6 +26,14 @@ module Generation =
             let low, high = jump.Path.Interior
             { between (high, low) with Grid = Grid.karras }
 
+    /// The flow of what was learned, with the network in the plan's element type; none where it jumps.
+    let flow (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Ode option =
+        match learned with
+        | Denoising model ->
+            Some(Ode.ofModel condition { model with Network = Sampling.widened plan.Kind model.Network })
+        | Transport flow -> Some(Flow.ode condition { flow with Velocity = Sampling.widened plan.Kind flow.Velocity })
+        | Jumping _ -> None
+
     let private step (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Step =
         let widened (network: Condition -> Field) = Sampling.widened plan.Kind network
 

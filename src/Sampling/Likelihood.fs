@@ -66,8 +66,25 @@ module Likelihood =
                 let d = state.X.Shape[1] - 1
                 struct (Tensor.reshape x.Shape (Tensor.narrow 1 0 d state.X), Tensor.select 1 d state.X)))
 
-    /// log p(x) in nats at the plan's clean time, in the network's units: [B; …] ↦ [B] float64. `condition` is none, or B labels. Row i of
-    /// an estimate's probes depends on the key and on i only.
+    /// log p(x) in nats at the plan's clean time under a flow whose times are laid on `path`, in the network's units:
+    /// [B; …] ↦ [B] float64. Row i of an estimate's probes depends on the key and on i only.
+    let underFlow
+        (likelihood: Likelihood)
+        (path: GaussianPath)
+        (ode: Ode)
+        (rng: Rng)
+        (x: Tensor)
+        : Result<Tensor, Failure> =
+        match likelihood.Plan.Sampler.Method with
+        | EulerMaruyama _ -> invalidArg (nameof likelihood) $"{likelihood.Plan.Sampler.Name} follows no flow"
+        | RungeKutta tableau ->
+            Scope.run (fun () ->
+                let rising = Array.rev (Sampling.times likelihood.Plan path)
+
+                carry likelihood.Trace tableau ode (Rng.named "probes" rng) rising x
+                |> Result.map (fun (struct (noise, divergence)) -> likelihood.Prior noise + divergence))
+
+    /// The same under the probability flow of a model; `condition` is none, or B labels.
     let logDensity
         (likelihood: Likelihood)
         (model: Model)
@@ -75,17 +92,8 @@ module Likelihood =
         (rng: Rng)
         (x: Tensor)
         : Result<Tensor, Failure> =
-        let plan = likelihood.Plan
-
-        match plan.Sampler.Method with
-        | EulerMaruyama _ -> invalidArg (nameof likelihood) $"{plan.Sampler.Name} follows no flow"
-        | RungeKutta tableau ->
-            Scope.run (fun () ->
-                let ode = Ode.ofModel condition (Sampling.widenedModel plan.Kind model)
-                let rising = Array.rev (Sampling.times plan model.Path)
-
-                carry likelihood.Trace tableau ode (Rng.named "probes" rng) rising x
-                |> Result.map (fun (struct (noise, divergence)) -> likelihood.Prior noise + divergence))
+        let network = Sampling.widened likelihood.Plan.Kind model.Network
+        underFlow likelihood model.Path (Ode.ofModel condition { model with Network = network }) rng x
 
     /// −log₂ p/d: nats of a sample of d coordinates as bits a dimension.
     let bitsPerDimension (d: int) (nats: float) : float = -nats / (float d * Math.Log 2.0)

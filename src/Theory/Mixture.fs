@@ -119,6 +119,9 @@ module Mixture =
         | None -> Tensor.diagEmbed m.Spectra
         | Some axes -> Linalg.matmul (axes * Tensor.unsqueeze 1 m.Spectra) (Tensor.transpose 1 2 axes)
 
+    /// Whether every Cₖ is regular, so that the law itself has a density and a score.
+    let isRegular (m: Mixture) : bool = (Tensor.min m.Spectra).ToFloat() > 0.0
+
     /// E x₀ = Σ wₖ mₖ [d].
     let mean (m: Mixture) : Tensor = Linalg.matmul (weights m) m.Means
 
