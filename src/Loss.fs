@@ -1,0 +1,325 @@
+namespace Fokker
+
+// What a network learns from: the second page of the calculus. A loss is a function of a batch; those that regress on a path are
+// made of four parts, each replaceable: what is predicted, at which times, with which weight, on which path.
+
+open System
+
+/// Samples of the data [B; …] and their labels.
+[<NoComparison; NoEquality>]
+type Batch =
+    {
+        Data: Tensor
+        Label: Condition
+        /// The samples of the source that a coupling has paired with the data; none where a loss draws its own noise.
+        Source: Tensor option
+    }
+
+/// What a loss may look at besides the data.
+[<NoComparison; NoEquality>]
+type LossContext =
+    {
+        /// The network under training, at its current parameters.
+        Network: Condition -> Field
+        /// The same without gradient: the target of losses that chase themselves.
+        Frozen: Condition -> Field
+        /// The network at the moving average of its parameters, without gradient.
+        Average: Condition -> Field
+        /// u(t), the learned log-variance of the error at time t; none where the network has none.
+        Uncertainty: (Tensor -> Tensor) option
+        /// Optimization steps made so far, for losses that follow a schedule.
+        Step: int64
+    }
+
+[<RequireQualifiedAccess>]
+module LossContext =
+
+    /// A network that is not under training: its own target, its own average.
+    let ofNetwork (network: Condition -> Field) : LossContext =
+        { Network = network; Frozen = network; Average = network; Uncertainty = None; Step = 0L }
+
+    /// Every network of the context wrapped.
+    let map (wrap: Field -> Field) (context: LossContext) : LossContext =
+        let on (network: Condition -> Field) condition = wrap (network condition)
+
+        { context with
+            Network = on context.Network
+            Frozen = on context.Frozen
+            Average = on context.Average }
+
+/// One value for each sample [B]; the training objective is their mean.
+type Loss = LossContext -> Rng -> Batch -> Tensor
+
+/// The law that training times are drawn from: `Draw path rng n` is float64 [n]. Give it the path once: what it prepares is kept.
+[<NoComparison; NoEquality>]
+type Times = { Name: string; Equation: string; Source: string; Draw: GaussianPath -> Rng -> int -> Tensor }
+
+[<RequireQualifiedAccess>]
+module Times =
+
+    let private make name equation source draw : Times =
+        { Name = name; Equation = equation; Source = source; Draw = draw }
+
+    /// One draw in each of n equal cells of [0, 1], dealt at random: the same expectation as independent draws with less variance.
+    let private stratified (rng: Rng) (n: int) : Tensor =
+        let cells = (Rng.permutation n (Rng.named "cells" rng)).To Dtype.Float64
+        let within = Rng.uniform Kind.Float64 [ n ] rng
+        (cells + within) * (1.0 / float n)
+
+    /// Uniform on the path's interior, stratified.
+    let uniform =
+        make "uniform" "t ~ U(0, 1)" "Kingma et al. 2021, VDM, appendix I.1" (fun path rng n ->
+            let low, high = path.Interior
+            stratified rng n * (high - low) + low)
+
+    /// t = 1/(1 + e^{−z}), z ~ N(mean, std²).
+    let logitNormal (mean: float) (std: float) =
+        make
+            "logit-normal"
+            "logit t ~ N(0, 1)"
+            "Esser et al. 2024, Scaling rectified flow transformers, eq. 19"
+            (fun path rng n ->
+                let low, high = path.Interior
+                Tensor.clamp low high (Tensor.sigmoid (Rng.normal Kind.Float64 [ n ] rng * std + mean)))
+
+    /// log σ/α ~ N(mean, std²), kept to the path's interior.
+    let logNormal (mean: float) (std: float) =
+        make "log-normal" "log σ/α ~ N(−1.2, 1.2²)" "Karras et al. 2022, EDM, table 1" (fun path ->
+            let time = Path.timesOfLambda path
+            fun rng n -> time (-(Rng.normal Kind.Float64 [ n ] rng * std + mean)))
+
+    /// k/N for k uniform among 1 … N: the times of a discrete model, stratified.
+    let discrete (count: int) =
+        make
+            "discrete"
+            $"t = k/N, k ~ U{{1, …, N}}, N = {count}"
+            "Ho, Jain, Abbeel 2020, DDPM, algorithm 1"
+            (fun _ rng n ->
+                Tensor.clamp 1.0 (float count) (Tensor.floor (stratified rng n * float count) + 1.0)
+                * (1.0 / float count))
+
+    /// A law with density proportional to h(t) on the interior, by the inverse of its tabulated integral (trapezoids on 4,096 cells).
+    let proportionalTo (density: GaussianPath -> Curve) =
+        make "importance" "p(t) ∝ w(t)" "Song et al. 2021, Maximum likelihood training, section 5.1" (fun path ->
+            let low, high = path.Interior
+            let n = 4096
+            let h = (high - low) / float n
+            let values = Array.init (n + 1) (fun k -> Curve.eval (density path) (low + h * float k))
+            let upTo = Array.init n (fun k -> 0.5 * (values[k] + values[k + 1])) |> Array.scan (+) 0.0
+
+            // Within a cell the density is a line, its integral a parabola: the root by the form that does not cancel.
+            let time (u: float) =
+                let wanted = u * upTo[n]
+                let found = Array.BinarySearch(upTo, wanted)
+                let k = Math.Clamp((if found >= 0 then found else ~~~found - 1), 0, n - 1)
+                let rest, a, b = wanted - upTo[k], values[k], values[k + 1] - values[k]
+                let root = Math.Sqrt(Math.Max(0.0, a * a + 2.0 * b * rest))
+                low + h * (float k + (if rest = 0.0 then 0.0 else 2.0 * rest / (a + root)))
+
+            fun rng n -> Tensor.ofArray [ n ] (Array.map time (Tensor.toFloats (stratified rng n))))
+
+    /// Both ends more often than the middle.
+    let uShaped =
+        { proportionalTo (fun _ -> exp (4.0 * Curve.time) + exp (-4.0 * Curve.time)) with
+            Name = "u-shaped"
+            Equation = "p(t) ∝ e^{4t} + e^{−4t}"
+            Source = "Lee, Lin, Fanti 2024, Improving the training of rectified flows, section 4.1" }
+
+    let all = [ uniform; logitNormal 0.0 1.0; logNormal -1.2 1.2; discrete 1000; uShaped ]
+
+/// How much each time counts. A weight of the literature is stated for the error of one quantity (min-SNR for that of the
+/// data, σ² for that of the score); on a network that says another it is the same loss only with the conversion's square beside it,
+/// which `Of` includes: the factor on the squared error of the prediction given.
+[<NoComparison; NoEquality>]
+type Weight =
+    {
+        Name: string
+        Equation: string
+        Source: string
+        Of: GaussianPath -> Prediction -> Curve
+        /// Whether e^{−u(t)} is learned beside it, with u(t) as the price.
+        Learned: bool
+    }
+
+[<RequireQualifiedAccess>]
+module Weight =
+
+    /// A weight on the error of the quantity `stated`: an error e in a network's A x₀ + B ε is an error c e in it, with c the
+    /// coefficient of the network's output in `Prediction.conversion`.
+    let onErrorOf (stated: Prediction) name equation source (curve: GaussianPath -> Curve) : Weight =
+        { Name = name
+          Equation = $"{equation} on {stated.Name}"
+          Source = source
+          Of =
+            fun path prediction ->
+                let struct (_, c) = Prediction.coefficients path prediction stated
+                curve path * (c ** 2.0)
+          Learned = false }
+
+    let private snrOf (path: GaussianPath) = exp (2.0 * path.Lambda)
+
+    /// 1 on whatever the network says.
+    let uniform =
+        { Name = "uniform"
+          Equation = "1"
+          Source = "Ho, Jain, Abbeel 2020, eq. 14"
+          Of = fun _ _ -> Constant 1.0
+          Learned = false }
+
+    /// σ²: makes a score's squared error of order one at every time.
+    let variance = onErrorOf Prediction.score "variance" "σ²" "Song, Ermon 2019, eq. 6" _.Variance
+
+    /// g²: the bound on the likelihood of the SDE model (with a factor ½ d).
+    let likelihood =
+        onErrorOf
+            Prediction.score
+            "likelihood"
+            "g²"
+            "Song et al. 2021, Maximum likelihood training, theorem 1"
+            Path.diffusionSquared
+
+    /// α²/σ²: that of the noise prediction's own error.
+    let snr = onErrorOf Prediction.data "snr" "α²/σ²" "Salimans, Ho 2022, section 4" snrOf
+
+    let truncatedSnr =
+        onErrorOf Prediction.data "truncated-snr" "max(α²/σ², 1)" "Salimans, Ho 2022, eq. 9" (fun path ->
+            Curve.max (snrOf path) (Constant 1.0))
+
+    let minSnr (gamma: float) =
+        onErrorOf Prediction.data "min-snr" "min(α²/σ², 5)" "Hang et al. 2023, Min-SNR weighting, eq. 8" (fun path ->
+            Curve.min (snrOf path) (Constant gamma))
+
+    /// The harmonic form: γ SNR/(SNR + γ).
+    let softMinSnr (gamma: float) =
+        onErrorOf
+            Prediction.data
+            "soft-min-snr"
+            "4 α²/(α² + 4 σ²)"
+            "Crowson et al. 2024, Hourglass diffusion transformers, section 4.2"
+            (fun path ->
+                let snr = snrOf path
+                gamma * snr / (snr + gamma))
+
+    /// 1/c_out² of EDM's preconditioning: every noise level's raw output counts the same.
+    let edm (sigmaData: float) =
+        onErrorOf Prediction.data "edm" "(α² s² + σ²)/(σ s)²" "Karras et al. 2022, EDM, eq. 8" (fun path ->
+            let data = sigmaData * sigmaData
+            (data * (path.Alpha ** 2.0) + path.Variance) / (data * path.Variance))
+
+    /// Less on the times where only imperceptible detail is left to learn.
+    let p2 =
+        onErrorOf
+            Prediction.noise
+            "p2"
+            "1/(1 + α²/σ²)"
+            "Choi et al. 2022, Perception prioritized training, eq. 8"
+            (fun path -> 1.0 / (1.0 + snrOf path))
+
+    /// w/e^{u(t)} + u(t) with u learned: the error of every time is scaled to one.
+    let learned =
+        { uniform with
+            Name = "learned"
+            Equation = "e^{−u(t)}, u learned at the price u"
+            Source = "Kendall, Gal, Cipolla 2018; Karras et al. 2024, EDM2, eq. 22"
+            Learned = true }
+
+    let all = [ uniform; variance; likelihood; snr; truncatedSnr; minSnr 5.0; softMinSnr 4.0; edm 1.0; p2; learned ]
+
+/// E_t w(t) ‖network(t, x_t) − (A x₀ + B ε)‖² and its parts, each replaceable.
+[<NoComparison; NoEquality>]
+type Regression =
+    { Name: string
+      Source: string
+      Path: GaussianPath
+      Prediction: Prediction
+      Weight: Weight
+      Times: Times }
+
+[<RequireQualifiedAccess>]
+module Loss =
+
+    /// Regression on a path; without further words: velocity, uniform weight, uniform times.
+    let regression (path: GaussianPath) : Regression =
+        { Name = "regression"
+          Source = ""
+          Path = path
+          Prediction = Prediction.velocity
+          Weight = Weight.uniform
+          Times = Times.uniform }
+
+    let predicting (prediction: Prediction) (r: Regression) = { r with Prediction = prediction }
+    let weighted (weight: Weight) (r: Regression) = { r with Weight = weight }
+    let timesFrom (times: Times) (r: Regression) = { r with Times = times }
+    let private named name source (r: Regression) = { r with Name = name; Source = source }
+
+    /// The same expectation with times drawn where the weight is large, p(t) ∝ w(t), and all counting the same: less variance
+    /// where the weight varies more than the error does.
+    let importanceSampled (r: Regression) : Regression =
+        let density path = r.Weight.Of path r.Prediction
+        let low, high = r.Path.Interior
+        let n = 4096
+        let at k = Curve.eval (density r.Path) (low + (high - low) * float k / float n)
+        let mean = (0.5 * (at 0 + at n) + Seq.sumBy at (seq { 1 .. n - 1 })) / float n
+
+        { r with
+            Times = Times.proportionalTo density
+            Weight = { r.Weight with Of = fun _ _ -> Constant mean } }
+
+    /// Conditional flow matching: ‖v − (α̇ x₀ + σ̇ ε)‖².
+    let cfm path = regression path |> named "cfm" "Lipman et al. 2023, Flow matching, eq. 9"
+
+    /// Denoising score matching: σ² ‖s + ε/σ‖².
+    let dsm path =
+        regression path
+        |> predicting Prediction.score
+        |> weighted Weight.variance
+        |> named "dsm" "Vincent 2011, eq. 9; Song et al. 2021, eq. 7"
+
+    /// L_simple: ‖ε_θ − ε‖².
+    let simple path =
+        regression path
+        |> predicting Prediction.noise
+        |> named "simple" "Ho, Jain, Abbeel 2020, DDPM, eq. 14"
+
+    /// The pure denoiser: ‖D − x₀‖².
+    let denoiser path =
+        regression path
+        |> predicting Prediction.data
+        |> named "denoiser" "Vincent 2011; Karras et al. 2022, eq. 2"
+
+    /// Noise-conditional score networks: denoising score matching on N noise levels, each counting the same after its σ².
+    let ncsn (levels: int) path =
+        dsm path |> timesFrom (Times.discrete levels) |> named "ncsn" "Song, Ermon 2019, eq. 5–6"
+
+    /// The regression losses that the command line knows by name.
+    let all = [ cfm; dsm; simple; denoiser; ncsn 10 ]
+
+    /// The loss that a regression describes: at t ~ times and ε ~ N(0, I), w(t) times the mean squared error over the
+    /// coordinates of each sample. Raises ArgumentException where the weight is learned and the network has no u(t).
+    let ofRegression (r: Regression) : Loss =
+        let weight = r.Weight.Of r.Path r.Prediction
+        let draw = r.Times.Draw r.Path
+        let struct (a, b) = r.Prediction.Coefficients r.Path
+
+        fun context rng batch ->
+            let x0 = batch.Data
+            let t = draw (Rng.named "times" rng) x0.Shape[0]
+            let noise = Rng.normalLike x0 (Rng.named "noise" rng)
+            let x = Path.sample r.Path t x0 noise
+            let target = Coefficient.combine [ Curve.at a t, x0; Curve.at b t, noise ]
+            let error = context.Network batch.Label t x - target
+            let each = Coefficient.scale (Curve.at weight t) (Tensor.meanRows (Tensor.square error))
+
+            match r.Weight.Learned, context.Uncertainty with
+            | false, _ -> each
+            | true, Some uncertainty ->
+                let u = uncertainty t
+                each * exp (-u) + u
+            | true, None ->
+                invalidArg
+                    (nameof context)
+                    $"weight {r.Weight.Name} needs a network with a learned u(t): `Network.withUncertainty`"
+
+    /// The model that a network trained by this regression is.
+    let model (r: Regression) (network: Condition -> Field) : Model =
+        { Path = r.Path; Prediction = r.Prediction; Network = network }
