@@ -70,11 +70,19 @@ module Evaluation =
             let draws, size = defaultArg draws standard.Draws, defaultArg size standard.Size
             { Draws = draws; Size = size; Pool = (if data.IsImage then min draws 2 else draws) * size }
 
+    /// Held-out samples without which nothing can be said.
+    let private least = 8
+
+    /// Whether enough is held out to measure samples against.
+    let isMeasurable (data: Dataset) : bool = Dataset.heldOutCount data |> Option.forall (fun count -> count >= least)
+
     /// The protocol with sets as large as the held-out data allow: both sides of a floor come from them.
     let fit (data: Dataset) (protocol: Protocol) : Protocol =
         match Dataset.heldOutCount data with
-        | Some count when count < 8 ->
-            raise (UserError $"{data.Name}: it holds out {count} samples: at least 8 are needed to measure anything")
+        | Some count when not (isMeasurable data) ->
+            raise (
+                UserError $"{data.Name}: it holds out {count} samples: at least {least} are needed to measure anything"
+            )
         | Some count when count / 2 < protocol.Size ->
             { protocol with
                 Size = count / 2

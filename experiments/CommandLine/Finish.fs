@@ -46,13 +46,22 @@ module Finish =
 
         scores
 
-    /// The seed's own samples: as many as the measures want.
+    /// The seed's own samples: as many as the measures want. Where too little is held out there are samples and a report without measures.
     let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) (draws: int option) : Score list =
         let subject = Subject.trained run job state.Average
-        let protocol = Evaluation.fit job.Data (Evaluation.protocol job.Data draws None)
+        let isMeasured = Evaluation.isMeasurable job.Data
+        let protocol = Evaluation.protocol job.Data draws None
+        let protocol = if isMeasured then Evaluation.fit job.Data protocol else { protocol with Pool = protocol.Size }
         let drawn = samples terminal subject (Samples.standardFor subject) (job.Stream "samples") protocol.Pool
         Results.saveSamples run subject drawn
-        let scores = evaluate terminal subject protocol drawn
+
+        let scores =
+            if isMeasured then
+                evaluate terminal subject protocol drawn
+            else
+                Terminal.warn terminal $"{job.Data.Name}: too few samples are held out to measure anything against"
+                []
+
         Progress.run terminal "report" 1.0 (fun _ -> Results.report run job state drawn scores)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"

@@ -171,6 +171,19 @@ let ``the command that a run prints repeats it byte for byte`` () =
     let bytes root = File.ReadAllBytes(Path.Combine(root, "first", "checkpoint.safetensors"))
     equal (bytes root) (bytes again)
 
+[<Test>]
+let ``a file with too few samples to hold any out is trained on all the same, and not measured`` () =
+    use folder = new Folder()
+    let points = folder.File "points.npy"
+    Npy.write points (Rng.normal Kind.Float32 [ 30; 2 ] (Rng.ofSeed 1L))
+    let outcome = fokker ([ "train"; "npy:" + points; "--runs"; folder.File "runs" ] @ small)
+    Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
+    Assert.That(outcome.Error, Does.Contain "too few")
+    let run name = Path.Combine(folder.File "runs", "points", name)
+    Assert.That(File.Exists(run "report.html"), Is.True)
+    Assert.That(File.Exists(run "evaluation.json"), Is.False)
+    assertRefused (fokker [ "evaluate"; "points"; "--runs"; folder.File "runs" ]) [ "holds out 3"; "at least 8" ]
+
 // ---- as a process of its own
 
 let private start (folder: string) (words: string list) =
