@@ -197,6 +197,9 @@ module internal Native =
     extern void fk_set_threads(int n)
 
     [<DllImport(Library)>]
+    extern void fk_own_threads(int n)
+
+    [<DllImport(Library)>]
     extern int fk_device_count()
 
     [<DllImport(Library)>]
@@ -401,6 +404,15 @@ module Torch =
             invalidArg (nameof n) $"threads = {n}: at least 1"
 
         Native.fk_set_threads n
+
+    /// The same without a word to threads that are yet to come: for a thread that works beside another.
+    let setOwnThreads n =
+        ready ()
+
+        if n < 1 then
+            invalidArg (nameof n) $"threads = {n}: at least 1"
+
+        Native.fk_own_threads n
 
     /// How many CUDA devices this libtorch can use (0 where it was built without CUDA).
     let cudaDevices () =

@@ -14,6 +14,9 @@ type Prefetch(make: int64 -> Batch) =
     let mutable ahead = -1L
 
     let work () =
+        // It has what the step leaves of the processor; a team of its own would only stand in the way of the other.
+        Torch.setOwnThreads 1
+
         for step in wanted.GetConsumingEnumerable() do
             let result =
                 try

@@ -223,3 +223,22 @@ let ``a loss of the catalogue can be trained`` (name: string) =
         match Generation.states plan objective.Path learned None key start |> Seq.last with
         | Ok state -> Assert.That(state.X.Shape, Is.EqualTo<int[]> [| 8; 2 |])
         | Error failure -> failwith (string failure))
+
+[<Test>]
+let ``a thread's own number of threads is no other's`` () =
+    let before = Torch.threads ()
+    let mutable own, later = 0, 0
+
+    let inThread (work: unit -> unit) =
+        let thread = System.Threading.Thread work
+        thread.Start()
+        thread.Join()
+
+    inThread (fun () ->
+        Torch.setOwnThreads 1
+        own <- Torch.threads ())
+
+    inThread (fun () -> later <- Torch.threads ())
+    Assert.That(own, Is.EqualTo 1)
+    Assert.That(later, Is.EqualTo before)
+    Assert.That(Torch.threads (), Is.EqualTo before)

@@ -19,6 +19,13 @@
 #include <mutex>
 #include <string>
 
+#ifdef _OPENMP
+#include <omp.h>
+#else
+// libtorch brings OpenMP's runtime along, or does without.
+extern "C" void omp_set_num_threads(int) __attribute__((weak));
+#endif
+
 namespace {
 
 thread_local std::string last_error;
@@ -331,6 +338,13 @@ int32_t fk_dual_exit(int64_t level) {
 
 int32_t fk_get_threads() { return at::get_num_threads(); }
 void fk_set_threads(int32_t n) { at::set_num_threads(n); }
+
+// Of the calling thread alone: at::set_num_threads also tells threads to come. The first question makes libtorch give this
+// thread its share, so that it will not do so later.
+void fk_own_threads(int32_t n) {
+  at::get_num_threads();
+  if (omp_set_num_threads) omp_set_num_threads(n);
+}
 
 int32_t fk_device_count() {
   return guarded<int32_t>(0, [&]() -> int32_t {

@@ -59,6 +59,7 @@ FK_API int32_t fk_dual_exit(int64_t level);
 
 FK_API int32_t fk_get_threads();
 FK_API void fk_set_threads(int32_t n);
+FK_API void fk_own_threads(int32_t n);
 FK_API int32_t fk_device_count();     // of CUDA devices
 FK_API void fk_memory(int64_t* live, int64_t* cached, int64_t* peak);
 FK_API int32_t fk_keep_memory(int64_t cap_bytes); // install the caching CPU allocator
