@@ -124,10 +124,7 @@ module ConsistencyLaws =
                     let fine, _ = difference 1e-3
 
                     // Halving Δt halves the difference, unless it is nothing beside the gradient.
-                    let error =
-                        if abs coarse < 1e-6 * size then 0.0
-                        elif abs fine > 0.05 * size then infinity
-                        else abs (fine / coarse - 0.5)
+                    let error = if abs coarse < 1e-6 * size then 0.0 else abs (fine / coarse - 0.5)
 
                     return
                         { Error = error

@@ -6,6 +6,12 @@ open FsCheck.FSharp
 open Fokker
 open Fokker.Experiments
 
+/// Other tests count what is alive: what these leave behind goes at their end, not when the collector finds time.
+[<OneTimeTearDown>]
+let ``leave nothing behind`` () =
+    System.GC.Collect()
+    System.GC.WaitForPendingFinalizers()
+
 let private key = Rng.ofSeed 5L
 
 let private mixture =
