@@ -85,35 +85,7 @@ type private Running(side: Side) =
             child.StandardInput.Close()
             child.WaitForExit()
 
-/// Python with PyTorch: FOKKER_PYTHON, else Debian's.
-let private python =
-    lazy
-        (let command =
-            match Environment.GetEnvironmentVariable "FOKKER_PYTHON" with
-            | null
-            | "" -> "/usr/bin/python3"
-            | path -> path
-
-         let found =
-             try
-                 use probe =
-                     Process.Start(ProcessStartInfo(command, [ "-c"; "import torch" ], RedirectStandardError = true))
-
-                 match probe with
-                 | null -> false
-                 | probe ->
-                     probe.WaitForExit()
-                     probe.ExitCode = 0
-             with :? ComponentModel.Win32Exception ->
-                 false
-
-         if not found then
-             raise (
-                 EnvironmentException
-                     $"{command} has no PyTorch to compare with: apt-get install python3-torch, or set FOKKER_PYTHON"
-             )
-
-         command)
+let private python = lazy (Python.having "torch" "python3-torch")
 
 let private peer = Path.Combine(AppContext.BaseDirectory, "peer.py")
 

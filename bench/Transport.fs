@@ -15,7 +15,13 @@ let private median (values: float[]) =
 type private Peer() =
     let child =
         let script = Path.Combine(AppContext.BaseDirectory, "assignment_peer.py")
-        let info = ProcessStartInfo("python3", [ script ], RedirectStandardInput = true, RedirectStandardOutput = true)
+        let info =
+            ProcessStartInfo(
+                Python.having "scipy" "python3-scipy",
+                [ script ],
+                RedirectStandardInput = true,
+                RedirectStandardOutput = true
+            )
 
         match Process.Start info with
         | null -> raise (EnvironmentException "python3 does not start")
@@ -27,7 +33,7 @@ type private Peer() =
         child.StandardInput.Flush()
 
         match child.StandardOutput.ReadLine() with
-        | null -> raise (EnvironmentException "scipy does not answer: apt install python3-scipy")
+        | null -> raise (EnvironmentException "scipy ended without an answer")
         | line ->
             let words = line.Split ' '
             let number (text: string) = Double.Parse(text, CultureInfo.InvariantCulture)
