@@ -91,14 +91,17 @@ let private steps (rounds: int) (batch: int) =
     let m = Matching.optimal Path.condOT
     let draw = Dataset.batches Kind.Float32 batch (Rng.named "batches" key) data
     let pair step = Matching.pair m (Rng.at step (Rng.named "pairs" key)) (draw step)
-    use prefetch = new Prefetch(pair)
+
+    let ahead (run: (int64 -> Batch) -> float) =
+        use prefetch = new Prefetch(pair)
+        run prefetch.Get
 
     let ways =
-        [ "independent", draw, Loss.ofRegression (Loss.cfm Path.condOT)
-          "optimal, made ahead", prefetch.Get, Matching.loss m
-          "optimal, made in the step", pair, Matching.loss m ]
+        [ "independent", (fun run -> run draw), Loss.ofRegression (Loss.cfm Path.condOT)
+          "optimal, made ahead", ahead, Matching.loss m
+          "optimal, made in the step", (fun run -> run pair), Matching.loss m ]
 
-    let block batches loss =
+    let block (loss: Loss) (batches: int64 -> Batch) : float =
         let count = 200L
         let state = Trainer.init Kind.Float32 key network
         let clock = Stopwatch.StartNew()
@@ -117,10 +120,10 @@ let private steps (rounds: int) (batch: int) =
         Scope.free state
         clock.Elapsed.TotalMilliseconds / float count
 
-    for _, batches, loss in ways do
-        block batches loss |> ignore
+    for _, way, loss in ways do
+        way (block loss) |> ignore
 
-    let times = [| for _ in 1..rounds -> [| for _, batches, loss in ways -> block batches loss |] |]
+    let times = [| for _ in 1..rounds -> [| for _, way, loss in ways -> way (block loss) |] |]
 
     for k, (name, _, _) in List.indexed ways do
         let own = median (times |> Array.map (fun row -> row[k]))
