@@ -14,21 +14,20 @@ let ``leave nothing behind`` () =
 /// defaults otherwise. A mean 2-Wasserstein distance over ten draws within 1.3 of the noise floor is what is asked of each.
 let private combinations =
     [ "--loss cfm"
-      "--loss cfm --path ou"
       "--loss cfm --path trigonometric --times logit-normal"
-      "--loss cfm --path linear-gamma --times u-shaped"
       "--loss cfm --weight learned"
       "--loss simple --path vp"
       "--loss simple --path ddpm --times discrete"
       "--loss simple --path cosine --prediction v --weight soft-min-snr"
-      "--loss denoiser --path vp --weight min-snr"
+      "--loss denoiser --path vp --preconditioning edm --weight edm"
       "--loss dsm --path ve"
       "--loss edm"
       "--loss i-cfm --batch 256"
       "--loss ot-cfm --batch 256"
       "--loss sb-cfm --batch 256"
       "--loss sf2m --batch 256"
-      "--loss hybrid" ]
+      "--loss hybrid"
+      "--loss ict" ]
 
 let cases = combinations |> List.map (fun words -> TestCaseData(words).SetName("moons " + words))
 
