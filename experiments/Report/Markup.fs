@@ -6,17 +6,22 @@ open System.Globalization
 /// The few marks that running text understands — `code`, *emphasis* and $formula$ — and how numbers are printed.
 module Markup =
 
-    /// What a sub- or superscript at this place holds, and where the text after it starts.
-    let private script (source: string) start =
+    /// What a sub- or superscript at this place holds, and where the text after it starts: a {group}, a name such as min, or one
+    /// character. A superscript is no name: e^ab is not said.
+    let private script (names: bool) (source: string) start =
         if start < source.Length && source[start] = '{' then
             match source.IndexOf('}', start) with
             | -1 -> source.Substring(start + 1), source.Length
             | close -> source.Substring(start + 1, close - start - 1), close + 1
         else
-            let length = min 1 (source.Length - start)
-            source.Substring(start, length), start + length
+            let mutable stop = min (start + 1) source.Length
 
-    /// A formula of one line: `_` and `^` lower and raise the next character or the next {group}.
+            while names && stop < source.Length && Char.IsAsciiLetter source[start] && Char.IsAsciiLetter source[stop] do
+                stop <- stop + 1
+
+            source.Substring(start, stop - start), stop
+
+    /// A formula of one line: `_` and `^` lower and raise what comes next (`script`).
     let rec private formula (source: string) =
         let rec go index pieces =
             if index >= source.Length then
@@ -24,10 +29,10 @@ module Markup =
             else
                 match source[index] with
                 | '_' ->
-                    let inner, next = script source (index + 1)
+                    let inner, next = script true source (index + 1)
                     go next (Html.element "sub" [] (formula inner) :: pieces)
                 | '^' ->
-                    let inner, next = script source (index + 1)
+                    let inner, next = script false source (index + 1)
                     go next (Html.element "sup" [] (formula inner) :: pieces)
                 | letter when Char.IsLetter letter ->
                     let mutable stop = index + 1
