@@ -76,7 +76,7 @@ module Times =
     let logitNormal (mean: float) (std: float) =
         make
             "logit-normal"
-            "logit t ~ N(0, 1)"
+            $"logit t ~ N({mean}, {std}²)"
             "Esser et al. 2024, Scaling rectified flow transformers, eq. 19"
             (fun path rng n ->
                 let low, high = path.Interior
@@ -84,7 +84,7 @@ module Times =
 
     /// log σ/α ~ N(mean, std²), kept to the path's interior.
     let logNormal (mean: float) (std: float) =
-        make "log-normal" "log σ/α ~ N(−1.2, 1.2²)" "Karras et al. 2022, EDM, table 1" (fun path ->
+        make "log-normal" $"log σ/α ~ N({mean}, {std}²)" "Karras et al. 2022, EDM, table 1" (fun path ->
             let time = Path.timesOfLambda path
             fun rng n -> time (-(Rng.normal Kind.Float64 [ n ] rng * std + mean)))
 
@@ -186,15 +186,19 @@ module Weight =
             Curve.max (snrOf path) (Constant 1.0))
 
     let minSnr (gamma: float) =
-        onErrorOf Prediction.data "min-snr" "min(α²/σ², 5)" "Hang et al. 2023, Min-SNR weighting, eq. 8" (fun path ->
-            Curve.min (snrOf path) (Constant gamma))
+        onErrorOf
+            Prediction.data
+            "min-snr"
+            $"min(α²/σ², {gamma})"
+            "Hang et al. 2023, Min-SNR weighting, eq. 8"
+            (fun path -> Curve.min (snrOf path) (Constant gamma))
 
     /// The harmonic form: γ SNR/(SNR + γ).
     let softMinSnr (gamma: float) =
         onErrorOf
             Prediction.data
             "soft-min-snr"
-            "4 α²/(α² + 4 σ²)"
+            $"{gamma} α²/(α² + {gamma} σ²)"
             "Crowson et al. 2024, Hourglass diffusion transformers, section 4.2"
             (fun path ->
                 let snr = snrOf path
@@ -202,9 +206,14 @@ module Weight =
 
     /// 1/c_out² of EDM's preconditioning: every noise level's raw output counts the same.
     let edm (sigmaData: float) =
-        onErrorOf Prediction.data "edm" "(α² s² + σ²)/(σ s)²" "Karras et al. 2022, EDM, eq. 8" (fun path ->
-            let data = sigmaData * sigmaData
-            (data * (path.Alpha ** 2.0) + path.Variance) / (data * path.Variance))
+        onErrorOf
+            Prediction.data
+            "edm"
+            $"(α² s² + σ²)/(σ s)², s = {sigmaData}"
+            "Karras et al. 2022, EDM, eq. 8"
+            (fun path ->
+                let data = sigmaData * sigmaData
+                (data * (path.Alpha ** 2.0) + path.Variance) / (data * path.Variance))
 
     /// Less on the times where only imperceptible detail is left to learn.
     let p2 =
@@ -318,7 +327,7 @@ module Loss =
             | true, None ->
                 invalidArg
                     (nameof context)
-                    $"weight {r.Weight.Name} needs a network with a learned u(t): `Network.withUncertainty`"
+                    $"weight {r.Weight.Name} needs a network with a learned u(t): `Networks.withUncertainty`"
 
     /// The model that a network trained by this regression is.
     let model (r: Regression) (network: Condition -> Field) : Model =

@@ -216,15 +216,22 @@ module Objectives =
               (fun parts ->
                   let teacher = teacherOf "esm" parts
 
-                  ScoreMatching.explicitly (Model.score teacher None) parts.Weight parts.Times teacher.Path
-                  |> Objective.predicting "esm" esm "Vincent 2011, eq. 4" teacher.Path Prediction.score)
+                  let loss: Loss =
+                      fun context rng batch ->
+                          let truth = Model.score teacher batch.Label
+                          ScoreMatching.explicitly truth parts.Weight parts.Times teacher.Path context rng batch
+
+                  loss |> Objective.predicting "esm" esm "Vincent 2011, eq. 4" teacher.Path Prediction.score)
           entry "fm" fm "Lipman et al. 2023, eq. 5" [ "teacher", "none"; "times", "uniform" ] (fun parts ->
               let teacher = teacherOf "fm" parts
 
-              Matching.on teacher.Path
-              |> Matching.timesFrom parts.Times
-              |> Matching.marginal (Model.velocity teacher None)
-              |> Objective.predicting "fm" fm "Lipman et al. 2023, eq. 5" teacher.Path Prediction.velocity) ]
+              let matching = Matching.on teacher.Path |> Matching.timesFrom parts.Times
+
+              let loss: Loss =
+                  fun context rng batch ->
+                      Matching.marginal (Model.velocity teacher batch.Label) matching context rng batch
+
+              loss |> Objective.predicting "fm" fm "Lipman et al. 2023, eq. 5" teacher.Path Prediction.velocity) ]
 
     let all: LossEntry list =
         List.map regression Loss.all

@@ -62,10 +62,6 @@ type Job =
 [<RequireQualifiedAccess>]
 module Recipe =
 
-    let private dtypes = [ Dtype.Float32; Dtype.Float64 ]
-
-    let dtypeNames = dtypes |> List.map Dtype.name
-
     /// What stands in place of a part that the loss has no use for.
     let private unused = "-"
 
@@ -306,7 +302,7 @@ module Recipe =
     /// EnvironmentException where the device is not there.
     let job (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
         check recipe data
-        let dtype = Names.find "--dtype" "element type" "element types" Dtype.name dtypes recipe.Dtype
+        let dtype = Lookup.dtype recipe.Dtype
         let kind: Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
         let source = source recipe kind data
         let objective = objective recipe data source teacher

@@ -267,6 +267,14 @@ module Draw =
                         Gamma = spread * sin (2.0 * angle) } ]
         }
 
+    /// The discrete schedules: a name, and N ↦ β₁ … β_N.
+    let betas: Gen<string * (int -> float[])> =
+        oneOf
+            [ "ddpm", Paths.ddpmBetas
+              "scaled-linear", Paths.scaledLinearBetas
+              "cosine", Paths.cosineBetas
+              "sigmoid", Paths.sigmoidBetas ]
+
     /// A time at which everything is finite on every path.
     let time: Gen<float> = between 0.02 0.98
 

@@ -280,12 +280,7 @@ module MarginalLaws =
           Check =
             fun f ->
                 gen {
-                    let! name, betas =
-                        Draw.oneOf
-                            [ "ddpm", Paths.ddpmBetas
-                              "scaled-linear", Paths.scaledLinearBetas
-                              "cosine", Paths.cosineBetas
-                              "sigmoid", Paths.sigmoidBetas ]
+                    let! name, betas = Draw.betas
 
                     let! n = Draw.oneOf [ 50; 100; 1000 ]
                     let! k = Gen.choose (1, n)

@@ -223,12 +223,7 @@ module PathLaws =
           Check =
             fun f ->
                 gen {
-                    let! name, betas =
-                        Draw.oneOf
-                            [ "ddpm", Paths.ddpmBetas
-                              "scaled-linear", Paths.scaledLinearBetas
-                              "cosine", Paths.cosineBetas
-                              "sigmoid", Paths.sigmoidBetas ]
+                    let! name, betas = Draw.betas
 
                     let! n = Draw.oneOf [ 50; 100; 1000 ]
                     // The table's last steps are clipped at 0.999, and one step of 50 is already.

@@ -128,6 +128,16 @@ let ``the schedules of consistency training are those of the papers`` () =
     Assert.That(doubling 99L, Is.EqualTo 11)
     Assert.That(Consistency.decay 2 0.9 growing 0L, Is.EqualTo(exp (2.0 * log 0.9 / 2.0)).Within 1e-15)
 
+/// The frequency of an interval is the log-normal's own mass in it, however long the interval: one of two standard deviations
+/// around the median holds 0.6827, and intervals add up.
+[<Test>]
+let ``noise levels of improved consistency training follow the log-normal law`` () =
+    let mean, std = -1.1, 2.0
+    let at z = exp (mean + std * z)
+    let mass = Consistency.logNormal mean std
+    Assert.That(mass (at -1.0) (at 1.0), Is.EqualTo(0.682689492137086).Within 1e-12)
+    Assert.That(mass 0.002 0.3 + mass 0.3 80.0, Is.EqualTo(mass 0.002 80.0).Within 1e-14)
+
 /// Distillation of a Gaussian teacher by an exact solver leaves the exact consistency function with no loss, and any other with some.
 [<Test>]
 let ``the distillation objective knows the exact function`` () =
