@@ -170,6 +170,25 @@ let demo _ =
 
 let verify _ = fokker [ "verify"; "--out"; "artifacts/laws.html" ]
 
+/// The studies, each with what a person should know before starting it. `./fokker study NAME` is the same with options.
+let studies =
+    [ // One line a study.
+      ("ot-cfm", "Optimal against independent pairs (5 minutes)") ]
+
+let study name = fokker ([ "study"; name ] @ rest)
+
+/// `./build.sh Study guidance` and `./build.sh Guidance` are the same study.
+let studyOfArgument _ =
+    match rest with
+    | [] -> failwith $"""Say which study: %s{String.concat ", " (List.map fst studies)}."""
+    | words -> fokker ("study" :: words)
+
+/// `ot-cfm` as a target: OtCfm.
+let pascal (name: string) =
+    name.Split '-'
+    |> Array.map (fun word -> word.Substring(0, 1).ToUpperInvariant() + word.Substring 1)
+    |> String.concat ""
+
 let build _ =
     // Restored apart from the build, since Paket says the same five lines for each project.
     run "dotnet" [ "restore"; solution; "-v"; "quiet"; "-nologo" ]
@@ -194,6 +213,9 @@ let targets =
       "TestAll", "Runs every test, the long ones included", (fun _ -> test [])
       "Demo", "Trains two small models and says where their reports are", demo
       "Verify", "Holds the identities of the theory against the library, and writes the table as a page", verify
+      "Study", "Repeats the experiment of the literature that the argument names", studyOfArgument
+      for name, description in studies do
+          pascal name, description, (fun _ -> study name)
       "Bench",
       "Measures against the peers, side by side: training steps, or with the argument `transport` couplings",
       bench
@@ -213,6 +235,10 @@ for name, description, action in targets do
 "Build" ==> "Demo"
 "Build" ==> "Verify"
 "Build" ==> "Bench"
+"Build" ==> "Study"
+
+for name, _ in studies do
+    "Build" ==> pascal name |> ignore
 
 let listTargets (writer: TextWriter) =
     writer.WriteLine "./build.sh TARGET [arguments]"

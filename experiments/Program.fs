@@ -13,7 +13,7 @@ let commands =
       MakeReport.command
       Listing.command
       Verify.command
-      Study.command
+      RunStudy.command
       Doctor.command ]
 
 let private isHelp word = List.contains word [ "--help"; "-h"; "help" ]

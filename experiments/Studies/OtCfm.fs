@@ -2,6 +2,8 @@ namespace Fokker.Experiments.Studies
 
 open System
 open Fokker
+open Fokker.Experiments
+open Fokker.Experiments.Report
 
 /// Eight Gaussians to two moons, by independent and by optimally paired flow matching: Tong et al. 2024, Improving and generalizing
 /// flow-based generative models with minibatch optimal transport (TMLR), section 5.1 and table 2. The laws, the size of the
@@ -120,11 +122,14 @@ module OtCfm =
         |> List.average
 
     /// The outcomes of every method, W₂² between the laws, and the mean 2-Wasserstein between two fresh sets of moons: the floor.
-    let run (settings: Settings) (report: float -> string -> unit) : (string * Outcome list) list * float * float =
+    let private outcomes
+        (settings: Settings)
+        (report: float -> string -> unit)
+        : (string * Outcome list) list * float * float =
         let total = float (methods.Length * settings.Seeds)
         let mutable finished = 0
 
-        let outcomes =
+        let results =
             [ for name, make in methods ->
                   name,
                   [ for seed in 1 .. settings.Seeds ->
@@ -141,4 +146,55 @@ module OtCfm =
                       distance (moons (Rng.named "a" rng) settings.Points) (moons (Rng.named "b" rng) settings.Points)) ]
             |> List.average
 
-        outcomes, between 3, floor
+        results, between 3, floor
+
+    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
+        let settings =
+            { standard with
+                Seeds = defaultArg options.Seeds standard.Seeds
+                Steps = defaultArg options.Steps standard.Steps }
+
+        let results, squared, floor = Progress.run terminal "ot-cfm" 1.0 (outcomes settings)
+
+        let measures: (string * string * (Outcome -> float)) list =
+            [ "euler1", "W2, 1 Euler step", _.Euler1
+              "euler4", "W2, 4 Euler steps", _.Euler4
+              "converged", "W2, Dormand–Prince, 50 steps", _.Converged
+              "doubled", "the same, 100 steps", _.Doubled
+              "pathEnergy", "path energy", _.Energy
+              "normalizedPathEnergy", "|energy − W2²|/W2²", (fun o -> abs (o.Energy - squared) / squared)
+              "seconds", "seconds of training", _.Seconds ]
+
+        let of' read outcomes = Study.meanAndDeviation (List.map read outcomes)
+
+        { DataSet = "eight Gaussians to two moons"
+          Summary =
+            $"A flow from data to data, learned from independent and from optimal pairs: {settings.Seeds} seeds, {settings.Steps} steps."
+          Headlines = []
+          Sections =
+            [ Study.table
+                  "Independent and optimal pairs"
+                  $"Mean and standard deviation over seeds. W2² of the laws is {squared:F3}; two sets of {settings.Points} moons are {floor:F3} apart."
+                  ("" :: List.map fst results)
+                  [ for _, label, read in measures ->
+                        Cell.Text label
+                        :: [ for _, outcomes in results -> Cell.Text(Study.plusMinus (of' read outcomes)) ] ] ]
+          Json =
+            [ "seeds", Json.whole (int64 settings.Seeds)
+              "steps", Json.whole settings.Steps
+              "wasserstein2Squared", Json.number squared
+              "floor", Json.number floor
+              for name, outcomes in results do
+                  let one read =
+                      let mean, deviation = of' read outcomes
+                      Json.node (Json.object [ "mean", Json.number mean; "deviation", Json.number deviation ])
+
+                  name, Json.node (Json.object [ for key, _, read in measures -> key, one read ]) ] }
+
+    let study: Study =
+        { Name = "ot-cfm"
+          Summary = "eight Gaussians to two moons with and without optimal pairs"
+          Source = "Tong et al. 2024, Improving and generalizing flow-based generative models, section 5.1"
+          Uses =
+            [ "--seeds", "trainings of each method (5)"; "--steps", "optimization steps of each training (20,000)" ]
+          Run = run }

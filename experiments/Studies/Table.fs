@@ -1,0 +1,6 @@
+namespace Fokker.Experiments.Studies
+
+/// Every study, in the order that one meets them.
+module Table =
+
+    let all: Study list = [ OtCfm.study ]
