@@ -227,7 +227,7 @@ module Interpolant =
 /// (t, x) ↦ a vector for each sample. Time is float64 on the CPU, 0-dimensional or [B]; x is [B; …]; so is the result.
 type Field = Tensor -> Tensor -> Tensor
 
-/// Class labels, int64 [B]; none for an unconditional model.
+/// Class labels, int64 [B], −1 for a sample of no class; none for an unconditional model, or where no sample has one.
 type Condition = Tensor option
 
 /// What a network's output means: y = A(t)·x₀ + B(t)·ε, averaged over what x_t leaves open. Together with

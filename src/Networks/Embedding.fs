@@ -30,9 +30,13 @@ module Embedding =
         let angle = Tensor.reshape [ -1; 1 ] t * (Tensor.ofArray [ 1; turns.Length ] turns).To t.Kind
         Tensor.cat 1 [ Tensor.sin angle; Tensor.cos angle ]
 
-    /// The rows of `table` [classes + 1; d] for the labels, int64 [B] in 0 … classes: [B; d]. The last row stands for no label: all
-    /// of a batch without labels ([1; d] is given for it), and any sample whose label is `classes`.
+    /// The rows of `table` [classes + 1; d] for the labels, int64 [B] in 0 … classes − 1, or −1 for no class, which is the last row: [B; d].
+    /// Without labels that row is for all, [1; d].
     let label (table: Tensor) (condition: Condition) : Tensor =
+        let none = table.Shape[0] - 1
+
         match condition with
-        | Some labels -> Nn.embedding table labels
-        | None -> Tensor.narrow 0 (table.Shape[0] - 1) 1 table
+        | Some labels ->
+            let last = Tensor.full labels.Kind [] (float none)
+            Nn.embedding table (Tensor.where (Tensor.lessThan 0.0 labels) last labels)
+        | None -> Tensor.narrow 0 none 1 table

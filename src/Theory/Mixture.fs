@@ -11,7 +11,7 @@ open System.Text.Json
 type Mixture =
     internal
         {
-            /// log wₖ [K].
+            /// log wₖ [K]; [B; K] where each sample has weights of its own.
             LogWeights: Tensor
             /// mₖ [K; d].
             Means: Tensor
@@ -19,10 +19,14 @@ type Mixture =
             Spectra: Tensor
             /// Eigenvectors of Cₖ in columns [K; d; d]; none where every Cₖ is diagonal.
             Axes: Tensor option
+            /// The class of each component [K], from 0.
+            Classes: int[]
         }
 
     member m.Components = m.Means.Shape[0]
     member m.Dimension = m.Means.Shape[1]
+    /// How many classes the components are of; each is its own unless `Mixture.labelled` says otherwise.
+    member m.ClassCount = Array.max m.Classes + 1
 
     interface IHoldTensors with
         member m.Visit visit =
@@ -74,7 +78,11 @@ module Mixture =
         if not ((Tensor.all (Tensor.both (Tensor.atLeast 0.0 stds) (Tensor.isFinite stds))).ToBool()) then
             bad "a standard deviation is negative or not finite"
 
-        { LogWeights = logWeights weights; Means = means; Spectra = Tensor.square stds; Axes = None }
+        { LogWeights = logWeights weights
+          Means = means
+          Spectra = Tensor.square stds
+          Axes = None
+          Classes = Array.init weights.Length id }
 
     /// Σ wₖ N(mₖ, Cₖ): means [K; d], covariances [K; d; d], symmetric and positive semi-definite.
     /// Raises ArgumentException where they are not.
@@ -101,11 +109,41 @@ module Mixture =
         { LogWeights = logWeights weights
           Means = means
           Spectra = Tensor.clamp 0.0 infinity values
-          Axes = Some vectors }
+          Axes = Some vectors
+          Classes = Array.init weights.Length id }
 
     /// N(m, C): m [d], C [d; d].
     let gaussian (mean: Tensor) (covariance: Tensor) : Mixture =
         ofCovariances [| 1.0 |] (Tensor.unsqueeze 0 mean) (Tensor.unsqueeze 0 covariance)
+
+    /// The same law with the class of each component: one number from 0 for each, no class left out. Raises ArgumentException elsewhere.
+    let labelled (classes: int[]) (m: Mixture) : Mixture =
+        if classes.Length <> m.Components then
+            bad $"{classes.Length} labels for {m.Components} components"
+
+        match Array.min classes, List.except classes [ 0 .. Array.max classes ] with
+        | least, _ when least < 0 -> bad $"a label is {least}: classes are numbered from 0"
+        | _, empty :: _ -> bad $"no component has the label {empty}: classes are numbered from 0 without gaps"
+        | _ -> { m with Classes = classes }
+
+    /// The law of one class: its components, their weights scaled to sum to 1.
+    let ofClass (label: int) (m: Mixture) : Mixture =
+        match
+            [| for k in 0 .. m.Components - 1 do
+                   if m.Classes[k] = label then
+                       int64 k |]
+        with
+        | [||] -> bad $"it has no class {label}: its classes are 0 to {m.ClassCount - 1}"
+        | own ->
+            let index = Tensor.ofArray [ own.Length ] own
+            let pick x = Tensor.indexSelect 0 index x
+            let weights = pick m.LogWeights
+
+            { LogWeights = weights - Tensor.logSumExpKeep [ 0 ] weights
+              Means = pick m.Means
+              Spectra = pick m.Spectra
+              Axes = Option.map pick m.Axes
+              Classes = Array.create own.Length 0 }
 
     /// wₖ [K].
     let weights (m: Mixture) : Tensor = exp m.LogWeights
@@ -156,10 +194,11 @@ module Mixture =
         if x.Device.IsCpu then
             m
         else
-            { LogWeights = m.LogWeights.To x.Device
-              Means = m.Means.To x.Device
-              Spectra = m.Spectra.To x.Device
-              Axes = m.Axes |> Option.map (fun a -> a.To x.Device) }
+            { m with
+                LogWeights = m.LogWeights.To x.Device
+                Means = m.Means.To x.Device
+                Spectra = m.Spectra.To x.Device
+                Axes = m.Axes |> Option.map (fun a -> a.To x.Device) }
 
     /// The value of a curve at the times of x [B; …], shaped to broadcast with [B; K; d].
     let internal spread (x: Tensor) (c: Coefficient) : Tensor =
@@ -307,9 +346,27 @@ module Mixture =
             let denoiser, noise = denoiser path m, noise path m
             fun t x -> Coefficient.combine [ Curve.at a t, denoiser t x; Curve.at b t, noise t x ]
 
-    /// The model whose network is exact.
+    /// For each sample only the components of its label keep their weight wₖ, all of them where the label is −1: labels int64 [B].
+    let private given (labels: Tensor) (m: Mixture) : Mixture =
+        let classes = (Tensor.ofArray [ 1; m.Components ] (Array.map int64 m.Classes)).To labels.Device
+        let labels = Tensor.unsqueeze 1 labels
+        let counts = Tensor.either (Tensor.equal classes labels) (Tensor.lessThan 0.0 labels)
+        let nothing = Tensor.full (m.LogWeights.Kind.On labels.Device) [] Double.NegativeInfinity
+        { m with LogWeights = Tensor.where counts (m.LogWeights.To labels.Device) nothing }
+
+    /// log p(c | x_t), the classifier that is never wrong by more than it must be: [B] in float64 for labels int64 [B].
+    let logClass (path: GaussianPath) (m: Mixture) (labels: Tensor) (t: Tensor) (x: Tensor) : Tensor =
+        logDensity path (given labels m) t x - logDensity path m t x
+
+    /// The mixture in the place of a network that is told the class: components of the class given, for the label −1 and without labels all.
+    let conditional (path: GaussianPath) (prediction: Prediction) (m: Mixture) : Condition -> Field =
+        function
+        | None -> network path prediction m
+        | Some labels -> network path prediction (given labels m)
+
+    /// The model whose network is exact, for every class and for none.
     let model (path: GaussianPath) (prediction: Prediction) (m: Mixture) : Model =
-        { Path = path; Prediction = prediction; Network = fun _ -> network path prediction m }
+        { Path = path; Prediction = prediction; Network = conditional path prediction m }
 
     /// The stream of a name, its rows numbered as the parent's are.
     let internal named (name: string) (rng: Rng) = { Rng.named name rng with First = rng.First }
@@ -347,7 +404,7 @@ module Mixture =
         let refuse (what: string) =
             raise (
                 UserError
-                    $"{where}: {what}; a mixture is {{\"weights\": [w, …], \"means\": [[…], …], \"stds\": [[…], …]}}, with \"covariances\": [[[…]]] for full ones"
+                    $"{where}: {what}; a mixture is {{\"weights\": [w, …], \"means\": [[…], …], \"stds\": [[…], …]}}, with \"covariances\": [[[…]]] for full ones and \"labels\": [0, …] for the components' classes"
             )
 
         let document =
@@ -363,7 +420,7 @@ module Mixture =
             refuse "not an object"
 
         for property in root.EnumerateObject() do
-            if not (List.contains property.Name [ "weights"; "means"; "stds"; "covariances" ]) then
+            if not (List.contains property.Name [ "weights"; "means"; "stds"; "covariances"; "labels" ]) then
                 refuse $"\"{property.Name}\" is not known"
 
         let find (name: string) =
@@ -404,6 +461,17 @@ module Mixture =
 
             let means = Tensor.ofArray [ k; d ] (numbers "means" [ k; d ] means)
 
+            let classes =
+                match find "labels" with
+                | None -> id
+                | Some labels ->
+                    let labels = numbers "labels" [ k ] labels
+
+                    if labels |> Array.exists (fun label -> label <> floor label) then
+                        refuse "\"labels\" holds something that is not a whole number"
+
+                    labelled (Array.map int labels)
+
             try
                 match find "stds", find "covariances" with
                 | Some stds, None ->
@@ -418,15 +486,16 @@ module Mixture =
                         else
                             numbers "stds" [ k; d ] stds
 
-                    ofStds weights means (Tensor.ofArray [ k; d ] values)
+                    ofStds weights means (Tensor.ofArray [ k; d ] values) |> classes
                 | None, Some c ->
                     ofCovariances weights means (Tensor.ofArray [ k; d; d ] (numbers "covariances" [ k; d; d ] c))
+                    |> classes
                 | _ -> refuse "exactly one of \"stds\" and \"covariances\" is needed"
             with :? ArgumentException as e ->
                 refuse e.Message
 
     /// The mixture that a JSON text describes: "weights" [K] (equal where left out), "means" [K][d], and "stds" [K] or [K][d] or
-    /// "covariances" [K][d][d]. Raises UserError, with `where` in front, for anything else.
+    /// "covariances" [K][d][d]; "labels" [K] where a component is not a class of its own. Raises UserError, with `where` in front, for anything else.
     let ofJson (where: string) (json: string) : Mixture = reading where json
 
     /// As `ofJson`, from a file.

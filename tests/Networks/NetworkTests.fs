@@ -173,7 +173,7 @@ let ``samples do not see each other: permuting the batch permutes the output, an
 
 [<TestCase("mlp with labels")>]
 [<TestCase("unet with labels")>]
-let ``no labels is the label after the last, and labels matter`` name =
+let ``no labels is the label −1 for all, and labels matter`` name =
     Scope.run0 (fun () ->
         let network, shape = case name
         let x, t = input Kind.Float64 shape 3
@@ -181,11 +181,31 @@ let ``no labels is the label after the last, and labels matter`` name =
         let labels (values: int64[]) = Some(Tensor.ofArray [ 3 ] values)
         let none = apply None t x
         // Broadcast or repeated, the sums are the same up to rounding.
-        close "the label after the last" 1e-12 none (apply (labels [| 3L; 3L; 3L |]) t x)
-        let mixed = apply (labels [| 0L; 3L; 1L |]) t x
+        close "the label −1" 1e-12 none (apply (labels [| -1L; -1L; -1L |]) t x)
+        let mixed = apply (labels [| 0L; -1L; 1L |]) t x
         close "row without a label" 1e-12 none[1] mixed[1]
         Assert.That(largest (mixed[0] - none[0]), Is.GreaterThan 1e-3)
         Assert.That(largest (mixed[2] - (apply (labels [| 0L; 0L; 0L |]) t x)[2]), Is.GreaterThan 1e-3))
+
+[<TestCase("mlp with labels")>]
+[<TestCase("unet with labels")>]
+let ``a batch of labels −1 teaches what a batch without labels does`` name =
+    Scope.run0 (fun () ->
+        let network, shape = case name
+        let x, t = input Kind.Float64 shape 3
+
+        let gradients condition =
+            Diff.grads
+                (fun p -> Tensor.sum (Tensor.square (network.Apply p condition t x)))
+                (generic Kind.Float64 1L network)
+
+        let without = gradients None
+        let dropped = gradients (Some(Tensor.full Kind.Int64 [ 3 ] -1.0))
+        Array.iter2 (close "gradient" 1e-10) without dropped
+        // The rows of the classes are not touched, that of no class is.
+        let table = network.Specs |> Array.findIndex (fun spec -> spec.Name = "label.weight")
+        Assert.That(largest (Tensor.narrow 0 0 3 dropped[table]), Is.EqualTo 0.0)
+        Assert.That(largest (Tensor.narrow 0 3 1 dropped[table]), Is.GreaterThan 0.0))
 
 let private message (f: unit -> 'T) : string =
     (Assert.Throws<ArgumentException>(Action(fun () -> f () |> ignore)) |> nonNull).Message
