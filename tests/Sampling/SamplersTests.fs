@@ -34,7 +34,7 @@ let private wide (plan: SamplingPlan) = { plan with Kind = f64 }
 let private largest (x: Tensor) = (Tensor.maxOver [ 0 ] (abs (Tensor.flatten x))).ToFloat()
 
 /// Steps enough for the discretization to be invisible to W₂ between 300 points.
-let private stepsFor (s: Sampler) = [| 0; 160; 40; 24; 16; 12 |][s.Order]
+let private stepsFor (s: Sampler) = [| 0; 160; 40; 24; 16; 12; 12; 12; 12 |][s.Order]
 
 /// The mean W₂ over draws, beside the mean floor, both with their standard errors; the sampled side is 300 points.
 let private againstFloor (plan: SamplingPlan) (model: Model) =

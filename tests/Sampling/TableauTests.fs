@@ -28,6 +28,19 @@ let private problems =
         Velocity = fun t x -> [| -2.0 * t * x[0] * x[0]; x[1] * Math.Cos t + (x[0] * (1.0 + t * t) - 1.0) |]
         Solution = fun t -> [| 1.0 / (1.0 + t * t); Math.Exp(Math.Sin t) |] } ]
 
+/// A turn about a moving centre c(t) = (t², sin t) with the speed ρ²: x = c + ρ (cos ρ²t, sin ρ²t). Its error grows evenly along the way, so
+/// that the leading term of a high order rules before rounding does.
+let private turning =
+    { What = "turning"
+      Velocity =
+        fun t x ->
+            let u, v = x[0] - t * t, x[1] - Math.Sin t
+            let r2 = u * u + v * v
+            [| -r2 * v + 2.0 * t; r2 * u + Math.Cos t |]
+      Solution = fun t -> [| 1.6 * Math.Cos(2.56 * t) + t * t; 1.6 * Math.Sin(2.56 * t) + Math.Sin t |] }
+
+let private problemsFor (t: Tableau) = if t.Order > 5 then [ problems[0]; turning ] else problems
+
 let private ode (p: Problem) : Ode =
     { Velocity = fun t x -> Tensor.ofArray [ 1; 2 ] (p.Velocity (t.ToFloat()) (Tensor.toFloats x)) }
 
@@ -48,10 +61,10 @@ let private error (p: Problem) (tableau: Tableau) (first: float, last: float) n 
 let ``the measured order is the order claimed, forwards and backwards in time`` (name: string) =
     let tableau = tableauOf name
 
-    for p in problems do
+    for p in problemsFor tableau do
         for span in [ (0.0, 1.0); (1.0, 0.0) ] do
             // Small enough steps for the leading term to rule, large enough for errors to stay above rounding (1e-15).
-            let n = [| 0; 128; 128; 128; 64; 32 |][tableau.Order]
+            let n = [| 0; 128; 128; 128; 64; 32; 0; 0; 8 |][tableau.Order]
             let coarse, fine = error p tableau span n, error p tableau span (2 * n)
             holds (fine > 1e-13) $"{p.What}: the error {fine} is above rounding"
             close 0.2 (float tableau.Order) (Math.Log2(coarse / fine)) $"{p.What} over {span}"
@@ -60,9 +73,7 @@ let ``the measured order is the order claimed, forwards and backwards in time`` 
 let ``the embedded error estimate has its own order`` (name: string) =
     let tableau = tableauOf name
 
-    match tableau.ErrorWeights with
-    | None -> ()
-    | Some(order, weights) ->
+    for order, weights in tableau.ErrorWeights do
         close 1e-13 0.0 (List.sum weights) "error weights sum to zero"
         // One step from a point of the solution: h Σ eᵢ kᵢ shrinks as h to the power of the lower order plus one.
         let p = problems[1]
@@ -88,7 +99,7 @@ let ``the embedded error estimate has its own order`` (name: string) =
 [<Test>]
 let ``which methods reuse their last stage follows from their coefficients`` () =
     let reusing = Tableau.all |> List.filter (fun t -> t.IsFsal) |> List.map (fun t -> t.Name)
-    holds (reusing = [ "bogacki-shampine"; "dormand-prince" ]) $"{reusing}"
+    holds (reusing = [ "bogacki-shampine"; "dormand-prince"; "tsitouras"; "dop853" ]) $"{reusing}"
     holds (Tableau.dormandPrince.EvaluationsPerStep = 6) "dormand-prince"
 
 /// One coefficient at a time moved by 1e-9: some condition must notice.
@@ -98,7 +109,7 @@ let ``a tableau with one wrong coefficient does not exist`` (name: string) =
     let a, b, c = List.tail t.Stages, t.Weights, t.Nodes
     let nudge i = List.mapi (fun j x -> if i = j then x + 1e-9 else x)
     let refused what build = raises<ArgumentException, _> build |> names [ t.Name; what ]
-    let make order c a b () = Tableau.make t.Name "" order c a b None
+    let make order c a b () = Tableau.make t.Name "" order c a b []
 
     for i in 0 .. b.Length - 1 do
         refused "weights are of order" (make t.Order c a (nudge i b))
@@ -115,6 +126,78 @@ let ``a tableau with one wrong coefficient does not exist`` (name: string) =
 [<Test>]
 let ``a tableau whose parts do not fit is refused`` () =
     let refuse part build = raises<ArgumentException, _> build |> names [ "tableau x"; part ]
-    refuse "2 weights" (fun () -> Tableau.make "x" "" 1 [ 0.0 ] [] [ 0.5; 0.5 ] None)
-    refuse "row 1 has 2" (fun () -> Tableau.make "x" "" 1 [ 0.0; 1.0 ] [ [ 0.5; 0.5 ] ] [ 0.5; 0.5 ] None)
-    refuse "embedded weights" (fun () -> Tableau.make "x" "" 1 [ 0.0 ] [] [ 1.0 ] (Some(1, [ 0.9 ])))
+    refuse "2 weights" (fun () -> Tableau.make "x" "" 1 [ 0.0 ] [] [ 0.5; 0.5 ] [])
+    refuse "row 1 has 2" (fun () -> Tableau.make "x" "" 1 [ 0.0; 1.0 ] [ [ 0.5; 0.5 ] ] [ 0.5; 0.5 ] [])
+    refuse "embedded weights" (fun () -> Tableau.make "x" "" 1 [ 0.0 ] [] [ 1.0 ] [ 1, [ 0.9 ] ])
+
+/// The mean error of the dense output over steps from points of the solution and places within them: at one alone the leading term may vanish.
+let private denseError (p: Problem) (tableau: Tableau) h =
+    let errorFrom start =
+        let x = p.Solution start
+
+        let combine (terms: (float * float[]) list) =
+            terms |> List.fold (fun (s: float[]) (c, k: float[]) -> Array.map2 (fun a b -> a + h * c * b) s k) x
+
+        let slopes =
+            List.zip (tableau.Nodes @ tableau.Dense.Nodes) (tableau.Stages @ tableau.Dense.Stages)
+            |> List.fold (fun ks (node, row) -> ks @ [ p.Velocity (start + node * h) (combine (List.zip row ks)) ]) []
+
+        [ 0.15; 0.3; 0.5; 0.65; 0.85 ]
+        |> List.averageBy (fun theta ->
+            combine (List.zip (tableau.Dense.Weights theta) slopes)
+            |> Array.map2 (fun a b -> abs (a - b)) (p.Solution(start + theta * h))
+            |> Array.average)
+
+    [ 0.1; 0.3; 0.5; 0.7 ] |> List.averageBy errorFrom
+
+[<TestCaseSource(nameof tableaus)>]
+let ``dense output has the order that it claims`` (name: string) =
+    let tableau = tableauOf name
+    let order = tableau.Dense.Order
+
+    for p in problemsFor tableau do
+        let h = if order > 5 then 0.15 else 0.02
+        let coarse, fine = denseError p tableau h, denseError p tableau (h / 2.0)
+        holds (fine > 1e-14) $"{p.What}: the error {fine} is above rounding"
+        close 0.3 (float order + 1.0) (Math.Log2(coarse / fine)) $"{p.What}: order {order} over one step"
+
+[<Test>]
+let ``dense output ends where the step does, and is as the authors published it`` () =
+    for tableau in Tableau.all do
+        let ends = tableau.Dense.Weights 1.0
+        List.iteri
+            (fun i w ->
+                close 1e-12 (if i < tableau.Weights.Length then tableau.Weights[i] else 0.0) w $"{tableau.Name} {i}")
+            ends
+        holds (tableau.Dense.Weights 0.0 |> List.forall (fun w -> w = 0.0)) $"{tableau.Name} begins at x"
+
+    let orders = [ for t in Tableau.all -> t.Name, t.Dense.Order ] |> Map.ofList
+    holds (orders["bogacki-shampine"] = 3 && orders["dormand-prince"] = 4) $"{orders}"
+    holds (orders["tsitouras"] = 4 && orders["dop853"] = 7 && orders["rk4"] = 3 && orders["euler"] = 1) $"{orders}"
+
+    // Hairer, Nørsett, Wanner 1993, eq. II.6.12 at ½, as their fractions have it: b₁ = θ²(3 − 2θ) 35/384 + θ (1 − θ)² −
+    // θ² (1 − θ)² · 5 (2558722523 − 31403016 θ)/11282082432.
+    let b1 = 0.5 * 35.0 / 384.0 + 0.125 - 0.0625 * 5.0 * (2558722523.0 - 15701508.0) / 11282082432.0
+    close 1e-14 b1 (List.head (Tableau.dormandPrince.Dense.Weights 0.5)) "dormand-prince"
+
+[<Test>]
+let ``dense output with one wrong coefficient does not exist`` () =
+    let t = Tableau.bogackiShampine
+    let cubic =
+        [ [ 1.0; -4.0 / 3.0; 5.0 / 9.0 ]
+          [ 0.0; 1.0; -2.0 / 3.0 ]
+          [ 0.0; 4.0 / 3.0; -8.0 / 9.0 ]
+          [ 0.0; -1.0; 1.0 ] ]
+    let make order polynomials () = Tableau.withDense "" order [] [] polynomials t
+
+    for mine, derived in List.zip ((make 3 cubic ()).Dense.Weights 0.3) (t.Dense.Weights 0.3) do
+        close 1e-15 derived mine "the cubic written by hand is the one derived"
+
+    for i in 0..3 do
+        for j in 0..2 do
+            let wrong =
+                List.mapi (fun a row -> List.mapi (fun b c -> if (a, b) = (i, j) then c + 1e-9 else c) row) cubic
+            raises<ArgumentException, _>(make 3 wrong) |> names [ t.Name; "order" ]
+
+    raises<ArgumentException, _>(make 4 cubic) |> names [ "order 3, not 4" ]
+    raises<ArgumentException, _>(make 3 (List.tail cubic)) |> names [ "3 polynomials" ]
