@@ -329,6 +329,23 @@ module Loss =
                     (nameof context)
                     $"weight {r.Weight.Name} needs a network with a learned u(t): `Networks.withUncertainty`"
 
+    /// The same loss with each sample's label left out with probability p, the label −1 in its place: one network learns every class and
+    /// none, which classifier-free guidance needs (Ho, Salimans 2022, algorithm 1). The draws are a stream of their own: p changes nothing else.
+    let droppingLabels (probability: float) (loss: Loss) : Loss =
+        if not (probability >= 0.0 && probability < 1.0) then
+            invalidArg (nameof probability) $"labels dropped with probability {probability}: 0 ≤ p < 1 is needed"
+
+        if probability = 0.0 then
+            loss
+        else
+            fun context rng batch ->
+                let some (labels: Tensor) =
+                    let u = Rng.uniform Kind.Float64 labels.Shape (Rng.named "label-dropout" rng)
+                    let isDropped = (Tensor.lessThan probability u).To labels.Device
+                    Tensor.where isDropped (Tensor.full labels.Kind [] -1.0) labels
+
+                loss context rng { batch with Label = Option.map some batch.Label }
+
     /// The model that a network trained by this regression is.
     let model (r: Regression) (network: Condition -> Field) : Model =
         { Path = r.Path; Prediction = r.Prediction; Network = network }

@@ -41,8 +41,10 @@ module Finish =
             Terminal.tell terminal (Evaluation.line score)
 
         match subject.Origin with
-        | Trained run -> Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
-        | Exact _ -> ()
+        // The run's own figures are those without guidance.
+        | Trained run when subject.Guidance.IsNone ->
+            Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
+        | _ -> ()
 
         scores
 

@@ -93,6 +93,16 @@ module LogDensity =
             raise (UserError $"--out {file}: expected a file that ends in .npy")
         | _ -> ()
 
+    /// The mixture whose density is asked for: that of a class where one is named.
+    let private law (subject: Subject) (choice: LikelihoodChoice) (mixture: Mixture) : Mixture =
+        match subject.Guidance, choice.Label with
+        | Some(guidance, _), _ ->
+            raise (
+                UserError $"--guidance {guidance.Scale}: an oracle's law is known without guidance only: leave it out"
+            )
+        | None, Some label -> Mixture.ofClass (Subject.label subject label) mixture
+        | None, None -> mixture
+
     /// The flow's likelihood, between the times that samples are drawn between. An oracle's prior is its own law at the noisy end, so
     /// that what is off is the solver's and the trace's; a run's is N(0, σ² I), which it samples from.
     let private alongFlow (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Likelihood =
@@ -135,7 +145,7 @@ module LogDensity =
         | Trained _ -> likelihood
         | Exact(_, mixture) ->
             let noisy = Tensor.scalar Kind.Float64 span.Noisy
-            { likelihood with Prior = Mixture.logDensity subject.Path mixture noisy }
+            { likelihood with Prior = Mixture.logDensity subject.Path (law subject choice mixture) noisy }
 
     let private wayOf (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Way =
         let standard =
@@ -156,7 +166,7 @@ module LogDensity =
                 if given then
                     raise (UserError $"{option}: the closed form takes no steps: {option} goes with --method flow")
 
-            ClosedForm mixture
+            ClosedForm(law subject choice mixture)
         | "exact", Trained _ ->
             raise (UserError "--method exact: a trained run's density has no closed form: use --method flow")
         | _ -> AlongFlow(alongFlow subject model choice)

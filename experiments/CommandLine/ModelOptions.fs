@@ -13,6 +13,10 @@ type ModelArgument =
     | [<Unique>] Solver of sampler: string
     | [<Unique>] Grid of grid: string
     | [<Unique>] Steps of count: int
+    | [<Unique>] Guidance of scale: float
+    | [<Unique>] Guidance_Interval of low: float * high: float
+    | [<Unique>] Guidance_Rescale of share: float
+    | [<Unique>] Autoguidance of run: string
     | [<Unique>] Batch of size: int
     | [<Unique>] Dtype of dtype: string
     | [<Unique>] Device of device: string
@@ -31,6 +35,12 @@ type ModelArgument =
             | Solver _ -> "the sampler (heun; fokker list samplers)"
             | Grid _ -> "how its steps are spaced (the sampler's own; fokker list grids)"
             | Steps _ -> "steps of the sampler (25 for points, 10 for images)"
+            | Guidance _ ->
+                "how far samples are pushed towards their class: 0 is unconditional, 1 plain, 3 is a good deal (1; docs/guidance.md)"
+            | Guidance_Interval _ -> "the noise levels σ/α between which guidance acts (everywhere)"
+            | Guidance_Rescale _ ->
+                "the share of the guided prediction whose deviation is put back to the plain one's, from 0 to 1 (0)"
+            | Autoguidance _ -> "a weaker run that guidance pushes away from, in the place of no class"
             | Batch _ -> "samples that go through the network at once; what is drawn does not depend on it"
             | Dtype _ ->
                 "float32 or float64: what the network computes in, and what a file of results holds (the run's own; float64 for an oracle)"
@@ -48,6 +58,7 @@ type ModelChoice =
       Solver: string option
       Grid: string option
       Steps: int option
+      Guidance: GuidanceChoice
       Batch: int option
       Dtype: string option
       Device: string option
@@ -66,6 +77,10 @@ module ModelChoice =
         | Solver name -> { choice with Solver = Some name }
         | Grid name -> { choice with Grid = Some name }
         | Steps n -> { choice with Steps = Some n }
+        | Guidance scale -> { choice with Guidance = { choice.Guidance with Scale = Some scale } }
+        | Guidance_Interval(low, high) -> { choice with Guidance = { choice.Guidance with Interval = Some(low, high) } }
+        | Guidance_Rescale share -> { choice with Guidance = { choice.Guidance with Rescale = Some share } }
+        | Autoguidance run -> { choice with Guidance = { choice.Guidance with Weaker = Some run } }
         | Batch n -> { choice with Batch = Some n }
         | Dtype name -> { choice with Dtype = Some name }
         | Device name -> { choice with Device = Some name }
@@ -83,6 +98,7 @@ module ModelChoice =
               Solver = None
               Grid = None
               Steps = None
+              Guidance = Guiding.none
               Batch = None
               Dtype = None
               Device = None
@@ -90,9 +106,8 @@ module ModelChoice =
               Quiet = false }
             arguments
 
-    /// The model that the options name. `example` is a line that names one rightly. Raises UserError where they name none or two, or
-    /// what they name is not there or damaged.
-    let subject (example: string) (choice: ModelChoice) : Subject =
+    /// The model that the options name, without guidance.
+    let private plain (example: string) (choice: ModelChoice) : Subject =
         let dtype = choice.Dtype |> Option.map Lookup.dtype
 
         match choice.Run, choice.Oracle with
@@ -117,6 +132,18 @@ module ModelChoice =
             let prediction =
                 choice.Prediction |> Option.map Lookup.prediction |> Option.defaultValue Prediction.velocity
             Subject.exact file path prediction kind
+
+    /// The model that the options name, under the guidance that they ask for. `example` is a line that names one rightly. Raises UserError
+    /// where they name none or two, what they name is not there or damaged, or it cannot be guided.
+    let subject (example: string) (choice: ModelChoice) : Subject =
+        let subject = plain example choice
+
+        let weaker (run: string) =
+            let folder = Runs.find choice.Root run
+            let job, state = Runs.load folder choice.Device (Some subject.Kind.Dtype)
+            Subject.trained folder job state.Average
+
+        Guiding.apply weaker choice.Guidance subject
 
     let private requireAtLeastOne option value =
         match value with

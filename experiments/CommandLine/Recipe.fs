@@ -27,6 +27,8 @@ type Recipe =
         Depth: int
         /// Whether the network is told the class.
         Labels: bool
+        /// The probability that a label is left out in training: the network then learns what no class looks like, which guidance needs.
+        LabelDropout: float
         Seed: int64
         Steps: int64
         Batch: int
@@ -106,6 +108,7 @@ module Recipe =
               Width = 256
               Depth = 3
               Labels = false
+              LabelDropout = 0.0
               Seed = 0L
               Steps = 10_000L
               Batch = 512
@@ -124,6 +127,7 @@ module Recipe =
                 Width = 32
                 Depth = 1
                 Labels = not dataset.Classes.IsEmpty
+                LabelDropout = if dataset.Classes.IsEmpty then 0.0 else 0.1
                 LearningRate = 1e-3
                 Steps = 4_000L
                 Batch = 64 }
@@ -298,6 +302,15 @@ module Recipe =
         if recipe.Labels && data.Classes.IsEmpty then
             raise (UserError $"--labels: the data set {data.Name} has no classes")
 
+        if not (recipe.LabelDropout >= 0.0 && recipe.LabelDropout < 1.0) then
+            refuse "label-dropout" (string recipe.LabelDropout) "a probability from 0 to below 1"
+
+        if recipe.LabelDropout > 0.0 && not recipe.Labels then
+            raise (
+                UserError
+                    $"--label-dropout {recipe.LabelDropout}: the network is told no classes that could be left out: say --labels on, or leave it out"
+            )
+
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
     /// EnvironmentException where the device is not there.
     let job (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
@@ -305,7 +318,10 @@ module Recipe =
         let dtype = Lookup.dtype recipe.Dtype
         let kind: Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
         let source = source recipe kind data
-        let objective = objective recipe data source teacher
+
+        let objective =
+            objective recipe data source teacher
+            |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
 
         { Recipe = recipe
           Data = data
@@ -350,12 +366,19 @@ module Recipe =
                   | value -> name, value.DeepClone() ]
         | _ -> []
 
+    /// What later versions have put into a recipe, with what runs before them did.
+    let private since: (string * JsonNode) list = [ "labelDropout", JsonValue.Create 0.0 ]
+
     /// The inverse of `settings`. Raises UserError, naming the file, where something is missing or of the wrong kind.
     let ofSettings (file: string) (settings: Map<string, JsonNode>) : Recipe =
         let json = JsonObject()
 
         for KeyValue(name, value) in settings do
             json[name] <- value.DeepClone()
+
+        for name, before in since do
+            if not (json.ContainsKey name) then
+                json[name] <- before.DeepClone()
 
         let damaged () = raise (UserError $"{file}: its settings are not a run's; restore the file, or train anew")
 
@@ -390,6 +413,7 @@ module Recipe =
                 "width", string recipe.Width, string standard.Width
                 "depth", string recipe.Depth, string standard.Depth
                 "labels", (if recipe.Labels then "on" else "off"), (if standard.Labels then "on" else "off")
+                "label-dropout", number recipe.LabelDropout, number standard.LabelDropout
                 "seed", string recipe.Seed, ""
                 "steps", string recipe.Steps, ""
                 "batch", string recipe.Batch, string standard.Batch

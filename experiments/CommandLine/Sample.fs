@@ -11,7 +11,7 @@ type SampleArgument =
     | [<Unique>] From of time: float
     | [<Unique>] To of time: float
     | [<Unique>] Seed of number: int64
-    | [<Unique>] Label of label: string
+    | [<Unique; AltCommandLine("--class")>] Label of label: string
     | [<Unique; AltCommandLine("-o")>] Out of file: string
 
     interface IArgParserTemplate with
@@ -154,6 +154,8 @@ module Sample =
             "draws samples from a trained run, or from an exact mixture in a network's place"
             [ "./fokker sample moons -n 5000 --out moons.npy", "five thousand points for numpy.load"
               "./fokker sample fashion-mnist --label sneaker --out sneakers.png", "a hundred pictures of one class"
+              "./fokker sample fashion-mnist --guidance 3 --class sneaker --out sneakers.png",
+              "the same, pushed further towards what tells the class from the others"
               "./fokker sample --oracle mixture.json --path vp --solver rk4 --steps 40 --noise x1.npy --out x0.npy",
               "where a solver takes given noise when the network is exact: what is off is the solver's" ]
             run

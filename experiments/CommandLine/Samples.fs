@@ -39,13 +39,13 @@ module Samples =
           Span = None
           Start = None }
 
-    /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told.
+    /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told. A mixture draws its own classes
+    /// where nobody chooses one.
     let labels (subject: Subject) (drawing: Drawing) (first: int) (n: int) : int[] option =
-        if subject.Labels then
-            let classes = subject.Data.Classes.Length
-            Some(Array.init n (fun i -> drawing.Label |> Option.defaultValue ((first + i) % classes)))
-        else
-            None
+        match drawing.Label with
+        | Some label -> Some(Array.create n label)
+        | None when subject.Labels -> Some(Array.init n (fun i -> (first + i) % subject.Data.Classes.Length))
+        | None -> None
 
     /// Labels as the network takes them.
     let condition (subject: Subject) (labels: int[] option) : Condition =
@@ -74,8 +74,13 @@ module Samples =
               Finish = (if toData then Stop else natural.Span.Finish) }
         | _ -> natural.Span
 
-    /// The plan of a drawing. Raises UserError where its times do not go from more noise to less.
+    /// The plan of a drawing. Raises UserError where its times do not go from more noise to less, or there is no class to guide towards.
     let plan (subject: Subject) (drawing: Drawing) : SamplingPlan =
+        match subject.Guidance, drawing.Label with
+        | Some(guidance, Unconditional), None when not subject.Labels ->
+            raise (UserError $"--guidance {guidance.Scale}: guidance is towards a class: say which with --class")
+        | _ -> ()
+
         let natural =
             try
                 Generation.plan drawing.Sampler drawing.Steps subject.Learned

@@ -11,6 +11,14 @@ type Origin =
     /// The exact law in a network's place, and its file.
     | Exact of file: string * Mixture
 
+/// What a model is guided away from.
+[<NoComparison; NoEquality>]
+type Guide =
+    /// Itself without a class.
+    | Unconditional
+    /// A weaker run.
+    | Weaker of RunFolder
+
 /// What one samples from, measures, or asks for a density: a model and the law that it stands for. A trained run and an
 /// exact mixture differ in how they make one, and in nothing after that.
 [<NoComparison; NoEquality>]
@@ -26,6 +34,10 @@ type Subject =
         Kind: Kind
         /// Whether the network is told the class.
         Labels: bool
+        /// Whether it knows what no class looks like: the null of classifier-free guidance.
+        Null: bool
+        /// The guidance that what was learned is under, and whose.
+        Guidance: (Guidance * Guide) option
         Seed: int64
     }
 
@@ -60,9 +72,11 @@ module Subject =
           Source = job.Source
           Kind = job.Kind
           Labels = job.Recipe.Labels
+          Null = job.Recipe.LabelDropout > 0.0
+          Guidance = None
           Seed = job.Recipe.Seed }
 
-    /// The mixture of a file as data set and network at once.
+    /// The mixture of a file as data set and network at once; it can be told a class, and needs none.
     let exact (file: string) (path: GaussianPath) (prediction: Prediction) (kind: Kind) : Subject =
         let mixture = Mixture.read file
 
@@ -72,7 +86,7 @@ module Subject =
               Summary = $"a mixture of {mixture.Components} Gaussians in {mixture.Dimension} dimensions"
               Source = file
               Shape = [ mixture.Dimension ]
-              Classes = []
+              Classes = [ for k in 0 .. mixture.ClassCount - 1 -> string k ]
               Units = Units.Same
               Content = Law(fun rng n -> Mixture.sample n rng mixture) }
           Path = path
@@ -80,6 +94,8 @@ module Subject =
           Source = None
           Kind = kind
           Labels = false
+          Null = true
+          Guidance = None
           Seed = 0L }
 
     /// The samples in a file, [n; …] float64 in the data's own units. Raises UserError, naming the option, where they are not of
@@ -103,13 +119,10 @@ module Subject =
     let label (subject: Subject) (given: string) : int =
         let classes = subject.Data.Classes
 
-        if not subject.Labels then
-            let who =
-                match subject.Origin with
-                | Trained _ -> "this run's network was not told any classes"
-                | Exact _ -> "a mixture has no classes"
-
-            raise (UserError $"--label {given}: {who}; leave it out")
+        match subject.Origin with
+        | Trained _ when not subject.Labels ->
+            raise (UserError $"--label {given}: this run's network was not told any classes; leave it out")
+        | _ -> ()
 
         match Int32.TryParse given with
         | true, k when k >= 0 && k < classes.Length -> k
@@ -128,4 +141,19 @@ module Subject =
           match subject.Learned with
           | Denoising model -> "prediction", Json.text model.Prediction.Name
           | Transport _
-          | Jumping _ -> () ]
+          | Jumping _ -> ()
+
+          match subject.Guidance with
+          | Some(guidance, guide) ->
+              "guidance", Json.number guidance.Scale
+
+              match guidance.Interval with
+              | Some(low, high) -> "guidanceInterval", Json.array [ Json.number low; Json.number high ]
+              | None -> ()
+
+              "guidanceRescale", Json.number guidance.Rescale
+
+              match guide with
+              | Weaker run -> "autoguidance", Json.text run.Name
+              | Unconditional -> ()
+          | None -> () ]

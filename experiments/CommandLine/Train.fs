@@ -31,6 +31,7 @@ type TrainArgument =
     | [<Unique>] Width of units: int
     | [<Unique>] Depth of layers: int
     | [<Unique>] Labels of on_or_off: string
+    | [<Unique>] Label_Dropout of probability: float
     | [<Unique>] Device of device: string
     | [<Unique>] Dtype of dtype: string
     | [<Unique>] Draws of pairs: int
@@ -68,6 +69,8 @@ type TrainArgument =
             | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
             | Depth _ -> "hidden layers, or residual blocks at each scale"
             | Labels _ -> "whether the network is told the class: on or off (on where there are classes)"
+            | Label_Dropout _ ->
+                "how often a label is left out in training, so that samples can be guided: from 0 to below 1 (0.1 for images with classes, 0 elsewhere)"
             | Device _ -> "cpu, cuda or cuda:N (cpu)"
             | Dtype _ -> "float32 or float64 (float32)"
             | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
@@ -103,6 +106,7 @@ module Train =
         | Labels word ->
             { recipe with
                 Labels = snd (Names.find "--labels" "choice" "choices" fst [ "on", true; "off", false ] word) }
+        | Label_Dropout probability -> { recipe with LabelDropout = probability }
         | Device name -> { recipe with Device = name }
         | Dtype name -> { recipe with Dtype = name }
         | Loss _
@@ -124,7 +128,16 @@ module Train =
                 | Loss name -> Some name
                 | _ -> None)
         let recipe = loss |> Option.fold (fun recipe name -> Recipe.withLoss name recipe) recipe
-        List.fold apply recipe arguments
+        let recipe = List.fold apply recipe arguments
+
+        let isDropoutGiven =
+            arguments
+            |> List.exists (function
+                | Label_Dropout _ -> true
+                | _ -> false)
+
+        // Where there are no labels none can be left out; only what was asked for is refused.
+        if recipe.Labels || isDropoutGiven then recipe else { recipe with LabelDropout = 0.0 }
 
     /// How many steps of this job fit into so many minutes: a scratch run is timed for a few seconds. The first steps,
     /// which load and tune code, are left out.

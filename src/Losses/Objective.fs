@@ -74,6 +74,18 @@ module Objective =
     /// An objective whose network says the variance of the reverse steps by a second output; samples are drawn with the first.
     let withVariance (o: Objective) : Objective = { o with Outputs = 2; Learned = Networks.part 0 >> o.Learned }
 
+    /// The same with labels left out at random in training, so that the network learns the null of classifier-free guidance too.
+    let droppingLabels (probability: float) (o: Objective) : Objective =
+        { o with Loss = Loss.droppingLabels probability o.Loss }
+
+    /// The same on samples whose labels nobody is told.
+    let withoutLabels (o: Objective) : Objective =
+        let untold (batch: Batch) = { batch with Label = None }
+
+        { o with
+            Prepare = o.Prepare |> Option.map (fun prepare -> fun rng batch -> prepare rng (untold batch))
+            Loss = fun context rng batch -> o.Loss context rng (untold batch) }
+
     /// The same with c_in, c_skip, c_out, c_noise around the network, before training and after.
     let preconditioned (p: Preconditioning) (o: Objective) : Objective =
         let wrap = Preconditioning.wrap p

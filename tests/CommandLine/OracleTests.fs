@@ -157,6 +157,59 @@ let ``an oracle can be evaluated: a coarse solver is above the floor, a fine one
     Assert.That(excess [ "--solver"; "euler"; "--steps"; "2" ], Is.GreaterThan 4.0)
     Assert.That(excess [ "--solver"; "rk4"; "--steps"; "40" ], Is.LessThan 4.0)
 
+// ---- classes and guidance
+
+/// Two components of each class, the classes out of order.
+let private classes =
+    """{"means": [[-1.5, 0], [1, 1.2], [0.8, -1], [-0.4, 0.9]], "stds": [0.5, 0.4, 0.45, 0.6], "labels": [1, 0, 1, 0]}"""
+
+[<Test>]
+let ``a class of an oracle is sampled as the mixture of its components`` () =
+    use folder = folderWith classes
+    noise folder 9 |> ignore
+    let words = [ "--noise"; folder.File "x1.npy"; "--path"; "vp"; "--solver"; "rk4"; "--steps"; "9" ]
+    let found = sample folder (words @ [ "--class"; "1" ])
+    File.WriteAllText(folder.File "mixture.json", """{"means": [[-1.5, 0], [0.8, -1]], "stds": [0.5, 0.45]}""")
+    Assert.That(largest (sample folder words - found), Is.LessThan 1e-12)
+
+[<Test>]
+let ``guidance of an oracle is that of the library, 1 is plain and 0 unconditional`` () =
+    use folder = folderWith classes
+    let x = noise folder 9
+    let words =
+        [ "--noise"; folder.File "x1.npy"; "--path"; "vp"; "--solver"; "heun"; "--steps"; "9"; "--batch"; "4" ]
+    let found more = sample folder (words @ [ "--class"; "1" ] @ more)
+    let guided = found [ "--guidance"; "2"; "--guidance-interval"; "0.1"; "5"; "--guidance-rescale"; "0.5" ]
+
+    let model =
+        Mixture.model Path.vp Prediction.velocity (Mixture.ofJson "" classes)
+        |> Guidance.model { Scale = 2.0; Interval = Some(0.1, 5.0); Rescale = 0.5 }
+
+    let plan =
+        { Sampling.plan Samplers.heun 9 model with
+            Kind = Kind.Float64
+            Span = { Noisy = 1.0; Clean = 0.0; Finish = Stop } }
+
+    match Sampling.run plan model (Some(Tensor.ones Kind.Int64 [ 9 ])) (Rng.ofSeed 0L |> Rng.named "sample") x with
+    | Ok expected -> Assert.That(largest (guided - expected), Is.LessThan 1e-12)
+    | Error failure -> Assert.Fail(string failure)
+
+    Assert.That(largest (guided - found []), Is.GreaterThan 0.1)
+    Assert.That(largest (found [ "--guidance"; "1" ] - found []), Is.EqualTo 0.0)
+    Assert.That(largest (found [ "--guidance"; "0" ] - sample folder words), Is.LessThan 1e-12)
+
+[<Test>]
+let ``the density of a class is that of its components, in closed form and along the flow`` () =
+    use folder = folderWith classes
+    let x = noise folder 9
+    let exact = Mixture.logDensityOfData (Mixture.ofClass 1 (Mixture.ofJson "" classes)) x
+
+    for way, tolerance in [ [], 1e-12; [ "--method"; "flow"; "--solver"; "rk4"; "--steps"; "100" ], 1e-3 ] do
+        let file = folder.File "logp.npy"
+        let words = [ "--data"; folder.File "x1.npy"; "--label"; "1"; "--out"; file; "--quiet" ]
+        done' (fokker ([ "likelihood"; "--oracle"; folder.File "mixture.json" ] @ words @ way))
+        Assert.That(largest (Npy.read file - exact), Is.LessThan tolerance)
+
 // ---- likelihood
 
 let private likelihood (words: string list) = fokker ([ "likelihood"; "--json"; "--quiet" ] @ words)
@@ -283,10 +336,33 @@ let ``noise or steps that cannot be are refused`` () =
     refused (sample (fun f -> [ "--noise"; f.File "nowhere.npy" ])) [ "nowhere.npy"; "no such file" ]
     refused (sample (fun f -> [ "--noise"; f.File "x.npy"; "-n"; "3" ])) [ "-n 3"; "--noise" ]
     refused (sample (fun _ -> [ "--steps"; "0" ])) [ "--steps 0"; "at least 1" ]
-    refused (sample (fun _ -> [ "--label"; "1" ])) [ "--label 1"; "no classes" ]
+    refused (sample (fun _ -> [ "--label"; "3" ])) [ "--label 3"; "0 to 2" ]
     refused (sample (fun _ -> [ "--from"; "2" ])) [ "--from 2"; "0" ]
     refused (sample (fun _ -> [ "--from"; "0.2"; "--to"; "0.5" ])) [ "--from 0.2"; "--to 0.5"; "noise to data" ]
     refused (sample (fun _ -> [ "-n"; "5"; "--prediction"; "noise"; "--from"; "1" ])) [ "noise"; "velocity"; "t = 1" ]
+
+[<Test>]
+let ``guidance of an oracle that cannot be is refused`` () =
+    let sample words (f: Folder) = [ "sample"; "--oracle"; f.File "mixture.json"; "--out"; f.File "x0.npy" ] @ words
+    refused (sample [ "--guidance"; "2" ]) [ "--guidance 2"; "--class" ]
+    refused (sample [ "--guidance"; "NaN"; "--class"; "1" ]) [ "--guidance NaN"; "1 plain" ]
+    refused (sample [ "--guidance-interval"; "0.1"; "2" ]) [ "--guidance-interval"; "--guidance" ]
+    refused (sample [ "--guidance"; "2"; "--guidance-interval"; "2"; "0.1" ]) [ "--guidance-interval 2 0.1"; "lower" ]
+    refused (sample [ "--guidance"; "2"; "--guidance-rescale"; "1.5" ]) [ "--guidance-rescale 1.5"; "from 0" ]
+    refused (sample [ "--autoguidance"; "weak" ]) [ "--autoguidance"; "--guidance" ]
+    refused (sample [ "--guidance"; "2"; "--autoguidance"; "weak" ]) [ "weak" ]
+    refused (fun f -> [ "evaluate"; "--oracle"; f.File "mixture.json"; "--guidance"; "2" ]) [ "--class" ]
+    refusedFor one (sample [ "--guidance"; "2"; "--class"; "0" ]) [ "--guidance 2"; "one class" ]
+
+    for labels, what in
+        [ "[0, 1]", "\"labels\""
+          "[0, 0.5, 1]", "whole number"
+          "[0, 2, 2]", "no component has the label 1"
+          "[0, -1, 1]", "-1" ] do
+        refusedFor
+            $"{{\"means\": [[0], [1], [2]], \"stds\": [1, 1, 1], \"labels\": {labels}}}"
+            (sample [])
+            [ "mixture.json"; what ]
 
 [<Test>]
 let ``a likelihood that cannot be had is refused`` () =
@@ -306,7 +382,8 @@ let ``a likelihood that cannot be had is refused`` () =
         (likelihood (fun _ -> [ "--method"; "flow"; "--trace"; "rademachr" ]))
         [ "rademachr"; "did you mean rademacher" ]
     refused (likelihood (fun _ -> [ "--method"; "flow"; "--solver"; "euler-maruyama" ])) [ "euler-maruyama"; "flow" ]
-    refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--label"; "1" ])) [ "--label 1"; "no classes" ]
+    refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--label"; "3" ])) [ "--label 3"; "0 to 2" ]
+    refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--guidance"; "2" ])) [ "--guidance 2"; "leave it out" ]
 
     refusedFor
         """{"means": [[0, 0]], "stds": [[0, 1]]}"""
