@@ -10,6 +10,9 @@ type LikelihoodArgument =
     | [<Unique>] Time of time: float
     | [<Unique>] Method of exact_or_flow: string
     | [<Unique>] Trace of trace: string
+    | [<Unique>] Probes of count: int
+    | [<Unique>] Rtol of tolerance: float
+    | [<Unique>] Atol of tolerance: float
     | [<Unique>] Label of label: string
     | [<Unique>] Seed of number: int64
     | [<Unique; AltCommandLine("-o")>] Out of file: string
@@ -24,6 +27,10 @@ type LikelihoodArgument =
                 "exact: an oracle's closed form; flow: along the probability flow, by the instantaneous change of variables (exact for an oracle, flow for a run)"
             | Trace _ ->
                 "how the flow's divergence is found: exact, rademacher or gaussian (exact; rademacher for images)"
+            | Probes _ -> "how many random directions estimate the divergence, the same along the whole trajectory (1)"
+            | Rtol _ ->
+                "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince)"
+            | Atol _ -> "its absolute part (that of --rtol)"
             | Label _ -> "one class for all samples of --data: its number or its name"
             | Seed _ -> "seed of the probes and of the samples that are drawn (0)"
             | Out _ -> "a .npy file for the log-densities, float64 [n], in nats per sample in the data's units"
@@ -35,6 +42,8 @@ type private LikelihoodChoice =
       Time: float option
       Method: string option
       Trace: string option
+      Probes: int option
+      Tolerance: ToleranceChoice
       Label: string option
       Seed: int64
       Out: string option }
@@ -49,6 +58,9 @@ module LogDensity =
         | Time time -> { choice with Time = Some time }
         | Method name -> { choice with Method = Some name }
         | Trace name -> { choice with Trace = Some name }
+        | Probes n -> { choice with Probes = Some n }
+        | Rtol value -> { choice with Tolerance = { choice.Tolerance with Relative = Some value } }
+        | Atol value -> { choice with Tolerance = { choice.Tolerance with Absolute = Some value } }
         | Label name -> { choice with Label = Some name }
         | Seed seed -> { choice with Seed = seed }
         | Out file -> { choice with Out = Some file }
@@ -59,6 +71,8 @@ module LogDensity =
           Time = None
           Method = None
           Trace = None
+          Probes = None
+          Tolerance = { Relative = None; Absolute = None }
           Label = None
           Seed = 0L
           Out = None }
@@ -67,7 +81,7 @@ module LogDensity =
     [<NoComparison; NoEquality>]
     type private Way =
         | ClosedForm of Mixture
-        | AlongFlow of Likelihood
+        | AlongFlow of Following * Likelihood
 
     /// What can be refused before anything is loaded.
     let private check (choice: LikelihoodChoice) =
@@ -88,6 +102,10 @@ module LogDensity =
             raise (UserError $"--label {label}: held-out data have labels of their own: it goes with --data")
         | _ -> ()
 
+        match choice.Probes with
+        | Some n when n < 1 -> raise (UserError $"--probes {n}: expected a whole number of at least 1")
+        | _ -> ()
+
         match choice.Out with
         | Some file when not (file.EndsWith(".npy", StringComparison.OrdinalIgnoreCase)) ->
             raise (UserError $"--out {file}: expected a file that ends in .npy")
@@ -105,47 +123,37 @@ module LogDensity =
 
     /// The flow's likelihood, between the times that samples are drawn between. An oracle's prior is its own law at the noisy end, so
     /// that what is off is the solver's and the trace's; a run's is N(0, σ² I), which it samples from.
-    let private alongFlow (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Likelihood =
-        let drawing = ModelChoice.drawing subject model
+    let private alongFlow (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Following * Likelihood =
+        let following = Following.make "a likelihood" subject model choice.Tolerance choice.Time
 
-        if drawing.Sampler.IsStochastic then
-            raise (
-                UserError
-                    $"--solver {drawing.Sampler.Name}: a likelihood follows the probability flow, which this sampler does not: take another (fokker list samplers)"
-            )
-
-        match subject.Learned, subject.Source with
-        | Jumping _, _ ->
-            raise (UserError $"{subject.Name} jumps to the data and has no flow to follow: take a run that learned one")
-        | _, Some _ ->
+        match subject.Source with
+        | Some _ ->
             raise (
                 UserError
                     $"{subject.Name} starts from a source whose density is not known: take a run that starts from noise"
             )
-        | _, None -> ()
-
-        let natural = (Samples.plan subject drawing).Span
-        let span = { natural with Clean = defaultArg choice.Time natural.Clean; Finish = Stop }
-
-        if span.Clean >= span.Noisy then
-            raise (
-                UserError
-                    $"--time {span.Clean}: the flow runs up to {span.Noisy}, where its law is known: ask for an earlier time"
-            )
+        | None -> ()
 
         let trace =
-            match choice.Trace with
-            | Some name -> Lookup.trace name
-            | None -> if subject.Data.IsImage then Fokker.Trace.rademacher 1 else Fokker.Trace.exact
+            let name = choice.Trace |> Option.defaultValue (if subject.Data.IsImage then "rademacher" else "exact")
+            let family = Names.find "--trace" "trace" "traces" fst Fokker.Trace.families name
 
-        let plan = Samples.plan subject { drawing with Span = Some span }
-        let likelihood = Likelihood.make trace plan subject.Path
+            match choice.Probes with
+            | Some n when fst family = Fokker.Trace.exact.Name ->
+                raise (
+                    UserError
+                        $"--probes {n}: an exact divergence draws none: it goes with --trace rademacher or gaussian"
+                )
+            | probes -> snd family (defaultArg probes 1)
+
+        let plan = following.Plan
+        let likelihood = { Likelihood.make trace plan subject.Path with Control = following.Control }
 
         match subject.Origin with
-        | Trained _ -> likelihood
+        | Trained _ -> following, likelihood
         | Exact(_, mixture) ->
-            let noisy = Tensor.scalar Kind.Float64 span.Noisy
-            { likelihood with Prior = Mixture.logDensity subject.Path (law subject choice mixture) noisy }
+            let noisy = Tensor.scalar Kind.Float64 plan.Span.Noisy
+            following, { likelihood with Prior = Mixture.logDensity subject.Path (law subject choice mixture) noisy }
 
     let private wayOf (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Way =
         let standard =
@@ -162,7 +170,10 @@ module LogDensity =
                 [ "--solver", Option.isSome model.Solver
                   "--grid", Option.isSome model.Grid
                   "--steps", Option.isSome model.Steps
-                  "--trace", Option.isSome choice.Trace ] do
+                  "--trace", Option.isSome choice.Trace
+                  "--probes", Option.isSome choice.Probes
+                  "--rtol", Option.isSome choice.Tolerance.Relative
+                  "--atol", Option.isSome choice.Tolerance.Absolute ] do
                 if given then
                     raise (UserError $"{option}: the closed form takes no steps: {option} goes with --method flow")
 
@@ -191,14 +202,18 @@ module LogDensity =
             let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
             Dataset.inData subject.Data batch.Data, (if subject.Labels then labels else None)
 
-    /// The flow, telling at each evaluation how far time has come of its way.
-    let private watched (span: Span) (seen: float -> unit) (flow: Ode) : Ode =
-        { Velocity =
-            fun t x ->
-                seen ((t.ToFloat() - span.Clean) / (span.Noisy - span.Clean))
-                flow.Velocity t x }
+    /// What was found of some samples.
+    type private Found =
+        {
+            /// log p in the data's units.
+            Nats: float[]
+            /// Its standard error over the probes, where there are some.
+            ProbeErrors: float[]
+            Evaluations: int[]
+            /// What N(0, σ² I) in the place of an oracle's own law at the noisy end would change.
+            PriorCost: float[]
+        }
 
-    /// log p [n] in the data's units.
     let private densities
         (terminal: Terminal)
         (subject: Subject)
@@ -207,41 +222,55 @@ module LogDensity =
         (batch: int)
         (rng: Rng)
         (x: Tensor, labels: int[] option)
-        : float[] =
+        : Found =
         let n = x.Shape[0]
         let volume = Units.logVolume subject.Data.Units (List.fold (*) 1 subject.Data.Shape)
+        let only nats = { Nats = Tensor.toFloats nats; ProbeErrors = [||]; Evaluations = [||]; PriorCost = [||] }
 
         let piece (report: Ticker) (first: int) =
             let size = min batch (n - first)
             let own = Tensor.narrow 0 first size x
 
             match way with
-            | ClosedForm mixture when time = 0.0 -> Mixture.logDensityOfData mixture own
-            | ClosedForm mixture -> Mixture.logDensity subject.Path mixture (Tensor.scalar Kind.Float64 time) own
-            | AlongFlow likelihood ->
+            | ClosedForm mixture when time = 0.0 -> only (Mixture.logDensityOfData mixture own)
+            | ClosedForm mixture -> only (Mixture.logDensity subject.Path mixture (Tensor.scalar Kind.Float64 time) own)
+            | AlongFlow(following, likelihood) ->
                 let condition =
                     Samples.condition subject (labels |> Option.map (fun all -> all[first .. first + size - 1]))
 
-                let rng = Rng.rows (int64 first) rng
                 let inside = (Units.toNetwork subject.Data.Units own).To subject.Kind.Device
                 let seen share = report ((float first + share * float size) / float n) ""
-                let plan = likelihood.Plan
+                let flow condition = Following.watched following.Plan.Span seen (Following.flow following condition)
 
                 match
-                    Generation.flow plan subject.Learned condition
-                    |> Option.map (watched plan.Span seen)
-                    |> Option.map (fun flow -> Likelihood.underFlow likelihood subject.Path flow rng inside)
+                    Likelihood.underFlow likelihood subject.Path flow condition (Rng.rows (int64 first) rng) inside
                 with
-                | Some(Ok density) -> density - volume
-                | Some(Error failure) -> raise (UserError $"the flow failed at {failure}")
-                | None -> invalidOp "what has no flow is refused before"
+                | Error failure -> Following.failed failure
+                | Ok density ->
+                    let cost =
+                        match subject.Origin with
+                        | Trained _ -> [||]
+                        | Exact _ ->
+                            let noise = Likelihood.make likelihood.Trace likelihood.Plan subject.Path
+                            Tensor.toFloats (Likelihood.costOfPrior likelihood.Prior noise density)
 
-        let found =
+                    { Nats = Tensor.toFloats (density.LogDensity - volume)
+                      ProbeErrors = density.StandardError |> Option.map Tensor.toFloats |> Option.defaultValue [||]
+                      Evaluations = density.Evaluations
+                      PriorCost = cost }
+
+        let pieces =
             Progress.run terminal "likelihood" 1.0 (fun report ->
-                [| for first in 0..batch .. n - 1 do
-                       yield! Scope.run (fun () -> Tensor.toFloats (piece report first)) |])
+                [ for first in 0..batch .. n - 1 -> Scope.run (fun () -> piece report first) ])
 
-        match Array.tryFindIndex (Double.IsFinite >> not) found with
+        let all of' = pieces |> Seq.map of' |> Array.concat
+        let found =
+            { Nats = all _.Nats
+              ProbeErrors = all _.ProbeErrors
+              Evaluations = all _.Evaluations
+              PriorCost = all _.PriorCost }
+
+        match Array.tryFindIndex (Double.IsFinite >> not) found.Nats with
         | Some row ->
             raise (
                 UserError
@@ -259,51 +288,62 @@ module LogDensity =
         let batch = (ModelChoice.drawing subject model).Batch
         let rng = Rng.ofSeed choice.Seed |> Rng.named "likelihood"
         let x, labels = samples subject choice
-        // A density of bytes is one of numbers spread evenly over each byte's cell (Theis, van den Oord, Bethge 2016, section 3.1).
         let isSpread = Samples.areBytes subject.Data
-        let x = if isSpread then x + (Rng.uniform Kind.Float64 x.Shape (Rng.named "cells" rng) - 0.5) else x
+        let x = if isSpread then Likelihood.dequantized rng x else x
 
         let time =
             match way with
             | ClosedForm _ -> defaultArg choice.Time 0.0
-            | AlongFlow likelihood -> likelihood.Plan.Span.Clean
+            | AlongFlow(following, _) -> following.Plan.Span.Clean
 
         let found = densities terminal subject way time batch rng (x, labels)
-        let estimate = Measure.overDraws found.Length (fun k -> found[k])
+        let over (values: float[]) = Measure.overDraws values.Length (fun k -> values[k])
+        let estimate = over found.Nats
         let d = List.fold (*) 1 subject.Data.Shape
         let bits = Likelihood.bitsPerDimension d
 
         Terminal.tell
             terminal
-            $"log p at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Length} samples of {subject.Name}"
+            $"log p at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {subject.Name}"
 
         choice.Out
-        |> Option.iter (fun file -> Scope.run0 (fun () -> Npy.write file (Tensor.ofArray [ found.Length ] found)))
+        |> Option.iter (fun file ->
+            Scope.run0 (fun () -> Npy.write file (Tensor.ofArray [ found.Nats.Length ] found.Nats)))
         choice.Out |> Option.iter (Terminal.tell terminal)
 
         Terminal.give
             terminal
             (Json.object
                 [ yield! Subject.json subject
-                  "count", Json.whole (int64 found.Length)
+                  "count", Json.whole (int64 found.Nats.Length)
                   "dimension", Json.whole (int64 d)
                   "time", Json.number time
                   match way with
                   | ClosedForm _ -> "method", Json.text "exact"
-                  | AlongFlow likelihood ->
-                      let plan = likelihood.Plan
+                  | AlongFlow(following, likelihood) ->
                       "method", Json.text "flow"
-                      "sampler", Json.text plan.Sampler.Name
-                      "grid", Json.text plan.Grid.Name
-                      "steps", Json.whole (int64 plan.Steps)
+                      yield! Following.json following
+                      "evaluations", Json.number (Array.averageBy float found.Evaluations)
                       "trace", Json.text likelihood.Trace.Name
+
+                      if likelihood.Trace.Name <> Fokker.Trace.exact.Name then
+                          "probes", Json.whole (int64 likelihood.Trace.Estimates)
+
+                      if found.ProbeErrors.Length > 0 then
+                          // The probes of one sample are independent of another's.
+                          let n = float found.ProbeErrors.Length
+                          let error = Math.Sqrt(Array.sumBy (fun e -> e * e) found.ProbeErrors) / n
+                          "probeStandardError", Json.number error
 
                       "prior",
                       Json.text (
                           match subject.Origin with
-                          | Trained _ -> $"N(0, σ² I) at t = {plan.Span.Noisy}"
-                          | Exact _ -> $"the mixture's own law at t = {plan.Span.Noisy}"
+                          | Trained _ -> $"N(0, σ² I) at t = {following.Plan.Span.Noisy}"
+                          | Exact _ -> $"the mixture's own law at t = {following.Plan.Span.Noisy}"
                       )
+
+                      if found.PriorCost.Length > 0 then
+                          "gaussianPriorCost", Json.number (Array.average found.PriorCost)
                   "dequantized", Json.flag isSpread
                   "nats",
                   Json.node (
@@ -327,5 +367,6 @@ module LogDensity =
             [ "./fokker likelihood moons", "held-out data under a run, along its probability flow"
               "./fokker likelihood --oracle mixture.json --data x.npy --out logp.npy", "the closed form"
               "./fokker likelihood --oracle mixture.json --data x.npy --method flow --path vp --steps 50",
-              "the same along the flow: what is off is the solver's" ]
+              "the same along the flow: what is off is the solver's"
+              "./fokker likelihood moons --rtol 1e-6", "with steps that each sample's error chooses" ]
             run

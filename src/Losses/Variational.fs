@@ -107,6 +107,78 @@ module Variational =
         let error = Tensor.square (x0 - denoiser time x) / variance + Math.Log(2.0 * Math.PI * variance)
         0.5 * Tensor.sumRows error
 
+    // ---- bounds on −log p(x₀), one for each sample
+
+    /// L_T at a noisy end, KL(q(x_t | x₀) ‖ N(0, s² I)) in nats, [B].
+    let private priorAt (path: GaussianPath) (t: float) (std: float) (x0: Tensor) : Tensor =
+        let one (v: float) = Tensor.full x0.Kind (Array.create x0.Rank 1) v
+        gaussianKl
+            (Curve.eval path.Alpha t * x0)
+            (one (Curve.eval path.Variance t))
+            (Tensor.zerosLike x0)
+            (one (std * std))
+
+    /// The variance of x₀ given x_s to leading order in s: σ_s²/α_s².
+    let private leftOver (path: GaussianPath) (s: float) = Math.Exp(-2.0 * Curve.eval path.Lambda s)
+
+    /// The variational bound on −log p(x₀) of a model that goes from N(0, s² I) at the last of the times down to the first through the ones between,
+    /// in nats, [B]: L_T + Σ L_{k−1} + L₀ with one draw of the noise for each term (Ho et al. 2020, eq. 5; Kingma et al. 2021, eq. 11–13). The times
+    /// rise and begin above 0, where x₀ is read off as N(x̂₀, σ²/α² I). Its mean over draws is the bound.
+    let discreteBound
+        (variance: ReverseVariance)
+        (path: GaussianPath)
+        (times: float[])
+        (priorStd: float)
+        (denoiser: Field)
+        (rng: Rng)
+        (x0: Tensor)
+        : Tensor =
+        let x0 = x0.To Dtype.Float64
+        let noise k = Rng.normalLike x0 (Rng.at (int64 k) (Rng.named "noise" rng))
+        let first, last = times[0], times[times.Length - 1]
+        let ends =
+            priorAt path last priorStd x0
+            + reconstruction path first (leftOver path first) denoiser x0 (noise 0)
+
+        Seq.pairwise times
+        |> Seq.indexed
+        |> Seq.fold
+            (fun sum (k, (s, t)) -> Scope.run (fun () -> sum + term variance path s t denoiser x0 (noise (k + 1))))
+            ends
+
+    /// The bound of infinitely many steps between t₀ and t₁ (Kingma et al. 2021, eq. 17–18): L_T + L₀ + ½ ∫ −SNR'(t) E‖x₀ − x̂₀(x_t)‖² dt in nats, [B]. The
+    /// integral is taken in λ = ½ log SNR, −SNR' dt = −2 e^{2λ} dλ, by one draw of λ and noise in each of `strata` equal parts of its range, for each sample
+    /// its own. With the exact denoiser the reverse process is the forward one's own reversal, and the bound is −log p(x₀) itself.
+    let continuousBound
+        (strata: int)
+        (path: GaussianPath)
+        (t0: float, t1: float)
+        (priorStd: float)
+        (denoiser: Field)
+        (rng: Rng)
+        (x0: Tensor)
+        : Tensor =
+        if strata < 1 then
+            invalidArg (nameof strata) $"{strata} strata: at least 1"
+
+        let x0 = x0.To Dtype.Float64
+        let noise k = Rng.normalLike x0 (Rng.at (int64 k) (Rng.named "noise" rng))
+        let high, low = Curve.eval path.Lambda t0, Curve.eval path.Lambda t1
+        let width = (high - low) / float strata
+
+        let stratum k =
+            let u = Rng.uniform x0.Kind [ x0.Shape[0] ] (Rng.at (int64 k) (Rng.named "times" rng))
+            let lambdas = Tensor.toFloats u |> Array.map (fun u -> low + (float k + u) * width)
+            let t = lambdas |> Array.map (Curve.inverse (t0, t1) path.Lambda)
+            let t = Tensor.ofArray [ t.Length ] t
+            let x = Path.sample path t x0 (noise (k + 1))
+            // ½ · 2 e^{2λ}
+            let snr = Tensor.ofArray [ lambdas.Length ] (lambdas |> Array.map (fun l -> width * Math.Exp(2.0 * l)))
+            snr * Tensor.sumRows (Tensor.square (x0 - denoiser t x))
+
+        let ends = priorAt path t1 priorStd x0 + reconstruction path t0 (leftOver path t0) denoiser x0 (noise 0)
+        Seq.init strata id |> Seq.fold (fun sum k -> Scope.run (fun () -> sum + stratum k)) ends
+
     // ---- losses
 
     /// The N steps' coefficients, step k at place k − 1. The first step's posterior variance, 0 where σ(0) is, is

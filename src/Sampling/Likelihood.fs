@@ -12,11 +12,36 @@ type Likelihood =
         /// The flow whose density it is: a plan samples from the law that its likelihood is of. The density is that of the state at
         /// the plan's clean time; what a plan does to that state in the end (`Denoise`) does not count.
         Plan: SamplingPlan
+        /// Which steps the plan's method takes.
+        Control: Control
         /// How ∇·v is found. An estimate gives log p without bias but for the solver's error.
         Trace: Trace
         /// log p at the plan's noisy time, [B; …] ↦ [B] float64.
         Prior: Tensor -> Tensor
     }
+
+/// log p of some samples, in nats.
+[<NoComparison; NoEquality>]
+type Density =
+    {
+        /// [B], float64: the mean over the probes.
+        LogDensity: Tensor
+        /// One for each probe, [B; probes]; [B; 1] where the divergence is exact.
+        PerProbe: Tensor
+        /// Where the samples went: x at the plan's noisy time, [B; …] float64.
+        Latent: Tensor
+        /// Evaluations of the field for each sample; each takes the derivatives that the trace needs.
+        Evaluations: int[]
+    }
+
+    /// Standard error of `LogDensity` over the probes, [B]; none where there are not two.
+    member d.StandardError: Tensor option =
+        let probes = d.PerProbe.Shape[1]
+
+        if probes < 2 then
+            None
+        else
+            Some(sqrt (Tensor.varianceOver [ 1 ] 1 d.PerProbe * (1.0 / float probes)))
 
 [<RequireQualifiedAccess>]
 module Likelihood =
@@ -36,18 +61,56 @@ module Likelihood =
                 (nameof plan)
                 $"{plan.Sampler.Name} is stochastic: a likelihood follows a flow; take a Runge–Kutta method"
 
-        { Plan = plan; Trace = trace; Prior = gaussian (Curve.eval path.Sigma plan.Span.Noisy) }
+        { Plan = plan
+          Control = Fixed
+          Trace = trace
+          Prior = gaussian (Curve.eval path.Sigma plan.Span.Noisy) }
 
-    /// d(x, ℓ)/dt = (v, ∇·v) on states (x, ℓ) [B; d + 1]: one state, so that every method integrates both at its order.
-    let private withDivergence (trace: Trace) (rng: Rng) (shape: int[]) (ode: Ode) : Ode =
-        { Velocity =
-            fun t state ->
-                let x = Tensor.reshape shape (Tensor.narrow 1 0 (state.Shape[1] - 1) state)
-                let struct (velocity, divergence) = trace.Apply rng (ode.Velocity t) x
-                Tensor.cat 1 [ Tensor.flattenRows velocity; Tensor.unsqueeze 1 divergence ] }
+    /// d(x, ℓ)/dt = (v, ∇·v) on states (x, ℓ) [B; d + estimates]: one state, so that every method integrates both at its order.
+    let private withDivergence (trace: Trace) (probes: Tensor) (shape: int list) (velocity: Field) : Field =
+        fun t state ->
+            let d = state.Shape[1] - trace.Estimates
+            let x = Tensor.reshape (state.Shape[0] :: shape) (Tensor.narrow 1 0 d state)
+            let struct (velocity, divergence) = trace.Along probes (velocity t) x
+            Tensor.cat 1 [ Tensor.flattenRows velocity; divergence ]
 
-    /// (x_t, ∫_s^t ∇·v dτ) for the trajectory that starts at x_s = x [B; …], over times s, …, t that rise or fall: [B; …] and [B],
-    /// float64. The probes of an estimated divergence stay the same along the trajectory (Grathwohl et al. 2019, section 3.1).
+    /// The larger of the errors of x and of ℓ: among hundreds of coordinates the one that is asked for would not count.
+    let private largerPart (estimates: int) (state: Tensor) : Tensor =
+        let d = state.Shape[1] - estimates
+
+        Tensor.maximum
+            (Adaptive.rootMeanSquare (Tensor.narrow 1 0 d state))
+            (Adaptive.rootMeanSquare (Tensor.narrow 1 d estimates state))
+
+    /// x and ∫_s^t ∇·v dτ for the trajectory that starts at x_s = x [B; …], over times s, …, t that rise or fall: where it goes, and
+    /// the integral [B; estimates]. The probes of an estimated divergence stay the same along the trajectory (Grathwohl et al. 2019, section 3.1).
+    let carryBy
+        (control: Control)
+        (trace: Trace)
+        (tableau: Tableau)
+        (flowOf: int[] -> Ode)
+        (rng: Rng)
+        (times: float[])
+        (x: Tensor)
+        : Result<struct (Carried * Tensor), Failure> =
+        Scope.run (fun () ->
+            let x = x.To Dtype.Float64
+            let n, shape = x.Shape[0], List.ofArray x.Shape[1..]
+            let probes = trace.Probes rng x
+            let state = Tensor.cat 1 [ Tensor.flattenRows x; Tensor.zeros x.Kind [ n; trace.Estimates ] ]
+            let d = state.Shape[1] - trace.Estimates
+
+            let fieldOf (rows: int[]) : Field =
+                let index = (Tensor.ofArray [ rows.Length ] (Array.map int64 rows)).To probes.Device
+                let own = if rows.Length = n then probes else Tensor.indexSelect 1 index probes
+                withDivergence trace own shape (flowOf rows).Velocity
+
+            Latents.carryBy (largerPart trace.Estimates) control tableau fieldOf times state
+            |> Result.map (fun carried ->
+                struct ({ carried with X = Tensor.reshape x.Shape (Tensor.narrow 1 0 d carried.X) },
+                        Tensor.narrow 1 d trace.Estimates carried.X)))
+
+    /// The same over fixed steps for a flow that is one for all samples: (x_t, ∫_s^t ∇·v dτ), [B; …] and [B].
     let carry
         (trace: Trace)
         (tableau: Tableau)
@@ -57,34 +120,36 @@ module Likelihood =
         (x: Tensor)
         : Result<struct (Tensor * Tensor), Failure> =
         Scope.run (fun () ->
-            let x = x.To Dtype.Float64
-            let zero = Tensor.zeros x.Kind [ x.Shape[0]; 1 ]
-            let step = Integrator.rungeKutta tableau (withDivergence trace rng x.Shape ode)
+            carryBy Fixed trace tableau (fun _ -> ode) rng times x
+            |> Result.map (fun (struct (carried, divergence)) -> struct (carried.X, Tensor.meanRows divergence)))
 
-            Integrator.run step rng times (Tensor.cat 1 [ Tensor.flattenRows x; zero ])
-            |> Result.map (fun state ->
-                let d = state.X.Shape[1] - 1
-                struct (Tensor.reshape x.Shape (Tensor.narrow 1 0 d state.X), Tensor.select 1 d state.X)))
-
-    /// log p(x) in nats at the plan's clean time under a flow whose times are laid on `path`, in the network's units:
-    /// [B; …] ↦ [B] float64. Row i of an estimate's probes depends on the key and on i only.
+    /// log p(x) at the plan's clean time under a flow whose times are laid on `path`, in the network's units, for samples x [B; …];
+    /// `condition` is none, or B labels. Row i of an estimate's probes depends on the key and on i only.
     let underFlow
         (likelihood: Likelihood)
         (path: GaussianPath)
-        (ode: Ode)
+        (flow: Condition -> Ode)
+        (condition: Condition)
         (rng: Rng)
         (x: Tensor)
-        : Result<Tensor, Failure> =
+        : Result<Density, Failure> =
         match likelihood.Plan.Sampler.Method with
-        | EulerMaruyama _ -> invalidArg (nameof likelihood) $"{likelihood.Plan.Sampler.Name} follows no flow"
         | RungeKutta tableau ->
             Scope.run (fun () ->
                 let rising = Array.rev (Sampling.times likelihood.Plan path)
+                let flowOf rows = flow (Latents.ofRows condition rows)
 
-                carry likelihood.Trace tableau ode (Rng.named "probes" rng) rising x
-                |> Result.map (fun (struct (noise, divergence)) -> likelihood.Prior noise + divergence))
+                carryBy likelihood.Control likelihood.Trace tableau flowOf (Rng.named "probes" rng) rising x
+                |> Result.map (fun (struct (carried, divergence)) ->
+                    let perProbe = Tensor.unsqueeze 1 (likelihood.Prior carried.X) + divergence
 
-    /// The same under the probability flow of a model; `condition` is none, or B labels.
+                    { LogDensity = Tensor.meanRows perProbe
+                      PerProbe = perProbe
+                      Latent = carried.X
+                      Evaluations = carried.Evaluations }))
+        | _ -> invalidArg (nameof likelihood) $"{likelihood.Plan.Sampler.Name} follows no flow"
+
+    /// log p(x) [B] under the probability flow of a model.
     let logDensity
         (likelihood: Likelihood)
         (model: Model)
@@ -93,7 +158,24 @@ module Likelihood =
         (x: Tensor)
         : Result<Tensor, Failure> =
         let network = Sampling.widened likelihood.Plan.Kind model.Network
-        underFlow likelihood model.Path (Ode.ofModel condition { model with Network = network }) rng x
+        let flow condition = Ode.ofModel condition { model with Network = network }
+
+        Scope.run (fun () ->
+            underFlow likelihood model.Path flow condition rng x
+            |> Result.map (fun density -> density.LogDensity))
+
+    /// log p₁(x₁) − log π(x₁) for the latents of a density [B], nats: what the likelihood's prior π says too little of each sample where p₁ is the
+    /// law that the flow truly has there. Its mean over the data is KL(p₁ ‖ π); on a variance-preserving path with π = N(0, I) it is what is
+    /// left of the data at the end.
+    let costOfPrior (truth: Tensor -> Tensor) (likelihood: Likelihood) (density: Density) : Tensor =
+        truth density.Latent - likelihood.Prior density.Latent
 
     /// −log₂ p/d: nats of a sample of d coordinates as bits a dimension.
     let bitsPerDimension (d: int) (nats: float) : float = -nats / (float d * Math.Log 2.0)
+
+    /// Whole numbers x spread evenly over their cells, x + u with u ~ U[−½, ½): uniform dequantization. E log p(x + u) ≤ log ∫_cell p, the mass that a
+    /// discrete law of the model's gives x: the dequantized bits are never fewer than the discrete ones (Uria, Murray, Larochelle 2013; Theis, van den Oord,
+    /// Bethge 2016, section 3.1). Cells are of width 1: p is the density in the units of the whole numbers, log p(y) − log |dx/dy| for a network
+    /// that sees y (`Units.logVolume`).
+    let dequantized (rng: Rng) (x: Tensor) : Tensor =
+        x.To Dtype.Float64 + (Rng.uniform (Kind.Float64.On x.Device) x.Shape (Rng.named "cells" rng) - 0.5)

@@ -1,17 +1,27 @@
 namespace Fokker
 
-/// A way to compute ∇·f at each sample of a batch: (rng, f, x) ↦ (f(x), ∇·f(x) or an unbiased estimate of it, [B]).
-/// The same key gives the same probes, so an estimate stays fixed along a trajectory.
+/// A way to compute ∇·f at each sample of a batch, or unbiased estimates of it.
 [<NoComparison; NoEquality>]
 type Trace =
     {
         Name: string
         Equation: string
         Source: string
-        /// Field evaluations (with one derivative each) for samples of n coordinates.
+        /// Derivatives of the field along one direction each, for samples of n coordinates.
         Cost: int -> int
-        Apply: Rng -> (Tensor -> Tensor) -> Tensor -> struct (Tensor * Tensor)
+        /// How many estimates it gives of each sample's divergence; 1 where it is exact.
+        Estimates: int
+        /// Random directions for samples like x [B; …], as [directions; B; …]; none where it is exact. The same key gives the same ones: drawn once,
+        /// they stay fixed along a trajectory.
+        Probes: Rng -> Tensor -> Tensor
+        /// (f(x), the estimates [B; Estimates]) with the probes given.
+        Along: Tensor -> (Tensor -> Tensor) -> Tensor -> struct (Tensor * Tensor)
     }
+
+    /// (f(x), ∇·f(x) or the mean of the estimates, [B]) with the key's probes.
+    member trace.Apply (rng: Rng) (f: Tensor -> Tensor) (x: Tensor) : struct (Tensor * Tensor) =
+        let struct (value, estimates) = trace.Along (trace.Probes rng x) f x
+        struct (value, Tensor.meanRows estimates)
 
 [<RequireQualifiedAccess>]
 module Trace =
@@ -22,10 +32,12 @@ module Trace =
           Equation = "Σᵢ ∂fᵢ/∂xᵢ"
           Source = "definition"
           Cost = id
-          Apply =
+          Estimates = 1
+          Probes = fun _ x -> Tensor.zeros x.Kind [ yield 0; yield! x.Shape ]
+          Along =
             fun _ f x ->
                 let value, divergence = Diff.valueAndDivergence f x
-                struct (value, divergence) }
+                struct (value, Tensor.unsqueeze 1 divergence) }
 
     let private estimate name equation probe (probes: int) =
         if probes < 1 then
@@ -35,16 +47,12 @@ module Trace =
           Equation = equation
           Source = "Hutchinson 1990; Grathwohl et al. 2019, FFJORD, eq. 7"
           Cost = fun _ -> probes
-          Apply =
-            fun rng f x ->
-                let one k =
-                    let v: Tensor = probe x (Rng.at (int64 k) rng)
-                    let value, along = Diff.jvp f x v
-                    value, Tensor.sumRows (v * along)
-
-                let first, sum = one 0
-                let sum = Seq.init (probes - 1) (fun k -> snd (one (k + 1))) |> Seq.fold (+) sum
-                struct (first, sum * (1.0 / float probes)) }
+          Estimates = probes
+          Probes = fun rng x -> Tensor.stack 0 [ for k in 0 .. probes - 1 -> probe x (Rng.at (int64 k) rng) ]
+          Along =
+            fun directions f x ->
+                let value, each = Diff.valueAndQuadratics f x (Tensor.unbind 0 directions)
+                struct (value, Tensor.stack 1 each) }
 
     /// vᵀ J v with v = ±1: variance 2 (‖S‖²_F − Σ s_ii²), S the symmetric part of J.
     let rademacher = estimate "rademacher" "vᵀ(∂f/∂x)v, v = ±1" Rng.rademacherLike
@@ -52,5 +60,9 @@ module Trace =
     /// vᵀ J v with v ~ N(0, I): variance 2 ‖S‖²_F.
     let gaussian = estimate "gaussian" "vᵀ(∂f/∂x)v, v ~ N(0, I)" Rng.normalLike
 
-    /// Those that the command line knows by name, the estimates with one probe.
-    let all = [ exact; rademacher 1; gaussian 1 ]
+    /// Those that the command line knows by name, by the number of probes; the exact one has none.
+    let families: (string * (int -> Trace)) list =
+        [ "exact", (fun _ -> exact); "rademacher", rademacher; "gaussian", gaussian ]
+
+    /// The same, the estimates with one probe.
+    let all = families |> List.map (fun (_, make) -> make 1)

@@ -224,6 +224,31 @@ module Diff =
     /// ∇²f(x) of scalar f as [n; n].
     let hessian (f: Tensor -> Tensor) (x: Tensor) : Tensor = jacobian (grad f) x
 
+    /// f(x) and vₖᵀ J(x) vₖ at each sample, [B], for directions vₖ in the shape of x [B; …] and a field that acts on each sample by itself.
+    /// One evaluation and one backward pass a direction; where an enclosing reverse derivative goes through it, one forward pass a direction, which
+    /// leaves a smaller graph.
+    let valueAndQuadratics (f: Tensor -> Tensor) (x: Tensor) (directions: Tensor seq) : Tensor * Tensor[] =
+        let check (y: Tensor) =
+            if y.Shape <> x.Shape then
+                raise (TensorException $"divergence: the field took {x.Describe()} to {y.Describe()}: they must agree")
+
+            y
+
+        let directions = Array.ofSeq directions
+
+        if directions.Length = 0 then
+            check (f x), [||]
+        elif Nesting.Reverse > 0 && not Nesting.Forward then
+            let passes = directions |> Array.map (fun v -> v, jvp (f >> check) x v)
+            fst (snd passes[0]), passes |> Array.map (fun (v, (_, along)) -> Tensor.sumRows (v * along))
+        else
+            reversing (fun () ->
+                let leaf = leaf x
+                let y = check (f leaf)
+                y,
+                directions
+                |> Array.map (fun v -> Tensor.sumRows (v * (pullback [| y |] [| leaf |] [| v |] true)[0])))
+
     /// The unit vectors of one sample's space, each repeated over the batch of x [B; …].
     let private directions (x: Tensor) : Tensor[] =
         if x.Rank = 0 then
@@ -233,37 +258,11 @@ module Diff =
         let basis = Tensor.eye x.Kind n |> Tensor.reshape [ yield n; yield 1; yield! x.Shape[1..] ]
         Array.init n (fun i -> Tensor.expand x.Shape basis[i])
 
-    /// f(x) and ∇·f for a field that acts on each sample by itself: x [B; …], any rank, f(x) of the same shape ↦ [B].
-    /// Exact: one forward pass a coordinate; inside another forward derivative, one backward pass.
+    /// f(x) and ∇·f for a field that acts on each sample by itself: x [B; …], any rank, f(x) of the same shape ↦ [B]. Exact.
     let valueAndDivergence (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-        let directions = directions x
-
-        let check (y: Tensor) =
-            if y.Shape <> x.Shape then
-                raise (TensorException $"divergence: the field took {x.Describe()} to {y.Describe()}: they must agree")
-
-            y
-
-        let trace (column: Tensor -> Tensor) =
-            directions |> Array.map (fun v -> Tensor.sumRows (v * column v)) |> Array.reduce (+)
-
-        if directions.Length = 0 then
-            check (f x), Tensor.zeros x.Kind [ x.Shape[0] ]
-        elif Nesting.Forward then
-            reversing (fun () ->
-                let leaf = leaf x
-                let y = check (f leaf)
-                y, trace (fun v -> (pullback [| y |] [| leaf |] [| v |] true)[0]))
-        else
-            let mutable value: Tensor option = None
-
-            let divergence =
-                trace (fun v ->
-                    let y, tangent = jvp f x v
-                    value <- Some(check y)
-                    tangent)
-
-            value.Value, divergence
+        match valueAndQuadratics f x (directions x) with
+        | value, [||] -> value, Tensor.zeros x.Kind [ x.Shape[0] ]
+        | value, each -> value, Array.reduce (+) each
 
     /// ∇·f at each sample: x [B; …] ↦ [B].
     let divergence (f: Tensor -> Tensor) (x: Tensor) : Tensor = snd (valueAndDivergence f x)

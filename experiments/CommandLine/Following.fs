@@ -1,0 +1,135 @@
+namespace Fokker.Experiments
+
+open System
+open Fokker
+
+/// How `--rtol` and `--atol` ask for steps that a flow's error chooses.
+type ToleranceChoice = { Relative: float option; Absolute: float option }
+
+/// A subject's flow between the data and the noise, and the steps that it is followed in.
+[<NoComparison; NoEquality>]
+type Following = { Subject: Subject; Plan: SamplingPlan; Tableau: Tableau; Control: Control }
+
+/// Following a flow without noise: what likelihoods, latents and interpolations have in common.
+[<RequireQualifiedAccess>]
+module Following =
+
+    let private adaptive = Tableau.all |> List.filter (fun t -> not t.ErrorWeights.IsEmpty) |> List.map _.Name
+
+    let private control (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) : Control =
+        match given with
+        | { Relative = None; Absolute = None } -> Fixed
+        | { Relative = None; Absolute = Some a } ->
+            raise (UserError $"--atol {a}: it goes with --rtol, which asks for adaptive steps")
+        | { Relative = Some relative; Absolute = absolute } ->
+            for option, value in [ "--rtol", relative; "--atol", defaultArg absolute relative ] do
+                if not (value > 0.0 && Double.IsFinite value) then
+                    raise (UserError $"{option} {value}: expected a positive tolerance, 1e-5 for instance")
+
+            let tightest = Tolerance.tightest subject.Kind.Dtype
+
+            if relative < tightest then
+                raise (
+                    UserError
+                        $"--rtol {relative}: {Dtype.name subject.Kind.Dtype} supports {tightest} at best: its rounding is all that tighter steps would follow; loosen it, or compute with --dtype float64"
+                )
+
+            for option, isGiven in [ "--steps", model.Steps.IsSome; "--grid", model.Grid.IsSome ] do
+                if isGiven then
+                    raise (
+                        UserError $"{option}: with --rtol the steps are chosen by their error: leave one of the two out"
+                    )
+
+            Adaptive(Tolerance.make relative (defaultArg absolute relative))
+
+    /// The flow of a subject for `what` (a likelihood, an encoding), from the natural clean end, or the one given, to the noisy one. Raises
+    /// UserError where there is no flow, the sampler does not follow it, or the tolerance cannot be.
+    let make (what: string) (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) (clean: float option) =
+        let control = control subject model given
+
+        // Adaptive steps need an estimate of their error, which the standard sampler has not.
+        let model =
+            match control, model.Solver with
+            | Adaptive _, None -> { model with Solver = Some Tableau.dormandPrince.Name }
+            | _ -> model
+
+        let drawing = ModelChoice.drawing subject model
+
+        let tableau =
+            match drawing.Sampler.Method, control with
+            | RungeKutta tableau, Adaptive _ when tableau.ErrorWeights.IsEmpty ->
+                raise (
+                    UserError
+                        $"--solver {tableau.Name}: it has no estimate of its error to choose steps by: take {Names.either adaptive}, or leave --rtol out"
+                )
+            | RungeKutta tableau, _ -> tableau
+            | _ ->
+                raise (
+                    UserError
+                        $"--solver {drawing.Sampler.Name}: {what} follows the flow dx/dt = v, without noise, which this sampler does not: take a Runge–Kutta method, heun or dormand-prince for instance"
+                )
+
+        match subject.Learned with
+        | Jumping _ ->
+            raise (UserError $"{subject.Name} jumps to the data and has no flow to follow: take a run that learned one")
+        | Denoising _
+        | Transport _ -> ()
+
+        let natural = (Samples.plan subject drawing).Span
+        let span = { natural with Clean = defaultArg clean natural.Clean; Finish = Stop }
+
+        if span.Clean >= span.Noisy then
+            raise (
+                UserError
+                    $"--time {span.Clean}: the flow runs up to {span.Noisy}, where its law is known: ask for an earlier time"
+            )
+
+        { Subject = subject
+          Plan = Samples.plan subject { drawing with Span = Some span }
+          Tableau = tableau
+          Control = control }
+
+    /// The flow of a class, or of none.
+    let flow (following: Following) (condition: Condition) : Ode =
+        match Generation.flow following.Plan following.Subject.Learned condition with
+        | Some ode -> ode
+        | None -> invalidOp "what has no flow is refused before"
+
+    /// The flow, telling at each evaluation how far time has come of its way.
+    let watched (span: Span) (seen: float -> unit) (flow: Ode) : Ode =
+        let mutable furthest = 0.0
+
+        { Velocity =
+            fun t x ->
+                let share = ((Tensor.mean t).ToFloat() - span.Clean) / (span.Noisy - span.Clean)
+                // Samples with times of their own come and go: progress does not go back.
+                furthest <- Math.Max(furthest, share)
+                seen furthest
+                flow.Velocity t x }
+
+    /// Raises UserError: the flow failed where a failure says.
+    let failed (failure: Failure) = raise (UserError $"the flow failed at {failure}")
+
+    /// x [n; …] in the network's units, carried from the clean end to the noisy one, or back.
+    let carry (following: Following) (toNoise: bool) (condition: Condition) (x: Tensor) : Carried =
+        let falling = Sampling.times following.Plan following.Subject.Path
+        let times = if toNoise then Array.rev falling else falling
+
+        match Latents.carry following.Control following.Tableau (flow following) condition times x with
+        | Ok carried -> carried
+        | Error failure -> failed failure
+
+    /// How it was followed, for a command's JSON.
+    let json (following: Following) : (string * (Text.Json.Nodes.JsonNode | null)) list =
+        let plan = following.Plan
+
+        [ "sampler", Json.text plan.Sampler.Name
+          match following.Control with
+          | Fixed ->
+              "grid", Json.text plan.Grid.Name
+              "steps", Json.whole (int64 plan.Steps)
+          | Adaptive tolerance ->
+              "rtol", Json.number tolerance.Relative
+              "atol", Json.number tolerance.Absolute
+          "from", Json.number plan.Span.Clean
+          "to", Json.number plan.Span.Noisy ]
