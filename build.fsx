@@ -173,7 +173,8 @@ let verify _ = fokker [ "verify"; "--out"; "artifacts/laws.html" ]
 /// The studies, each with what a person should know before starting it. `./fokker study NAME` is the same with options.
 let studies =
     [ // One line a study.
-      ("ot-cfm", "Optimal against independent pairs (5 minutes)") ]
+      ("ot-cfm", "Optimal against independent pairs (5 minutes)")
+      ("guidance", "Class-conditional Fashion-MNIST with guidance 0, 1 and 3 (10 minutes)") ]
 
 let study name = fokker ([ "study"; name ] @ rest)
 

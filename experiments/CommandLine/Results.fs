@@ -19,7 +19,7 @@ module Results =
     let private cloud label tone (x: Tensor) : Cloud = { Label = label; Tone = tone; Points = plane x; Classes = [||] }
 
     /// Images in [−1, 1] from samples in the data's units.
-    let private images (data: Dataset) (x: Tensor) : Images =
+    let images (data: Dataset) (x: Tensor) : Images =
         Scope.run (fun () ->
             let x = Tensor.clamp -1.0 1.0 (Units.toNetwork data.Units x)
 

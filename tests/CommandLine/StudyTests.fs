@@ -56,3 +56,13 @@ let ``a deviation is written to two digits, the value to as many places`` () =
     equal "20.72 ± 0.11" (Study.plusMinus (20.718, 0.112))
     equal "43.400 ± 0.000" (Study.plusMinus (43.4, 0.0))
     equal (2.0, 1.0) (Study.meanAndDeviation [ 1.0; 2.0; 3.0 ])
+
+[<Test>]
+let ``the guidance study refuses a run that cannot be guided, before it draws anything`` () =
+    use folder = new Folder()
+    let root = folder.File "runs"
+    let trained = fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small)
+    Assert.That(trained.Code, Is.EqualTo 0, trained.Error)
+    let words = [ "--runs"; root; "--out"; folder.File "page.html" ]
+    assertRefused (fokker ([ "study"; "guidance"; "--run"; "first" ] @ words)) [ "--run first"; "--label-dropout" ]
+    assertRefused (fokker ([ "study"; "guidance"; "--run"; "frist" ] @ words)) [ "frist"; "did you mean first" ]
