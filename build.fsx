@@ -174,7 +174,8 @@ let verify _ = fokker [ "verify"; "--out"; "artifacts/laws.html" ]
 let studies =
     [ // One line a study.
       ("ot-cfm", "Optimal against independent pairs (5 minutes)")
-      ("guidance", "Class-conditional Fashion-MNIST with guidance 0, 1 and 3 (10 minutes)") ]
+      ("guidance", "Class-conditional Fashion-MNIST with guidance 0, 1 and 3 (10 minutes)")
+      ("likelihood", "Error of an exact log-density against tolerance and evaluations (half a minute)") ]
 
 let study name = fokker ([ "study"; name ] @ rest)
 
@@ -202,7 +203,11 @@ let clean _ =
     Shell.deleteDir "artifacts"
 
 let bench _ =
-    let command = if List.tryHead rest = Some "transport" then rest else "compare" :: rest
+    let command =
+        if List.contains (List.tryHead rest) [ Some "transport"; Some "likelihood" ] then
+            rest
+        else
+            "compare" :: rest
     run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--" ] @ command)
 
 let targets =
@@ -218,7 +223,7 @@ let targets =
       for name, description in studies do
           pascal name, description, (fun _ -> study name)
       "Bench",
-      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings",
+      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods",
       bench
       "Format", "Formats every F# and C# file", format
       "CheckFormat", "Fails where a file is not formatted", checkFormat

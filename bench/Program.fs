@@ -10,10 +10,12 @@ let main arguments =
         | [ "worker"; case; threads ] -> Worker.run case (int threads)
         | [ "transport" ] -> Transport.run 7
         | [ "transport"; "--rounds"; rounds ] -> Transport.run (int rounds)
+        | [ "likelihood" ] -> Likelihood.run 15
+        | [ "likelihood"; "--rounds"; rounds ] -> Likelihood.run (int rounds)
         | "compare" :: options -> Compare.run options
         | _ ->
             eprintfn
-                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\ncases: %s"
+                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\ncases: %s"
                 (Worker.cases |> List.map fst |> String.concat ", ")
 
             2

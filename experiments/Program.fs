@@ -10,6 +10,8 @@ let commands =
       Sample.command
       Evaluate.command
       LogDensity.command
+      Encode.command
+      Interpolate.command
       MakeReport.command
       Listing.command
       Verify.command

@@ -133,3 +133,59 @@ module Following =
               "atol", Json.number tolerance.Absolute
           "from", Json.number plan.Span.Clean
           "to", Json.number plan.Span.Noisy ]
+
+    /// Samples in the data's units and their classes: those of a file, of one class if it is said which, or held-out ones.
+    let samples
+        (subject: Subject)
+        (data: string option)
+        (label: string option)
+        (count: int option)
+        (seed: int64)
+        : Tensor * int[] option =
+        match data with
+        | Some file ->
+            let x = Subject.samplesIn "--data" file subject
+
+            let labels =
+                match label |> Option.map (Subject.label subject) with
+                | Some k -> Some(Array.create x.Shape[0] k)
+                | None when subject.Labels ->
+                    raise (UserError $"--data {file}: this run's network is told the class: say which with --label")
+                | None -> None
+
+            x, labels
+        | None ->
+            let n = count |> Option.defaultValue (if subject.Data.IsImage then 100 else 1000)
+            let batch = Dataset.heldOut Kind.Float64 n (Rng.ofSeed seed |> Rng.named "data") subject.Data
+            let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
+            Dataset.inData subject.Data batch.Data, (if subject.Labels then labels else None)
+
+    /// `carry` in batches of at most so many, on the CPU in float64; `report` hears how far it has come.
+    let carryAll
+        (following: Following)
+        (toNoise: bool)
+        (batch: int)
+        (report: Ticker)
+        (labels: int[] option)
+        (x: Tensor)
+        : Carried =
+        let n = x.Shape[0]
+
+        let piece first =
+            let size = min batch (n - first)
+            let labels = labels |> Option.map (fun all -> all[first .. first + size - 1])
+
+            Scope.run (fun () ->
+                let own = (Tensor.narrow 0 first size x).To following.Subject.Kind.Device
+                let carried = carry following toNoise (Samples.condition following.Subject labels) own
+                report (float (first + size) / float n) ""
+                { carried with X = carried.X.To Device.Cpu })
+
+        Scope.run (fun () ->
+            let pieces = [ for first in 0..batch .. n - 1 -> piece first ]
+
+            { X = Tensor.cat 0 (pieces |> List.map _.X)
+              Evaluations = pieces |> Seq.map _.Evaluations |> Array.concat })
+
+    /// σ at the noisy end: what a state there is divided by to be a standard normal draw, as `sample --noise` takes it.
+    let noiseScale (following: Following) : float = Curve.eval following.Subject.Path.Sigma following.Plan.Span.Noisy

@@ -182,26 +182,6 @@ module LogDensity =
             raise (UserError "--method exact: a trained run's density has no closed form: use --method flow")
         | _ -> AlongFlow(alongFlow subject model choice)
 
-    /// Samples in the data's units, and their classes.
-    let private samples (subject: Subject) (choice: LikelihoodChoice) : Tensor * int[] option =
-        match choice.Data with
-        | Some file ->
-            let x = Subject.samplesIn "--data" file subject
-
-            let labels =
-                match choice.Label |> Option.map (Subject.label subject) with
-                | Some k -> Some(Array.create x.Shape[0] k)
-                | None when subject.Labels ->
-                    raise (UserError $"--data {file}: this run's network is told the class: say which with --label")
-                | None -> None
-
-            x, labels
-        | None ->
-            let n = choice.Count |> Option.defaultValue (if subject.Data.IsImage then 100 else 1000)
-            let batch = Dataset.heldOut Kind.Float64 n (Rng.ofSeed choice.Seed |> Rng.named "data") subject.Data
-            let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
-            Dataset.inData subject.Data batch.Data, (if subject.Labels then labels else None)
-
     /// What was found of some samples.
     type private Found =
         {
@@ -287,7 +267,7 @@ module LogDensity =
         let way = wayOf subject model choice
         let batch = (ModelChoice.drawing subject model).Batch
         let rng = Rng.ofSeed choice.Seed |> Rng.named "likelihood"
-        let x, labels = samples subject choice
+        let x, labels = Following.samples subject choice.Data choice.Label choice.Count choice.Seed
         let isSpread = Samples.areBytes subject.Data
         let x = if isSpread then Likelihood.dequantized rng x else x
 

@@ -258,3 +258,61 @@ module Results =
                   Headlines = headlines job state scores history
                   Sections = sections
                   Generator = $"Fokker {Run.version}" })
+
+    // ---- interpolations
+
+    /// Strips of an interpolation as a picture, one pair a row (panels where the samples are points), and the same as an animated page. The frames are
+    /// shares of the way with as many samples each, in the data's units.
+    let interpolation
+        (subject: Subject)
+        (way: string)
+        (frames: (float * Tensor)[])
+        (pictureFile: string)
+        (pageFile: string)
+        =
+        Scope.run0 (fun () ->
+            let data = subject.Data
+            let shares = Array.map fst frames
+
+            let strips, motion =
+                if data.IsImage then
+                    let rows = min 12 (snd frames[0]).Shape[0]
+                    // [rows; frames; …] in a row.
+                    let strip = frames |> Seq.map (snd >> first rows) |> Tensor.stack 1
+                    let strip = Tensor.reshape (rows * frames.Length :: data.Shape) strip
+
+                    Raster.imageGrid frames.Length (images data strip),
+                    Body.ImageMotion
+                        { Times = shares
+                          Frames = frames |> Array.map (fun (_, x) -> images data (first 60 x))
+                          Columns = 10 }
+                else
+                    let still (w: float, x: Tensor) =
+                        { Title = $"{w:G2}"; Clouds = [ cloud "" Tone.Model (first 1000 x) ] }
+
+                    // Five panels are as many as can be read side by side.
+                    let stills = [ for k in 0..4 -> frames[k * (frames.Length - 1) / 4] ] |> List.distinctBy fst
+
+                    Raster.scatter 280 (List.map still stills),
+                    Body.CloudMotion
+                        { Times = shares
+                          Frames = frames |> Array.map (fun (_, x) -> plane (first 1000 x))
+                          Classes = [||]
+                          Behind = None }
+
+            Runs.writeBytes pictureFile strips
+
+            Page.write
+                pageFile
+                { Name = subject.Name
+                  DataSet = data.Name
+                  Date = DateTimeOffset.Now
+                  Summary =
+                    $"From one sample to another through the latents of {subject.Name}'s flow on the path `{subject.Path.Name}`: ${subject.Path.Equation}$."
+                  Headlines = []
+                  Sections =
+                    [ { Title = "Interpolation"
+                        Note =
+                          $"Both ends are encoded; the places between their latents, on the {way} way, are decoded. $t$ is the share of the way, from 0 at the first to 1 at the second."
+                        Bodies = [ motion ] } ]
+                  Generator = $"Fokker {Run.version}" })

@@ -71,23 +71,29 @@ module Latents =
     /// a + w (b − a), sample by sample.
     let linear (w: float) (a: Tensor) (b: Tensor) : Tensor = (1.0 - w) * a + w * b
 
-    /// Along the great circle between a and b, sample by sample: (sin((1 − w) ω) a + sin(w ω) b)/sin ω with ω the angle between them; straight where
-    /// they are parallel. Between two draws of N(0, I) in many dimensions it keeps to the shell where such draws lie, which the
-    /// straight line leaves (Shoemake 1985; White 2016, Sampling generative networks, section 2.1).
+    /// The direction along the great circle from that of a to that of b, the length even between theirs, sample by sample:
+    /// (sin((1 − w) ω) a/‖a‖ + sin(w ω) b/‖b‖)/sin ω · ((1 − w) ‖a‖ + w ‖b‖) with ω the angle between them; straight where they are parallel. Between two
+    /// draws of N(0, I) in many dimensions it keeps to the shell where such draws lie, which the straight line leaves (Shoemake 1985; White 2016,
+    /// Sampling generative networks, section 2.1, who interpolates the vectors themselves: of unequal length and nearly opposite, they go far off).
     let spherical (w: float) (a: Tensor) (b: Tensor) : Tensor =
         let dot x y = Tensor.sumRows (Tensor.flattenRows (x * y))
-        let cosines = Tensor.toFloats (dot a b / sqrt (dot a a * dot b b))
+        let lengthA, lengthB = sqrt (dot a a), sqrt (dot b b)
+        let floats = Tensor.toFloats
 
         let weights =
-            cosines
-            |> Array.map (fun cosine ->
-                let angle = Math.Acos(Math.Clamp(cosine, -1.0, 1.0))
+            Array.map3
+                (fun product (lengthA: float) (lengthB: float) ->
+                    let angle = Math.Acos(Math.Clamp(product / (lengthA * lengthB), -1.0, 1.0))
 
-                // Also where one of them is 0 and has no direction.
-                if not (Math.Sin angle > 1e-6) then
-                    struct (1.0 - w, w)
-                else
-                    struct (Math.Sin((1.0 - w) * angle) / Math.Sin angle, Math.Sin(w * angle) / Math.Sin angle))
+                    // Also where one of them is 0 and has no direction.
+                    if not (Math.Sin angle > 1e-6) then
+                        struct (1.0 - w, w)
+                    else
+                        let length = ((1.0 - w) * lengthA + w * lengthB) / Math.Sin angle
+                        struct (Math.Sin((1.0 - w) * angle) * length / lengthA, Math.Sin(w * angle) * length / lengthB))
+                (floats (dot a b))
+                (floats lengthA)
+                (floats lengthB)
 
         let by (part: struct (float * float) -> float) (x: Tensor) =
             Tensor.perSample x (Tensor.ofArray [ weights.Length ] (Array.map part weights)) * x

@@ -77,3 +77,92 @@ let ``tolerances, probes and solvers that make no sense are refused`` () =
             expected
 
     assertRefused (onOracle "likelihood" (fun _ -> [ "--rtol"; "1e-5" ]) f) [ "--rtol"; "--method flow" ]
+
+// ---- encode
+
+[<Test>]
+let ``what is encoded looks like noise, and samples come back from it`` () =
+    use f = folder ()
+    let x = Npy.read (f.File "x.npy")
+
+    for path in [ "condot"; "vp" ] do
+        let outcome =
+            onOracle
+                "encode"
+                (fun f -> [ "--data"; f.File "x.npy"; "--out"; f.File "z.npy"; "--path"; path; "--rtol"; "1e-8" ])
+                f
+
+        done' outcome
+        Assert.That(number "roundTrip.largest" (json outcome), Is.LessThan 1e-6)
+        let z = Npy.read (f.File "z.npy")
+        equal x.Shape z.Shape
+        // The library's own answer: the flow from 0 to 1, over σ(1).
+        let path = Paths.all |> List.find (fun p -> p.Name = path)
+        let ode = { Velocity = Mixture.velocity path (law ()) }
+
+        match Adaptive.run (Tolerance.both 1e-10) Tableau.dop853 ode [| 0.0; 1.0 |] x with
+        | Ok solution ->
+            let expected = solution.Final * (1.0 / Curve.eval path.Sigma 1.0)
+            Assert.That(largest (z - expected), Is.LessThan 1e-6)
+        | Error failure -> Assert.Fail(string failure)
+
+    // Coarse steps do not come back so near.
+    let coarse = onOracle "encode" (fun f -> [ "--data"; f.File "x.npy"; "--out"; f.File "z.npy"; "--steps"; "3" ]) f
+
+    done' coarse
+    Assert.That(number "roundTrip.largest" (json coarse), Is.GreaterThan 1e-4)
+
+[<Test>]
+let ``a run's data are encoded too`` () =
+    use f = folder ()
+    let root = f.File "runs"
+    done' (fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small))
+    let outcome =
+        fokker [ "encode"; "first"; "--runs"; root; "-n"; "50"; "--rtol"; "1e-4"; "--out"; f.File "z.npy"; "--json" ]
+    done' outcome
+    Assert.That((Npy.read (f.File "z.npy")).Dtype, Is.EqualTo Dtype.Float32)
+    Assert.That(number "roundTrip.rootMeanSquare" (json outcome), Is.LessThan 1e-2)
+
+// ---- interpolate
+
+[<TestCase(false)>]
+[<TestCase(true)>]
+let ``an interpolation is strips and a page`` (linear: bool) =
+    use f = folder ()
+
+    let outcome =
+        onOracle
+            "interpolate"
+            (fun f ->
+                [ "--data"; f.File "x.npy"; "--frames"; "4"; "--rtol"; "1e-7"; "--out"; f.File "ways.png" ]
+                @ (if linear then [ "--linear" ] else []))
+            f
+
+    done' outcome
+    let found = json outcome
+    Assert.That(number "pairs" found, Is.EqualTo 6.0)
+    Assert.That(number "roundTrip.rootMeanSquare" found, Is.LessThan 1e-5)
+    equal "PNG"B (Array.sub (File.ReadAllBytes(f.File "ways.png")) 1 3)
+    Assert.That(File.ReadAllText(f.File "ways.html"), Does.Contain(if linear then "linear" else "spherical"))
+
+[<Test>]
+let ``encodings and interpolations that make no sense are refused`` () =
+    use f = folder ()
+    let before = f.Contents
+
+    for command, words, expected in
+        [ "encode", (fun _ -> [ "--rtol"; "0" ]), [ "--rtol 0"; "positive" ]
+          "encode", (fun _ -> [ "--solver"; "euler-maruyama" ]), [ "euler-maruyama"; "an encoding" ]
+          "encode", (fun (f: Folder) -> [ "--data"; f.File "wide.npy" ]), [ "wide.npy"; "[n; 2]" ]
+          "encode", (fun f -> [ "--data"; f.File "x.npy"; "-n"; "3" ]), [ "-n 3"; "--data" ]
+          "encode", (fun _ -> [ "--out"; "z.txt" ]), [ "z.txt"; ".npy" ]
+          "encode", (fun _ -> [ "--label"; "1" ]), [ "--label 1"; "--data" ]
+          "interpolate", (fun _ -> [ "--frames"; "1" ]), [ "--frames 1"; "ends" ]
+          "interpolate", (fun _ -> [ "--pairs"; "0" ]), [ "--pairs 0" ]
+          "interpolate", (fun _ -> [ "--out"; "ways.gif" ]), [ "ways.gif"; ".png" ]
+          "interpolate", (fun _ -> [ "--between"; "0"; "1" ]), [ "--between 0 1"; "classes" ]
+          "interpolate", (fun f -> [ "--data"; f.File "x.npy"; "--pairs"; "2" ]), [ "--pairs 2"; "--data" ]
+          "interpolate", (fun _ -> [ "--solver"; "euler-maruyama" ]), [ "euler-maruyama"; "an interpolation" ] ] do
+        assertRefused (onOracle command words f) expected
+
+    equal before f.Contents

@@ -205,6 +205,9 @@ let ``a great circle keeps the radius, a line does not`` () =
         let cosine x y = Tensor.sumRows (x * y)
         let middle = Latents.spherical 0.5 u v
         close 1e-12 0.0 (largest (cosine u middle - cosine middle v)) "the middle"
+        // Nearly opposite and of unequal length, it goes around and not away.
+        let across = Latents.spherical 0.5 a (-3.0 * a + 1e-3 * b)
+        close 1e-2 0.0 (largest (length across / length a - 2.0)) "half of the way is of the mean length"
         // Parallel, opposite and zero: straight, and finite.
         for other in [ 2.0 * a; -a; 0.0 * a ] do
             close 1e-12 0.0 (largest (Latents.spherical 0.3 a other - Latents.linear 0.3 a other)) "straight")
