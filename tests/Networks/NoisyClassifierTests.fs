@@ -115,3 +115,26 @@ let ``images and vectors have logits, for either kind of time`` () =
         raises<ArgumentException, _>(fun () ->
             NoisyClassifier.loss path Times.uniform context (Rng.ofSeed 0L) unlabelled)
         |> names [ "labels" ])
+
+/// A likelihood along a flow that is guided by a classifier differentiates its gradient.
+[<Test>]
+let ``the divergence of its gradient is that of finite differences`` () =
+    Scope.run0 (fun () ->
+        let network = NoisyClassifier.network { NoisyClassifier.standard [ 3 ] 4 with Width = 16 }
+        let p =
+            Network.init f64 (Rng.ofSeed 1L) network
+            |> Array.map (fun p -> p + 0.3 * Rng.normalLike p (Rng.ofSeed 2L))
+        let labels, t = Tensor.ofArray [ 5 ] [| 0L; 1L; 2L; 3L; 1L |], Tensor.scalar f64 0.3
+        let x = Rng.normal f64 [ 5; 3 ] (Rng.ofSeed 3L)
+        let score x = Diff.grad (NoisyClassifier.logClass network p labels t >> Tensor.sum) x
+        let _, found = Diff.valueAndDivergence score x
+        let h = 1e-5
+
+        let along i =
+            let e = h * (Tensor.eye f64 3)[i]
+            (Tensor.unbind 1 (score (x + e) - score (x - e)))[i] / (2.0 * h)
+
+        let expected = along 0 + along 1 + along 2
+        holds ((Tensor.max (abs expected)).ToFloat() > 1e-2) "there is something to see"
+        // Central differences: h² of a third derivative of order one, and ε/h of rounding.
+        close 1e-8 0.0 ((Tensor.max (abs (found - expected))).ToFloat()) "divergence")

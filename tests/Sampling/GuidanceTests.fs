@@ -327,6 +327,23 @@ let ``a coupled flow is guided in its velocity and in its noise`` () =
             agree (expected network) (guided.Velocity some t x) "velocity"
             agree (expected noise) ((fst (Option.get guided.Noise)) some t x) "noise")
 
+/// What a likelihood along a guided flow needs.
+[<Test>]
+let ``derivatives pass through guidance: a guided field's divergence is that of the combination`` () =
+    Scope.run0 (fun () ->
+        let path = Path.condOT
+        let _, x = case path 11 4
+        let m = mixture ()
+        let model = Mixture.model path Prediction.velocity m
+        let some, one = Some(labels [ 0; 1; 1; 0 ]), Tensor.scalar f64 0.4
+        let divergence (model: Model) condition = snd (Diff.valueAndDivergence (model.Network condition one) x)
+        let own, all = divergence model some, divergence model None
+        agree (3.0 * own - 2.0 * all) (divergence (Guidance.model (Guidance.scaled 3.0) model) some) "classifier-free"
+        let inside = { Guidance.scaled 3.0 with Interval = Some(0.5, 1.0) }
+        agree (3.0 * own - 2.0 * all) (divergence (Guidance.model inside model) some) "in the interval"
+        let guided = Guidance.byClassifier 1.0 (Mixture.logClass path m) model
+        agree own (divergence guided some) "by the exact classifier")
+
 [<Test>]
 let ``settings that mean nothing are refused`` () =
     let refused g = raises<ArgumentException, _>(fun () -> Guidance.classifierFree g Curve.time (fun _ _ x -> x))
