@@ -289,25 +289,26 @@ module Prediction =
             let det = path.Alpha * b - path.Sigma * a
             struct ((a' * b - b' * a) / det, (path.Alpha * b' - path.Sigma * a') / det)
 
-    /// The same at times t. Raises ArgumentException where the determinant is zero.
-    let conversion
+    /// The same at times t, the curves made once. Raises ArgumentException where the determinant is zero.
+    let converter
         (path: GaussianPath)
         (from: Prediction)
         (into: Prediction)
-        (t: Tensor)
-        : struct (Coefficient * Coefficient) =
+        : Tensor -> struct (Coefficient * Coefficient) =
         if from.Name = into.Name then
-            struct (Number 0.0, Number 1.0)
+            fun _ -> struct (Number 0.0, Number 1.0)
         else
             let struct (a, b) = from.Coefficients path
-
-            match Curve.at (path.Alpha * b - path.Sigma * a) t with
-            | Number 0.0 -> refuse path from into.Name t
-            | PerSample d when (Tensor.any (Tensor.equalTo 0.0 d)).ToBool() -> refuse path from into.Name t
-            | _ -> ()
-
+            let determinant = path.Alpha * b - path.Sigma * a
             let struct (cx, cy) = coefficients path from into
-            struct (Curve.at cx t, Curve.at cy t)
+
+            fun t ->
+                match Curve.at determinant t with
+                | Number 0.0 -> refuse path from into.Name t
+                | PerSample d when (Tensor.any (Tensor.equalTo 0.0 d)).ToBool() -> refuse path from into.Name t
+                | _ -> struct (Curve.at cx t, Curve.at cy t)
+
+    let conversion path from into (t: Tensor) : struct (Coefficient * Coefficient) = converter path from into t
 
     /// y = A x₀ + B ε: what the network should say.
     let target (path: GaussianPath) (prediction: Prediction) (t: Tensor) (x0: Tensor) (noise: Tensor) : Tensor =
@@ -316,17 +317,40 @@ module Prediction =
 
 /// A network together with the path it was trained on and what its output means: everything that sampling needs to know.
 [<NoComparison; NoEquality>]
-type Model = { Path: GaussianPath; Prediction: Prediction; Network: Condition -> Field }
+type Model =
+    {
+        Path: GaussianPath
+        Prediction: Prediction
+        Network: Condition -> Field
+        /// The network with its second output u beside the first, where it learned the variance of the reverse step: log of it is
+        /// ½ (1 + u) of the way from the posterior's to the forward step's (Nichol, Dhariwal 2021, eq. 15). One evaluation.
+        WithVariance: (Condition -> Tensor -> Tensor -> struct (Tensor * Tensor)) option
+    }
 
 [<RequireQualifiedAccess>]
 module Model =
 
+    let make (path: GaussianPath) (prediction: Prediction) (network: Condition -> Field) : Model =
+        { Path = path; Prediction = prediction; Network = network; WithVariance = None }
+
+    /// The model with another network of the same path and prediction; the variance that it learned stays.
+    let withNetwork (network: Condition -> Field) (model: Model) : Model =
+        let beside (both: Condition -> Tensor -> Tensor -> struct (Tensor * Tensor)) (condition: Condition) =
+            let both, network = both condition, network condition
+
+            fun t x ->
+                let struct (_, u) = both t x
+                struct (network t x, u)
+
+        { model with Network = network; WithVariance = Option.map beside model.WithVariance }
+
     /// The model's output read as another quantity.
     let reading (into: Prediction) (model: Model) (condition: Condition) : Field =
         let network = model.Network condition
+        let convert = Prediction.converter model.Path model.Prediction into
 
         fun t x ->
-            let struct (cx, cy) = Prediction.conversion model.Path model.Prediction into t
+            let struct (cx, cy) = convert t
             Coefficient.combine [ cx, x; cy, network t x ]
 
     let velocity model condition = reading Prediction.velocity model condition

@@ -347,5 +347,4 @@ module Loss =
                 loss context rng { batch with Label = Option.map some batch.Label }
 
     /// The model that a network trained by this regression is.
-    let model (r: Regression) (network: Condition -> Field) : Model =
-        { Path = r.Path; Prediction = r.Prediction; Network = network }
+    let model (r: Regression) (network: Condition -> Field) : Model = Model.make r.Path r.Prediction network

@@ -179,17 +179,7 @@ module Paths =
 
     // ---- the path of an SDE
 
-    // Gauss–Legendre, 8 points.
-    let private nodes =
-        [| 0.1834346424956498, 0.3626837833783620
-           0.5255324099163290, 0.3137066458778873
-           0.7966664774136267, 0.2223810344533745
-           0.9602898564975363, 0.1012285362903763 |]
-
-    /// ∫_first^last f, by one Gauss–Legendre panel.
-    let private panel (f: float -> float) (first: float) (last: float) =
-        let middle, half = 0.5 * (first + last), 0.5 * (last - first)
-        half * Array.sumBy (fun (x, w) -> w * (f (middle - half * x) + f (middle + half * x))) nodes
+    let private panel (f: float -> float) (first: float) (last: float) = Curve.integral 1 (first, last) f
 
     /// t ↦ y(t) with y(0) = y₀ and y(t) = advance s t (y(s)) exactly over short times: 256 stored values, and the rest of the way from the nearest below.
     let private accumulated (advance: float -> float -> float -> float) (start: float) : float -> float =
@@ -262,7 +252,8 @@ module Paths =
           Network =
             fun condition ->
                 let network = model.Network condition
-                fun t x -> network (Curve.values clock t) (Coefficient.scale (Curve.at scale t) x) }
+                fun t x -> network (Curve.values clock t) (Coefficient.scale (Curve.at scale t) x)
+          WithVariance = None }
 
     /// Every path that has a name.
     let all = Path.all @ [ subVp; ve; edm; cosine; linearGamma; ddpm; scaledLinear; ddpmCosine; ddpmSigmoid ]

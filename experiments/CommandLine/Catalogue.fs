@@ -44,13 +44,18 @@ module Catalogue =
     let times: Times list = Times.all @ [ importance ]
 
     let private samplerEntry (sampler: Sampler) =
-        let kind = if sampler.IsStochastic then "on the reverse SDE" else "on the probability-flow ODE"
+        let kind =
+            match sampler.Follows, sampler.IsStochastic with
+            | _, true -> "stochastic"
+            | Velocity _, _ -> "on dx/dt = v"
+            | _ -> "semi-linear"
+
         let cost =
             if sampler.EvaluationsPerStep = 1 then
                 "one evaluation"
             else
                 $"{sampler.EvaluationsPerStep} evaluations"
-        entry sampler.Name $"order {sampler.Order}, {cost} a step, {kind}" sampler.Source
+        entry sampler.Name $"{sampler.Equation}; order {sampler.Order}, {cost} a step, {kind}" sampler.Source
 
     let shelves: Shelf list =
         [ { Name = "datasets"

@@ -56,13 +56,13 @@ module Following =
         let drawing = ModelChoice.drawing subject model
 
         let tableau =
-            match drawing.Sampler.Method, control with
-            | RungeKutta tableau, Adaptive _ when tableau.ErrorWeights.IsEmpty ->
+            match drawing.Sampler.Follows, control with
+            | Velocity tableau, Adaptive _ when tableau.ErrorWeights.IsEmpty ->
                 raise (
                     UserError
                         $"--solver {tableau.Name}: it has no estimate of its error to choose steps by: take {Names.either adaptive}, or leave --rtol out"
                 )
-            | RungeKutta tableau, _ -> tableau
+            | Velocity tableau, _ -> tableau
             | _ ->
                 raise (
                     UserError

@@ -98,7 +98,7 @@ module Guiding =
             )
 
         // One that is told no classes is weaker in that too.
-        let other = if weaker.Labels then other else { other with Network = fun _ -> other.Network None }
+        let other = if weaker.Labels then other else Model.withNetwork (fun _ -> other.Network None) other
 
         { subject with
             Guidance =

@@ -61,7 +61,10 @@ module Samples =
     let private span (subject: Subject) (natural: SamplingPlan) : Span =
         match subject.Origin, subject.Learned with
         | Exact(_, mixture), Denoising model when
-            not natural.Sampler.IsStochastic && model.Prediction.Name = Prediction.velocity.Name
+            (match natural.Sampler.Follows with
+             | Velocity _ -> model.Prediction.Name = Prediction.velocity.Name
+             | Process _
+             | Denoiser _ -> false)
             ->
             let isRegular t =
                 [ model.Path.Alpha; model.Path.Variance ]
@@ -130,11 +133,12 @@ module Samples =
             let mutable last = start
 
             try
-                for result in Generation.states plan subject.Path subject.Learned condition rng start do
+                for result in Generation.states plan subject.Path subject.Learned condition (Noise.fresh rng) start do
                     match result with
                     | Error failure -> raise (UserError $"sampling failed at {failure}")
                     | Ok state ->
                         seen state
+                        Option.iter (fun (x: Tensor) -> x.Dispose()) state.Denoised
                         last.Dispose()
                         last <- state.X
 

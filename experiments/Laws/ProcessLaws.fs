@@ -60,7 +60,7 @@ module ProcessLaws =
 
                     let run (path: GaussianPath) s t =
                         let step = Integrator.rungeKutta Tableau.rk4 { Velocity = Mixture.velocity path m }
-                        (Measure.succeed (Integrator.run step r (times s t) x)).X
+                        (Measure.succeed (Integrator.run step (Noise.fresh r) (times s t) x)).X
 
                     return
                         { Error = Measure.apart (run (f.Retime clock path) (when' s) (when' t)) (run path s t)

@@ -48,7 +48,10 @@ module SamplingLaws =
                 Tensor.stack 0 [ a * x[0] + c; 2.0 * a * x[1] - g2 ]
 
         let step = Integrator.rungeKutta Tableau.rk4 { Velocity = moments }
-        (Measure.succeed (Integrator.run step (Rng.ofSeed 0L) (Grid.times Grid.lambda path (noisy, clean) 400) start)).X
+        (Measure.succeed (
+            Integrator.run step (Noise.fresh (Rng.ofSeed 0L)) (Grid.times Grid.lambda path (noisy, clean) 400) start
+        ))
+            .X
 
     /// Mean and variance of x_t [2; d].
     let private momentsAt (path: GaussianPath) (m: Mixture) (t: float) : Tensor =
@@ -226,7 +229,7 @@ module SamplingLaws =
 
                     let heun (path: GaussianPath) times =
                         let step = Integrator.rungeKutta Tableau.heun { Velocity = Mixture.velocity path m }
-                        (Measure.succeed (Integrator.run step r times x)).X
+                        (Measure.succeed (Integrator.run step (Noise.fresh r) times x)).X
 
                     let same = Measure.apart (ddim again matching) (ddim path times)
                     let differs = Measure.apart (heun again matching) (heun path times)

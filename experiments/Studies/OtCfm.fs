@@ -92,7 +92,13 @@ module OtCfm =
 
         let velocity (t: Tensor) (x: Tensor) = (flow.Velocity None t (x.To Dtype.Float32)).To x.Dtype
 
-        match Integrator.run (Integrator.rungeKutta tableau { Velocity = velocity }) (Rng.ofSeed 0L) times start with
+        match
+            Integrator.run
+                (Integrator.rungeKutta tableau { Velocity = velocity })
+                (Noise.fresh (Rng.ofSeed 0L))
+                times
+                start
+        with
         | Ok state -> state.X
         | Error failure -> raise (UserError $"the flow failed at {failure}")
 

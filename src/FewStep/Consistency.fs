@@ -287,7 +287,7 @@ module Consistency =
     let step (jump: Jump) (condition: Condition) : Step =
         let f = jump.Map condition
 
-        fun rng until state ->
+        fun noise until state ->
             let estimate = f (Tensor.scalar Kind.Float64 state.Time) state.X
 
             let x =
@@ -295,6 +295,7 @@ module Consistency =
                     estimate
                 else
                     let struct (alpha, sigma) = Path.alphaSigma jump.Path until
-                    alpha * estimate + sigma * Rng.normalLike estimate rng
+                    let z = Noise.draw noise state.Step (state.Time, until) (0, 1) estimate
+                    alpha * estimate + sigma * z
 
-            { Step = state.Step + 1; Time = until; X = x; Memory = []; Evaluations = state.Evaluations + 1 }
+            Integrator.moved state until x [] 1

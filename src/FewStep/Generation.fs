@@ -15,13 +15,22 @@ module Generation =
               Kind = Kind.Float32 }
 
         match learned with
-        | Denoising model -> Sampling.plan sampler steps model
-        | Transport { Noise = None } when sampler.IsStochastic ->
-            invalidArg
-                (nameof sampler)
-                $"{sampler.Name} needs a score, and a coupled flow has none: take a sampler of the probability flow, or learn z with sf2m"
-        | Transport _ when sampler.IsStochastic -> between (1.0 - 1e-3, 1e-3)
-        | Transport _ -> between (1.0, 0.0)
+        | Denoising model ->
+            // A step that needs what this model does not have says so when it is made.
+            Samplers.step sampler (Readings.ofModel steps None model) |> ignore
+            Sampling.plan sampler steps model
+        | Transport flow ->
+            match sampler.Follows, flow.Noise with
+            | Velocity _, _ -> between (1.0, 0.0)
+            | Process _, Some _ -> between (1.0 - 1e-3, 1e-3)
+            | Process _, None ->
+                invalidArg
+                    (nameof sampler)
+                    $"{sampler.Name} needs a score, and a coupled flow has none: take a sampler of the probability flow, or learn z with sf2m"
+            | Denoiser _, _ ->
+                invalidArg
+                    (nameof sampler)
+                    $"{sampler.Name} needs E[x₀ | x] on a Gaussian path, and a coupled flow has none: take a Runge–Kutta method, heun for instance"
         | Jumping jump ->
             let low, high = jump.Path.Interior
             { between (high, low) with Grid = Grid.karras }
@@ -38,34 +47,29 @@ module Generation =
         let widened (network: Condition -> Field) = Sampling.widened plan.Kind network
 
         match learned with
-        | Denoising model -> Sampling.step plan.Sampler { model with Network = widened model.Network } condition
+        | Denoising _ -> invalidOp "a model's own run is `Sampling.states`"
         | Transport flow ->
             let flow =
                 { flow with
                     Velocity = widened flow.Velocity
                     Noise = flow.Noise |> Option.map (fun (noise, g2) -> widened noise, g2) }
 
-            match plan.Sampler.Method, Flow.sde condition flow with
-            | RungeKutta tableau, _ -> Integrator.rungeKutta tableau (Flow.ode condition flow)
-            | EulerMaruyama _, Some sde -> Integrator.eulerMaruyama sde
-            | EulerMaruyama _, None -> invalidArg (nameof plan) "a coupled flow has no score: see Generation.plan"
+            match plan.Sampler.Follows, Flow.sde condition flow with
+            | Velocity tableau, _ -> Integrator.rungeKutta tableau (Flow.ode condition flow)
+            | Process(_, step), Some sde -> step sde
+            | _ -> invalidArg (nameof plan) "a coupled flow has no score: see Generation.plan"
         | Jumping jump -> Consistency.step { jump with Map = widened jump.Map } condition
 
-    /// The states of one batch from the start x to the sample, as they are reached. The caller owns each.
+    /// The states of one batch from the start x to the sample, as they are reached. The caller owns each, and may stop at any.
     let states
         (plan: SamplingPlan)
         (path: GaussianPath)
         (learned: Learned)
         (condition: Condition)
-        (rng: Rng)
+        (noise: Noise)
         (x: Tensor)
         : seq<Result<State, Failure>> =
         match learned with
-        | Denoising model -> Sampling.states plan model condition rng x
+        | Denoising model -> Sampling.states plan model condition noise x
         | Transport _
-        | Jumping _ ->
-            Integrator.states
-                (step plan learned condition)
-                { Rng.named "noise" rng with First = rng.First }
-                (Sampling.times plan path)
-                x
+        | Jumping _ -> Integrator.states (step plan learned condition) noise (Sampling.times plan path) x

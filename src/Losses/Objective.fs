@@ -51,8 +51,7 @@ module Objective =
 
     /// A loss under which a network learns the given prediction on a path.
     let predicting name equation source (path: GaussianPath) (prediction: Prediction) (loss: Loss) : Objective =
-        plain name equation source path loss (fun network ->
-            Denoising { Path = path; Prediction = prediction; Network = network })
+        plain name equation source path loss (fun network -> Denoising(Model.make path prediction network))
 
     let ofRegression (r: Regression) : Objective =
         let weight = if r.Weight.Name = Weight.uniform.Name then "" else r.Weight.Equation + " · "
@@ -71,8 +70,23 @@ module Objective =
             Outputs = (if m.Diffusion.IsSome then 2 else 1)
             Prepare = Some(Matching.pair m) }
 
-    /// An objective whose network says the variance of the reverse steps by a second output; samples are drawn with the first.
-    let withVariance (o: Objective) : Objective = { o with Outputs = 2; Learned = Networks.part 0 >> o.Learned }
+    /// An objective whose network says the variance of the reverse steps by a second output.
+    let withVariance (o: Objective) : Objective =
+        let both (network: Condition -> Field) (condition: Condition) =
+            let network = network condition
+
+            fun t (x: Tensor) ->
+                let y = network t x
+                let width = x.Shape[1]
+                struct (Tensor.narrow 1 0 width y, Tensor.narrow 1 width width y)
+
+        { o with
+            Outputs = 2
+            Learned =
+                fun network ->
+                    match o.Learned(Networks.part 0 network) with
+                    | Denoising model -> Denoising { model with WithVariance = Some(both network) }
+                    | other -> other }
 
     /// The same with labels left out at random in training, so that the network learns the null of classifier-free guidance too.
     let droppingLabels (probability: float) (o: Objective) : Objective =

@@ -2,6 +2,17 @@ namespace Fokker
 
 open System
 
+/// What is done with the state at the last time of a span.
+type Finish =
+    /// Nothing: the samples have the law of x at that time.
+    | Stop
+    /// The last step goes to E[x₀ | x], as a first-order step to σ = 0 does: it removes the noise that is left there
+    /// (Karras et al. 2022, EDM, algorithm 1; Song et al. 2021, appendix C).
+    | Denoise
+
+/// Where sampling begins and ends, 1 ≥ Noisy > Clean ≥ 0.
+type Span = { Noisy: float; Clean: float; Finish: Finish }
+
 /// How the times of a sampler's steps are spaced.
 [<NoComparison; NoEquality>]
 type Grid =
@@ -9,19 +20,37 @@ type Grid =
         Name: string
         Equation: string
         Source: string
-        /// The inner times at u = 1/N, …, (N−1)/N of the way from the noisy time to the clean one. The ends are the
-        /// span's own, so a place is asked for only where the path is regular.
-        Place: GaussianPath -> float * float -> float -> float
+        /// The times of N steps over a span: t₀ > … > t_N to its end where it stops there, t₀ > … > t_{N−1} where the last step denoises.
+        Times: GaussianPath -> Span -> int -> float[]
     }
 
 [<RequireQualifiedAccess>]
 module Grid =
 
-    let private make name equation source place : Grid =
-        { Name = name; Equation = equation; Source = source; Place = place }
+    let private make name equation source times : Grid =
+        { Name = name; Equation = equation; Source = source; Times = times }
+
+    /// A grid of n = 1, 2, … times that begin and end where the span does.
+    let private ofPoints name equation source (points: GaussianPath -> float * float -> int -> float[]) : Grid =
+        make name equation source (fun path span steps ->
+            match span.Finish with
+            | Stop -> points path (span.Noisy, span.Clean) (steps + 1)
+            | Denoise when steps = 1 -> [| span.Noisy |]
+            | Denoise -> points path (span.Noisy, span.Clean) steps)
+
+    /// A grid by the place of its inner times at u = 1/N, …, (N−1)/N of the way from the noisy time to the clean one. The ends are
+    /// the span's own, so a place is asked for only where the path is regular.
+    let ofPlace name equation source (place: GaussianPath -> float * float -> float -> float) : Grid =
+        ofPoints name equation source (fun path (noisy, clean) n ->
+            let place = place path (noisy, clean)
+
+            Array.init n (fun k ->
+                if k = 0 then noisy
+                elif k = n - 1 then clean
+                else place (float k / float (n - 1))))
 
     /// Equal steps in t.
-    let uniform = make "uniform" "t = t₁ + u (t₀ − t₁)" "" (fun _ (noisy, clean) u -> noisy + u * (clean - noisy))
+    let uniform = ofPlace "uniform" "t = t₁ + u (t₀ − t₁)" "" (fun _ (noisy, clean) u -> noisy + u * (clean - noisy))
 
     /// Beyond a signal-to-noise ratio of e^±24 one of the two is below what float32 has of the other: λ counts as infinite.
     let private largestLambda = 12.0
@@ -39,11 +68,11 @@ module Grid =
         fun u -> Curve.inverse (clean, noisy) path.Lambda (inverse (first + u * (last - first)))
 
     /// Equal steps in the half log-SNR.
-    let lambda = make "lambda" "λ = λ₁ + u (λ₀ − λ₁)" "Lu et al. 2022, DPM-Solver, section 3.3" (equalIn id id)
+    let lambda = ofPlace "lambda" "λ = λ₁ + u (λ₀ − λ₁)" "Lu et al. 2022, DPM-Solver, section 3.3" (equalIn id id)
 
     /// Equal steps in ς^{1/ρ}, ς = σ/α.
     let karrasWith (rho: float) =
-        make
+        ofPlace
             "karras"
             "ς^{1/ρ} = ς₁^{1/ρ} + u (ς₀^{1/ρ} − ς₁^{1/ρ}), ς = σ/α, ρ = 7"
             "Karras et al. 2022, EDM, eq. 5"
@@ -53,7 +82,7 @@ module Grid =
 
     /// Steps that shrink towards the data: t − t₀ falls as the square of what is left of the way.
     let quadratic =
-        make
+        ofPlace
             "quadratic"
             "t = t₀ + (1 − u)² (t₁ − t₀)"
             "Song, Meng, Ermon 2021, DDIM, appendix D.2"
@@ -61,36 +90,159 @@ module Grid =
 
     /// Chebyshev–Lobatto points: steps that shrink towards both ends.
     let cosine =
-        make
+        ofPlace
             "cosine"
             "t = t₀ + ½ (1 + cos πu) (t₁ − t₀)"
             "Trefethen 2000, Spectral methods, chapter 5"
             (fun _ (noisy, clean) u -> clean + 0.5 * (1.0 + Math.Cos(Math.PI * u)) * (noisy - clean))
 
-    /// The grids that the command line knows by name.
-    let all = [ uniform; lambda; karras; quadratic; cosine ]
+    /// N of the times k/T of a model with T discrete steps that lie in the span, falling, by their places 1 … M among these; then the
+    /// span's end, if it stops there: for a DDPM that is the step to ᾱ = 1 at t = 0.
+    let private discrete name equation source (steps: int) (place: int -> int -> int -> int) : Grid =
+        make name equation source (fun _ span n ->
+            // A time that is a whole number of steps but for rounding is that time.
+            let least = int (Math.Ceiling(span.Clean * float steps - 1e-9))
+            let least =
+                if span.Finish = Stop then
+                    max 1 (least + (if float least <= span.Clean * float steps + 1e-9 then 1 else 0))
+                else
+                    max 1 least
+            let most = int (Math.Floor(span.Noisy * float steps + 1e-9))
+            let count = most - least + 1
 
-    /// t₀ > t₁ > … > t_N: the noisy end, N − 1 inner times, the clean end; N = `steps` ≥ 1. Raises ArgumentException where the
-    /// span is empty or leaves [0, 1], or where so many steps do not fit between two floats.
-    let times (grid: Grid) (path: GaussianPath) (noisy: float, clean: float) (steps: int) : float[] =
+            if n > count then
+                invalidArg
+                    "steps"
+                    $"{n} steps on grid {name}: there are {count} of {steps} discrete times in the span; take fewer"
+
+            let times = Array.init n (fun j -> float (least - 1 + place count n j) / float steps)
+            if span.Finish = Stop then Array.append times [| span.Clean |] else times)
+
+    /// Every ⌊T/N⌋-th step, counted from the data.
+    let leadingOf (steps: int) =
+        discrete
+            "leading"
+            "t = (1 + k ⌊T/N⌋)/T, k = N − 1 … 0, T = 1000"
+            "Ho et al. 2020; Lin et al. 2024, Common diffusion noise schedules are flawed, table 2"
+            steps
+            (fun count n j -> 1 + (n - 1 - j) * (count / n))
+
+    let leading = leadingOf 1000
+
+    /// Every T/N-th step, counted from the noise.
+    let trailingOf (steps: int) =
+        discrete
+            "trailing"
+            "t = round(k T/N)/T, k = N … 1, T = 1000"
+            "Lin et al. 2024, Common diffusion noise schedules are flawed, table 2"
+            steps
+            (fun count n j -> int (Math.Round(float count - float j * float count / float n)))
+
+    let trailing = trailingOf 1000
+
+    /// Both ends and N − 2 steps spaced evenly between.
+    let linspaceOf (steps: int) =
+        discrete
+            "linspace"
+            "t = round(1 + k (T − 1)/(N − 1))/T, k = N − 1 … 0, T = 1000"
+            "Nichol, Dhariwal 2021; Lin et al. 2024, table 2"
+            steps
+            (fun count n j ->
+                if n = 1 then
+                    count
+                else
+                    int (Math.Round(1.0 + float (n - 1 - j) * float (count - 1) / float (n - 1))))
+
+    let linspace = linspaceOf 1000
+
+    /// The times of EDM's noise levels on the straight path, t = ς/(1 + ς), whatever the ends of the span.
+    let edmFlow =
+        ofPoints
+            "edm-flow"
+            "t at which σ/α = ς, ς^{1/7} in equal steps from 80 to 0.002"
+            "Karras et al. 2022, EDM, eq. 5; as used for flow matching by Lipman et al. 2024, Flow matching guide and code"
+            (fun path (noisy, clean) n ->
+                let level t = Math.Exp(-(Curve.eval path.Lambda t))
+                let root (sigma: float) = sigma ** (1.0 / 7.0)
+                let high, low = min 80.0 (level noisy), max 0.002 (level clean)
+                // Where the span goes on to the data, 0.002 is a time of its own before its end.
+                let last = if level clean < low then max 1 (n - 2) else n - 1
+
+                Array.init n (fun k ->
+                    if k = 0 then
+                        noisy
+                    elif k = n - 1 then
+                        clean
+                    else
+                        let u = float k / float last
+                        let sigma = (root high + u * (root low - root high)) ** 7.0
+                        Curve.inverse (clean, noisy) path.Lambda (-(Math.Log sigma))))
+
+    /// A grid by its values of λ, rising, learned or optimized: with another number of steps the same density of them, by linear
+    /// interpolation. Raises ArgumentException where they do not rise.
+    let ofLambdas name source (lambdas: float list) : Grid =
+        let values = Array.ofList lambdas
+
+        if values.Length < 2 || Array.exists (fun (a, b) -> not (a < b)) (Array.pairwise values) then
+            invalidArg (nameof lambdas) $"grid {name}: at least two values of λ that rise"
+
+        let at (u: float) =
+            let place = u * float (values.Length - 1)
+            let k = min (int place) (values.Length - 2)
+            values[k] + (place - float k) * (values[k + 1] - values[k])
+
+        ofPlace name "λ by interpolation in a table" source (fun path (noisy, clean) ->
+            let noisy', clean' = regular path (noisy, clean)
+            let first, last = Curve.eval path.Lambda noisy', Curve.eval path.Lambda clean'
+            // The table's density on the span that is asked for.
+            let stretch lambda =
+                first + (lambda - values[0]) / (values[values.Length - 1] - values[0]) * (last - first)
+            fun u -> Curve.inverse (clean, noisy) path.Lambda (stretch (at u)))
+
+    /// The grid that gives every step the same share of ∫ density(λ) dλ, the density positive: large where a step's error is large.
+    let equidistributing name source (density: float -> float) : Grid =
+        ofPlace name "equal ∫ density dλ" source (fun path span ->
+            let noisy, clean = regular path span
+            let first, last = Curve.eval path.Lambda noisy, Curve.eval path.Lambda clean
+            let cells = 1024
+            let width = (last - first) / float cells
+            let total =
+                Array.scan
+                    (fun sum k -> sum + width * density (first + (float k + 0.5) * width))
+                    0.0
+                    [| 0 .. cells - 1 |]
+
+            fun u ->
+                let wanted = u * total[cells]
+                let k = Math.Clamp(Array.FindIndex(total, fun s -> s > wanted) - 1, 0, cells - 1)
+                let inside = (wanted - total[k]) / (total[k + 1] - total[k])
+                Curve.inverse (snd span, fst span) path.Lambda (first + (float k + inside) * width))
+
+    /// The grids that the command line knows by name.
+    let all = [ uniform; lambda; karras; edmFlow; quadratic; cosine; leading; trailing; linspace ]
+
+    /// The times at which a sampler of so many steps evaluates its model, falling, and the span's end: N + 1 times for a span
+    /// that stops there, N where the last step denoises; N = `steps` ≥ 1. Raises ArgumentException where the span is empty or
+    /// leaves [0, 1], or where so many steps do not fit.
+    let timesOf (grid: Grid) (path: GaussianPath) (span: Span) (steps: int) : float[] =
+        let noisy, clean = span.Noisy, span.Clean
+
         if steps < 1 then
             invalidArg (nameof steps) $"{steps} steps: at least 1"
 
         if not (0.0 <= clean && clean < noisy && noisy <= 1.0) then
-            invalidArg (nameof noisy) $"times from {noisy} down to {clean}: expected 1 ≥ noisy > clean ≥ 0"
+            invalidArg (nameof span) $"times from {noisy} down to {clean}: expected 1 ≥ noisy > clean ≥ 0"
 
-        let place = grid.Place path (noisy, clean)
+        let times = grid.Times path span steps
 
-        let times =
-            Array.init (steps + 1) (fun k ->
-                if k = 0 then noisy
-                elif k = steps then clean
-                else place (float k / float steps))
-
-        for k in 1..steps do
+        for k in 1 .. times.Length - 1 do
             if not (times[k] < times[k - 1]) then
                 invalidArg
                     (nameof steps)
                     $"{steps} steps on grid {grid.Name}, path {path.Name}: times {times[k - 1]} and {times[k]} do not decrease; fewer steps, or a wider span"
 
         times
+
+    /// The N + 1 times of a span that stops at its end.
+    let times (grid: Grid) (path: GaussianPath) (noisy: float, clean: float) (steps: int) : float[] =
+        timesOf grid path { Noisy = noisy; Clean = clean; Finish = Stop } steps

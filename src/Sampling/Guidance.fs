@@ -142,7 +142,7 @@ module Guidance =
 
     /// A model under classifier-free guidance.
     let model (g: Guidance) (model: Model) : Model =
-        { model with Network = classifierFree g (noiseLevel model.Path) model.Network }
+        model |> Model.withNetwork (classifierFree g (noiseLevel model.Path) model.Network)
 
     /// A model guided by a weaker one in the null's place: less trained, or smaller (Karras et al. 2024, section 3). They may predict different
     /// things: what the weaker one says is converted. Raises ArgumentException where they are not on the same path.
@@ -150,8 +150,8 @@ module Guidance =
         if weaker.Path.Name <> model.Path.Name then
             invalidArg (nameof weaker) $"it is on the path {weaker.Path.Name}, the model on {model.Path.Name}"
 
-        { model with
-            Network = against g (noiseLevel model.Path) (Model.reading model.Prediction weaker) model.Network }
+        model
+        |> Model.withNetwork (against g (noiseLevel model.Path) (Model.reading model.Prediction weaker) model.Network)
 
     /// A coupled flow under classifier-free guidance, its velocity and E[z | x_t] alike; the noise level is b/a.
     let flow (g: Guidance) (flow: Flow) : Flow =
@@ -166,15 +166,16 @@ module Guidance =
     /// classes is guided in its own class where its network is `fun _ -> model.Network (Some labels)`.
     /// Raises ArgumentException in use where the score does not determine the prediction: at times where α or σ is 0.
     let byClassifier (scale: float) (logClass: Tensor -> Tensor -> Tensor -> Tensor) (model: Model) : Model =
-        { model with
-            Network =
-                fun condition ->
-                    let network = model.Network None
+        let fromScore = Prediction.converter model.Path Prediction.score model.Prediction
 
-                    match condition with
-                    | None -> network
-                    | Some labels ->
-                        fun t x ->
-                            let struct (_, gain) = Prediction.conversion model.Path Prediction.score model.Prediction t
-                            let gradient = Diff.grad (logClass labels t >> Tensor.sum) x
-                            Coefficient.combine [ Number 1.0, network t x; gain, scale * gradient ] }
+        model
+        |> Model.withNetwork (fun condition ->
+            let network = model.Network None
+
+            match condition with
+            | None -> network
+            | Some labels ->
+                fun t x ->
+                    let struct (_, gain) = fromScore t
+                    let gradient = Diff.grad (logClass labels t >> Tensor.sum) x
+                    Coefficient.combine [ Number 1.0, network t x; gain, scale * gradient ])

@@ -11,10 +11,13 @@ type State =
         Time: float
         /// [B; …], float64.
         X: Tensor
-        /// What the method carries over from the step before; a Runge–Kutta method whose last stage is the next one's first carries that.
-        Memory: Tensor list
+        /// What the method carries over from the steps before, newest first, each with the time that it is of: slopes, values of a
+        /// multistep method.
+        Memory: (float * Tensor) list
         /// Evaluations of the field so far.
         Evaluations: int
+        /// E[x₀ | x] as the network said it first in the step that led here; none at the start, and where nobody asked.
+        Denoised: Tensor option
     }
 
 /// Why an integration could not go on, and what may help.
@@ -27,17 +30,32 @@ type Failure =
 
     override f.ToString() = $"step %d{f.Step} (t from %.4g{f.From} to %.4g{f.To}): {f.Reason}; {f.Remedy}"
 
-/// One step of a method: from the state's time to `until`. The key is the step's own.
-type Step = Rng -> float -> State -> State
+/// One step of a method: from the state's time to `until`.
+type Step = Noise -> float -> State -> State
 
 /// Steps of the methods, and the one loop that drives them all.
 [<RequireQualifiedAccess>]
 module Integrator =
 
-    let private time (t: float) = Tensor.scalar Kind.Float64 t
+    let internal time (t: float) = Tensor.scalar Kind.Float64 t
+
+    /// The state after a step to `until` that took so many evaluations.
+    let internal moved
+        (state: State)
+        (until: float)
+        (x: Tensor)
+        (memory: (float * Tensor) list)
+        (evaluations: int)
+        : State =
+        { state with
+            State.Step = state.Step + 1
+            Time = until
+            X = x
+            Memory = memory
+            Evaluations = state.Evaluations + evaluations }
 
     /// x + Σ cᵢ kᵢ over the terms that count.
-    let private plus (x: Tensor) (terms: (float * Tensor) list) =
+    let internal plus (x: Tensor) (terms: (float * Tensor) list) =
         terms |> List.fold (fun sum (c, k) -> if c = 0.0 then sum else sum + c * k) x
 
     /// A step of a Runge–Kutta method for dx/dt = v(t, x), forwards or backwards in time.
@@ -51,14 +69,15 @@ module Integrator =
                 let inner = plus state.X (List.map2 (fun a k -> h * a, k) rows[i] slopes)
                 slopes @ [ ode.Velocity (time (if nodes[i] = 1.0 then until else state.Time + nodes[i] * h)) inner ]
 
-            let first = state.Memory |> List.truncate 1
+            let first = state.Memory |> List.truncate 1 |> List.map snd
             let slopes = List.fold stage first [ first.Length .. rows.Length - 1 ]
-
-            { State.Step = state.Step + 1
-              Time = until
-              X = plus state.X (List.map2 (fun b k -> h * b, k) weights slopes)
-              Memory = (if tableau.IsFsal then [ List.last slopes ] else [])
-              Evaluations = state.Evaluations + rows.Length - first.Length }
+            let x = plus state.X (List.map2 (fun b k -> h * b, k) weights slopes)
+            moved
+                state
+                until
+                x
+                (if tableau.IsFsal then [ until, List.last slopes ] else [])
+                (rows.Length - first.Length)
 
     /// A Runge–Kutta step with times of its own for each sample: x [B; …] from times [B] to times [B].
     let rungeKuttaBetween (tableau: Tableau) (ode: Ode) (from: Tensor) (until: Tensor) (x: Tensor) : Tensor =
@@ -76,26 +95,37 @@ module Integrator =
         let h = until - state.Time
         let g2 = Curve.eval sde.DiffusionSquared state.Time
         let drift = sde.Drift (time state.Time) state.X
+        moved state until (plus state.X [ h, drift; Math.Sqrt(abs h * g2), z ]) [] 1
 
-        { State.Step = state.Step + 1
-          Time = until
-          X = plus state.X [ h, drift; Math.Sqrt(abs h * g2), z ]
-          Memory = []
-          Evaluations = state.Evaluations + 1 }
+    let private drawn (noise: Noise) until (state: State) =
+        Noise.draw noise state.Step (state.Time, until) (0, 1) state.X
 
     /// A step of the Euler–Maruyama method: strong order 1, since g does not depend on x (Kloeden, Platen 1992, section 10.3).
     let eulerMaruyama (sde: Sde) : Step =
-        fun rng until state -> eulerMaruyamaWith (Rng.normalLike state.X rng) sde until state
+        fun noise until state -> eulerMaruyamaWith (drawn noise until state) sde until state
+
+    /// A step of Heun's method for SDEs with additive noise: the drift and g are averages of both ends of the Euler–Maruyama step.
+    /// Strong order 1, weak order 2 (Kloeden, Platen 1992, section 14.1; Rümelin 1982).
+    let stochasticHeun (sde: Sde) : Step =
+        fun noise until state ->
+            let h = until - state.Time
+            let g t = Math.Sqrt(max 0.0 (Curve.eval sde.DiffusionSquared t))
+            let z = drawn noise until state
+            let scale = Math.Sqrt(abs h)
+            let drift = sde.Drift (time state.Time) state.X
+            let g0, g1 = g state.Time, g until
+            let ahead = sde.Drift (time until) (plus state.X [ h, drift; scale * g0, z ])
+            // The standard deviation of ∫g dW by the trapezoidal rule for its variance.
+            let spread = scale * Math.Sqrt(0.5 * (g0 * g0 + g1 * g1))
+            moved state until (plus state.X [ 0.5 * h, drift; 0.5 * h, ahead; spread, z ]) [] 2
 
     /// The start of an integration.
-    let start (time: float) (x: Tensor) : State = { State.Step = 0; Time = time; X = x; Memory = []; Evaluations = 0 }
-
-    /// The stream of a step: its rows are numbered as those of the whole, so a sample draws the same whatever batch it is in.
-    let keyOf (rng: Rng) (step: int) : Rng = { Rng.at (int64 step) (Rng.named "step" rng) with First = rng.First }
+    let start (time: float) (x: Tensor) : State =
+        { State.Step = 0; Time = time; X = x; Memory = []; Evaluations = 0; Denoised = None }
 
     /// One step. What is not finite any more ends the integration.
-    let private advance (step: Step) (rng: Rng) (until: float) (state: State) : Result<State, Failure> =
-        let next = step (keyOf rng state.Step) until state
+    let private advance (step: Step) (noise: Noise) (until: float) (state: State) : Result<State, Failure> =
+        let next = step noise until state
 
         if (Tensor.all (Tensor.isFinite next.X)).ToBool() then
             Ok next
@@ -108,27 +138,31 @@ module Integrator =
                   Remedy = "take more steps or another grid, or end at a later time, where the field is tame" }
 
     /// One step in a scope of its own; the memory of the state before is freed.
-    let private following step rng until (result: Result<State, Failure>) =
-        Scope.next (Result.bind (advance step rng until)) result
+    let private following step noise until (result: Result<State, Failure>) =
+        Scope.next (Result.bind (advance step noise until)) result
 
     // The driver frees what it holds: x stays the caller's.
     let private begin' (times: float[]) (x: Tensor) : Result<State, Failure> =
-        if times.Length < 2 then
-            invalidArg (nameof times) $"{times.Length} times: at least a first and a last"
+        if times.Length < 1 then
+            invalidArg (nameof times) "no times: at least the first is needed"
 
         Ok(start times[0] (Tensor.clone (x.To Dtype.Float64)))
 
     /// Every state from the first time to the last, as it is reached. It is computed on demand, and the integration ends at the
     /// first failure. Each state handed out is the caller's own copy, to keep or to free.
-    let states (step: Step) (rng: Rng) (times: float[]) (x: Tensor) : seq<Result<State, Failure>> =
-        let own (state: State) = { state with X = Tensor.clone state.X; Memory = [] }
+    let states (step: Step) (noise: Noise) (times: float[]) (x: Tensor) : seq<Result<State, Failure>> =
+        let own (state: State) =
+            { state with
+                X = Tensor.clone state.X
+                Denoised = Option.map Tensor.clone state.Denoised
+                Memory = [] }
 
         let rec from (k: int) (result: Result<State, Failure>) =
             seq {
                 yield Result.map own result
 
                 if Result.isOk result && k < times.Length then
-                    yield! from (k + 1) (following step rng times[k] result)
+                    yield! from (k + 1) (following step noise times[k] result)
                 else
                     Scope.free result
             }
@@ -136,5 +170,5 @@ module Integrator =
         Seq.delay (fun () -> from 1 (begin' times x))
 
     /// The state at the last time.
-    let run (step: Step) (rng: Rng) (times: float[]) (x: Tensor) : Result<State, Failure> =
-        Array.fold (fun result until -> following step rng until result) (begin' times x) times[1..]
+    let run (step: Step) (noise: Noise) (times: float[]) (x: Tensor) : Result<State, Failure> =
+        Array.fold (fun result until -> following step noise until result) (begin' times x) times[1..]

@@ -41,7 +41,7 @@ module Latents =
             | Fixed ->
                 let step = Integrator.rungeKutta tableau { Velocity = fieldOf [| 0 .. n - 1 |] }
 
-                Integrator.run step (Rng.ofSeed 0L) times x
+                Integrator.run step (Noise.fresh (Rng.ofSeed 0L)) times x
                 |> Result.map (fun state -> { X = state.X; Evaluations = Array.create n state.Evaluations })
             | Adaptive tolerance ->
                 Adaptive.runRowsBy norm tolerance tableau fieldOf [| times[0]; times[times.Length - 1] |] x

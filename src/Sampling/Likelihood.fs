@@ -56,10 +56,13 @@ module Likelihood =
     /// Raises ArgumentException where the plan's sampler is stochastic: a process's density is its flow's, which a plan of
     /// a Runge–Kutta method follows.
     let make (trace: Trace) (plan: SamplingPlan) (path: GaussianPath) : Likelihood =
-        if plan.Sampler.IsStochastic then
+        match plan.Sampler.Follows with
+        | Velocity _ -> ()
+        | Process _
+        | Denoiser _ ->
             invalidArg
                 (nameof plan)
-                $"{plan.Sampler.Name} is stochastic: a likelihood follows a flow; take a Runge–Kutta method"
+                $"{plan.Sampler.Name} does not follow dx/dt: a likelihood needs a flow in t; take a Runge–Kutta method"
 
         { Plan = plan
           Control = Fixed
@@ -133,8 +136,8 @@ module Likelihood =
         (rng: Rng)
         (x: Tensor)
         : Result<Density, Failure> =
-        match likelihood.Plan.Sampler.Method with
-        | RungeKutta tableau ->
+        match likelihood.Plan.Sampler.Follows with
+        | Velocity tableau ->
             Scope.run (fun () ->
                 let rising = Array.rev (Sampling.times likelihood.Plan path)
                 let flowOf rows = flow (Latents.ofRows condition rows)

@@ -2,84 +2,438 @@ namespace Fokker
 
 open System
 
-/// How a sampler makes its steps.
+/// What a sampler follows, and so what it can be used on.
 [<NoComparison; NoEquality>]
-type Method =
-    /// On the probability flow dx/dt = v(t, x).
-    | RungeKutta of Tableau
-    /// On the backward process with c times the diffusion of the path's SDE (`Sde.withChurn`); c = 1 is its reversal.
-    | EulerMaruyama of churn: float
+type Follows =
+    /// dx/dt = v(t, x), any flow.
+    | Velocity of Tableau
+    /// The process with c times the diffusion of the path's SDE (`Sde.withChurn`; c = 1 is its reversal), or one that was learned.
+    | Process of churn: float * (Sde -> Step)
+    /// E[x₀ | x] and E[ε | x] on a Gaussian path.
+    | Denoiser of (Readings -> Step)
 
 /// A way to turn noise into data: a method by name.
 [<NoComparison; NoEquality>]
 type Sampler =
     {
         Name: string
-        Method: Method
+        /// The step as an equation.
+        Equation: string
+        Source: string
+        Follows: Follows
+        /// Order of convergence in the step, its start-up steps included: of the samples for deterministic methods, of their law for
+        /// stochastic ones (which are all of strong order 1: their noise does not depend on the state). 0 where there is a bias that
+        /// more steps do not remove.
+        Order: int
+        IsStochastic: bool
+        /// Evaluations of the network in n steps.
+        Evaluations: int -> int
         /// The grid that suits it where nobody asks for another.
         Grid: Grid
-        Source: string
     }
 
-    /// Order of convergence in the step: of the samples for deterministic methods, of their law and of each trajectory for
-    /// Euler–Maruyama (its noise does not depend on the state).
-    member s.Order =
-        match s.Method with
-        | RungeKutta tableau -> tableau.Order
-        | EulerMaruyama _ -> 1
-
-    member s.IsStochastic =
-        match s.Method with
-        | RungeKutta _ -> false
-        | EulerMaruyama churn -> churn > 0.0
-
-    /// Evaluations of the network a step.
-    member s.EvaluationsPerStep =
-        match s.Method with
-        | RungeKutta tableau -> tableau.EvaluationsPerStep
-        | EulerMaruyama _ -> 1
+    /// Evaluations of the network a step, the first steps' extra ones left out.
+    member s.EvaluationsPerStep = s.Evaluations 101 - s.Evaluations 100
 
 [<RequireQualifiedAccess>]
 module Samplers =
 
+    // ---- the flow in t
+
     let private flow (tableau: Tableau) : Sampler =
-        { Name = tableau.Name; Method = RungeKutta tableau; Grid = Grid.uniform; Source = tableau.Source }
+        { Name = tableau.Name
+          Equation = $"{tableau.Weights.Length} stages on dx/dt = v"
+          Source = tableau.Source
+          Follows = Velocity tableau
+          Order = tableau.Order
+          IsStochastic = false
+          Evaluations = fun n -> n * tableau.EvaluationsPerStep + (if tableau.IsFsal && n > 0 then 1 else 0)
+          Grid = Grid.uniform }
 
     let euler = flow Tableau.euler
     let midpoint = flow Tableau.midpoint
     let heun = flow Tableau.heun
     let rk4 = flow Tableau.rk4
 
+    // ---- the flow in λ: semi-linear methods
+
+    let private semilinear name equation source order (evaluations: int) step : Sampler =
+        { Name = name
+          Equation = equation
+          Source = source
+          Follows = Denoiser step
+          Order = order
+          IsStochastic = false
+          Evaluations = fun n -> n * evaluations
+          Grid = Grid.lambda }
+
+    let private suffix (reading: Reading) =
+        match reading with
+        | OfData -> ""
+        | OfNoise -> "-noise"
+
+    let private multistep name equation source order rule =
+        semilinear name equation source order 1 (Exponential.multistep rule)
+
+    /// The first-order semi-linear step, the same by x̂₀ and by ε̂.
+    let ddim =
+        multistep
+            "ddim"
+            "x_s = α_s x̂₀ + σ_s ε̂"
+            "Song, Meng, Ermon 2021, DDIM, eq. 12; Lu et al. 2022, DPM-Solver-1"
+            1
+            (Exponential.adamsBashforth OfData 0.0 1)
+
+    let private dpmSolver = "Lu et al. 2022, DPM-Solver"
+    let private dpmSolverPp = "Lu et al. 2023, DPM-Solver++"
+
+    let dpm2 =
+        semilinear
+            "dpm-2"
+            "ε̂ at s and at the middle in λ"
+            $"{dpmSolver}, algorithm 4"
+            2
+            2
+            (Exponential.twoStage 0.5 OfNoise)
+
+    let dpm3 =
+        semilinear
+            "dpm-3"
+            "ε̂ at s, ⅓ and ⅔ of the way in λ"
+            $"{dpmSolver}, algorithm 5"
+            3
+            3
+            (Exponential.threeStage (1.0 / 3.0) (2.0 / 3.0) OfNoise)
+
+    let dpm2m =
+        multistep "dpm-2m" "ε̂ now and a step before" $"{dpmSolverPp}, section 4" 2 (Exponential.dpm2 OfNoise 0.0)
+
+    let dpm3m =
+        multistep "dpm-3m" "ε̂ now and two steps before" $"{dpmSolverPp}, code" 2 (Exponential.dpm3 OfNoise 0.0)
+
+    let dpmPp2s =
+        semilinear
+            "dpmpp-2s"
+            "x̂₀ at s and at the middle in λ"
+            $"{dpmSolverPp}, algorithm 1"
+            2
+            2
+            (Exponential.twoStage 0.5 OfData)
+
+    let dpmPp3s =
+        semilinear
+            "dpmpp-3s"
+            "x̂₀ at s, ⅓ and ⅔ of the way in λ"
+            $"{dpmSolverPp}, code"
+            3
+            3
+            (Exponential.threeStage (1.0 / 3.0) (2.0 / 3.0) OfData)
+
+    let dpmPp2m =
+        multistep "dpmpp-2m" "x̂₀ now and a step before" $"{dpmSolverPp}, algorithm 2" 2 (Exponential.dpm2 OfData 0.0)
+
+    let dpmPp3m =
+        multistep "dpmpp-3m" "x̂₀ now and two steps before" $"{dpmSolverPp}, code" 2 (Exponential.dpm3 OfData 0.0)
+
+    /// DEIS with so many values: the first order of it is `ddim`.
+    let deis (values: int) =
+        multistep
+            $"deis-{values}"
+            $"the polynomial in t through {values} values of ε̂"
+            "Zhang, Chen 2023, DEIS, eq. 14–15 (tAB)"
+            (min values 2)
+            (Exponential.inTime values)
+
+    /// Adams–Bashforth in ς = σ/α.
+    let linearMultistep (values: int) =
+        multistep
+            $"lms-{values}"
+            $"the polynomial in σ/α through {values} values of ε̂"
+            "Bashforth, Adams 1883; Crowson 2022, k-diffusion; Liu et al. 2022, PNDM, section 3"
+            (min values 2)
+            (Exponential.inSigma values)
+
+    /// Exponential Adams–Bashforth: the polynomial in λ. With three values its first two steps are those of a three-stage method, so
+    /// that the third order is not lost at the start.
+    let exponentialAdamsBashforth (reading: Reading) (values: int) =
+        let rule = Exponential.adamsBashforth reading 0.0 values
+        let what =
+            match reading with
+            | OfData -> "x̂₀"
+            | OfNoise -> "ε̂"
+
+        { multistep
+              $"exp-ab{values}{suffix reading}"
+              $"the polynomial in λ through {values} values of {what}"
+              "Certaine 1960; Hochbruck, Ostermann 2010, Exponential integrators, section 2.5"
+              values
+              rule with
+            Follows =
+                Denoiser(fun readings ->
+                    let starter = Exponential.threeStage (1.0 / 3.0) (2.0 / 3.0) reading
+
+                    if values < 3 then
+                        Exponential.multistep rule readings
+                    else
+                        Exponential.started
+                            (values - 1)
+                            (Exponential.remembering reading values readings starter)
+                            (Exponential.multistep rule readings))
+            Evaluations = fun n -> n + (if values < 3 then 0 else 2 * min n (values - 1)) }
+
+    let unipc (size: Exponential.Size) (reading: Reading) (order: int) =
+        let b =
+            match size with
+            | Exponential.Bh1 -> "-bh1"
+            | Exponential.Bh2 -> ""
+        let what =
+            match reading with
+            | OfData -> "x̂₀"
+            | OfNoise -> "ε̂"
+
+        semilinear
+            $"unipc-{order}{b}{suffix reading}"
+            $"""{order} values of {what} predict, {order + 1} correct, B(h) = {(match size with
+                                                                                | Exponential.Bh1 -> "h"
+                                                                                | Exponential.Bh2 -> "e^h − 1")}"""
+            "Zhao et al. 2023, UniPC, algorithms 1 and 2"
+            (min 3 (order + 1))
+            1
+            (Exponential.unipc size order reading)
+
+    /// Heun's method in ς = σ/α: EDM without churn.
+    let heunSigma =
+        semilinear
+            "heun-sigma"
+            "Heun for d(x/α)/dς = ε̂, ς = σ/α"
+            "Karras et al. 2022, EDM, algorithm 1"
+            2
+            2
+            (Stochastic.edm { Churn = 0.0; Least = 0.0; Most = infinity; Inflation = 1.0 })
+
+    let private karras (s: Sampler) = { s with Grid = Grid.karras }
+
+    // ---- processes
+
+    let private checkChurn what (churn: float) =
+        if not (churn >= 0.0 && Double.IsFinite churn) then
+            invalidArg (nameof churn) $"{what} {churn}: a number, 0 or more"
+
+    let private ofProcess name equation source order evaluations churn step : Sampler =
+        checkChurn "churn" churn
+
+        { Name = name
+          Equation = equation
+          Source = source
+          Follows = Process(churn, step)
+          Order = order
+          IsStochastic = churn > 0.0
+          Evaluations = fun n -> n * evaluations
+          Grid = Grid.lambda }
+
     /// Euler–Maruyama with c times the diffusion of the path's SDE, c ≥ 0. Its default grid is even in λ, in which the process
     /// relaxes at the same rate throughout; even in t the step would have to resolve its fastest rate, at the ends.
     let eulerMaruyamaWith (churn: float) : Sampler =
-        if not (churn >= 0.0 && Double.IsFinite churn) then
-            invalidArg (nameof churn) $"churn {churn}: a number, 0 or more"
-
-        { Name = "euler-maruyama"
-          Method = EulerMaruyama churn
-          Grid = Grid.lambda
-          Source = "Maruyama 1955; Song et al. 2021, Score-based generative modeling through SDEs, section 3.3" }
+        ofProcess
+            "euler-maruyama"
+            "x + f h + g √h z on the reverse SDE"
+            "Maruyama 1955; Song et al. 2021, Score-based generative modeling through SDEs, section 3.3"
+            1
+            1
+            churn
+            Integrator.eulerMaruyama
 
     /// The reverse SDE.
     let eulerMaruyama = eulerMaruyamaWith 1.0
 
+    let stochasticHeunWith (churn: float) : Sampler =
+        ofProcess
+            "stochastic-heun"
+            "Heun's average of f and g at both ends of an Euler–Maruyama step"
+            "Rümelin 1982; Kloeden, Platen 1992, section 14.1"
+            2
+            2
+            churn
+            Integrator.stochasticHeun
+
+    let stochasticHeun = stochasticHeunWith 1.0
+
+    // ---- stochastic steps by x̂₀ and ε̂
+
+    let private stochastic name equation source order evaluations step : Sampler =
+        { semilinear name equation source order evaluations step with IsStochastic = true }
+
+    /// DDIM(η).
+    let ddimWith (eta: float) : Sampler =
+        checkChurn "η" eta
+
+        { stochastic
+              "ddim-eta"
+              "x_s = α_s x̂₀ + √(σ_s² − η² β̃) ε̂ + η √β̃ z"
+              "Song, Meng, Ermon 2021, DDIM, eq. 12 and 16"
+              1
+              1
+              (Stochastic.ddim eta) with
+            IsStochastic = eta > 0.0 }
+
+    /// DDPM's sampling with variance β̃.
+    let ancestral =
+        stochastic
+            "ancestral"
+            "posterior mean at x̂₀, variance β̃"
+            "Ho, Jain, Abbeel 2020, DDPM, algorithm 2"
+            1
+            1
+            (Stochastic.ancestral Posterior)
+
+    /// The same with the larger variance β: σ̂ of DDIM's table 1.
+    let ancestralLarge =
+        stochastic
+            "ancestral-large"
+            "posterior mean at x̂₀, variance β"
+            "Ho, Jain, Abbeel 2020, DDPM, section 3.2"
+            1
+            1
+            (Stochastic.ancestral Forward)
+
+    /// The same with the variance that the model learned.
+    let ancestralLearned =
+        stochastic
+            "ancestral-learned"
+            "posterior mean at x̂₀, variance between β̃ and β as learned"
+            "Nichol, Dhariwal 2021, Improved DDPM, eq. 15"
+            1
+            1
+            (Stochastic.ancestral Learned)
+
+    let edmWith (churn: Churn) : Sampler =
+        checkChurn "churn" churn.Churn
+
+        { karras (
+              stochastic
+                  "edm"
+                  "noise put back up to (1 + γ) ς, then Heun in ς"
+                  "Karras et al. 2022, EDM, algorithm 2"
+                  2
+                  2
+                  (Stochastic.edm churn)
+          ) with
+            IsStochastic = churn.Churn > 0.0 }
+
+    /// With the paper's window for ImageNet, and without the inflation of the noise (1.003 there) that makes up for what a trained network
+    /// takes off too much: an exact model needs none.
+    let edm = edmWith { Churn = 40.0; Least = 0.05; Most = 50.0; Inflation = 1.0 }
+
+    /// SDE-DPM-Solver++ with η: 1 is the reverse SDE.
+    let sdeDpmPpWith (eta: float) (values: int) : Sampler =
+        checkChurn "η" eta
+
+        let rule =
+            match values with
+            | 1 -> Exponential.adamsBashforth OfData eta 1
+            | 2 -> Exponential.dpm2 OfData eta
+            | 3 -> Exponential.dpm3 OfData eta
+            | n -> invalidArg (nameof values) $"{n} values: 1, 2 or 3"
+
+        { stochastic
+              $"sde-dpmpp-{values}m"
+              $"the reverse SDE's exact solution, x̂₀ from {values} values"
+              $"""{dpmSolverPp}, section 5{(if values = 3 then "; Crowson 2022, k-diffusion" else "")}"""
+              (min values 2)
+              1
+              (Exponential.multistep rule) with
+            IsStochastic = eta > 0.0 }
+
+    let sdeDpmPp1 = sdeDpmPpWith 1.0 1
+    let sdeDpmPp2m = sdeDpmPpWith 1.0 2
+    let sdeDpmPp3m = sdeDpmPpWith 1.0 3
+
+    /// The step of any sampler in terms of the readings.
+    let step (sampler: Sampler) (readings: Readings) : Step =
+        match sampler.Follows with
+        | Denoiser step -> step readings
+        | Velocity tableau -> Integrator.rungeKutta tableau { Velocity = readings.Of Prediction.velocity }
+        | Process(churn, step) -> step (Readings.reverse churn readings)
+
+    /// A predictor's steps, each followed by Langevin corrections at the signal-to-noise ratio r.
+    let predictorCorrectorWith (ratio: float) (corrections: int) (predictor: Sampler) : Sampler =
+        if not (ratio > 0.0 && Double.IsFinite ratio) || corrections < 1 then
+            invalidArg (nameof ratio) $"ratio {ratio}, {corrections} corrections: positive numbers are needed"
+
+        { stochastic
+              "predictor-corrector"
+              $"a step of {predictor.Name}, then x + δ s + √(2δ) z with δ = 2 α² (r ‖z‖/‖s‖)², r = {ratio}"
+              "Song et al. 2021, Score-based generative modeling through SDEs, algorithms 4 and 5"
+              0
+              1
+              (fun readings -> Stochastic.corrected ratio corrections (step predictor readings) readings) with
+            Evaluations = fun n -> predictor.Evaluations n + n * corrections
+            Grid = predictor.Grid }
+
+    /// With the reverse SDE's Euler–Maruyama steps and the paper's ratio.
+    let predictorCorrector = predictorCorrectorWith 0.16 1 eulerMaruyama
+
+    /// Steps of the one and of the other in turns.
+    let alternatingOf (first: Sampler) (second: Sampler) : Sampler =
+        { stochastic
+              "alternating"
+              $"steps of {first.Name} and {second.Name} in turns"
+              "Karras et al. 2022, EDM, section 4, in general form"
+              1
+              1
+              (fun readings -> Stochastic.alternating (step first readings) (step second readings)) with
+            Evaluations = fun n -> first.Evaluations((n + 1) / 2) + second.Evaluations(n / 2) }
+
+    let alternating = alternatingOf dpmPp2s sdeDpmPp1
+
     /// The samplers that the command line, the tests and the docs know.
-    let all = List.map flow Tableau.all @ [ eulerMaruyama ]
-
-/// What is done with the state at the last time of a span.
-type Finish =
-    /// Nothing: the samples have the law of x at that time.
-    | Stop
-    /// E[x₀ | x] takes the place of x, one more evaluation: it removes the noise σ that is left there (Song et al. 2021, appendix C).
-    | Denoise
-
-/// Where sampling begins and ends, 1 ≥ Noisy > Clean ≥ 0.
-type Span = { Noisy: float; Clean: float; Finish: Finish }
+    let all =
+        [ yield! List.map flow Tableau.all
+          ddim
+          dpm2
+          dpm3
+          dpm2m
+          dpm3m
+          dpmPp2s
+          dpmPp3s
+          dpmPp2m
+          dpmPp3m
+          for values in 2..4 do
+              deis values
+          for values in 2..4 do
+              linearMultistep values
+          for reading in [ OfData; OfNoise ] do
+              for values in 2..3 do
+                  exponentialAdamsBashforth reading values
+          for reading in [ OfData; OfNoise ] do
+              for size in [ Exponential.Bh2; Exponential.Bh1 ] do
+                  for order in 1..3 do
+                      unipc size reading order
+          heunSigma
+          eulerMaruyama
+          stochasticHeun
+          ddimWith 1.0
+          ancestral
+          ancestralLarge
+          ancestralLearned
+          edm
+          sdeDpmPp1
+          sdeDpmPp2m
+          sdeDpmPp3m
+          predictorCorrector
+          alternating ]
 
 /// Everything that sampling needs besides the model: solver × grid × span, and the network's own element type and device.
 [<NoComparison; NoEquality>]
-type SamplingPlan = { Sampler: Sampler; Grid: Grid; Steps: int; Span: Span; Kind: Kind }
+type SamplingPlan =
+    {
+        Sampler: Sampler
+        Grid: Grid
+        /// Steps from the span's noisy end to its finish, the denoising one included: as many evaluations for a method of one a step.
+        Steps: int
+        Span: Span
+        Kind: Kind
+    }
 
 [<RequireQualifiedAccess>]
 module Sampling =
@@ -91,14 +445,14 @@ module Sampling =
         let finite (curve: Curve) =
             [ 0.0; 1.0 ] |> List.forall (fun t -> Double.IsFinite(Curve.eval (Curve.derivative curve) t))
 
-        if
-            not sampler.IsStochastic
-            && model.Prediction.Name = Prediction.velocity.Name
+        match sampler.Follows with
+        | Velocity _ when
+            model.Prediction.Name = Prediction.velocity.Name
             && finite model.Path.Alpha
             && finite model.Path.Sigma
-        then
+            ->
             { Noisy = 1.0; Clean = 0.0; Finish = Stop }
-        else
+        | _ ->
             let low, high = model.Path.Interior
             { Noisy = high; Clean = low; Finish = Denoise }
 
@@ -110,29 +464,14 @@ module Sampling =
           Span = spanOf sampler model
           Kind = Kind.Float32 }
 
-    /// The times of a plan's steps.
-    let times (plan: SamplingPlan) (path: GaussianPath) : float[] =
-        Grid.times plan.Grid path (plan.Span.Noisy, plan.Span.Clean) plan.Steps
+    /// The times of a plan's steps; the denoising step at the end, if there is one, takes no time of its own.
+    let times (plan: SamplingPlan) (path: GaussianPath) : float[] = Grid.timesOf plan.Grid path plan.Span plan.Steps
 
     /// Evaluations of the network for each sample.
     let evaluations (plan: SamplingPlan) : int =
-        let first =
-            match plan.Sampler.Method with
-            | RungeKutta tableau when tableau.IsFsal -> 1
-            | _ -> 0
-
-        let last = if plan.Span.Finish = Denoise then 1 else 0
-        first + plan.Steps * plan.Sampler.EvaluationsPerStep + last
-
-    /// v − ½ c² g² ∇log p as a reading of the network's output: α̇ x₀ + (σ̇ + ½ c² g²/σ) ε. One evaluation gives both terms.
-    let private drift (churn: float) : Prediction =
-        { Name = $"drift with churn {churn}"
-          Equation = "α̇ x₀ + (σ̇ + ½ c² g²/σ) ε"
-          Source = "Karras et al. 2022, EDM, eq. 6"
-          Coefficients =
-            fun path ->
-                let g2 = Path.diffusionSquared path
-                struct (Curve.derivative path.Alpha, Curve.derivative path.Sigma + 0.5 * churn * churn * g2 / path.Sigma) }
+        match plan.Span.Finish with
+        | Stop -> plan.Sampler.Evaluations plan.Steps
+        | Denoise -> plan.Sampler.Evaluations(plan.Steps - 1) + 1
 
     /// The network in its own element type and on its device, the state in float64: the coefficients of a sampler reach from
     /// 10⁻³ to 10³, and sums of thousands of steps would lose what float32 has.
@@ -141,76 +480,66 @@ module Sampling =
             let network = network condition
             fun t x -> (network t (x.To kind.Dtype)).To x.Dtype
 
-    let internal widenedModel (kind: Kind) (model: Model) : Model = { model with Network = widened kind model.Network }
+    let internal widenedModel (kind: Kind) (model: Model) : Model =
+        { model with
+            Network = widened kind model.Network
+            WithVariance =
+                model.WithVariance
+                |> Option.map (fun both condition ->
+                    let both = both condition
 
-    /// The step of a sampler on a model, for the driver loop.
-    let step (sampler: Sampler) (model: Model) (condition: Condition) : Step =
-        match sampler.Method with
-        | RungeKutta tableau -> Integrator.rungeKutta tableau (Ode.ofModel condition model)
-        | EulerMaruyama churn ->
-            Integrator.eulerMaruyama
-                { Drift = Model.reading (drift churn) model condition
-                  DiffusionSquared = churn * churn * Path.diffusionSquared model.Path
-                  Backward = true }
+                    fun t x ->
+                        let struct (y, u) = both t (x.To kind.Dtype)
+                        struct (y.To x.Dtype, u.To x.Dtype)) }
 
-    let private named (name: string) (rng: Rng) = { Rng.named name rng with First = rng.First }
+    /// A run as the driver takes it: its step, and its times. The denoising step at the end is one like the others, to t = 0.
+    let private program (plan: SamplingPlan) (path: GaussianPath) (step: Step) (denoiser: Field) : Step * float[] =
+        let times = times plan path
+
+        match plan.Span.Finish with
+        | Stop -> step, times
+        | Denoise ->
+            let denoise: Step =
+                fun _ until state -> Integrator.moved state until (denoiser (Integrator.time state.Time) state.X) [] 1
+
+            Exponential.started (times.Length - 1) step denoise, Array.append times [| 0.0 |]
+
+    let private programOf (plan: SamplingPlan) (model: Model) (condition: Condition) : Step * float[] =
+        let readings = Readings.ofModel plan.Steps condition (widenedModel plan.Kind model)
+        program plan model.Path (Samplers.step plan.Sampler readings) (readings.Of Prediction.data)
 
     /// σ(t)·ε at the noisy end, [n; shape] float64: the law of x there, but for the α x₀ that is left of the data. Row i depends on the key
     /// and on i only.
     let start (plan: SamplingPlan) (path: GaussianPath) (shape: int list) (n: int) (rng: Rng) : Tensor =
-        let struct (_, sigma) = Path.alphaSigma path plan.Span.Noisy
-        sigma * Rng.normal (Kind.Float64.On plan.Kind.Device) (n :: shape) (named "start" rng)
+        let first = times plan path |> Array.head
+        let struct (_, sigma) = Path.alphaSigma path first
+        sigma * Rng.normal (Kind.Float64.On plan.Kind.Device) (n :: shape) (Rng.named "start" rng)
 
-    let private finish (plan: SamplingPlan) (model: Model) condition (state: State) : State =
-        match plan.Span.Finish with
-        | Stop -> state
-        | Denoise ->
-            let t = Tensor.scalar Kind.Float64 state.Time
-
-            { state with
-                X = Model.denoiser model condition t state.X
-                Memory = []
-                Time = 0.0
-                Evaluations = state.Evaluations + 1 }
-
-    /// The states of one batch as they are reached, from the noise x to the data; the last one is the sample. The caller owns each.
+    /// The states of one batch as they are reached, from the noise x to the data; the last one is the sample. Each says what the network
+    /// took the data for, `State.Denoised`. The caller owns each, and may stop at any.
     let states
         (plan: SamplingPlan)
         (model: Model)
         (condition: Condition)
-        (rng: Rng)
+        (noise: Noise)
         (x: Tensor)
         : seq<Result<State, Failure>> =
-        let model' = widenedModel plan.Kind model
-        let steps = Integrator.states (step plan.Sampler model' condition) (named "noise" rng) (times plan model.Path) x
-
-        match plan.Span.Finish with
-        | Stop -> steps
-        | Denoise ->
-            seq {
-                for result in steps do
-                    match result with
-                    | Ok state when state.Step = plan.Steps ->
-                        // Before the state is handed out: it is its new owner's to free.
-                        let finished = Scope.run (fun () -> finish plan model' condition state)
-                        yield result
-                        yield Ok finished
-                    | _ -> yield result
-            }
+        let watched, said = Watch.firstCall model
+        let step, times = programOf plan watched condition
+        Integrator.states (Watch.denoising said model step) noise times x
 
     /// The sample that the noise x [B; …] turns into, in the network's element type.
     let run
         (plan: SamplingPlan)
         (model: Model)
         (condition: Condition)
-        (rng: Rng)
+        (noise: Noise)
         (x: Tensor)
         : Result<Tensor, Failure> =
         Scope.run (fun () ->
-            let model' = widenedModel plan.Kind model
+            let step, times = programOf plan model condition
 
-            Integrator.run (step plan.Sampler model' condition) (named "noise" rng) (times plan model.Path) x
-            |> Result.map (fun state -> (finish plan model' condition state).X.To plan.Kind.Dtype))
+            Integrator.run step noise times x |> Result.map (fun state -> state.X.To plan.Kind.Dtype))
 
     /// n samples [n; shape] in batches of at most `batch`, computed on demand. Sample i draws the same noise whatever the batch size.
     /// `condition` is none, or n labels. The caller owns each batch.
@@ -239,7 +568,7 @@ module Sampling =
                 yield
                     Scope.run (fun () ->
                         let labels = condition |> Option.map (Tensor.narrow 0 first size)
-                        run plan model labels rng (start plan model.Path shape size rng))
+                        run plan model labels (Noise.fresh rng) (start plan model.Path shape size rng))
         }
 
     /// n samples [n; shape], computed in batches of at most `batch`; the first failure ends it.

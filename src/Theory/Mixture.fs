@@ -366,7 +366,7 @@ module Mixture =
 
     /// The model whose network is exact, for every class and for none.
     let model (path: GaussianPath) (prediction: Prediction) (m: Mixture) : Model =
-        { Path = path; Prediction = prediction; Network = conditional path prediction m }
+        Model.make path prediction (conditional path prediction m)
 
     /// The stream of a name, its rows numbered as the parent's are.
     let internal named (name: string) (rng: Rng) = { Rng.named name rng with First = rng.First }

@@ -41,7 +41,8 @@ let private sample (folder: Folder) (words: string list) =
 
 let private largest (x: Tensor) = (Tensor.max (abs (Tensor.flatten x))).ToFloat()
 
-let private solvers = Samplers.all |> List.map (fun s -> s.Name)
+let private solvers =
+    Samplers.all |> List.map (fun s -> s.Name) |> List.filter ((<>) Samplers.ancestralLearned.Name)
 let private pathNames = Paths.all |> List.map (fun (p: GaussianPath) -> p.Name)
 
 [<TestCaseSource(nameof solvers)>]
@@ -59,12 +60,12 @@ let ``every solver gives bit for bit what the library gives, in float64`` (name:
 
     // A network's velocity is singular where σ̇ is, at t = 0 on vp; the exact one is not.
     let plan =
-        if sampler.IsStochastic then
-            natural
-        else
-            { natural with Span = { Noisy = 1.0; Clean = 0.0; Finish = Stop } }
+        match sampler.Follows with
+        | Velocity _ -> { natural with Span = { Noisy = 1.0; Clean = 0.0; Finish = Stop } }
+        | Process _
+        | Denoiser _ -> natural
 
-    match Sampling.run plan model None (Rng.ofSeed 0L |> Rng.named "sample") x with
+    match Sampling.run plan model None (Noise.fresh (Rng.ofSeed 0L |> Rng.named "sample")) x with
     | Ok expected -> Assert.That(largest (found - expected), Is.EqualTo(0.0).Within 1e-13)
     | Error failure -> Assert.Fail(string failure)
 
@@ -190,7 +191,14 @@ let ``guidance of an oracle is that of the library, 1 is plain and 0 uncondition
             Kind = Kind.Float64
             Span = { Noisy = 1.0; Clean = 0.0; Finish = Stop } }
 
-    match Sampling.run plan model (Some(Tensor.ones Kind.Int64 [ 9 ])) (Rng.ofSeed 0L |> Rng.named "sample") x with
+    match
+        Sampling.run
+            plan
+            model
+            (Some(Tensor.ones Kind.Int64 [ 9 ]))
+            (Noise.fresh (Rng.ofSeed 0L |> Rng.named "sample"))
+            x
+    with
     | Ok expected -> Assert.That(largest (guided - expected), Is.LessThan 1e-12)
     | Error failure -> Assert.Fail(string failure)
 
@@ -381,7 +389,7 @@ let ``a likelihood that cannot be had is refused`` () =
     refused
         (likelihood (fun _ -> [ "--method"; "flow"; "--trace"; "rademachr" ]))
         [ "rademachr"; "did you mean rademacher" ]
-    refused (likelihood (fun _ -> [ "--method"; "flow"; "--solver"; "euler-maruyama" ])) [ "euler-maruyama"; "flow" ]
+    refused (likelihood (fun _ -> [ "--method"; "flow"; "--solver"; "euler-maruyama" ])) [ "euler-maruyama"; "dx/dt" ]
     refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--label"; "3" ])) [ "--label 3"; "0 to 2" ]
     refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--guidance"; "2" ])) [ "--guidance 2"; "leave it out" ]
 

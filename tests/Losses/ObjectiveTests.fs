@@ -30,7 +30,7 @@ let ``the loss of the variational bound estimates the sum of its terms`` () =
     let path, steps, n = Path.vpBetween 0.1 5.0, 8, 40_000
     let network: Field = fun t x -> 0.9 * Mixture.noise path mixture t x
     let context = LossContext.ofNetwork (fun _ -> network)
-    let denoiser = Model.denoiser { Path = path; Prediction = Prediction.noise; Network = fun _ -> network } None
+    let denoiser = Model.denoiser (Model.make path Prediction.noise (fun _ -> network)) None
     let x0, noise = (batch n).Data, Rng.normal Kind.Float64 [ n; 2 ] (Rng.named "other" key)
 
     for name, variance, single in
@@ -236,7 +236,7 @@ let ``a loss of the catalogue can be trained`` (name: string) =
         let plan = { Generation.plan Samplers.heun 3 learned with Kind = Kind.Float64 }
         let start = Sampling.start plan objective.Path [ 2 ] 8 key
 
-        match Generation.states plan objective.Path learned None key start |> Seq.last with
+        match Generation.states plan objective.Path learned None (Noise.fresh key) start |> Seq.last with
         | Ok state -> Assert.That(state.X.Shape, Is.EqualTo<int[]> [| 8; 2 |])
         | Error failure -> failwith (string failure))
 

@@ -15,23 +15,63 @@ let private spans (path: GaussianPath) =
 let private grids = Grid.all |> List.map (fun g -> TestCaseData(g.Name))
 let private gridOf name = Grid.all |> List.find (fun g -> g.Name = name)
 
+let private isDiscrete (grid: Grid) = List.contains grid.Name [ "leading"; "trailing"; "linspace" ]
+
 [<TestCaseSource(nameof grids)>]
 let ``times fall strictly from one end to the other for any number of steps`` (name: string) =
     let grid = gridOf name
 
     for path in Paths.all do
         for noisy, clean in spans path do
-            for n in [ 1..8 ] @ [ 50; 1000 ] do
+            for n in [ 1..8 ] @ [ 50; (if isDiscrete grid then 249 else 1000) ] do
                 let times = Grid.times grid path (noisy, clean) n
-                holds (times.Length = n + 1 && times[0] = noisy && times[n] = clean) $"{path.Name}: ends of {n} steps"
+                holds (times.Length = n + 1 && times[n] = clean) $"{path.Name}: ends of {n} steps"
+                holds (times[0] = noisy || isDiscrete grid && times[0] <= noisy) $"{path.Name}: beginning of {n} steps"
                 holds (times |> Array.pairwise |> Array.forall (fun (a, b) -> a > b)) $"{path.Name}: {n} steps fall"
+                // Where the last step denoises it takes no time: one time fewer.
+                let denoised = Grid.timesOf grid path { Noisy = noisy; Clean = clean; Finish = Denoise } n
+                holds (denoised.Length = n) $"{path.Name}: {n} evaluations"
+                holds (denoised |> Array.pairwise |> Array.forall (fun (a, b) -> a > b)) $"{path.Name}: {n} fall"
 
 [<TestCaseSource(nameof grids)>]
 let ``every number of steps from 1 to 1000 on the straight path`` (name: string) =
     for n in 1..1000 do
         for span in [ (1.0, 0.0); Path.condOT.Interior |> fun (low, high) -> high, low ] do
-            let times = Grid.times (gridOf name) Path.condOT span n
-            holds (times |> Array.pairwise |> Array.forall (fun (a, b) -> a > b)) $"{n} steps"
+            if isDiscrete (gridOf name) && n > 998 && span <> (1.0, 0.0) then
+                raises<ArgumentException, _>(fun () -> Grid.times (gridOf name) Path.condOT span n)
+                |> names [ "998 of 1000"; "fewer" ]
+            else
+                let times = Grid.times (gridOf name) Path.condOT span n
+                holds (times |> Array.pairwise |> Array.forall (fun (a, b) -> a > b)) $"{n} steps"
+
+/// The spacings of a thousand steps by ten, as Lin et al. 2024 list them (table 2; their steps are numbered from 1).
+[<Test>]
+let ``discrete spacings are those of the paper`` () =
+    let steps grid =
+        Grid.times grid Paths.ddpm (1.0, 0.0) 10
+        |> Array.map (fun t -> int (Math.Round(1000.0 * t)))
+        |> List.ofArray
+
+    holds (steps Grid.leading = [ 901; 801; 701; 601; 501; 401; 301; 201; 101; 1; 0 ]) "leading"
+    holds (steps Grid.linspace = [ 1000; 889; 778; 667; 556; 445; 334; 223; 112; 1; 0 ]) "linspace"
+    holds (steps Grid.trailing = [ 1000; 900; 800; 700; 600; 500; 400; 300; 200; 100; 0 ]) "trailing"
+
+/// A grid of a table's own number of steps is the table; equal shares of a constant density are equal steps.
+[<Test>]
+let ``grids are values: tables of λ and densities of steps`` () =
+    let path = Paths.ve
+    let noisy, clean = 1.0, 0.0
+    let even = Grid.times Grid.lambda path (noisy, clean) 12
+    let table = even |> Array.map (Curve.eval path.Lambda) |> List.ofArray
+    let close' what a b = Array.iter2 (fun x y -> close 1e-9 x y what) a b
+    close' "table" even (Grid.times (Grid.ofLambdas "table" "" table) path (noisy, clean) 12)
+    close' "even" even (Grid.times (Grid.equidistributing "even" "" (fun _ -> 1.0)) path (noisy, clean) 12)
+    // e^{−λ/7} dλ in equal shares: Karras's grid.
+    let karras = Grid.equidistributing "karras" "" (fun l -> Math.Exp(-l / 7.0))
+    let wanted = Grid.times Grid.karras path (noisy, clean) 12
+    Array.iter2 (fun x y -> close 2e-6 x y "density") wanted (Grid.times karras path (noisy, clean) 12)
+    raises<ArgumentException, _>(fun () -> Grid.ofLambdas "bad" "" [ 1.0; 1.0 ])
+    |> names [ "bad"; "rise" ]
 
 [<Test>]
 let ``the λ grid is even in λ and Karras's in ς to the power 1/ρ`` () =

@@ -135,7 +135,8 @@ let ``a float32 network, images and labels pass through`` () =
 
                 match condition with
                 | Some labels -> Tensor.perSample x ((labels.To x.Dtype) - 1.0) * x
-                | None -> failwith "labels are missing" }
+                | None -> failwith "labels are missing"
+          WithVariance = None }
 
     let plan = Sampling.plan Samplers.rk4 50 model
     let x = Rng.normal f64 [ 3; 2; 4; 4 ] (Rng.ofSeed 2L)

@@ -111,6 +111,6 @@ let ``without churn the step is Euler's on the probability flow`` () =
     let still = Sde.withChurn 0.0 path (Mixture.velocity path m) (Mixture.score path m)
     let x = Rng.normal f64 [ 8; 1 ] (Rng.ofSeed 1L)
     let state = Integrator.start 0.7 x
-    let a = (Integrator.rungeKutta Tableau.euler flow (Rng.ofSeed 2L) 0.6 state).X
-    let b = (Integrator.eulerMaruyama still (Rng.ofSeed 3L) 0.6 state).X
+    let a = (Integrator.rungeKutta Tableau.euler flow (Noise.fresh (Rng.ofSeed 2L)) 0.6 state).X
+    let b = (Integrator.eulerMaruyama still (Noise.fresh (Rng.ofSeed 3L)) 0.6 state).X
     close 1e-15 0.0 ((Tensor.maxOver [ 0; 1 ] (abs (a - b))).ToFloat()) "states"

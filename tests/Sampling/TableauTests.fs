@@ -45,7 +45,7 @@ let private ode (p: Problem) : Ode =
     { Velocity = fun t x -> Tensor.ofArray [ 1; 2 ] (p.Velocity (t.ToFloat()) (Tensor.toFloats x)) }
 
 let private run step times x =
-    match Integrator.run step (Rng.ofSeed 0L) times x with
+    match Integrator.run step (Noise.fresh (Rng.ofSeed 0L)) times x with
     | Ok state -> state
     | Error failure -> failwith (string failure)
 
