@@ -166,3 +166,38 @@ let ``encodings and interpolations that make no sense are refused`` () =
         assertRefused (onOracle command words f) expected
 
     equal before f.Contents
+
+// ---- evaluate --against
+
+[<Test>]
+let ``the divergence of two exact reverse processes is that of their laws`` () =
+    use f = folder ()
+    // N(m, s²) against N(m', s'²), coordinate by coordinate.
+    File.WriteAllText(f.File "mixture.json", """{"means": [[0.3, -0.2]], "stds": [[0.8, 0.5]]}""")
+    File.WriteAllText(f.File "law.json", """{"means": [[0.1, 0.1]], "stds": [[0.6, 0.7]]}""")
+
+    let kl (m: float) (s: float) (m': float) (s': float) =
+        System.Math.Log(s' / s) + (s * s + (m - m') ** 2.0) / (2.0 * s' * s') - 0.5
+
+    let divergence law =
+        let outcome =
+            onOracle "evaluate" (fun f -> [ "--path"; "vp"; "--draws"; "2"; "-n"; "8"; "--against"; f.File law ]) f
+        done' outcome
+        number "pathDivergence.value" (json outcome), number "pathDivergence.standardError" (json outcome)
+
+    let itself, _ = divergence "mixture.json"
+    Assert.That(itself, Is.EqualTo(0.0).Within 1e-12)
+    // P is of law.json. What vp leaves of the data at t = 1 and t = 10⁻³ is thousandths of a nat, and so is the error of 500 steps.
+    let value, error = divergence "law.json"
+    let exact = kl 0.1 0.6 0.3 0.8 + kl 0.1 0.7 -0.2 0.5
+    Assert.That(error, Is.LessThan 0.02)
+    Assert.That(value, Is.EqualTo(exact).Within(4.0 * error + 0.01))
+
+[<Test>]
+let ``a law of other data is refused`` () =
+    use f = folder ()
+    File.WriteAllText(f.File "wide.json", """{"means": [[0, 0, 0]], "stds": [[1, 1, 1]]}""")
+    assertRefused
+        (onOracle "evaluate" (fun f -> [ "--against"; f.File "wide.json"; "-n"; "8"; "--draws"; "2" ]) f)
+        [ "--against"; "3 dimensions"; "[2]" ]
+    assertRefused (onOracle "evaluate" (fun f -> [ "--against"; f.File "no.json" ]) f) [ "no.json" ]
