@@ -42,9 +42,9 @@ module Following =
 
             Adaptive(Tolerance.make relative (defaultArg absolute relative))
 
-    /// The flow of a subject for `what` (a likelihood, an encoding), from the natural clean end, or the one given, to the noisy one. Raises
+    /// The drawing that the options ask for where it is to follow the flow for `what` (a likelihood, an encoding, adaptive sampling), and its method. Raises
     /// UserError where there is no flow, the sampler does not follow it, or the tolerance cannot be.
-    let make (what: string) (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) (clean: float option) =
+    let drawing (what: string) (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) : Drawing * Tableau =
         let control = control subject model given
 
         // Adaptive steps need an estimate of their error, which the standard sampler has not.
@@ -53,7 +53,7 @@ module Following =
             | Adaptive _, None -> { model with Solver = Some Tableau.dormandPrince.Name }
             | _ -> model
 
-        let drawing = ModelChoice.drawing subject model
+        let drawing = { ModelChoice.drawing subject model with Control = control }
 
         let tableau =
             match drawing.Sampler.Follows, control with
@@ -75,6 +75,11 @@ module Following =
         | Denoising _
         | Transport _ -> ()
 
+        drawing, tableau
+
+    /// The flow of a subject for `what`, from the natural clean end, or the one given, to the noisy one. Raises UserError as `drawing` does.
+    let make (what: string) (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) (clean: float option) =
+        let drawing, tableau = drawing what subject model given
         let natural = (Samples.plan subject drawing).Span
         let span = { natural with Clean = defaultArg clean natural.Clean; Finish = Stop }
 
@@ -87,7 +92,7 @@ module Following =
         { Subject = subject
           Plan = Samples.plan subject { drawing with Span = Some span }
           Tableau = tableau
-          Control = control }
+          Control = drawing.Control }
 
     /// The flow of a class, or of none.
     let flow (following: Following) (condition: Condition) : Ode =

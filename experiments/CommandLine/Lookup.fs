@@ -37,6 +37,24 @@ module Lookup =
     let sampler: string -> Sampler =
         Names.find "--solver" "sampler" "samplers" (fun (s: Sampler) -> s.Name) Samplers.all
 
+    /// A sampler with the number that it leaves open. Raises UserError where it has none of that name, or the value means nothing.
+    let samplerWith (option: string) (value: float) (sampler: Sampler) : Sampler =
+        match sampler.Parameter with
+        | Some(name, make) when name = option ->
+            try
+                make value
+            with :? System.ArgumentException as e ->
+                raise (UserError $"--{option} {value}: {Errors.reason e}")
+        | _ ->
+            let those =
+                Samplers.all
+                |> List.filter (fun s -> Option.map fst s.Parameter = Some option)
+                |> List.map (fun s -> s.Name)
+
+            raise (
+                UserError $"--{option} {value}: {sampler.Name} has no such number; it goes with {Names.either those}"
+            )
+
     let grid: string -> Grid = Names.find "--grid" "grid" "grids" (fun (g: Grid) -> g.Name) Grid.all
 
     let trace: string -> Trace = Names.find "--trace" "trace" "traces" (fun (t: Trace) -> t.Name) Trace.all

@@ -13,6 +13,9 @@ type ModelArgument =
     | [<Unique>] Solver of sampler: string
     | [<Unique>] Grid of grid: string
     | [<Unique>] Steps of count: int
+    | [<Unique>] Eta of eta: float
+    | [<Unique>] Churn of churn: float
+    | [<Unique>] Snr of ratio: float
     | [<Unique>] Guidance of scale: float
     | [<Unique>] Guidance_Interval of low: float * high: float
     | [<Unique>] Guidance_Rescale of share: float
@@ -34,7 +37,11 @@ type ModelArgument =
             | Prediction _ -> "what the oracle says in a network's place (velocity; fokker list predictions)"
             | Solver _ -> "the sampler (heun; fokker list samplers)"
             | Grid _ -> "how its steps are spaced (the sampler's own; fokker list grids)"
-            | Steps _ -> "steps of the sampler (25 for points, 10 for images)"
+            | Steps _ ->
+                "steps of the sampler, one evaluation each for a method of one a step (25 for points, 10 for images)"
+            | Eta _ -> "η of ddim-eta and sde-dpmpp: 0 is the flow, 1 the reverse process (1)"
+            | Churn _ -> "the churn of euler-maruyama and stochastic-heun (1), S_churn of edm (40)"
+            | Snr _ -> "the signal-to-noise ratio of predictor-corrector's corrections (0.16)"
             | Guidance _ ->
                 "how far samples are pushed towards their class: 0 is unconditional, 1 plain, 3 is a good deal (1; docs/guidance.md)"
             | Guidance_Interval _ -> "the noise levels σ/α between which guidance acts (everywhere)"
@@ -51,19 +58,23 @@ type ModelArgument =
 
 /// What these options come to.
 type ModelChoice =
-    { Run: string option
-      Oracle: string option
-      Path: string option
-      Prediction: string option
-      Solver: string option
-      Grid: string option
-      Steps: int option
-      Guidance: GuidanceChoice
-      Batch: int option
-      Dtype: string option
-      Device: string option
-      Root: string
-      Quiet: bool }
+    {
+        Run: string option
+        Oracle: string option
+        Path: string option
+        Prediction: string option
+        Solver: string option
+        Grid: string option
+        Steps: int option
+        /// The sampler's own number, by its option.
+        Parameters: (string * float) list
+        Guidance: GuidanceChoice
+        Batch: int option
+        Dtype: string option
+        Device: string option
+        Root: string
+        Quiet: bool
+    }
 
 [<RequireQualifiedAccess>]
 module ModelChoice =
@@ -77,6 +88,9 @@ module ModelChoice =
         | Solver name -> { choice with Solver = Some name }
         | Grid name -> { choice with Grid = Some name }
         | Steps n -> { choice with Steps = Some n }
+        | Eta eta -> { choice with Parameters = ("eta", eta) :: choice.Parameters }
+        | Churn churn -> { choice with Parameters = ("churn", churn) :: choice.Parameters }
+        | Snr ratio -> { choice with Parameters = ("snr", ratio) :: choice.Parameters }
         | Guidance scale -> { choice with Guidance = { choice.Guidance with Scale = Some scale } }
         | Guidance_Interval(low, high) -> { choice with Guidance = { choice.Guidance with Interval = Some(low, high) } }
         | Guidance_Rescale share -> { choice with Guidance = { choice.Guidance with Rescale = Some share } }
@@ -98,6 +112,7 @@ module ModelChoice =
               Solver = None
               Grid = None
               Steps = None
+              Parameters = []
               Guidance = Guiding.none
               Batch = None
               Dtype = None
@@ -156,6 +171,8 @@ module ModelChoice =
         requireAtLeastOne "--batch" choice.Batch
         let standard = Samples.standardFor subject
         let sampler = choice.Solver |> Option.map Lookup.sampler |> Option.defaultValue standard.Sampler
+
+        let sampler = List.foldBack (fun (option, value) -> Lookup.samplerWith option value) choice.Parameters sampler
 
         { standard with
             Sampler = sampler

@@ -94,8 +94,12 @@ module Results =
     let private animated (drawing: Drawing) : Drawing =
         if drawing.Steps < 10 then drawing else { drawing with Steps = 40 }
 
-    let private motion (subject: Subject) (behind: Cloud) =
-        let times, frames = states subject (animated (Samples.standardFor subject)) 1000
+    /// A film of a drawing's own steps; steps that are chosen for each sample by itself are shown as even ones.
+    let private filmed (drawing: Drawing) : Drawing = { drawing with Control = Fixed; Trajectory = None }
+
+    let private motion (subject: Subject) (drawing: Drawing) (n: int) (behind: Cloud) =
+        let times, frames = states subject drawing (min 1000 n)
+
         { Times = times
           Frames = frames
           Classes = [||]
@@ -140,14 +144,14 @@ module Results =
           Velocities = kept |> Array.map (fun k -> at motion.Times[k])
           Frames = kept |> Array.map (fun k -> motion.Frames[k]) }
 
-    let private planeSections (subject: Subject) (samples: Tensor) =
+    let private planeSections (subject: Subject) (drawing: Drawing) (samples: Tensor) =
         let samples = first 3000 samples
         let truth = Evaluation.heldOut subject.Data (subject.Stream "report") samples.Shape[0]
         let data = cloud "data" Tone.Data truth
 
         [ Sections.samplesBesideData data (cloud "samples" Tone.Model samples)
           if subject.Data.Shape = [ 2 ] then
-              let motion = motion subject data
+              let motion = motion subject drawing samples.Shape[0] data
               Sections.fromNoiseToData motion
 
               match velocityOf subject with
@@ -156,10 +160,9 @@ module Results =
 
     let private className (subject: Subject) k = List.item k subject.Data.Classes
 
-    let private imageSections (subject: Subject) (samples: Tensor) =
+    let private imageSections (subject: Subject) (drawing: Drawing) (samples: Tensor) =
         let samples = first 60 samples
         let count = samples.Shape[0]
-        let drawing = Samples.standardFor subject
 
         let labels =
             Samples.labels subject drawing 0 count
@@ -241,7 +244,11 @@ module Results =
 
         Scope.run0 (fun () ->
             let sections =
-                [ yield! if job.Data.IsImage then imageSections subject samples else planeSections subject samples
+                [ yield!
+                      if job.Data.IsImage then
+                          imageSections subject (Samples.standardFor subject) samples
+                      else
+                          planeSections subject (animated (Samples.standardFor subject)) samples
                   if not scores.IsEmpty then
                       Sections.metrics (List.map metric scores)
                   if not history.IsEmpty then
@@ -257,6 +264,28 @@ module Results =
                     $"{title} trained on {job.Data.Name} ({job.Data.Summary}) with the loss `{job.Recipe.Loss}` on the path `{path.Name}`: ${path.Equation}$."
                   Headlines = headlines job state scores history
                   Sections = sections
+                  Generator = $"Fokker {Run.version}" })
+
+    /// A page of samples in the data's units, and of how the drawing made them.
+    let samplesPage (file: string) (subject: Subject) (drawing: Drawing) (samples: Tensor) =
+        let drawing = filmed drawing
+
+        let steps = if drawing.Steps = 1 then "one step" else $"{drawing.Steps} steps"
+
+        Scope.run0 (fun () ->
+            Page.write
+                file
+                { Name = subject.Name
+                  DataSet = subject.Data.Name
+                  Date = DateTimeOffset.Now
+                  Summary =
+                    $"{samples.Shape[0]} samples of {subject.Name} by `{drawing.Sampler.Name}`, {steps} on the grid `{drawing.Grid.Name}`, on the path `{subject.Path.Name}`: ${subject.Path.Equation}$."
+                  Headlines = []
+                  Sections =
+                    if subject.Data.IsImage then
+                        imageSections subject drawing samples
+                    else
+                        planeSections subject drawing samples
                   Generator = $"Fokker {Run.version}" })
 
     // ---- interpolations

@@ -8,10 +8,16 @@ open Fokker
 type SampleArgument =
     | [<Unique; AltCommandLine("-n")>] Count of samples: int
     | [<Unique>] Noise of file: string
+    | [<Unique>] Start of file: string
+    | [<Unique>] Replay of file: string
+    | [<Unique>] Brownian
     | [<Unique>] From of time: float
     | [<Unique>] To of time: float
+    | [<Unique>] Rtol of tolerance: float
+    | [<Unique>] Atol of tolerance: float
     | [<Unique>] Seed of number: int64
     | [<Unique; AltCommandLine("--class")>] Label of label: string
+    | [<Unique>] Trajectory of file: string
     | [<Unique; AltCommandLine("-o")>] Out of file: string
 
     interface IArgParserTemplate with
@@ -19,23 +25,39 @@ type SampleArgument =
             match argument with
             | Count _ -> "how many samples (100 images, 10,000 points)"
             | Noise _ ->
-                "a .npy file of the states x to start from, one a sample, [n; …] in the data's units: x itself at the time of --from, which is σ·ε there and not ε (drawn)"
+                "a .npy file of standard normal numbers ε to start from, [n; …]: the sampler starts at σ·ε, as its path demands (drawn)"
+            | Start _ ->
+                "a .npy file of the states x to start from, [n; …], in the network's units: x itself at the time of --from (σ·ε, drawn)"
+            | Replay _ ->
+                "a .npy file of the standard normal numbers that a stochastic sampler draws on its way, [draws; n; …], in the order in which its algorithm uses them (drawn)"
+            | Brownian ->
+                "what is drawn on the way is one Brownian motion: with another number of steps the sample is the same path"
             | From _ -> "the time that sampling starts at (1, or just inside where the path is singular there)"
             | To _ ->
                 "the time t that sampling ends at, with samples of x_t (0; or just inside where the path is singular there, and what noise is left is then taken off by the denoiser)"
+            | Rtol _ ->
+                "steps are chosen, for each sample by itself, so that their error is at most this part of it (fixed steps; dormand-prince with it)"
+            | Atol _ -> "the same where a sample is near 0 (as --rtol)"
             | Seed _ -> "seed of the noise (0)"
             | Label _ -> "one class for all samples: its number or its name"
+            | Trajectory _ ->
+                "a .npz file for what happened on the way, in the network's units: x and denoised at each state, t and sigma = σ/α of each state and of each call of the network"
             | Out _ ->
-                "a .npy file for the samples, bytes where the data are bytes, or a .png file for a picture (samples.npy in the run's folder; here for an oracle)"
+                "a .npy file for the samples, bytes where the data are bytes; or a .png file for a picture, or an .html page (samples.npy in the run's folder; here for an oracle)"
 
 /// What the options of `fokker sample` come to.
 type private SampleChoice =
     { Count: int option
       Noise: string option
+      Start: string option
+      Replay: string option
+      Brownian: bool
       From: float option
       To: float option
+      Tolerance: ToleranceChoice
       Seed: int64
       Label: string option
+      Trajectory: string option
       Out: string option }
 
 /// `fokker sample`: new samples of a trained run, or of an exact law that stands in for one.
@@ -45,25 +67,72 @@ module Sample =
         match argument with
         | Count n -> { choice with Count = Some n }
         | Noise file -> { choice with Noise = Some file }
+        | Start file -> { choice with Start = Some file }
+        | Replay file -> { choice with Replay = Some file }
+        | Brownian -> { choice with Brownian = true }
         | From time -> { choice with From = Some time }
         | To time -> { choice with To = Some time }
+        | Rtol tolerance -> { choice with Tolerance = { choice.Tolerance with Relative = Some tolerance } }
+        | Atol tolerance -> { choice with Tolerance = { choice.Tolerance with Absolute = Some tolerance } }
         | Seed seed -> { choice with Seed = seed }
         | Label name -> { choice with Label = Some name }
+        | Trajectory file -> { choice with Trajectory = Some file }
         | Out file -> { choice with Out = Some file }
 
     let private usual: SampleChoice =
-        { Count = None; Noise = None; From = None; To = None; Seed = 0L; Label = None; Out = None }
+        { Count = None
+          Noise = None
+          Start = None
+          Replay = None
+          Brownian = false
+          From = None
+          To = None
+          Tolerance = { Relative = None; Absolute = None }
+          Seed = 0L
+          Label = None
+          Trajectory = None
+          Out = None }
+
+    let private isAdaptive (choice: SampleChoice) = choice.Tolerance.Relative.IsSome || choice.Tolerance.Absolute.IsSome
 
     /// What can be refused before anything is loaded.
     let private check (choice: SampleChoice) =
-        match choice.Count, choice.Noise with
-        | Some n, _ when n < 1 -> raise (UserError $"-n {n}: expected a whole number of at least 1")
-        | Some n, Some file -> raise (UserError $"-n {n} and --noise {file} both say how many samples: leave -n out")
+        match choice.Count with
+        | Some n when n < 1 -> raise (UserError $"-n {n}: expected a whole number of at least 1")
         | _ -> ()
 
-        match choice.Out |> Option.map (fun file -> file, (Path.GetExtension file |> string).ToLowerInvariant()) with
-        | Some(file, extension) when extension <> ".npy" && extension <> ".png" ->
-            raise (UserError $"--out {file}: expected a file that ends in .npy or .png")
+        for option, file in [ "--noise", choice.Noise; "--start", choice.Start; "--replay", choice.Replay ] do
+            match choice.Count, file with
+            | Some n, Some file ->
+                raise (UserError $"-n {n} and {option} {file} both say how many samples: leave -n out")
+            | _ -> ()
+
+        match choice.Noise, choice.Start with
+        | Some noise, Some start ->
+            raise (UserError $"--noise {noise} and --start {start} both say where to start: leave one of them out")
+        | _ -> ()
+
+        match choice.Replay with
+        | Some file when choice.Brownian ->
+            raise (UserError $"--replay {file} and --brownian both say what is drawn: leave one of them out")
+        | _ -> ()
+
+        let requireEnding option (endings: string list) (file: string option) =
+            match file with
+            | Some file when not (List.contains ((Path.GetExtension file |> string).ToLowerInvariant()) endings) ->
+                let those = String.Join(" or ", endings)
+                raise (UserError $"{option} {file}: expected a file that ends in {those}")
+            | _ -> ()
+
+        requireEnding "--out" [ ".npy"; ".png"; ".html" ] choice.Out
+        requireEnding "--trajectory" [ ".npz" ] choice.Trajectory
+
+        match choice.Trajectory with
+        | Some file when isAdaptive choice ->
+            raise (
+                UserError
+                    $"--trajectory {file}: with --rtol every sample has times of its own: leave one of the two out"
+            )
         | _ -> ()
 
         let from, until = defaultArg choice.From 1.0, defaultArg choice.To 0.0
@@ -98,26 +167,84 @@ module Sample =
         check choice
         let subject = ModelChoice.subject "./fokker sample moons" model
 
+        let asked =
+            if isAdaptive choice then
+                fst (Following.drawing "adaptive sampling" subject model choice.Tolerance)
+            else
+                ModelChoice.drawing subject model
+
+        let replayed =
+            choice.Replay
+            |> Option.map (fun file ->
+                if not asked.Sampler.IsStochastic then
+                    raise (
+                        UserError
+                            $"--replay {file}: {asked.Sampler.Name} draws nothing on its way: take a stochastic sampler (fokker list samplers)"
+                    )
+
+                Subject.drawsIn "--replay" file subject)
+
+        if choice.Brownian && not asked.Sampler.IsStochastic then
+            raise (UserError $"--brownian: {asked.Sampler.Name} draws nothing on its way: leave it out")
+
+        let trajectory = choice.Trajectory |> Option.map (fun file -> file, Fokker.Experiments.Trajectory())
+
         let drawing =
-            { ModelChoice.drawing subject model with
+            { asked with
                 Label = choice.Label |> Option.map (Subject.label subject)
-                Start = choice.Noise |> Option.map (fun file -> Subject.samplesIn "--noise" file subject) }
+                Start = choice.Start |> Option.map (fun file -> Subject.samplesIn "--start" file subject)
+                Unit = choice.Noise |> Option.map (fun file -> Subject.samplesIn "--noise" file subject)
+                Draws =
+                    match replayed with
+                    | Some draws -> Draws.Replayed draws
+                    | None when choice.Brownian -> Draws.Brownian
+                    | None -> Draws.Fresh
+                Trajectory = Option.map snd trajectory }
             |> between subject choice
 
         let plan = Samples.plan subject drawing
 
         let n =
-            match drawing.Start with
-            | Some states -> states.Shape[0]
-            | None -> choice.Count |> Option.defaultValue (if subject.Data.IsImage then 100 else 10_000)
+            let given =
+                [ drawing.Start |> Option.map (fun x -> "--start", x.Shape[0])
+                  drawing.Unit |> Option.map (fun x -> "--noise", x.Shape[0])
+                  replayed |> Option.map (fun x -> "--replay", x.Shape[1]) ]
+                |> List.choose id
+
+            match given with
+            | [] -> choice.Count |> Option.defaultValue (if subject.Data.IsImage then 100 else 10_000)
+            | (first, n) :: rest ->
+                for other, m in rest do
+                    if m <> n then
+                        raise (UserError $"{first} is of {n} samples, {other} of {m}: expected as many")
+
+                n
+
+        let mutable asked = 0L
+
+        // A sample's evaluations, on the average: adaptive steps differ.
+        let counting =
+            { subject with
+                Learned =
+                    subject.Learned
+                    |> Learned.map (fun network condition ->
+                        let field = network condition
+
+                        fun t x ->
+                            asked <- asked + int64 x.Shape[0]
+                            field t x) }
 
         let rng = Rng.ofSeed choice.Seed |> Rng.named "sample"
-        let drawn = Finish.samples terminal subject drawing rng n
+        let drawn = Finish.samples terminal counting drawing rng n
+        trajectory |> Option.iter (fun (file, trajectory) -> trajectory.Write(subject.Path, file))
 
         let files =
             match choice.Out, subject.Origin with
             | Some file, _ when file.EndsWith(".png", StringComparison.OrdinalIgnoreCase) ->
                 Runs.writeBytes file (Results.picture subject.Data drawn)
+                [ file ]
+            | Some file, _ when file.EndsWith(".html", StringComparison.OrdinalIgnoreCase) ->
+                Results.samplesPage file subject drawing drawn
                 [ file ]
             | None, Trained folder ->
                 Results.saveSamples folder subject drawn
@@ -126,6 +253,8 @@ module Sample =
                 let file = defaultArg out "samples.npy"
                 Scope.run0 (fun () -> Npy.write file (Samples.forFile subject drawn))
                 [ file ]
+
+        let files = files @ Option.toList choice.Trajectory
 
         for file in files do
             Terminal.tell terminal file
@@ -137,9 +266,14 @@ module Sample =
                   "count", Json.whole (int64 n)
                   "seed", Json.whole choice.Seed
                   "sampler", Json.text plan.Sampler.Name
-                  "grid", Json.text plan.Grid.Name
-                  "steps", Json.whole (int64 plan.Steps)
-                  "evaluations", Json.whole (int64 (Sampling.evaluations plan))
+                  match drawing.Control with
+                  | Fixed ->
+                      "grid", Json.text plan.Grid.Name
+                      "steps", Json.whole (int64 plan.Steps)
+                  | Adaptive tolerance ->
+                      "rtol", Json.number tolerance.Relative
+                      "atol", Json.number tolerance.Absolute
+                  "evaluations", Json.number (float asked / float n)
                   "from", Json.number plan.Span.Noisy
                   "to", Json.number plan.Span.Clean
                   "denoised", Json.flag (plan.Span.Finish = Denoise)
@@ -156,6 +290,6 @@ module Sample =
               "./fokker sample fashion-mnist --label sneaker --out sneakers.png", "a hundred pictures of one class"
               "./fokker sample fashion-mnist --guidance 3 --class sneaker --out sneakers.png",
               "the same, pushed further towards what tells the class from the others"
-              "./fokker sample --oracle mixture.json --path vp --solver rk4 --steps 40 --noise x1.npy --out x0.npy",
+              "./fokker sample --oracle mixture.json --path vp --solver rk4 --steps 40 --noise e.npy --out x0.npy",
               "where a solver takes given noise when the network is exact: what is off is the solver's" ]
             run

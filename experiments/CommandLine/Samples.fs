@@ -3,6 +3,16 @@ namespace Fokker.Experiments
 open System
 open Fokker
 
+/// Where the numbers that a stochastic sampler draws come from.
+[<RequireQualifiedAccess; NoComparison; NoEquality>]
+type Draws =
+    /// New ones in every step.
+    | Fresh
+    /// One Brownian motion, whatever the number of steps.
+    | Brownian
+    /// Those of a file, [draws; n; …] in the order in which they are used.
+    | Replayed of Tensor
+
 /// How samples are drawn from a trained model.
 [<NoComparison; NoEquality>]
 type Drawing =
@@ -16,8 +26,14 @@ type Drawing =
         Label: int option
         /// The times between which the sampler runs; the plan's own where there are none (`Sampling.spanOf`).
         Span: Span option
-        /// The states x at the span's noisy time that sampling starts from, [n; …] float64 in the data's units; drawn where there are none.
+        /// The states x at the span's noisy time that sampling starts from, [n; …] float64 in the network's units; drawn where there are none.
         Start: Tensor option
+        /// The standard normal numbers that make that start, in a file's place of drawn ones: [n; …].
+        Unit: Tensor option
+        Draws: Draws
+        /// Whether steps are laid on the grid, or chosen by their error; then the sampler's tableau is what matters, and grid and steps do not.
+        Control: Control
+        Trajectory: Trajectory option
     }
 
 /// Samples of a model, always in the data's own units.
@@ -37,7 +53,11 @@ module Samples =
           Batch = if image then 100 else 4096
           Label = None
           Span = None
-          Start = None }
+          Start = None
+          Unit = None
+          Draws = Draws.Fresh
+          Control = Fixed
+          Trajectory = None }
 
     /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told. A mixture draws its own classes
     /// where nobody chooses one.
@@ -124,25 +144,64 @@ module Samples =
         Scope.run (fun () ->
             let condition = condition subject (labels subject drawing first n)
 
+            let given (x: Tensor) = (Tensor.narrow 0 first n x).To subject.Kind.Device
+
             let start =
-                match drawing.Start with
-                | Some states ->
-                    (Units.toNetwork subject.Data.Units (Tensor.narrow 0 first n states)).To subject.Kind.Device
-                | None -> start subject plan own first n
+                match drawing.Start, drawing.Unit with
+                | Some states, _ -> given states
+                | None, Some unit ->
+                    let noisy = Array.head (Sampling.times plan subject.Path)
+                    Curve.eval subject.Path.Sigma noisy * given unit
+                | None, None -> start subject plan own first n
 
-            let mutable last = start
+            let noise =
+                match drawing.Draws with
+                | Draws.Fresh -> Noise.fresh rng
+                | Draws.Brownian -> Noise.along (Brownian.ofKey (Rng.named "motion" rng))
+                | Draws.Replayed draws -> Noise.rows first n (Noise.given draws)
 
-            try
-                for result in Generation.states plan subject.Path subject.Learned condition (Noise.fresh rng) start do
+            let learned =
+                match drawing.Trajectory with
+                | Some trajectory -> trajectory.Watching subject.Learned
+                | None -> subject.Learned
+
+            let failed (failure: Failure) = raise (UserError $"sampling failed at {failure}")
+
+            let byGrid () =
+                let mutable last = start
+
+                for result in Generation.states plan subject.Path learned condition noise start do
                     match result with
-                    | Error failure -> raise (UserError $"sampling failed at {failure}")
+                    | Error failure -> failed failure
                     | Ok state ->
                         seen state
+                        drawing.Trajectory |> Option.iter (fun trajectory -> trajectory.See state)
                         Option.iter (fun (x: Tensor) -> x.Dispose()) state.Denoised
                         last.Dispose()
                         last <- state.X
 
+                drawing.Trajectory |> Option.iter (fun trajectory -> trajectory.EndBatch())
                 last
+
+            let byError tableau =
+                let flow condition =
+                    match Generation.flow plan learned condition with
+                    | Some ode -> ode
+                    | None -> invalidOp "what has no flow is refused before"
+
+                let ends = [| plan.Span.Noisy; plan.Span.Clean |]
+
+                match Latents.carry drawing.Control tableau flow condition ends start with
+                | Error failure -> failed failure
+                | Ok carried ->
+                    match Generation.denoiser plan learned condition with
+                    | Some denoise -> denoise (Tensor.scalar Kind.Float64 plan.Span.Clean) carried.X
+                    | None -> carried.X
+
+            try
+                match drawing.Control, drawing.Sampler.Follows with
+                | Adaptive _, Velocity tableau -> byError tableau
+                | _ -> byGrid ()
             with :? ArgumentException as e ->
                 raise (UserError $"sampling failed: {Errors.reason e}"))
 

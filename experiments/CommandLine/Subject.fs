@@ -98,22 +98,28 @@ module Subject =
           Guidance = None
           Seed = 0L }
 
-    /// The samples in a file, [n; …] float64 in the data's own units. Raises UserError, naming the option, where they are not of
-    /// the model's shape or not finite.
-    let samplesIn (option: string) (file: string) (subject: Subject) : Tensor =
+    /// The array in a file, of the model's shape after the axes named. Raises UserError, naming the option, where it is not, is empty, or is not
+    /// finite.
+    let private arrayIn (axes: string list) (option: string) (file: string) (subject: Subject) : Tensor =
         let x = Npy.read file
-        let wanted = String.Join("; ", "n" :: List.map string subject.Data.Shape)
+        let wanted = String.Join("; ", axes @ List.map string subject.Data.Shape)
 
-        if x.Rank = 0 || List.ofArray x.Shape[1..] <> subject.Data.Shape then
+        if x.Rank < axes.Length || List.ofArray x.Shape[axes.Length ..] <> subject.Data.Shape then
             raise (UserError $"{option} {file}: its shape is {x.Describe()}: {subject.Name} is of samples [{wanted}]")
 
-        if x.Shape[0] = 0 then
+        if x.Count = 0L then
             raise (UserError $"{option} {file}: it holds no samples: expected [{wanted}]")
 
         if not ((Tensor.all (Tensor.isFinite x)).ToBool()) then
             raise (UserError $"{option} {file}: it holds NaN or infinity: expected finite numbers")
 
         x.To Dtype.Float64
+
+    /// The samples in a file, [n; …] float64.
+    let samplesIn option file subject = arrayIn [ "n" ] option file subject
+
+    /// The draws of several steps in a file, [draws; n; …] float64.
+    let drawsIn option file subject = arrayIn [ "draws"; "n" ] option file subject
 
     /// The number of a class given by number or name. Raises UserError where there is none, or the network is told no class.
     let label (subject: Subject) (given: string) : int =

@@ -43,6 +43,13 @@ module Generation =
         | Transport flow -> Some(Flow.ode condition { flow with Velocity = Sampling.widened plan.Kind flow.Velocity })
         | Jumping _ -> None
 
+    /// What takes the noise off that is left at the end of a plan's span: E[x₀ | x], where that is how it ends.
+    let denoiser (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Field option =
+        match plan.Span.Finish, learned with
+        | Denoise, Denoising model ->
+            Some(Model.denoiser (Model.withNetwork (Sampling.widened plan.Kind model.Network) model) condition)
+        | _ -> None
+
     let private step (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Step =
         let widened (network: Condition -> Field) = Sampling.widened plan.Kind network
 

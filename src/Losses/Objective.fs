@@ -14,6 +14,20 @@ type Learned =
     /// It goes all the way in one step.
     | Jumping of Jump
 
+[<RequireQualifiedAccess>]
+module Learned =
+
+    /// What was learned, with every network of it replaced.
+    let map (on: (Condition -> Field) -> Condition -> Field) (learned: Learned) : Learned =
+        match learned with
+        | Denoising model -> Denoising(Model.withNetwork (on model.Network) model)
+        | Transport flow ->
+            Transport
+                { flow with
+                    Velocity = on flow.Velocity
+                    Noise = flow.Noise |> Option.map (fun (noise, g2) -> on noise, g2) }
+        | Jumping jump -> Jumping { jump with Map = on jump.Map }
+
 /// A loss together with what it makes of a network: all that a trainer and a sampler have to agree on.
 [<NoComparison; NoEquality>]
 type Objective =

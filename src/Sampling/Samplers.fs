@@ -30,6 +30,9 @@ type Sampler =
         Evaluations: int -> int
         /// The grid that suits it where nobody asks for another.
         Grid: Grid
+        /// The number that the method leaves open, by name, and the sampler with another value of it. Raises ArgumentException for a value
+        /// that means nothing.
+        Parameter: (string * (float -> Sampler)) option
     }
 
     /// Evaluations of the network a step, the first steps' extra ones left out.
@@ -48,7 +51,8 @@ module Samplers =
           Order = tableau.Order
           IsStochastic = false
           Evaluations = fun n -> n * tableau.EvaluationsPerStep + (if tableau.IsFsal && n > 0 then 1 else 0)
-          Grid = Grid.uniform }
+          Grid = Grid.uniform
+          Parameter = None }
 
     let euler = flow Tableau.euler
     let midpoint = flow Tableau.midpoint
@@ -65,7 +69,8 @@ module Samplers =
           Order = order
           IsStochastic = false
           Evaluations = fun n -> n * evaluations
-          Grid = Grid.lambda }
+          Grid = Grid.lambda
+          Parameter = None }
 
     let private suffix (reading: Reading) =
         match reading with
@@ -219,7 +224,7 @@ module Samplers =
         if not (churn >= 0.0 && Double.IsFinite churn) then
             invalidArg (nameof churn) $"{what} {churn}: a number, 0 or more"
 
-    let private ofProcess name equation source order evaluations churn step : Sampler =
+    let rec private ofProcess name equation source order evaluations churn step : Sampler =
         checkChurn "churn" churn
 
         { Name = name
@@ -229,7 +234,8 @@ module Samplers =
           Order = order
           IsStochastic = churn > 0.0
           Evaluations = fun n -> n * evaluations
-          Grid = Grid.lambda }
+          Grid = Grid.lambda
+          Parameter = Some("churn", fun churn -> ofProcess name equation source order evaluations churn step) }
 
     /// Euler–Maruyama with c times the diffusion of the path's SDE, c ≥ 0. Its default grid is even in λ, in which the process
     /// relaxes at the same rate throughout; even in t the step would have to resolve its fastest rate, at the ends.
@@ -264,7 +270,7 @@ module Samplers =
         { semilinear name equation source order evaluations step with IsStochastic = true }
 
     /// DDIM(η).
-    let ddimWith (eta: float) : Sampler =
+    let rec ddimWith (eta: float) : Sampler =
         checkChurn "η" eta
 
         { stochastic
@@ -274,7 +280,8 @@ module Samplers =
               1
               1
               (Stochastic.ddim eta) with
-            IsStochastic = eta > 0.0 }
+            IsStochastic = eta > 0.0
+            Parameter = Some("eta", ddimWith) }
 
     /// DDPM's sampling with variance β̃.
     let ancestral =
@@ -306,7 +313,7 @@ module Samplers =
             1
             (Stochastic.ancestral Learned)
 
-    let edmWith (churn: Churn) : Sampler =
+    let rec edmWith (churn: Churn) : Sampler =
         checkChurn "churn" churn.Churn
 
         { karras (
@@ -318,14 +325,15 @@ module Samplers =
                   2
                   (Stochastic.edm churn)
           ) with
-            IsStochastic = churn.Churn > 0.0 }
+            IsStochastic = churn.Churn > 0.0
+            Parameter = Some("churn", (fun value -> edmWith { churn with Churn = value })) }
 
     /// With the paper's window for ImageNet, and without the inflation of the noise (1.003 there) that makes up for what a trained network
     /// takes off too much: an exact model needs none.
     let edm = edmWith { Churn = 40.0; Least = 0.05; Most = 50.0; Inflation = 1.0 }
 
     /// SDE-DPM-Solver++ with η: 1 is the reverse SDE.
-    let sdeDpmPpWith (eta: float) (values: int) : Sampler =
+    let rec sdeDpmPpWith (eta: float) (values: int) : Sampler =
         checkChurn "η" eta
 
         let rule =
@@ -336,13 +344,14 @@ module Samplers =
             | n -> invalidArg (nameof values) $"{n} values: 1, 2 or 3"
 
         { stochastic
-              $"sde-dpmpp-{values}m"
+              (if values = 1 then "sde-dpmpp-1" else $"sde-dpmpp-{values}m")
               $"the reverse SDE's exact solution, x̂₀ from {values} values"
               $"""{dpmSolverPp}, section 5{(if values = 3 then "; Crowson 2022, k-diffusion" else "")}"""
               (min values 2)
               1
               (Exponential.multistep rule) with
-            IsStochastic = eta > 0.0 }
+            IsStochastic = eta > 0.0
+            Parameter = Some("eta", (fun eta -> sdeDpmPpWith eta values)) }
 
     let sdeDpmPp1 = sdeDpmPpWith 1.0 1
     let sdeDpmPp2m = sdeDpmPpWith 1.0 2
@@ -356,7 +365,7 @@ module Samplers =
         | Process(churn, step) -> step (Readings.reverse churn readings)
 
     /// A predictor's steps, each followed by Langevin corrections at the signal-to-noise ratio r.
-    let predictorCorrectorWith (ratio: float) (corrections: int) (predictor: Sampler) : Sampler =
+    let rec predictorCorrectorWith (ratio: float) (corrections: int) (predictor: Sampler) : Sampler =
         if not (ratio > 0.0 && Double.IsFinite ratio) || corrections < 1 then
             invalidArg (nameof ratio) $"ratio {ratio}, {corrections} corrections: positive numbers are needed"
 
@@ -368,7 +377,8 @@ module Samplers =
               1
               (fun readings -> Stochastic.corrected ratio corrections (step predictor readings) readings) with
             Evaluations = fun n -> predictor.Evaluations n + n * corrections
-            Grid = predictor.Grid }
+            Grid = predictor.Grid
+            Parameter = Some("snr", (fun ratio -> predictorCorrectorWith ratio corrections predictor)) }
 
     /// With the reverse SDE's Euler–Maruyama steps and the paper's ratio.
     let predictorCorrector = predictorCorrectorWith 0.16 1 eulerMaruyama

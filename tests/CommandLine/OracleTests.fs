@@ -52,7 +52,7 @@ let ``every solver gives bit for bit what the library gives, in float64`` (name:
     let found =
         sample
             folder
-            [ "--path"; "vp"; "--solver"; name; "--steps"; "7"; "--noise"; folder.File "x1.npy"; "--batch"; "4" ]
+            [ "--path"; "vp"; "--solver"; name; "--steps"; "7"; "--start"; folder.File "x1.npy"; "--batch"; "4" ]
     Assert.That(found.Dtype, Is.EqualTo Dtype.Float64)
     let model = Mixture.model Path.vp Prediction.velocity (Mixture.ofJson "" three)
     let sampler = Samplers.all |> List.find (fun s -> s.Name = name)
@@ -93,7 +93,7 @@ let ``on every path the flow of one Gaussian is what it must be`` (name: string)
     let error (steps: int) =
         // By itself an exact flow is followed as far as it is regular; near an end where it is not, the steps must be short.
         let times = if isTable then [ "--from"; "0.99"; "--to"; "0" ] else [ "--grid"; "cosine" ]
-        let words = [ "--path"; name; "--noise"; folder.File "x1.npy"; "--solver"; "rk4" ] @ times
+        let words = [ "--path"; name; "--start"; folder.File "x1.npy"; "--solver"; "rk4" ] @ times
 
         largest (sample folder (words @ [ "--steps"; string steps ]) - expected)
 
@@ -128,18 +128,79 @@ let ``noise read from a file is what a run would have drawn`` () =
     use folder = new Folder()
     let root = folder.File "runs"
     done' (fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small))
-    let units = (Datasets.load "moons").Units
     let drawn = Rng.normal Kind.Float64 [ 6; 2 ] (Rng.ofSeed 0L |> Rng.named "sample" |> Rng.named "start")
-    Npy.write (folder.File "x1.npy") (Units.toData units drawn)
+    Npy.write (folder.File "e.npy") drawn
 
     let sample (words: string list) =
         let file = folder.File "x0.npy"
         done' (fokker ([ "sample"; "first"; "--runs"; root; "--out"; file; "--quiet"; "--dtype"; "float64" ] @ words))
         Npy.read file
 
-    let given, own = sample [ "--noise"; folder.File "x1.npy" ], sample [ "-n"; "6" ]
+    let given, own = sample [ "--noise"; folder.File "e.npy" ], sample [ "-n"; "6" ]
     Assert.That(given.Dtype, Is.EqualTo Dtype.Float64)
     Assert.That(largest (given - own), Is.LessThan 1e-9)
+    // This path's noise is σ = 1 at t = 1: there the numbers are the state.
+    Assert.That(largest (sample [ "--start"; folder.File "e.npy" ] - own), Is.LessThan 1e-9)
+
+/// σ(1) = 50 on ve: the numbers of --noise are scaled, the states of --start are not. What is drawn on the way is that of the file, and the trajectory
+/// says when the network was asked.
+[<Test>]
+let ``a stochastic run is repeated from its numbers, and says what it did`` () =
+    use folder = folderWith three
+    let n, steps = 5, 6
+    let unit = Rng.normal Kind.Float64 [ n; 2 ] (Rng.ofSeed 1L)
+    let draws = Rng.normal Kind.Float64 [ steps - 1; n; 2 ] (Rng.ofSeed 2L)
+    Npy.write (folder.File "e.npy") unit
+    Npy.write (folder.File "x1.npy") (50.0 * unit)
+    Npy.write (folder.File "z.npy") draws
+
+    let words start =
+        [ "--path"; "ve"; "--solver"; "ddim-eta"; "--eta"; "0.7"; "--steps"; string steps; "--grid"; "karras" ]
+        @ start
+        @ [ "--replay"; folder.File "z.npy"; "--batch"; "2"; "--trajectory"; folder.File "t.npz" ]
+
+    let found = sample folder (words [ "--noise"; folder.File "e.npy" ])
+    let again = sample folder (words [ "--start"; folder.File "x1.npy" ])
+    Assert.That(largest (found - again), Is.LessThan 1e-12)
+
+    let model = Mixture.model Paths.ve Prediction.velocity (Mixture.ofJson "" three)
+
+    let plan = { Sampling.plan (Samplers.ddimWith 0.7) steps model with Kind = Kind.Float64; Grid = Grid.karras }
+
+    match Sampling.run plan model None (Noise.given draws) (50.0 * unit) with
+    | Error failure -> Assert.Fail(string failure)
+    | Ok expected -> Assert.That(largest (found - expected), Is.LessThan 1e-12)
+
+    let arrays = Npz.read (folder.File "t.npz") |> Map.ofSeq
+    Assert.That(arrays["x"].Shape, Is.EqualTo<int[]> [| steps + 1; n; 2 |])
+    Assert.That(largest (Tensor.select 0 steps arrays["x"] - found), Is.LessThan 1e-12)
+    Assert.That(largest (Tensor.select 0 0 arrays["x"] - 50.0 * unit), Is.LessThan 1e-12)
+    // The last estimate of the data is the sample: the last step denoises.
+    Assert.That(largest (Tensor.select 0 (steps - 1) arrays["denoised"] - found), Is.LessThan 1e-12)
+    let called, levels = Tensor.toFloats arrays["call_sigma"], Tensor.toFloats arrays["sigma"]
+    Assert.That(called, Is.EqualTo<float[]> levels[.. steps - 1])
+    Assert.That(called[0], Is.EqualTo(50.0).Within 1e-10)
+    Assert.That(called[steps - 1], Is.EqualTo(0.01).Within 1e-10)
+
+/// With one Brownian motion twice as many steps lead near the same sample; with new draws they do not.
+[<Test>]
+let ``a Brownian motion's sample is the same at another number of steps`` () =
+    use folder = folderWith three
+    let words steps = [ "--path"; "vp"; "--solver"; "sde-dpmpp-2m"; "-n"; "50"; "--steps"; string steps ]
+    let typical (x: Tensor) = sqrt ((Tensor.mean (Tensor.square x)).ToFloat())
+    let along = sample folder (words 200 @ [ "--brownian" ]) - sample folder (words 400 @ [ "--brownian" ])
+    let fresh = sample folder (words 200) - sample folder (words 400)
+    Assert.That(typical along, Is.LessThan(0.1 * typical fresh))
+
+/// Adaptive steps end where the exact flow does.
+[<Test>]
+let ``adaptive sampling is held to its tolerance`` () =
+    use folder = folderWith one
+    let x = noise folder 6
+    let words = [ "--noise"; folder.File "x1.npy"; "--rtol" ]
+    let exact = Tensor.ofArray [ 1; 2 ] [| 0.5; -1.0 |] + Tensor.ofArray [ 1; 2 ] [| 0.6; 1.3 |] * x
+    Assert.That(largest (sample folder (words @ [ "1e-9" ]) - exact), Is.LessThan 1e-7)
+    Assert.That(largest (sample folder (words @ [ "1e-3" ]) - exact), Is.GreaterThan 1e-7)
 
 [<Test>]
 let ``an oracle can be evaluated: a coarse solver is above the floor, a fine one at it`` () =
@@ -168,7 +229,7 @@ let private classes =
 let ``a class of an oracle is sampled as the mixture of its components`` () =
     use folder = folderWith classes
     noise folder 9 |> ignore
-    let words = [ "--noise"; folder.File "x1.npy"; "--path"; "vp"; "--solver"; "rk4"; "--steps"; "9" ]
+    let words = [ "--start"; folder.File "x1.npy"; "--path"; "vp"; "--solver"; "rk4"; "--steps"; "9" ]
     let found = sample folder (words @ [ "--class"; "1" ])
     File.WriteAllText(folder.File "mixture.json", """{"means": [[-1.5, 0], [0.8, -1]], "stds": [0.5, 0.45]}""")
     Assert.That(largest (sample folder words - found), Is.LessThan 1e-12)
@@ -178,7 +239,7 @@ let ``guidance of an oracle is that of the library, 1 is plain and 0 uncondition
     use folder = folderWith classes
     let x = noise folder 9
     let words =
-        [ "--noise"; folder.File "x1.npy"; "--path"; "vp"; "--solver"; "heun"; "--steps"; "9"; "--batch"; "4" ]
+        [ "--start"; folder.File "x1.npy"; "--path"; "vp"; "--solver"; "heun"; "--steps"; "9"; "--batch"; "4" ]
     let found more = sample folder (words @ [ "--class"; "1" ] @ more)
     let guided = found [ "--guidance"; "2"; "--guidance-interval"; "0.1"; "5"; "--guidance-rescale"; "0.5" ]
 
@@ -298,6 +359,7 @@ let private refusedFor (mixture: string) (words: Folder -> string list) (expecte
     Npy.write (folder.File "wide.npy") (Tensor.zeros Kind.Float64 [ 5; 3 ])
     Npy.write (folder.File "x.npy") (Tensor.zeros Kind.Float64 [ 5; 2 ])
     Npy.write (folder.File "none.npy") (Tensor.zeros Kind.Float64 [ 0; 2 ])
+    Npy.write (folder.File "one.npy") (Tensor.zeros Kind.Float64 [ 1; 5; 2 ])
     Npy.write (folder.File "nan.npy") (Tensor.full Kind.Float64 [ 5; 2 ] nan)
     let before = folder.Contents
     assertRefused (fokker (words folder)) expected
@@ -338,11 +400,32 @@ let ``a path of its own is not given to a run`` () =
 [<Test>]
 let ``noise or steps that cannot be are refused`` () =
     let sample words (f: Folder) = [ "sample"; "--oracle"; f.File "mixture.json"; "--out"; f.File "x0.npy" ] @ words f
-    refused (sample (fun f -> [ "--noise"; f.File "wide.npy" ])) [ "--noise"; "wide.npy"; "[5; 3]"; "[n; 2]" ]
+    refused (sample (fun f -> [ "--start"; f.File "wide.npy" ])) [ "--start"; "wide.npy"; "[5; 3]"; "[n; 2]" ]
     refused (sample (fun f -> [ "--noise"; f.File "none.npy" ])) [ "none.npy"; "no samples" ]
     refused (sample (fun f -> [ "--noise"; f.File "nan.npy" ])) [ "nan.npy"; "finite" ]
     refused (sample (fun f -> [ "--noise"; f.File "nowhere.npy" ])) [ "nowhere.npy"; "no such file" ]
     refused (sample (fun f -> [ "--noise"; f.File "x.npy"; "-n"; "3" ])) [ "-n 3"; "--noise" ]
+    refused (sample (fun f -> [ "--start"; f.File "x.npy"; "--noise"; f.File "x.npy" ])) [ "--start"; "--noise" ]
+    refused (sample (fun f -> [ "--replay"; f.File "x.npy" ])) [ "--replay"; "heun"; "stochastic" ]
+    refused (sample (fun _ -> [ "--brownian" ])) [ "--brownian"; "heun" ]
+
+    refused
+        (sample (fun f -> [ "--solver"; "ancestral"; "--replay"; f.File "x.npy" ]))
+        [ "--replay"; "x.npy"; "[draws; n; 2]" ]
+
+    refused
+        (sample (fun f -> [ "--solver"; "ancestral"; "--replay"; f.File "one.npy"; "--steps"; "9" ]))
+        [ "draw 2"; "1 were given" ]
+
+    refused (sample (fun _ -> [ "--eta"; "0.5" ])) [ "--eta 0.5"; "heun"; "ddim-eta" ]
+    refused (sample (fun _ -> [ "--solver"; "edm"; "--churn"; "-1" ])) [ "--churn -1"; "0 or more" ]
+    refused (sample (fun _ -> [ "--rtol"; "0" ])) [ "--rtol 0"; "positive" ]
+    refused (sample (fun _ -> [ "--rtol"; "1e-5"; "--steps"; "9" ])) [ "--steps"; "--rtol" ]
+    refused (sample (fun _ -> [ "--rtol"; "1e-5"; "--solver"; "dpmpp-2m" ])) [ "dpmpp-2m"; "dx/dt" ]
+    refused (sample (fun f -> [ "--rtol"; "1e-5"; "--trajectory"; f.File "t.npz" ])) [ "--trajectory"; "--rtol" ]
+    refused (sample (fun f -> [ "--trajectory"; f.File "t.npy" ])) [ "t.npy"; ".npz" ]
+    refused (sample (fun _ -> [ "--solver"; "ancestral-learned" ])) [ "ancestral-learned"; "hybrid" ]
+    refused (sample (fun _ -> [ "--grid"; "leading"; "--steps"; "2000" ])) [ "leading"; "1000"; "fewer" ]
     refused (sample (fun _ -> [ "--steps"; "0" ])) [ "--steps 0"; "at least 1" ]
     refused (sample (fun _ -> [ "--label"; "3" ])) [ "--label 3"; "0 to 2" ]
     refused (sample (fun _ -> [ "--from"; "2" ])) [ "--from 2"; "0" ]
