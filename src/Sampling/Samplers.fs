@@ -383,6 +383,23 @@ module Samplers =
     /// With the reverse SDE's Euler–Maruyama steps and the paper's ratio.
     let predictorCorrector = predictorCorrectorWith 0.16 1 eulerMaruyama
 
+    /// T Langevin steps at each noise level, r times its variance long.
+    let annealedLangevinWith (ratio: float) (perLevel: int) : Sampler =
+        if not (ratio > 0.0 && Double.IsFinite ratio) || perLevel < 1 then
+            invalidArg (nameof ratio) $"ratio {ratio}, {perLevel} steps a level: positive numbers are needed"
+
+        { stochastic
+              "annealed-langevin"
+              $"{perLevel} times x + ½ r σ² s + √r σ z at each level, r = {ratio}"
+              "Song, Ermon 2019, Generative modeling by estimating gradients of the data distribution, algorithm 1"
+              0
+              1
+              (Langevin.annealed ratio perLevel) with
+            Evaluations = fun n -> n * perLevel }
+
+    /// With the paper's r = ε/σ_L² = 0.2; it has 10 levels and 100 steps at each where more levels need fewer.
+    let annealedLangevin = annealedLangevinWith 0.2 5
+
     /// Steps of the one and of the other in turns.
     let alternatingOf (first: Sampler) (second: Sampler) : Sampler =
         { stochastic
@@ -431,6 +448,7 @@ module Samplers =
           sdeDpmPp2m
           sdeDpmPp3m
           predictorCorrector
+          annealedLangevin
           alternating ]
 
 /// Everything that sampling needs besides the model: solver × grid × span, and the network's own element type and device.
