@@ -532,7 +532,7 @@ module Sampling =
 
             Exponential.started (times.Length - 1) step denoise, Array.append times [| 0.0 |]
 
-    let private programOf (plan: SamplingPlan) (model: Model) (condition: Condition) : Step * float[] =
+    let internal programOf (plan: SamplingPlan) (model: Model) (condition: Condition) : Step * float[] =
         let readings = Readings.ofModel plan.Steps condition (widenedModel plan.Kind model)
         program plan model.Path (Samplers.step plan.Sampler readings) (readings.Of Prediction.data)
 
