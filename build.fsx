@@ -175,7 +175,8 @@ let studies =
     [ // One line a study.
       ("ot-cfm", "Optimal against independent pairs (5 minutes)")
       ("guidance", "Class-conditional Fashion-MNIST with guidance 0, 1 and 3 (10 minutes)")
-      ("likelihood", "Error of an exact log-density against tolerance and evaluations (half a minute)") ]
+      ("likelihood", "Error of an exact log-density against tolerance and evaluations (half a minute)")
+      ("langevin", "Plain and annealed Langevin dynamics on separated modes (half a minute)") ]
 
 let study name = fokker ([ "study"; name ] @ rest)
 

@@ -15,6 +15,8 @@ type SampleArgument =
     | [<Unique>] To of time: float
     | [<Unique>] Rtol of tolerance: float
     | [<Unique>] Atol of tolerance: float
+    | [<Unique>] Parallel of window: int
+    | [<Unique>] Parallel_Tolerance of tolerance: float
     | [<Unique>] Seed of number: int64
     | [<Unique; AltCommandLine("--class")>] Label of label: string
     | [<Unique>] Trajectory of file: string
@@ -38,6 +40,10 @@ type SampleArgument =
             | Rtol _ ->
                 "steps are chosen, for each sample by itself, so that their error is at most this part of it (fixed steps; dormand-prince with it)"
             | Atol _ -> "the same where a sample is near 0 (as --rtol)"
+            | Parallel _ ->
+                "so many steps are found at once, in one batch of the network, by Picard's iteration: fewer calls one after the other, more evaluations (one after the other; ddim with it)"
+            | Parallel_Tolerance _ ->
+                "with --parallel: how far a state may still move and stand, in standard deviations of an ancestral step's noise (0.1)"
             | Seed _ -> "seed of the noise (0)"
             | Label _ -> "one class for all samples: its number or its name"
             | Trajectory _ ->
@@ -55,6 +61,8 @@ type private SampleChoice =
       From: float option
       To: float option
       Tolerance: ToleranceChoice
+      Parallel: int option
+      ParallelTolerance: float option
       Seed: int64
       Label: string option
       Trajectory: string option
@@ -74,6 +82,8 @@ module Sample =
         | To time -> { choice with To = Some time }
         | Rtol tolerance -> { choice with Tolerance = { choice.Tolerance with Relative = Some tolerance } }
         | Atol tolerance -> { choice with Tolerance = { choice.Tolerance with Absolute = Some tolerance } }
+        | Parallel window -> { choice with Parallel = Some window }
+        | Parallel_Tolerance tolerance -> { choice with ParallelTolerance = Some tolerance }
         | Seed seed -> { choice with Seed = seed }
         | Label name -> { choice with Label = Some name }
         | Trajectory file -> { choice with Trajectory = Some file }
@@ -88,6 +98,8 @@ module Sample =
           From = None
           To = None
           Tolerance = { Relative = None; Absolute = None }
+          Parallel = None
+          ParallelTolerance = None
           Seed = 0L
           Label = None
           Trajectory = None
@@ -135,6 +147,20 @@ module Sample =
             )
         | _ -> ()
 
+        match choice.Parallel, choice.ParallelTolerance with
+        | None, Some tolerance ->
+            raise (
+                UserError
+                    $"--parallel-tolerance {tolerance}: it goes with --parallel, which says how many steps at once"
+            )
+        | Some window, _ when window < 1 -> raise (UserError $"--parallel {window}: expected at least one step")
+        | _, Some tolerance when not (tolerance >= 0.0 && Double.IsFinite tolerance) ->
+            raise (UserError $"--parallel-tolerance {tolerance}: expected a number, 0 or more")
+        | Some window, _ when isAdaptive choice || choice.Trajectory.IsSome ->
+            let other = if isAdaptive choice then "--rtol" else "--trajectory"
+            raise (UserError $"--parallel {window}: {other} wants one step after the other: leave one of the two out")
+        | _ -> ()
+
         let from, until = defaultArg choice.From 1.0, defaultArg choice.To 0.0
 
         for option, time in [ "--from", from; "--to", until ] do
@@ -171,7 +197,13 @@ module Sample =
             if isAdaptive choice then
                 fst (Following.drawing "adaptive sampling" subject model choice.Tolerance)
             else
-                ModelChoice.drawing subject model
+                ModelChoice.drawing
+                    subject
+                    // The standard sampler takes two evaluations a step.
+                    (if choice.Parallel.IsSome && model.Solver.IsNone then
+                         { model with Solver = Some Samplers.ddim.Name }
+                     else
+                         model)
 
         let replayed =
             choice.Replay
@@ -199,6 +231,10 @@ module Sample =
                     | Some draws -> Draws.Replayed draws
                     | None when choice.Brownian -> Draws.Brownian
                     | None -> Draws.Fresh
+                Parallel =
+                    choice.Parallel
+                    |> Option.map (fun window ->
+                        { Window = window; Tolerance = defaultArg choice.ParallelTolerance 0.1 })
                 Trajectory = Option.map snd trajectory }
             |> between subject choice
 
@@ -220,7 +256,7 @@ module Sample =
 
                 n
 
-        let mutable asked = 0L
+        let mutable asked, calls = 0L, 0L
 
         // A sample's evaluations, on the average: adaptive steps differ.
         let counting =
@@ -232,6 +268,7 @@ module Sample =
 
                         fun t x ->
                             asked <- asked + int64 x.Shape[0]
+                            calls <- calls + 1L
                             field t x) }
 
         let rng = Rng.ofSeed choice.Seed |> Rng.named "sample"
@@ -256,6 +293,9 @@ module Sample =
 
         let files = files @ Option.toList choice.Trajectory
 
+        if drawing.Parallel.IsSome then
+            Terminal.tell terminal $"{calls} calls of the network, {float asked / float n:F1} evaluations a sample"
+
         for file in files do
             Terminal.tell terminal file
 
@@ -274,6 +314,7 @@ module Sample =
                       "rtol", Json.number tolerance.Relative
                       "atol", Json.number tolerance.Absolute
                   "evaluations", Json.number (float asked / float n)
+                  "calls", Json.whole calls
                   "from", Json.number plan.Span.Noisy
                   "to", Json.number plan.Span.Clean
                   "denoised", Json.flag (plan.Span.Finish = Denoise)

@@ -33,6 +33,8 @@ type Drawing =
         Draws: Draws
         /// Whether steps are laid on the grid, or chosen by their error; then the sampler's tableau is what matters, and grid and steps do not.
         Control: Control
+        /// How many steps are found at once, for a sampler that can (`Picard.samplers`); one after the other where there is none.
+        Parallel: Picard option
         Trajectory: Trajectory option
     }
 
@@ -57,6 +59,7 @@ module Samples =
           Unit = None
           Draws = Draws.Fresh
           Control = Fixed
+          Parallel = None
           Trajectory = None }
 
     /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told. A mixture draws its own classes
@@ -198,9 +201,23 @@ module Samples =
                     | Some denoise -> denoise (Tensor.scalar Kind.Float64 plan.Span.Clean) carried.X
                     | None -> carried.X
 
+            let atOnce how =
+                match learned with
+                | Transport _
+                | Jumping _ ->
+                    raise (
+                        UserError
+                            $"--parallel {how.Window}: it needs a model with a score: this run has another objective"
+                    )
+                | Denoising model ->
+                    match Picard.run how plan model condition noise start with
+                    | Error failure -> failed failure
+                    | Ok samples -> samples.X
+
             try
-                match drawing.Control, drawing.Sampler.Follows with
-                | Adaptive _, Velocity tableau -> byError tableau
+                match drawing.Control, drawing.Sampler.Follows, drawing.Parallel with
+                | Adaptive _, Velocity tableau, _ -> byError tableau
+                | _, _, Some how -> atOnce how
                 | _ -> byGrid ()
             with :? ArgumentException as e ->
                 raise (UserError $"sampling failed: {Errors.reason e}"))

@@ -3,4 +3,4 @@ namespace Fokker.Experiments.Studies
 /// Every study, in the order that one meets them.
 module Table =
 
-    let all: Study list = [ OtCfm.study; Guidance.study; LikelihoodStudy.study ]
+    let all: Study list = [ OtCfm.study; Guidance.study; LikelihoodStudy.study; LangevinStudy.study ]

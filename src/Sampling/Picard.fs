@@ -162,6 +162,9 @@ module Picard =
         check how plan
 
         Scope.run (fun () ->
+            // The second output only where it is asked for: behind a network in another's place it may be an evaluation of its own.
+            let isLearned = plan.Sampler.Name = Samplers.ancestralLearned.Name
+            let model = if isLearned then model else { model with WithVariance = None }
             let real = Sampling.widenedModel plan.Kind model
             let phi, times = steps plan model
             let last = times.Length - 1

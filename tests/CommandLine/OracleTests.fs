@@ -424,6 +424,11 @@ let ``noise or steps that cannot be are refused`` () =
     refused (sample (fun _ -> [ "--rtol"; "1e-5"; "--solver"; "dpmpp-2m" ])) [ "dpmpp-2m"; "dx/dt" ]
     refused (sample (fun f -> [ "--rtol"; "1e-5"; "--trajectory"; f.File "t.npz" ])) [ "--trajectory"; "--rtol" ]
     refused (sample (fun f -> [ "--trajectory"; f.File "t.npy" ])) [ "t.npy"; ".npz" ]
+    refused (sample (fun _ -> [ "--parallel"; "0" ])) [ "--parallel 0"; "at least" ]
+    refused (sample (fun _ -> [ "--parallel"; "4"; "--solver"; "heun" ])) [ "heun"; "ddim" ]
+    refused (sample (fun _ -> [ "--parallel"; "4"; "--rtol"; "1e-5" ])) [ "--parallel 4"; "--rtol" ]
+    refused (sample (fun _ -> [ "--parallel-tolerance"; "0.1" ])) [ "--parallel-tolerance 0.1"; "--parallel" ]
+    refused (sample (fun _ -> [ "--parallel"; "4"; "--parallel-tolerance"; "-1" ])) [ "--parallel-tolerance -1" ]
     refused (sample (fun _ -> [ "--solver"; "ancestral-learned" ])) [ "ancestral-learned"; "hybrid" ]
     refused (sample (fun _ -> [ "--grid"; "leading"; "--steps"; "2000" ])) [ "leading"; "1000"; "fewer" ]
     refused (sample (fun _ -> [ "--steps"; "0" ])) [ "--steps 0"; "at least 1" ]
@@ -431,6 +436,31 @@ let ``noise or steps that cannot be are refused`` () =
     refused (sample (fun _ -> [ "--from"; "2" ])) [ "--from 2"; "0" ]
     refused (sample (fun _ -> [ "--from"; "0.2"; "--to"; "0.5" ])) [ "--from 0.2"; "--to 0.5"; "noise to data" ]
     refused (sample (fun _ -> [ "-n"; "5"; "--prediction"; "noise"; "--from"; "1" ])) [ "noise"; "velocity"; "t = 1" ]
+
+[<Test>]
+let ``steps in parallel give the sequential samples, in fewer calls`` () =
+    use folder = folderWith three
+    noise folder 9 |> ignore
+    let words = [ "--path"; "vp"; "--prediction"; "noise"; "--steps"; "60"; "--noise"; folder.File "x1.npy" ]
+    let expected = sample folder (words @ [ "--solver"; "ddim" ])
+    let exact = sample folder (words @ [ "--parallel"; "16"; "--parallel-tolerance"; "0" ])
+    Assert.That(largest (exact - expected), Is.EqualTo(0.0).Within 1e-12)
+
+    let result =
+        fokker (
+            [ "sample"
+              "--oracle"
+              folder.File "mixture.json"
+              "--out"
+              folder.File "x0.npy"
+              "--parallel"
+              "16"
+              "--json" ]
+            @ words
+        )
+
+    Assert.That(number "calls" (json result), Is.LessThan 60.0)
+    Assert.That(largest (Npy.read (folder.File "x0.npy") - expected), Is.LessThan 0.1)
 
 [<Test>]
 let ``guidance of an oracle that cannot be is refused`` () =
