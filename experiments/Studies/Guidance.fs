@@ -26,27 +26,6 @@ module Guidance =
     let private runName = "study-guidance"
     let private standardSteps, standardCount = 2000L, 2000
 
-    let private isFinished (run: RunFolder) =
-        match (Run.describe run.Path)["result"] with
-        | null -> false
-        | result -> string result["ending"] = "finished"
-
-    /// The study's own run: the one that is there, gone on with, or a new one.
-    let private trained (terminal: Terminal) (root: string) (steps: int64) : RunFolder =
-        let run = Runs.place root runName
-        let isSame = Runs.isThere run && (Runs.recipe run).Steps = steps
-
-        if not (isSame && isFinished run) then
-            let words = if isSame then [ "--resume" ] else [ "fashion-mnist"; "--steps"; string steps; "--overwrite" ]
-
-            // What training tells people goes where people read; the study's own JSON is the only one.
-            let speaking = { terminal with Json = false; Out = Terminal.reader terminal }
-
-            if Train.command.Run speaking (words @ [ "--name"; runName; "--runs"; root ]) <> Exit.Success then
-                raise Stopped
-
-        run
-
     /// What one case measures.
     [<NoComparison; NoEquality>]
     type private Outcome = { Case: Case; Samples: Tensor; Accuracy: Estimate; Frechet: Estimate }
@@ -55,29 +34,6 @@ module Guidance =
     let private accuracy (classifier: Classifier) (classes: int) (x: Tensor) : Estimate =
         let found = Tensor.toArray<int64>(Classifier.classify classifier x)
         Measure.overDraws found.Length (fun i -> if found[i] = int64 (i % classes) then 1.0 else 0.0)
-
-    let private draws = 10
-
-    /// The mean over ten pairs of sets, those of the samples chosen at random from all, as `fokker evaluate` has it.
-    let private frechet (size: int) (classifier: Classifier) (data: Dataset) (rng: Rng) (x: Tensor) : Estimate =
-        let measure = Classifier.frechet classifier
-
-        Measure.overDraws draws (fun k ->
-            Scope.run (fun () ->
-                let rng = Rng.at (int64 k) rng
-                let order = Rng.permutation x.Shape[0] (Rng.named "pool" rng)
-                let chosen = Tensor.indexSelect 0 (Tensor.narrow 0 0 size order) x
-                measure.Between rng chosen (Dataset.heldOut Kind.Float32 size rng data).Data))
-
-    /// What two sets of held-out data measure against each other.
-    let private floor (size: int) (classifier: Classifier) (data: Dataset) (rng: Rng) : Estimate =
-        let measure = Classifier.frechet classifier
-
-        Measure.overDraws draws (fun k ->
-            Scope.run (fun () ->
-                let rng = Rng.at (int64 k) rng
-                let halves = Tensor.split size 0 (Dataset.heldOut Kind.Float32 (2 * size) rng data).Data
-                measure.Between rng halves[0] halves[1]))
 
     /// The first samples of each class, a row for each.
     let private rows (data: Dataset) (columns: int) (outcome: Outcome) : ImageGrid =
@@ -99,7 +55,13 @@ module Guidance =
         let folder =
             match options.Run with
             | Some name -> Runs.find options.Root name
-            | None -> trained terminal options.Root (defaultArg options.Steps standardSteps)
+            | None ->
+                OwnRun.trained
+                    terminal
+                    options.Root
+                    runName
+                    [ "fashion-mnist" ]
+                    (defaultArg options.Steps standardSteps)
 
         let job, state = Runs.load folder None None
         let subject = Subject.trained folder job state.Average
@@ -116,10 +78,7 @@ module Guidance =
         let n = max (classes * columns) (defaultArg options.Count standardCount)
         let size = min n 1000
 
-        let classifier =
-            Progress.run terminal "classifier" 1.0 (fun report ->
-                Classifier.cached (fun made all -> report (float made / float all) "") data)
-
+        let classifier = FeatureDistance.classifier terminal data
         let rng = subject.Stream "study"
 
         let outcome (case: Case) =
@@ -134,10 +93,10 @@ module Guidance =
             { Case = case
               Samples = x
               Accuracy = accuracy classifier classes inside
-              Frechet = frechet size classifier data (Rng.named "frechet" rng) inside }
+              Frechet = FeatureDistance.between size classifier data (Rng.named "frechet" rng) inside }
 
         let outcomes = List.map outcome cases
-        let floor = floor size classifier data (Rng.named "floor" rng)
+        let floor = FeatureDistance.floor size classifier data (Rng.named "floor" rng)
         let drawing = Samples.standardFor subject
         let estimate (e: Estimate) = Study.plusMinus (e.Mean, e.StandardError)
 
@@ -157,7 +116,7 @@ module Guidance =
           Sections =
             [ Study.table
                   "Accuracy and distance"
-                  $"{n} samples a row, {drawing.Sampler.Name} with {drawing.Steps} steps, the same noise for all, classes in turn; $s = 0$ does not know the class. Means with standard errors. Fréchet distance on {Classifier.featureCount} features, {draws} pairs of sets of {size}; two sets of held-out data are {estimate floor} apart. The classifier is right on {100.0 * classifier.Accuracy:F1} %% of the held-out data."
+                  $"{n} samples a row, {drawing.Sampler.Name} with {drawing.Steps} steps, the same noise for all, classes in turn; $s = 0$ does not know the class. Means with standard errors. Fréchet distance on {Classifier.featureCount} features, {FeatureDistance.draws} pairs of sets of {size}; two sets of held-out data are {estimate floor} apart. The classifier is right on {100.0 * classifier.Accuracy:F1} %% of the held-out data."
                   [ "guidance"; "accuracy"; "Fréchet distance" ]
                   [ for o in outcomes ->
                         [ Cell.Text o.Case.Name; Cell.Text(estimate o.Accuracy); Cell.Text(estimate o.Frechet) ] ]

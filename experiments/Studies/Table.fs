@@ -3,4 +3,9 @@ namespace Fokker.Experiments.Studies
 /// Every study, in the order that one meets them.
 module Table =
 
-    let all: Study list = [ OtCfm.study; Guidance.study; LikelihoodStudy.study; LangevinStudy.study ]
+    let all: Study list =
+        [ OtCfm.study
+          Guidance.study
+          Ddim.study
+          LikelihoodStudy.study
+          LangevinStudy.study ]

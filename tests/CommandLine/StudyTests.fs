@@ -58,7 +58,7 @@ let ``a deviation is written to two digits, the value to as many places`` () =
     equal (2.0, 1.0) (Study.meanAndDeviation [ 1.0; 2.0; 3.0 ])
 
 [<Test>]
-let ``the guidance study refuses a run that cannot be guided, before it draws anything`` () =
+let ``a study refuses a run that it has no use for, before it draws anything`` () =
     use folder = new Folder()
     let root = folder.File "runs"
     let trained = fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small)
@@ -66,3 +66,5 @@ let ``the guidance study refuses a run that cannot be guided, before it draws an
     let words = [ "--runs"; root; "--out"; folder.File "page.html" ]
     assertRefused (fokker ([ "study"; "guidance"; "--run"; "first" ] @ words)) [ "--run first"; "--label-dropout" ]
     assertRefused (fokker ([ "study"; "guidance"; "--run"; "frist" ] @ words)) [ "frist"; "did you mean first" ]
+    // Nor one whose steps are not those of a DDPM of images.
+    assertRefused (fokker ([ "study"; "ddim"; "--run"; "first" ] @ words)) [ "--run first"; "--path ddpm" ]
