@@ -176,6 +176,7 @@ let studies =
       ("ot-cfm", "Optimal against independent pairs (5 minutes)")
       ("guidance", "Class-conditional Fashion-MNIST with guidance 0, 1 and 3 (10 minutes)")
       ("ddim", "DDIM's table of stochasticity against steps, on an oracle and on Fashion-MNIST (25 minutes)")
+      ("variance", "The variational bound, L_simple and a learned variance of a DDPM's steps (10 minutes)")
       ("likelihood", "Error of an exact log-density against tolerance and evaluations (half a minute)")
       ("langevin", "Plain and annealed Langevin dynamics on separated modes (half a minute)") ]
 
