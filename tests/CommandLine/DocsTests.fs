@@ -1,0 +1,31 @@
+/// What docs/ says of the library's lists is what the lists say.
+module Fokker.Tests.CommandLine.DocsTests
+
+open System.IO
+open NUnit.Framework
+open Fokker
+
+let private root =
+    let rec above (folder: DirectoryInfo) =
+        if File.Exists(Path.Combine(folder.FullName, "README.md")) then
+            folder.FullName
+        else
+            above (nonNull folder.Parent)
+
+    above (DirectoryInfo System.AppContext.BaseDirectory)
+
+/// One row a sampler: name, equation, order, evaluations a step, kind, source.
+[<Test>]
+let ``the table of samplers is the list of samplers`` () =
+    let rows =
+        [ for line in File.ReadAllLines(Path.Combine(root, "docs", "samplers.md")) do
+              let cells = line.Trim('|').Split('|') |> Array.map _.Trim() |> List.ofArray
+
+              if cells.Length = 6 && cells.Head.StartsWith '`' then
+                  cells ]
+
+    let wanted =
+        [ for s in Samplers.all -> [ $"`{s.Name}`"; s.Equation; string s.Order; string s.EvaluationsPerStep; s.Source ] ]
+
+    let found = rows |> List.map (fun cells -> cells[..3] @ [ cells[5] ])
+    Assert.That(found, Is.EqualTo<string list list> wanted)
