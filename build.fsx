@@ -208,7 +208,7 @@ let clean _ =
 
 let bench _ =
     let command =
-        if List.contains (List.tryHead rest) [ Some "transport"; Some "likelihood" ] then
+        if List.contains (List.tryHead rest) [ Some "transport"; Some "likelihood"; Some "sampling" ] then
             rest
         else
             "compare" :: rest
@@ -227,7 +227,7 @@ let targets =
       for name, description in studies do
           pascal name, description, (fun _ -> study name)
       "Bench",
-      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods",
+      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers",
       bench
       "Format", "Formats every F# and C# file", format
       "CheckFormat", "Fails where a file is not formatted", checkFormat

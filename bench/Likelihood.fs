@@ -7,42 +7,6 @@ open System.Globalization
 open System.IO
 open Fokker
 
-type private Peer(command: string, arguments: string list) =
-    let child =
-        match
-            Process.Start(
-                ProcessStartInfo(
-                    command,
-                    arguments,
-                    RedirectStandardInput = true,
-                    RedirectStandardOutput = true,
-                    UseShellExecute = false
-                )
-            )
-        with
-        | null -> raise (EnvironmentException $"{command} does not start")
-        | p -> p
-
-    let read () =
-        match child.StandardOutput.ReadLine() with
-        | null ->
-            raise (EnvironmentException $"the peer ended without an answer: {command} {String.Join(' ', arguments)}")
-        | line -> line.Split ' '
-
-    let version = (read ())[1]
-    member _.Version = version
-
-    /// Seconds of one likelihood.
-    member _.Seconds() =
-        child.StandardInput.WriteLine "go"
-        child.StandardInput.Flush()
-        Double.Parse((read ())[0], CultureInfo.InvariantCulture)
-
-    interface IDisposable with
-        member _.Dispose() =
-            child.StandardInput.Close()
-            child.WaitForExit()
-
 let private median (values: float list) =
     let sorted = List.sort values
     sorted[sorted.Length / 2]

@@ -12,10 +12,12 @@ let main arguments =
         | [ "transport"; "--rounds"; rounds ] -> Transport.run (int rounds)
         | [ "likelihood" ] -> Likelihood.run 15
         | [ "likelihood"; "--rounds"; rounds ] -> Likelihood.run (int rounds)
+        | [ "sampling" ] -> Sampling.run 15
+        | [ "sampling"; "--rounds"; rounds ] -> Sampling.run (int rounds)
         | "compare" :: options -> Compare.run options
         | _ ->
             eprintfn
-                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\ncases: %s"
+                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\n       Bench sampling [--rounds N]\ncases: %s"
                 (Worker.cases |> List.map fst |> String.concat ", ")
 
             2

@@ -128,27 +128,30 @@ class Unet(nn.Module):
         return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
 
 
-def main():
-    case, batch = sys.argv[1], int(sys.argv[2])
-    settings = dict(argument.split("=") for argument in sys.argv[3:])
+def made(case, batch, arguments):
+    """The network of a case and a batch of noise, by settings as name=value."""
+    settings = dict(argument.split("=") for argument in arguments)
     number = lambda name: int(settings[name])
     numbers = lambda name: [int(word) for word in settings[name].split()]
     torch.set_num_threads(number("threads"))
     torch.manual_seed(0)
     if case == "mlp":
-        model = Mlp(number("dimension"), number("width"), number("depth"))
-        data = torch.randn(batch, number("dimension"))
-    else:
-        model = Unet(
-            number("channels"),
-            number("patch"),
-            number("width"),
-            numbers("multipliers"),
-            number("blocks"),
-            numbers("attention"),
-            number("groups"),
-        )
-        data = torch.randn(batch, number("channels"), 28, 28)
+        return Mlp(number("dimension"), number("width"), number("depth")), torch.randn(batch, number("dimension"))
+    model = Unet(
+        number("channels"),
+        number("patch"),
+        number("width"),
+        numbers("multipliers"),
+        number("blocks"),
+        numbers("attention"),
+        number("groups"),
+    )
+    return model, torch.randn(batch, number("channels"), 28, 28)
+
+
+def main():
+    case, batch = sys.argv[1], int(sys.argv[2])
+    model, data = made(case, batch, sys.argv[3:])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def step():
