@@ -264,4 +264,13 @@ module Coefficient =
         match used, terms with
         | [], (_, x) :: _ -> Tensor.zerosLike x
         | [], [] -> invalidArg (nameof terms) "a combination of nothing"
-        | used, _ -> used |> List.map (fun (c, x) -> scale c x) |> List.reduce (+)
+        | used, _ ->
+            let (first, x), rest = List.head used, List.tail used
+
+            rest
+            |> List.fold
+                (fun sum (c, x) ->
+                    match c with
+                    | Number c when sum.Dtype = x.Dtype -> Tensor.addScaled c x sum
+                    | _ -> sum + scale c x)
+                (scale first x)

@@ -94,7 +94,7 @@ module Exponential =
     // ---- steps
 
     let private combine (leg: Leg) (x: Tensor) (weights: float list) (values: Tensor list) : Tensor =
-        List.fold2 (fun sum w f -> if w = 0.0 then sum else sum + w * f) (Leg.carry leg * x) weights values
+        List.fold2 (fun sum w f -> if w = 0.0 then sum else Tensor.addScaled w f sum) (Leg.carry leg * x) weights values
 
     let private disturbed (noise: Noise) (leg: Leg) (state: State) (x: Tensor) : Tensor =
         match Leg.spread leg with

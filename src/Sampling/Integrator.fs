@@ -20,6 +20,15 @@ type State =
         Denoised: Tensor option
     }
 
+    // A step's scope finds these without looking at the type.
+    interface IHoldTensors with
+        member s.Visit visit =
+            visit s.X
+            Option.iter visit s.Denoised
+
+            for _, value in s.Memory do
+                visit value
+
 /// Why an integration could not go on, and what may help.
 type Failure =
     { Step: int
@@ -56,7 +65,7 @@ module Integrator =
 
     /// x + Σ cᵢ kᵢ over the terms that count.
     let internal plus (x: Tensor) (terms: (float * Tensor) list) =
-        terms |> List.fold (fun sum (c, k) -> if c = 0.0 then sum else sum + c * k) x
+        terms |> List.fold (fun sum (c, k) -> if c = 0.0 then sum else Tensor.addScaled c k sum) x
 
     /// A step of a Runge–Kutta method for dx/dt = v(t, x), forwards or backwards in time.
     let rungeKutta (tableau: Tableau) (ode: Ode) : Step =
@@ -127,7 +136,8 @@ module Integrator =
     let private advance (step: Step) (noise: Noise) (until: float) (state: State) : Result<State, Failure> =
         let next = step noise until state
 
-        if (Tensor.all (Tensor.isFinite next.X)).ToBool() then
+        // A sum is finite where every term is: one pass, and no mask.
+        if Double.IsFinite((Tensor.sum next.X).ToFloat()) then
             Ok next
         else
             Error

@@ -139,6 +139,10 @@ module Tensor =
     /// a + w·(b − a).
     let lerp (a: Tensor) (b: Tensor) (w: Tensor) = Door.one lerpOp [| Arg.tensor a; Arg.tensor b; Arg.tensor w |]
 
+    /// x + c·k in one pass over memory.
+    let addScaled (c: float) (k: Tensor) (x: Tensor) : Tensor =
+        Door.one Ops.add [| Arg.tensor x; Arg.tensor k; Arg.float c |]
+
     /// `a` where the condition holds, `b` elsewhere.
     let where (condition: Tensor) (a: Tensor) (b: Tensor) =
         Door.one whereOp [| Arg.tensor condition; Arg.tensor a; Arg.tensor b |]
