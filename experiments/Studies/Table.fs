@@ -4,4 +4,10 @@ namespace Fokker.Experiments.Studies
 module Table =
 
     let all: Study list =
-        [ OtCfm.study; Guidance.study; Ddim.study; Variance.study; LikelihoodStudy.study; SamplerStudy.study; LangevinStudy.study ]
+        [ OtCfm.study
+          Guidance.study
+          Ddim.study
+          Variance.study
+          LikelihoodStudy.study
+          SamplerStudy.study
+          LangevinStudy.study ]
