@@ -460,3 +460,44 @@ let ``turns are taken`` () =
             p.State * x + p.Data * said s x + Math.Sqrt p.Variance * draws[i]
 
     agrees "DDIM and DDPM in turns" (through step) (run (Samplers.alternatingOf Samplers.ddim Samplers.ancestral))
+
+[<Test>]
+let ``a tableau is the method written by hand`` () =
+    let v t x = Math.Cos x + t * x
+    let field: Field = fun t x -> cos x + t * x
+
+    let run tableau =
+        Scope.run (fun () ->
+            let step = Integrator.rungeKutta tableau { Velocity = field }
+
+            match Integrator.run step (Noise.fresh (Rng.ofSeed 0L)) times (Tensor.ofArray [ 1; 1 ] [| first |]) with
+            | Ok state -> state.X.ToFloat()
+            | Error failure -> failwith (string failure))
+
+    let byHand step = through (fun i x -> step times[i] (times[i + 1] - times[i]) x)
+
+    agrees "Euler" (byHand (fun t h x -> x + h * v t x)) (run Tableau.euler)
+    agrees "midpoint" (byHand (fun t h x -> x + h * v (t + h / 2.0) (x + h / 2.0 * v t x))) (run Tableau.midpoint)
+
+    let heun t h x =
+        let k = v t x
+        x + h / 2.0 * (k + v (t + h) (x + h * k))
+
+    agrees "Heun" (byHand heun) (run Tableau.heun)
+
+    let rk4 t h x =
+        let a = v t x
+        let b = v (t + h / 2.0) (x + h / 2.0 * a)
+        let c = v (t + h / 2.0) (x + h / 2.0 * b)
+        x + h / 6.0 * (a + 2.0 * b + 2.0 * c + v (t + h) (x + h * c))
+
+    agrees "Runge–Kutta 4" (byHand rk4) (run Tableau.rk4)
+
+    let bogackiShampine t h x =
+        let a = v t x
+        let b = v (t + h / 2.0) (x + h / 2.0 * a)
+        let c = v (t + 0.75 * h) (x + 0.75 * h * b)
+        x + h * (2.0 * a + 3.0 * b + 4.0 * c) / 9.0
+
+    // The slope that it carries over is that at the step's end.
+    agrees "Bogacki–Shampine" (byHand bogackiShampine) (run Tableau.bogackiShampine)
