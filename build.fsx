@@ -178,8 +178,10 @@ let studies =
       ("ddim", "DDIM's table of stochasticity against steps, on an oracle and on Fashion-MNIST (25 minutes)")
       ("variance", "The variational bound, L_simple and a learned variance of a DDPM's steps (10 minutes)")
       ("likelihood", "Error of an exact log-density against tolerance and evaluations (half a minute)")
-      ("langevin", "Plain and annealed Langevin dynamics on separated modes (half a minute)")
-      ("samplers", "Error of every sampler against its evaluations on an exact network (2 minutes)") ]
+      ("samplers", "Error of every sampler against its evaluations on an exact network (2 minutes)")
+      ("langevin", "Plain and annealed Langevin dynamics on separated modes (1 minute)")
+      ("branching", "What a latent x_t of Fashion-MNIST has decided (10 minutes with its training)")
+      ("bridge", "One data set turned into another and back, by three couplings (2 minutes)") ]
 
 let study name = fokker ([ "study"; name ] @ rest)
 

@@ -95,7 +95,8 @@ module Results =
         if drawing.Steps < 10 then drawing else { drawing with Steps = 40 }
 
     /// A film of a drawing's own steps; steps that are chosen for each sample by itself are shown as even ones.
-    let private filmed (drawing: Drawing) : Drawing = { drawing with Control = Fixed; Trajectory = None }
+    let private filmed (drawing: Drawing) : Drawing =
+        { drawing with Control = Fixed; Parallel = None; Trajectory = None }
 
     let private motion (subject: Subject) (drawing: Drawing) (n: int) (behind: Cloud) =
         let times, frames = states subject drawing (min 1000 n)

@@ -49,10 +49,17 @@ module OtCfm =
 
     let private batch = 256
 
-    let private train (settings: Settings) (make: GaussianPath -> Matching) (key: Rng) : Flow * float =
-        let network = Networks.mlp { Mlp.standard 2 with Width = 64 }
-        let source (rng: Rng) (x0: Tensor) = (eight rng x0.Shape[0]).To x0.Kind
-        let m = make Path.condOT |> Matching.from source
+    /// A flow between two laws in the plane, from what they draw, and the seconds that it took.
+    let learn
+        (steps: int64)
+        (source: Rng -> int -> Tensor)
+        (data: Rng -> int -> Tensor)
+        (m: Matching)
+        (key: Rng)
+        : Flow * float =
+        let outputs = if m.Diffusion.IsSome then 2 else 1
+        let network = Networks.mlp { Mlp.standard 2 with Width = 64; Outputs = outputs }
+        let m = Matching.from (fun rng x0 -> (source rng x0.Shape[0]).To x0.Kind) m
 
         let pairs step =
             let rng = Rng.at step (Rng.named "batches" key)
@@ -60,15 +67,14 @@ module OtCfm =
             Matching.pair
                 m
                 (Rng.named "pairs" rng)
-                { Data = (moons (Rng.named "data" rng) batch).To Kind.Float32; Label = None; Source = None }
+                { Data = (data (Rng.named "data" rng) batch).To Kind.Float32; Label = None; Source = None }
 
         use prefetch = new Prefetch(pairs)
 
         let training =
             { Trainer.standard with
                 Optimizer =
-                    { Trainer.standard.Optimizer with
-                        Rate = Schedule.WarmUp(100L, Schedule.Cosine(1e-3, 0.0, settings.Steps)) } }
+                    { Trainer.standard.Optimizer with Rate = Schedule.WarmUp(100L, Schedule.Cosine(1e-3, 0.0, steps)) } }
 
         let mutable seconds = 0.0
 
@@ -78,7 +84,7 @@ module OtCfm =
                 network
                 (Matching.loss m)
                 prefetch.Get
-                (Budget.Steps settings.Steps)
+                (Budget.Steps steps)
                 0.0
                 { Stepped = (fun _ _ now -> seconds <- now); Stop = fun () -> false }
                 (Trainer.init Kind.Float32 key network)
@@ -140,7 +146,7 @@ module OtCfm =
                   name,
                   [ for seed in 1 .. settings.Seeds ->
                         let key = Rng.ofSeed (int64 seed)
-                        let result = train settings make key |> outcome settings key
+                        let result = learn settings.Steps eight moons (make Path.condOT) key |> outcome settings key
                         finished <- finished + 1
                         report (float finished / total) name
                         result ] ]

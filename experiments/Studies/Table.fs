@@ -10,4 +10,6 @@ module Table =
           Variance.study
           LikelihoodStudy.study
           SamplerStudy.study
-          LangevinStudy.study ]
+          LangevinStudy.study
+          Branching.study
+          Bridge.study ]
