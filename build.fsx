@@ -181,7 +181,7 @@ let studies =
       ("samplers", "Error of every sampler against its evaluations on an exact network (2 minutes)")
       ("langevin", "Plain and annealed Langevin dynamics on separated modes (1 minute)")
       ("branching", "What a latent x_t of Fashion-MNIST has decided (10 minutes with its training)")
-      ("bridge", "One data set turned into another and back, by three couplings (2 minutes)") ]
+      ("bridge", "One data set turned into another and back, by three couplings (3 minutes)") ]
 
 let study name = fokker ([ "study"; name ] @ rest)
 

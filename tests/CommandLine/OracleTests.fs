@@ -462,6 +462,14 @@ let ``steps in parallel give the sequential samples, in fewer calls`` () =
     Assert.That(number "calls" (json result), Is.LessThan 60.0)
     Assert.That(largest (Npy.read (folder.File "x0.npy") - expected), Is.LessThan 0.1)
 
+    // A page films the same steps one after the other.
+    done' (
+        fokker (
+            [ "sample"; "--oracle"; folder.File "mixture.json"; "--out"; folder.File "x0.html"; "--parallel"; "16" ]
+            @ words
+        )
+    )
+
 [<Test>]
 let ``guidance of an oracle that cannot be is refused`` () =
     let sample words (f: Folder) = [ "sample"; "--oracle"; f.File "mixture.json"; "--out"; f.File "x0.npy" ] @ words

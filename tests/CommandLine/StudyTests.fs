@@ -65,6 +65,7 @@ let ``a study refuses a run that it has no use for, before it draws anything`` (
     Assert.That(trained.Code, Is.EqualTo 0, trained.Error)
     let words = [ "--runs"; root; "--out"; folder.File "page.html" ]
     assertRefused (fokker ([ "study"; "guidance"; "--run"; "first" ] @ words)) [ "--run first"; "--label-dropout" ]
+    assertRefused (fokker ([ "study"; "branching"; "--run"; "first" ] @ words)) [ "--run first"; "classes" ]
     assertRefused (fokker ([ "study"; "guidance"; "--run"; "frist" ] @ words)) [ "frist"; "did you mean first" ]
     // Nor one whose steps are not those of a DDPM of images.
     assertRefused (fokker ([ "study"; "ddim"; "--run"; "first" ] @ words)) [ "--run first"; "--path ddpm" ]
