@@ -175,8 +175,8 @@ let studies =
     [ // One line a study.
       ("ot-cfm", "Optimal against independent pairs (5 minutes)")
       ("guidance", "Class-conditional Fashion-MNIST with guidance 0, 1 and 3 (10 minutes)")
-      ("ddim", "DDIM's table of stochasticity against steps, on an oracle and on Fashion-MNIST (25 minutes)")
-      ("variance", "The variational bound, L_simple and a learned variance of a DDPM's steps (10 minutes)")
+      ("ddim", "DDIM's table of stochasticity against steps, on an oracle and on Fashion-MNIST (20 minutes)")
+      ("variance", "The variational bound, L_simple and a learned variance of a DDPM's steps (6 minutes)")
       ("likelihood", "Error of an exact log-density against tolerance and evaluations (half a minute)")
       ("samplers", "Error of every sampler against its evaluations on an exact network (2 minutes)")
       ("langevin", "Plain and annealed Langevin dynamics on separated modes (1 minute)")

@@ -26,7 +26,7 @@ module Variance =
           { Name = "L_simple"
             Objective = Loss.simple path |> Loss.timesFrom (Times.discrete trainedSteps) |> Objective.ofRegression
             Variances = fixed' }
-          { Name = "L, Σ learned"
+          { Name = "L"
             Objective = noise "vlb-learned" (bound Learned) |> Objective.withVariance
             Variances = [ Learned ] }
           { Name = "L_hybrid"
@@ -39,7 +39,7 @@ module Variance =
         match variance with
         | Forward -> "β"
         | Posterior -> "β̃"
-        | Learned -> "learned"
+        | Learned -> "Σ learned"
 
     let private samplerOf (variance: StepVariance) =
         match variance with
@@ -191,10 +191,10 @@ module Variance =
         let over (read: Outcome -> float) (own: Outcome list) = Study.meanAndDeviation (List.map read own)
 
         let measures: (string * (Outcome -> float)) list =
-            [ for k, s in List.indexed bounds -> $"bits/dim above entropy, {s} steps", (fun o -> o.Excess[k])
+            [ for k, s in List.indexed bounds -> $"bits/dim, {s} steps", (fun o -> o.Excess[k])
               for k, s in List.indexed samplings -> $"W2, {s} steps", (fun o -> o.Distances[k]) ]
 
-        let name (training: Training, variance, _) = $"{training.Name}, variance {symbol variance}"
+        let name (training: Training, variance, _) = $"{training.Name}, {symbol variance}"
         let text value = Cell.Text(Study.plusMinus value)
 
         let shown = 50
@@ -233,7 +233,7 @@ module Variance =
                           Lines =
                             [ for k, (training, own) in List.indexed models do
                                   if training.Variances = [ Learned ] then
-                                      { Label = training.Name
+                                      { Label = name (training, Learned, own)
                                         Tone = Tone.Series k
                                         Stroke = Stroke.Solid
                                         X = times
