@@ -116,6 +116,7 @@ let private elementwise =
       on "Tensor.maximum" (fun xs -> Tensor.maximum xs[0] xs[1]) (fun rng ->
           let x = distinct [ 2; 6 ] rng in [| x[0]; x[1] |])
       on "Tensor.lerp" (fun xs -> Tensor.lerp xs[0] xs[1] xs[2]) (normals [ [ 2; 3 ]; [ 2; 3 ]; [ 2; 3 ] ])
+      on "Tensor.addScaled" (fun xs -> Tensor.addScaled -1.7 xs[0] xs[1]) (normals [ [ 2; 3 ]; [ 2; 3 ] ])
       on "Tensor.where" (fun xs -> Tensor.where mask xs[0] xs[1]) (normals [ [ 2; 3 ]; [ 2; 3 ] ]) ]
 
 let private reductions =
