@@ -26,6 +26,12 @@ let private largest (x: Tensor) = (Tensor.max (abs (Tensor.flatten x))).ToFloat(
 let private unadjusted h steps score rng x =
     ok (Integrator.run (Langevin.unadjusted score) (Noise.fresh rng) (Array.init (steps + 1) (fun k -> h * float k)) x)
 
+/// Tensors are counted here: those that other tests left to the collector are not to go meanwhile.
+[<SetUp>]
+let collect () =
+    System.GC.Collect()
+    System.GC.WaitForPendingFinalizers()
+
 [<Test>]
 let ``the unadjusted chain settles where its law says, on a Gaussian`` () =
     Scope.run0 (fun () ->

@@ -39,6 +39,12 @@ let private methods =
     [ for path in paths do
           for name in [ "euler"; "heun"; "bogacki-shampine"; "rk4" ] -> TestCaseData(path.Name, name) ]
 
+/// Tensors are counted here: those that other tests left to the collector are not to go meanwhile.
+[<SetUp>]
+let collect () =
+    System.GC.Collect()
+    System.GC.WaitForPendingFinalizers()
+
 [<TestCaseSource(nameof methods)>]
 let ``the flow's log-density goes to the closed form at the order of the method`` (pathName: string) (name: string) =
     let path = paths |> List.find (fun (p: GaussianPath) -> p.Name = pathName)

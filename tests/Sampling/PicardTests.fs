@@ -37,6 +37,12 @@ let private modelFor (sampler: Sampler) path prediction =
 
 let private planOf sampler steps model = { Sampling.plan sampler steps model with Kind = f64 }
 
+/// Tensors are counted here: those that other tests left to the collector are not to go meanwhile.
+[<SetUp>]
+let collect () =
+    System.GC.Collect()
+    System.GC.WaitForPendingFinalizers()
+
 [<TestCaseSource(nameof cases)>]
 let ``without a tolerance the samples are those of the sequential run`` (name: string) =
     Scope.run0 (fun () ->

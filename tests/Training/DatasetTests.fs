@@ -13,6 +13,12 @@ let private key = Rng.ofSeed 7L
 
 // ---- laws on the plane
 
+/// Tensors are counted here: those that other tests left to the collector are not to go meanwhile.
+[<SetUp>]
+let collect () =
+    System.GC.Collect()
+    System.GC.WaitForPendingFinalizers()
+
 /// 200,000 draws: the error of a moment is about its deviation/450, and 5 of those are asked for. The deviations of the coordinates
 /// are at most 3, those of their squares at most 20 (coordinates stay within 5 but for rare noise).
 [<Test>]

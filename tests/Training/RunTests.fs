@@ -29,6 +29,12 @@ let private history folder =
 let private inTwo (test: string -> string -> unit) =
     inFolder (fun folder -> test (Path.Combine(folder, "a")) (Path.Combine(folder, "b")))
 
+/// Tensors are counted here: those that other tests left to the collector are not to go meanwhile.
+[<SetUp>]
+let collect () =
+    System.GC.Collect()
+    System.GC.WaitForPendingFinalizers()
+
 [<Test>]
 let ``equal seeds give equal checkpoints, other seeds others`` () =
     inTwo (fun a b ->

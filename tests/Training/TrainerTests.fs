@@ -34,6 +34,12 @@ let private silent: Observer =
     { Stepped = fun _ _ _ -> ()
       Stop = fun () -> false }
 
+/// Tensors are counted here: those that other tests left to the collector are not to go meanwhile.
+[<SetUp>]
+let collect () =
+    System.GC.Collect()
+    System.GC.WaitForPendingFinalizers()
+
 [<Test>]
 let ``a step is pure: the same bytes twice, and the old state as it was`` () =
     let state = Trainer.init Kind.Float32 key small
