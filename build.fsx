@@ -118,6 +118,17 @@ let tally (path: string) =
 
     count "passed", [ "failed"; "error"; "timeout"; "aborted" ] |> List.sumBy count
 
+/// The names of the tests in a result file that failed, each with the first lines of its message.
+let failures (path: string) =
+    let named name (element: XElement) = element.Descendants() |> Seq.tryFind (fun e -> e.Name.LocalName = name)
+
+    [ for result in XDocument.Load(path).Descendants() |> Seq.filter (fun e -> e.Name.LocalName = "UnitTestResult") do
+          if result.Attribute(XName.Get "outcome") |> Option.ofObj |> Option.exists (fun a -> a.Value = "Failed") then
+              let message = named "Message" result |> Option.map _.Value |> Option.defaultValue ""
+              let first = message.Split '\n' |> Array.truncate 6 |> String.concat "\n    "
+              let name = result.Attribute(XName.Get "testName").Value
+              $"  %s{name}\n    %s{first}" ]
+
 /// Runs the tests of every category but those given, and of those only the ones whose names contain an argument.
 let test excluded =
     Shell.cleanDir results
@@ -145,13 +156,17 @@ let test excluded =
               let report = Path.Combine(results, $"%s{name}.trx")
               let passed, failed = if File.Exists report then tally report else 0, 0
               // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
-              yield passed, (if code <> 0 && failed = 0 then 1 else failed) ]
+              yield
+                  passed, (if code <> 0 && failed = 0 then 1 else failed), (if failed = 0 then [] else failures report) ]
 
-    let passed, failed = List.sumBy fst outcomes, List.sumBy snd outcomes
+    let passed = outcomes |> List.sumBy (fun (passed, _, _) -> passed)
+    let failed = outcomes |> List.sumBy (fun (_, failed, _) -> failed)
     closing <- Some $"%d{passed} passed, %d{failed} failed"
 
     if failed > 0 then
-        failwith "Some tests failed."
+        // Once more at the end: between hundreds of lines of tests that passed they are hard to find.
+        let names = outcomes |> List.collect (fun (_, _, names) -> names) |> String.concat "\n"
+        failwith $"Some tests failed:\n%s{names}"
 
     if passed = 0 then
         failwith "No test ran."

@@ -3,17 +3,7 @@ module Fokker.Tests.PackagesTests
 open System.IO
 open NUnit.Framework
 
-/// The checkout's root: the first folder above the test program that holds the solution.
-let private root =
-    let rec climb (folder: DirectoryInfo | null) =
-        match folder with
-        | null -> failwith "Toolkit.sln is in no folder above the tests."
-        | folder when File.Exists(Path.Combine(folder.FullName, "Toolkit.sln")) -> folder.FullName
-        | folder -> climb folder.Parent
-
-    climb (DirectoryInfo TestContext.CurrentContext.TestDirectory)
-
-let private lines name = File.ReadAllLines(Path.Combine(root, name))
+let private lines name = File.ReadAllLines(Checkout.file name)
 
 let private pins =
     [ for line in lines "paket.dependencies" do
@@ -35,7 +25,7 @@ let ``every pinned package is in the resolved graph at exactly its pinned versio
 let ``every package that a project references is pinned`` () =
     let everywhere = EnumerationOptions(RecurseSubdirectories = true)
 
-    for path in Directory.GetFiles(root, "paket.references", everywhere) do
+    for path in Directory.GetFiles(Checkout.root, "paket.references", everywhere) do
         if not (path.Contains "node_modules") then
             for name in File.ReadAllLines path |> Array.filter ((<>) "") do
                 Assert.That(List.map fst pins, Has.Member name, path)

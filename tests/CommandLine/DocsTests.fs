@@ -4,21 +4,13 @@ module Fokker.Tests.CommandLine.DocsTests
 open System.IO
 open NUnit.Framework
 open Fokker
-
-let private root =
-    let rec above (folder: DirectoryInfo) =
-        if File.Exists(Path.Combine(folder.FullName, "README.md")) then
-            folder.FullName
-        else
-            above (nonNull folder.Parent)
-
-    above (DirectoryInfo System.AppContext.BaseDirectory)
+open Fokker.Tests
 
 /// One row a sampler: name, equation, order, evaluations a step, kind, source.
 [<Test>]
 let ``the table of samplers is the list of samplers`` () =
     let rows =
-        [ for line in File.ReadAllLines(Path.Combine(root, "docs", "samplers.md")) do
+        [ for line in File.ReadAllLines(Checkout.file "docs/samplers.md") do
               let cells = line.Trim('|').Split('|') |> Array.map _.Trim() |> List.ofArray
 
               if cells.Length = 6 && cells.Head.StartsWith '`' then

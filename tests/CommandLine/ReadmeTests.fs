@@ -8,19 +8,10 @@ open System.IO
 open System.Text.RegularExpressions
 open NUnit.Framework
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
 
-/// The checkout: the nearest folder above the tests that holds a README.
-let private root =
-    let rec above (folder: DirectoryInfo) =
-        if File.Exists(Path.Combine(folder.FullName, "README.md")) then
-            folder.FullName
-        else
-            above (nonNull folder.Parent)
-
-    above (DirectoryInfo AppContext.BaseDirectory)
-
-let private readme = File.ReadAllText(Path.Combine(root, "README.md"))
+let private readme = File.ReadAllText(Checkout.file "README.md")
 
 let private blocks (language: string) =
     [ for found in Regex.Matches(readme, $"```{language}\n(.*?)```", RegexOptions.Singleline) -> found.Groups[1].Value ]
@@ -87,7 +78,7 @@ let ``every target that the README names exists`` () =
     let targets =
         [ for found in
               Regex.Matches(
-                  File.ReadAllText(Path.Combine(root, "build.fsx")),
+                  File.ReadAllText(Checkout.file "build.fsx"),
                   "^ +(\\[ )?\"(\\w+)\",",
                   RegexOptions.Multiline
               ) -> found.Groups[2].Value ]

@@ -5,6 +5,7 @@ open System.IO
 open NUnit.Framework
 open Fokker.Experiments
 open Fokker.Experiments.Studies
+open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
 
 let private studies = Table.all |> List.map _.Name
@@ -33,7 +34,7 @@ let ``every study is a target of the build and says what its options mean`` (nam
         Assert.That(help.Out, Does.Contain option)
         Assert.That(meaning, Is.Not.Empty)
 
-    let build = File.ReadAllText(Path.Combine(__SOURCE_DIRECTORY__, "..", "..", "build.fsx"))
+    let build = File.ReadAllText(Checkout.file "build.fsx")
     Assert.That(build, Does.Contain $"\"{name}\", \"")
 
 [<Test>]
