@@ -73,7 +73,7 @@ module Encode =
         let terminal = { terminal with Quiet = model.Quiet }
         check choice
         let subject = ModelChoice.subject "./fokker encode moons" model
-        let following = Following.make "an encoding" subject model choice.Tolerance None
+        let following = ToleranceOption.following "an encoding" subject model choice.Tolerance None
         let batch = (ModelChoice.drawing subject model).Batch
         let x, labels = Following.samples subject choice.Data choice.Label choice.Count choice.Seed
         let units = subject.Data.Units
@@ -102,9 +102,9 @@ module Encode =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Subject.json subject
+                [ yield! Described.subject subject
                   "count", Json.whole (int64 x.Shape[0])
-                  yield! Following.json following
+                  yield! Described.following following
                   "evaluations", Json.number cost
                   "roundTrip",
                   Json.node (Json.object [ "rootMeanSquare", Json.number typical; "largest", Json.number most ])

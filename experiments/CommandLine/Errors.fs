@@ -39,15 +39,6 @@ module Errors =
         | first, last when first >= 0 && last > first -> Some(message.Substring(first + 1, last - first - 1))
         | _ -> None
 
-    let private oneLine (message: string) =
-        String.Join(" ", message.Split([| '\r'; '\n' |], StringSplitOptions.RemoveEmptyEntries)).Trim()
-
-    /// What a refused argument's message says, without the name of the parameter that .NET appends to it.
-    let reason (error: ArgumentException) : string =
-        match error.Message.IndexOf " (Parameter '" with
-        | -1 -> oneLine error.Message
-        | at -> oneLine (error.Message.Substring(0, at))
-
     /// Argu's messages carry the whole usage after their first line.
     let private argu (command: string) (message: string) =
         let lines = message.Split '\n'
@@ -63,7 +54,7 @@ module Errors =
     let rec describe (command: string) (error: exn) : string * int =
         match error with
         | :? UserError
-        | :? EnvironmentException -> oneLine error.Message, Exit.BadInput
+        | :? EnvironmentException -> Refusal.oneLine error.Message, Exit.BadInput
         | :? ArguParseException -> argu command error.Message, Exit.BadInput
         | :? AggregateException as many when many.InnerExceptions.Count = 1 -> describe command many.InnerExceptions[0]
         | :? TypeInitializationException as wrapped when not (isNull wrapped.InnerException) ->
@@ -79,7 +70,7 @@ module Errors =
         | :? UnauthorizedAccessException as e ->
             let file = quoted e.Message |> Option.defaultValue "a file or folder"
             $"{file}: permission denied; choose a place you may write to, or change its permissions", Exit.BadInput
-        | :? IOException -> oneLine error.Message, Exit.BadInput
+        | :? IOException -> Refusal.oneLine error.Message, Exit.BadInput
         | :? OutOfMemoryException -> "not enough memory: use a smaller --batch, --width or -n", Exit.BadInput
         | :? TensorException when error.Message.Contains "not enough memory" || error.Message.Contains "out of memory" ->
             "not enough memory: use a smaller --batch, --width or -n", Exit.BadInput
@@ -90,4 +81,4 @@ module Errors =
                 | "" -> "; FOKKER_TRACE=1 shows where"
                 | _ -> Environment.NewLine + string error
 
-            $"a fault in Fokker, not in what you asked for: {oneLine error.Message}{detail}", Exit.Fault
+            $"a fault in Fokker, not in what you asked for: {Refusal.oneLine error.Message}{detail}", Exit.Fault

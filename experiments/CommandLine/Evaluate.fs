@@ -75,7 +75,7 @@ module Evaluate =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Subject.json subject
+                [ yield! Described.subject subject
                   "sampler", Json.text drawing.Sampler.Name
                   "steps", Json.whole (int64 drawing.Steps)
                   "draws", Json.whole (int64 protocol.Draws)

@@ -3,6 +3,7 @@ namespace Fokker.Experiments
 open System
 open Argu
 open Fokker
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 type InterpolateArgument =
@@ -181,7 +182,7 @@ module Interpolate =
         let terminal = { terminal with Quiet = model.Quiet }
         check choice
         let subject = ModelChoice.subject "./fokker interpolate moons" model
-        let following = Following.make "an interpolation" subject model choice.Tolerance None
+        let following = ToleranceOption.following "an interpolation" subject model choice.Tolerance None
         let batch = (ModelChoice.drawing subject model).Batch
         let first, last = ends subject choice
         let frames = frames terminal following batch choice first last
@@ -210,11 +211,11 @@ module Interpolate =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Subject.json subject
+                [ yield! Described.subject subject
                   "pairs", Json.whole (int64 (fst first).Shape[0])
                   "frames", Json.whole (int64 choice.Frames)
                   "way", Json.text way
-                  yield! Following.json following
+                  yield! Described.following following
                   "roundTrip", Json.node (Json.object [ "rootMeanSquare", Json.number typical ])
                   "files", Json.array [ Json.text picture; Json.text page ] ])
 

@@ -77,12 +77,6 @@ module LogDensity =
           Seed = 0L
           Out = None }
 
-    /// How the densities are found.
-    [<NoComparison; NoEquality>]
-    type private Way =
-        | ClosedForm of Mixture
-        | AlongFlow of Following * Likelihood
-
     /// What can be refused before anything is loaded.
     let private check (choice: LikelihoodChoice) =
         match choice.Count, choice.Data with
@@ -111,51 +105,9 @@ module LogDensity =
             raise (UserError $"--out {file}: expected a file that ends in .npy")
         | _ -> ()
 
-    /// The mixture whose density is asked for: that of a class where one is named.
-    let private law (subject: Subject) (choice: LikelihoodChoice) (mixture: Mixture) : Mixture =
-        match subject.Guidance, choice.Label with
-        | Some(guidance, _), _ ->
-            raise (
-                UserError $"--guidance {guidance.Scale}: an oracle's law is known without guidance only: leave it out"
-            )
-        | None, Some label -> Mixture.ofClass (Subject.label subject label) mixture
-        | None, None -> mixture
+    let private wayOf (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : DensityWay =
+        let label = choice.Label |> Option.map (Subject.label subject)
 
-    /// The flow's likelihood, between the times that samples are drawn between. An oracle's prior is its own law at the noisy end, so
-    /// that what is off is the solver's and the trace's; a run's is N(0, σ² I), which it samples from.
-    let private alongFlow (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Following * Likelihood =
-        let following = Following.make "a likelihood" subject model choice.Tolerance choice.Time
-
-        match subject.Source with
-        | Some _ ->
-            raise (
-                UserError
-                    $"{subject.Name} starts from a source whose density is not known: take a run that starts from noise"
-            )
-        | None -> ()
-
-        let trace =
-            let name = choice.Trace |> Option.defaultValue (if subject.Data.IsImage then "rademacher" else "exact")
-            let family = Names.find "--trace" "trace" "traces" fst Fokker.Trace.families name
-
-            match choice.Probes with
-            | Some n when fst family = Fokker.Trace.exact.Name ->
-                raise (
-                    UserError
-                        $"--probes {n}: an exact divergence draws none: it goes with --trace rademacher or gaussian"
-                )
-            | probes -> snd family (defaultArg probes 1)
-
-        let plan = following.Plan
-        let likelihood = { Likelihood.make trace plan subject.Path with Control = following.Control }
-
-        match subject.Origin with
-        | Trained _ -> following, likelihood
-        | Exact(_, mixture) ->
-            let noisy = Tensor.scalar Kind.Float64 plan.Span.Noisy
-            following, { likelihood with Prior = Mixture.logDensity subject.Path (law subject choice mixture) noisy }
-
-    let private wayOf (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : Way =
         let standard =
             match subject.Origin with
             | Trained _ -> "flow"
@@ -177,86 +129,12 @@ module LogDensity =
                 if given then
                     raise (UserError $"{option}: the closed form takes no steps: {option} goes with --method flow")
 
-            ClosedForm(law subject choice mixture)
+            ClosedForm(Densities.law subject label mixture)
         | "exact", Trained _ ->
             raise (UserError "--method exact: a trained run's density has no closed form: use --method flow")
-        | _ -> AlongFlow(alongFlow subject model choice)
-
-    /// What was found of some samples.
-    type private Found =
-        {
-            /// log p in the data's units.
-            Nats: float[]
-            /// Its standard error over the probes, where there are some.
-            ProbeErrors: float[]
-            Evaluations: int[]
-            /// What N(0, σ² I) in the place of an oracle's own law at the noisy end would change.
-            PriorCost: float[]
-        }
-
-    let private densities
-        (terminal: Terminal)
-        (subject: Subject)
-        (way: Way)
-        (time: float)
-        (batch: int)
-        (rng: Rng)
-        (x: Tensor, labels: int[] option)
-        : Found =
-        let n = x.Shape[0]
-        let volume = Units.logVolume subject.Data.Units (List.fold (*) 1 subject.Data.Shape)
-        let only nats = { Nats = Tensor.toFloats nats; ProbeErrors = [||]; Evaluations = [||]; PriorCost = [||] }
-
-        let piece (report: Ticker) (first: int) =
-            let size = min batch (n - first)
-            let own = Tensor.narrow 0 first size x
-
-            match way with
-            | ClosedForm mixture when time = 0.0 -> only (Mixture.logDensityOfData mixture own)
-            | ClosedForm mixture -> only (Mixture.logDensity subject.Path mixture (Tensor.scalar Kind.Float64 time) own)
-            | AlongFlow(following, likelihood) ->
-                let condition =
-                    Samples.condition subject (labels |> Option.map (fun all -> all[first .. first + size - 1]))
-
-                let inside = (Units.toNetwork subject.Data.Units own).To subject.Kind.Device
-                let seen share = report ((float first + share * float size) / float n) ""
-                let flow condition = Following.watched following.Plan.Span seen (Following.flow following condition)
-
-                match
-                    Likelihood.underFlow likelihood subject.Path flow condition (Rng.rows (int64 first) rng) inside
-                with
-                | Error failure -> Following.failed failure
-                | Ok density ->
-                    let cost =
-                        match subject.Origin with
-                        | Trained _ -> [||]
-                        | Exact _ ->
-                            let noise = Likelihood.make likelihood.Trace likelihood.Plan subject.Path
-                            Tensor.toFloats (Likelihood.costOfPrior likelihood.Prior noise density)
-
-                    { Nats = Tensor.toFloats (density.LogDensity - volume)
-                      ProbeErrors = density.StandardError |> Option.map Tensor.toFloats |> Option.defaultValue [||]
-                      Evaluations = density.Evaluations
-                      PriorCost = cost }
-
-        let pieces =
-            Progress.run terminal "likelihood" 1.0 (fun report ->
-                [ for first in 0..batch .. n - 1 -> Scope.run (fun () -> piece report first) ])
-
-        let all of' = pieces |> Seq.map of' |> Array.concat
-        let found =
-            { Nats = all _.Nats
-              ProbeErrors = all _.ProbeErrors
-              Evaluations = all _.Evaluations
-              PriorCost = all _.PriorCost }
-
-        match Array.tryFindIndex (Double.IsFinite >> not) found.Nats with
-        | Some row ->
-            raise (
-                UserError
-                    $"the density of sample {row} at t = {time} is not finite: the law has a point or a flat direction there; ask for a later one with --time"
-            )
-        | None -> found
+        | _ ->
+            let following = ToleranceOption.following "a likelihood" subject model choice.Tolerance choice.Time
+            Densities.alongFlow following (Densities.trace subject choice.Trace choice.Probes) label
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: LikelihoodArgument list) =
         let model = ModelChoice.ofArguments model
@@ -276,7 +154,10 @@ module LogDensity =
             | ClosedForm _ -> defaultArg choice.Time 0.0
             | AlongFlow(following, _) -> following.Plan.Span.Clean
 
-        let found = densities terminal subject way time batch rng (x, labels)
+        let found =
+            Progress.run terminal "likelihood" 1.0 (fun report ->
+                Densities.find subject way time batch rng report (x, labels))
+
         let over (values: float[]) = Measure.overDraws values.Length (fun k -> values[k])
         let estimate = over found.Nats
         let d = List.fold (*) 1 subject.Data.Shape
@@ -294,7 +175,7 @@ module LogDensity =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Subject.json subject
+                [ yield! Described.subject subject
                   "count", Json.whole (int64 found.Nats.Length)
                   "dimension", Json.whole (int64 d)
                   "time", Json.number time
@@ -302,7 +183,7 @@ module LogDensity =
                   | ClosedForm _ -> "method", Json.text "exact"
                   | AlongFlow(following, likelihood) ->
                       "method", Json.text "flow"
-                      yield! Following.json following
+                      yield! Described.following following
                       "evaluations", Json.number (Array.averageBy float found.Evaluations)
                       "trace", Json.text likelihood.Trace.Name
 

@@ -6,9 +6,7 @@ open System.Globalization
 open System.Threading
 open Spectre.Console
 open Spectre.Console.Rendering
-
-/// How far long work has come: `done'` of `total` (any unit), and a few words beside it (loss, steps/s).
-type Ticker = float -> string -> unit
+open Fokker
 
 /// The text to the right of the bar. Spectre's own columns know nothing of losses.
 type private DetailColumn() =

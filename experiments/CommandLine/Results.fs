@@ -4,55 +4,25 @@ open System
 open System.IO
 open System.Text.Json.Nodes
 open Fokker
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// What a run leaves for people: files of samples, pictures of them, the report.
 module Results =
 
-    /// Interleaved x₀ y₀ x₁ y₁ … of the first two coordinates; a line's points lie on the axis.
-    let private plane (x: Tensor) : float32[] =
-        Scope.run (fun () ->
-            let columns = if x.Shape[1] = 1 then Tensor.cat 1 [ x; Tensor.zerosLike x ] else Tensor.narrow 1 0 2 x
-
-            Tensor.toArray<float32>(columns.To Dtype.Float32))
-
-    let private cloud label tone (x: Tensor) : Cloud = { Label = label; Tone = tone; Points = plane x; Classes = [||] }
-
-    /// Images in [−1, 1] from samples in the data's units.
-    let images (data: Dataset) (x: Tensor) : Images =
-        Scope.run (fun () ->
-            let x = Tensor.clamp -1.0 1.0 (Units.toNetwork data.Units x)
-
-            { Pixels = Tensor.toArray<float32>(x.To Dtype.Float32)
-              Channels = x.Shape[1]
-              Height = x.Shape[2]
-              Width = x.Shape[3] })
-
-    let private first n (x: Tensor) = Tensor.narrow 0 0 (min n x.Shape[0]) x
-
-    /// A picture of samples [n; …] as PNG: a grid of images, or points of the plane.
-    let picture (data: Dataset) (samples: Tensor) : byte[] =
-        Scope.run (fun () ->
-            if data.IsImage then
-                Raster.imageGrid 10 (images data (first 100 samples))
-            else
-                Raster.scatter
-                    560
-                    [ { Title = "samples"; Clouds = [ cloud "samples" Tone.Model (first 10_000 samples) ] } ])
-
     /// The same beside as many samples of the data.
     let private comparison (data: Dataset) (samples: Tensor) (rng: Rng) : byte[] =
         if data.IsImage then
-            picture data samples
+            Depict.samples data samples
         else
             Scope.run (fun () ->
-                let samples = first 4000 samples
+                let samples = Depict.first 4000 samples
                 let truth = Evaluation.heldOut data rng samples.Shape[0]
 
                 Raster.scatter
                     560
-                    [ { Title = "data"; Clouds = [ cloud "data" Tone.Data truth ] }
-                      { Title = "samples"; Clouds = [ cloud "samples" Tone.Model samples ] } ])
+                    [ { Title = "data"; Clouds = [ Depict.cloud "data" Tone.Data truth ] }
+                      { Title = "samples"; Clouds = [ Depict.cloud "samples" Tone.Model samples ] } ])
 
     /// Writes `samples.npy` and `samples.png`.
     let saveSamples (run: RunFolder) (subject: Subject) (samples: Tensor) =
@@ -146,11 +116,11 @@ module Results =
           Frames = kept |> Array.map (fun k -> motion.Frames[k]) }
 
     let private planeSections (subject: Subject) (drawing: Drawing) (samples: Tensor) =
-        let samples = first 3000 samples
+        let samples = Depict.first 3000 samples
         let truth = Evaluation.heldOut subject.Data (subject.Stream "report") samples.Shape[0]
-        let data = cloud "data" Tone.Data truth
+        let data = Depict.cloud "data" Tone.Data truth
 
-        [ Sections.samplesBesideData data (cloud "samples" Tone.Model samples)
+        [ Sections.samplesBesideData data (Depict.cloud "samples" Tone.Model samples)
           if subject.Data.Shape = [ 2 ] then
               let motion = motion subject drawing samples.Shape[0] data
               Sections.fromNoiseToData motion
@@ -162,7 +132,7 @@ module Results =
     let private className (subject: Subject) k = List.item k subject.Data.Classes
 
     let private imageSections (subject: Subject) (drawing: Drawing) (samples: Tensor) =
-        let samples = first 60 samples
+        let samples = Depict.first 60 samples
         let count = samples.Shape[0]
 
         let labels =
@@ -177,11 +147,11 @@ module Results =
             Scope.run (fun () ->
                 let shape = List.ofArray samples.Shape[1..]
                 let n = pixels.Length / List.fold (*) 1 shape
-                images subject.Data ((Tensor.ofArray (n :: shape) pixels).To Dtype.Float64))
+                Depict.images subject.Data ((Tensor.ofArray (n :: shape) pixels).To Dtype.Float64))
 
         [ Sections.imagesBesideData
-              { Title = "Held-out data"; Images = images subject.Data truth; Columns = 10; Labels = [||] }
-              { Title = "Samples"; Images = images subject.Data samples; Columns = 10; Labels = labels }
+              { Title = "Held-out data"; Images = Depict.images subject.Data truth; Columns = 10; Labels = [||] }
+              { Title = "Samples"; Images = Depict.images subject.Data samples; Columns = 10; Labels = labels }
           Sections.imagesFromNoise { Times = times; Frames = Array.map toImages frames; Columns = 10 } ]
 
     let private metric (score: Score) : Report.Metric =
@@ -308,17 +278,17 @@ module Results =
                 if data.IsImage then
                     let rows = min 12 (snd frames[0]).Shape[0]
                     // [rows; frames; …] in a row.
-                    let strip = frames |> Seq.map (snd >> first rows) |> Tensor.stack 1
+                    let strip = frames |> Seq.map (snd >> Depict.first rows) |> Tensor.stack 1
                     let strip = Tensor.reshape (rows * frames.Length :: data.Shape) strip
 
-                    Raster.imageGrid frames.Length (images data strip),
+                    Raster.imageGrid frames.Length (Depict.images data strip),
                     Body.ImageMotion
                         { Times = shares
-                          Frames = frames |> Array.map (fun (_, x) -> images data (first 60 x))
+                          Frames = frames |> Array.map (fun (_, x) -> Depict.images data (Depict.first 60 x))
                           Columns = 10 }
                 else
                     let still (w: float, x: Tensor) =
-                        { Title = $"{w:G2}"; Clouds = [ cloud "" Tone.Model (first 1000 x) ] }
+                        { Title = $"{w:G2}"; Clouds = [ Depict.cloud "" Tone.Model (Depict.first 1000 x) ] }
 
                     // Five panels are as many as can be read side by side.
                     let stills = [ for k in 0..4 -> frames[k * (frames.Length - 1) / 4] ] |> List.distinctBy fst
@@ -326,7 +296,7 @@ module Results =
                     Raster.scatter 280 (List.map still stills),
                     Body.CloudMotion
                         { Times = shares
-                          Frames = frames |> Array.map (fun (_, x) -> plane (first 1000 x))
+                          Frames = frames |> Array.map (fun (_, x) -> Depict.plane (Depict.first 1000 x))
                           Classes = [||]
                           Behind = None }
 

@@ -4,6 +4,7 @@ open System
 open System.IO
 open Argu
 open Fokker
+open Fokker.Pictures
 open Fokker.Experiments.Report
 open Fokker.Experiments.Studies
 

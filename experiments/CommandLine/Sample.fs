@@ -186,6 +186,11 @@ module Sample =
                           Clean = defaultArg until natural.Clean
                           Finish = (if Option.isSome until then Stop else natural.Finish) } }
 
+    let private adaptively (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) : Drawing =
+        let drawing = ToleranceOption.drawing subject model given
+        Following.tableau "adaptive sampling" subject drawing |> ignore
+        drawing
+
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: SampleArgument list) =
         let model = ModelChoice.ofArguments model
         let choice = List.fold choose usual arguments
@@ -195,7 +200,7 @@ module Sample =
 
         let asked =
             if isAdaptive choice then
-                fst (Following.drawing "adaptive sampling" subject model choice.Tolerance)
+                adaptively subject model choice.Tolerance
             else
                 ModelChoice.drawing
                     subject
@@ -219,7 +224,7 @@ module Sample =
         if choice.Brownian && not asked.Sampler.IsStochastic then
             raise (UserError $"--brownian: {asked.Sampler.Name} draws nothing on its way: leave it out")
 
-        let trajectory = choice.Trajectory |> Option.map (fun file -> file, Fokker.Experiments.Trajectory())
+        let trajectory = choice.Trajectory |> Option.map (fun file -> file, Fokker.Trajectory())
 
         let drawing =
             { asked with
@@ -278,7 +283,7 @@ module Sample =
         let files =
             match choice.Out, subject.Origin with
             | Some file, _ when file.EndsWith(".png", StringComparison.OrdinalIgnoreCase) ->
-                Runs.writeBytes file (Results.picture subject.Data drawn)
+                Runs.writeBytes file (Depict.samples subject.Data drawn)
                 [ file ]
             | Some file, _ when file.EndsWith(".html", StringComparison.OrdinalIgnoreCase) ->
                 Results.samplesPage file subject drawing drawn
@@ -302,7 +307,7 @@ module Sample =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Subject.json subject
+                [ yield! Described.subject subject
                   "count", Json.whole (int64 n)
                   "seed", Json.whole choice.Seed
                   "sampler", Json.text plan.Sampler.Name

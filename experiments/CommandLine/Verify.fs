@@ -7,6 +7,7 @@ open System.Text.RegularExpressions
 open Argu
 open Fokker
 open Fokker.Experiments.Laws
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 type VerifyArgument =

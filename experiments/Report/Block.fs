@@ -1,5 +1,6 @@
 namespace Fokker.Experiments.Report
 
+open Fokker.Pictures
 open System
 
 /// The parts of a report that are plain HTML: prose, tables, settings and grids of still images.

@@ -1,5 +1,6 @@
 namespace Fokker.Experiments.Report
 
+open Fokker.Pictures
 open System.Text
 
 /// A piece of HTML. Text is escaped where it is written out, so that no caller can forget to.

@@ -1,5 +1,6 @@
 namespace Fokker.Experiments.Report
 
+open Fokker.Pictures
 open System
 open System.IO
 open System.IO.Compression

@@ -1,5 +1,6 @@
 namespace Fokker.Experiments.Report
 
+open Fokker.Pictures
 open System
 
 /// The sections that every run has, with the sentences that say how to read them.

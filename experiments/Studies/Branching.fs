@@ -3,6 +3,7 @@ namespace Fokker.Experiments.Studies
 open System
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// What a latent x_t has already decided: Ho, Jain, Abbeel 2020, DDPM, figure 7. Stochastic samples share their noise down to a time t and go on by
@@ -154,7 +155,7 @@ module Branching =
                     outcomes
                     |> List.map (fun o -> Tensor.narrow 0 (root * branches) branches o.Samples)
                     |> Tensor.cat 0
-                    |> fun x -> Results.images data (Samples.outside subject x))
+                    |> fun x -> Depict.images data (Samples.outside subject x))
               Columns = branches
               Labels =
                 outcomes

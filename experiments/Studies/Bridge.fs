@@ -3,6 +3,7 @@ namespace Fokker.Experiments.Studies
 open System
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// One data set turned into another and back: a checkerboard and a pinwheel joined by a flow, learned from independent pairs, from pairs of each

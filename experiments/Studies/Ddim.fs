@@ -3,6 +3,7 @@ namespace Fokker.Experiments.Studies
 open System
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// How much noise a step should put back, and how many steps there should be: Song, Meng, Ermon 2021, DDIM, section 5.1 and table 1. The same
@@ -128,8 +129,7 @@ module Ddim =
 
         { Title = $"{steps} steps"
           Images =
-            Scope.run (fun () ->
-                Results.images data (Tensor.cat 0 [ for _, x in drawn -> Tensor.narrow 0 0 columns x ]))
+            Scope.run (fun () -> Depict.images data (Tensor.cat 0 [ for _, x in drawn -> Tensor.narrow 0 0 columns x ]))
           Columns = columns
           Labels =
             [| for row, _ in drawn -> row.Name |]

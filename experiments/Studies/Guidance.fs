@@ -4,6 +4,7 @@ open System
 open System.IO
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// Class-conditional Fashion-MNIST with more and less guidance: Ho, Salimans 2022, Classifier-free diffusion guidance, whose trade of
@@ -46,7 +47,7 @@ module Guidance =
           Images =
             Scope.run (fun () ->
                 let chosen = Tensor.indexSelect 0 (Tensor.ofArray [ index.Length ] index) outcome.Samples
-                Results.images data chosen)
+                Depict.images data chosen)
           Columns = columns
           // The class stands under the first of its row.
           Labels = data.Classes |> List.collect (fun name -> name :: List.replicate (columns - 1) "") |> Array.ofList }

@@ -3,6 +3,7 @@ namespace Fokker.Experiments.Studies
 open System
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// Langevin dynamics on a law of two separated modes, plain and annealed: Song, Ermon 2019, Generative modeling by estimating gradients of the data

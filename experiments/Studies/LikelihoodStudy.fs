@@ -3,6 +3,7 @@ namespace Fokker.Experiments.Studies
 open System
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// How far a flow's log-density is off for what it costs, where the answer is known: the solver's error and nothing else, the field and its

@@ -3,6 +3,7 @@ namespace Fokker.Experiments.Studies
 open System
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// Eight Gaussians to two moons, by independent and by optimally paired flow matching: Tong et al. 2024, Improving and generalizing

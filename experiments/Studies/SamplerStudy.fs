@@ -3,6 +3,7 @@ namespace Fokker.Experiments.Studies
 open System
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// What every sampler is off by for what it costs, where the network is exact: the error is the solver's and nothing else.

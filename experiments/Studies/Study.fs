@@ -4,6 +4,7 @@ open System
 open System.Text.Json.Nodes
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// What a person said of a study; none where it was left open. What a number means, and what it is where nobody says, is the study's own.

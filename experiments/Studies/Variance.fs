@@ -3,6 +3,7 @@ namespace Fokker.Experiments.Studies
 open System
 open Fokker
 open Fokker.Experiments
+open Fokker.Pictures
 open Fokker.Experiments.Report
 
 /// The variational bound against L_simple against a learned variance, by bits and by samples: Ho, Jain, Abbeel 2020, DDPM, table 2; Nichol, Dhariwal

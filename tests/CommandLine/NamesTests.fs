@@ -2,7 +2,7 @@ module Fokker.Tests.CommandLine.NamesTests
 
 open FsCheck
 open NUnit.Framework
-open Fokker.Experiments
+open Fokker
 open Fokker.Tests.CommandLine.Support
 
 // Optimal string alignment is no metric: a letter is touched once, and the triangle inequality fails. What holds is this.

@@ -1,6 +1,4 @@
-namespace Fokker.Experiments
-
-open Fokker
+namespace Fokker
 
 /// What a loss may be made of. A loss takes what it has use for; the command line refuses the rest.
 [<NoComparison; NoEquality>]

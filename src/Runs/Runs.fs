@@ -1,10 +1,9 @@
-namespace Fokker.Experiments
+namespace Fokker
 
 open System
 open System.IO
 open System.Text.Json
 open System.Text.Json.Nodes
-open Fokker
 
 /// The folder of one run. `Run` knows the files that training keeps in it; these are the ones that come after.
 type RunFolder =

@@ -1,7 +1,6 @@
-namespace Fokker.Experiments
+namespace Fokker
 
 open System
-open Fokker
 
 /// What a sampler did: every state, what the network took the data for, and when the network was asked. All in the network's units.
 type Trajectory() =

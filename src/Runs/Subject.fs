@@ -1,8 +1,7 @@
-namespace Fokker.Experiments
+namespace Fokker
 
 open System
 open System.IO
-open Fokker
 
 /// Where a model is from.
 [<NoComparison; NoEquality>]
@@ -136,30 +135,3 @@ module Subject =
         | _ ->
             let name = Names.find "--label" "class" "classes" id classes given
             List.findIndex ((=) name) classes
-
-    /// How a model is named in a command's JSON.
-    let json (subject: Subject) : (string * (Text.Json.Nodes.JsonNode | null)) list =
-        [ match subject.Origin with
-          | Trained folder -> "run", Json.text folder.Name
-          | Exact(file, _) -> "oracle", Json.text file
-          "path", Json.text subject.Path.Name
-
-          match subject.Learned with
-          | Denoising model -> "prediction", Json.text model.Prediction.Name
-          | Transport _
-          | Jumping _ -> ()
-
-          match subject.Guidance with
-          | Some(guidance, guide) ->
-              "guidance", Json.number guidance.Scale
-
-              match guidance.Interval with
-              | Some(low, high) -> "guidanceInterval", Json.array [ Json.number low; Json.number high ]
-              | None -> ()
-
-              "guidanceRescale", Json.number guidance.Rescale
-
-              match guide with
-              | Weaker run -> "autoguidance", Json.text run.Name
-              | Unconditional -> ()
-          | None -> () ]

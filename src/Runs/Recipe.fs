@@ -1,9 +1,8 @@
-namespace Fokker.Experiments
+namespace Fokker
 
 open System
 open System.Text.Json
 open System.Text.Json.Nodes
-open Fokker
 
 /// Everything that decides what a run computes, by name and number: it is written to `run.json`, and is enough to repeat it.
 type Recipe =

@@ -1,4 +1,4 @@
-namespace Fokker.Experiments.Report
+namespace Fokker.Pictures
 
 /// A small alphabet of strokes: the few words on a PNG are drawn without a browser, a font or a native library.
 module Lettering =

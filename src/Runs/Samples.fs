@@ -1,7 +1,9 @@
-namespace Fokker.Experiments
+namespace Fokker
 
 open System
-open Fokker
+
+/// How far long work has come: `done'` of `total` (any unit), and a few words beside it (loss, steps/s).
+type Ticker = float -> string -> unit
 
 /// Where the numbers that a stochastic sampler draws come from.
 [<RequireQualifiedAccess; NoComparison; NoEquality>]
@@ -111,7 +113,7 @@ module Samples =
             try
                 Generation.plan drawing.Sampler drawing.Steps subject.Learned
             with :? ArgumentException as e ->
-                raise (UserError $"--solver {drawing.Sampler.Name}: {Errors.reason e}")
+                raise (UserError $"--solver {drawing.Sampler.Name}: {Refusal.reason e}")
 
         let plan =
             { natural with
@@ -128,7 +130,7 @@ module Samples =
             Sampling.times plan subject.Path |> ignore
             plan
         with :? ArgumentException as e ->
-            raise (UserError(Errors.reason e))
+            raise (UserError(Refusal.reason e))
 
     /// Where samples `first` … `first + n − 1` start: noise, or draws of the source, float64.
     let private start (subject: Subject) (plan: SamplingPlan) (rng: Rng) (first: int) (n: int) : Tensor =
@@ -220,7 +222,7 @@ module Samples =
                 | _, _, Some how -> atOnce how
                 | _ -> byGrid ()
             with :? ArgumentException as e ->
-                raise (UserError $"sampling failed: {Errors.reason e}"))
+                raise (UserError $"sampling failed: {Refusal.reason e}"))
 
     /// n samples [n; …], float64 on the CPU in the data's units.
     let draw (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) (report: Ticker) : Tensor =

@@ -1,4 +1,4 @@
-namespace Fokker.Experiments.Report
+namespace Fokker.Pictures
 
 open System
 

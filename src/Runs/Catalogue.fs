@@ -1,6 +1,4 @@
-namespace Fokker.Experiments
-
-open Fokker
+namespace Fokker
 
 /// One thing that can be named on the command line.
 type Entry =

@@ -1,7 +1,19 @@
-namespace Fokker.Experiments
+namespace Fokker
 
 open System
-open Fokker
+
+/// What an exception says, as one line for a person.
+module Refusal =
+
+    /// A message without its line ends.
+    let oneLine (message: string) =
+        String.Join(" ", message.Split([| '\r'; '\n' |], StringSplitOptions.RemoveEmptyEntries)).Trim()
+
+    /// What a refused argument's message says, without the name of the parameter that .NET appends to it.
+    let reason (error: ArgumentException) : string =
+        match error.Message.IndexOf " (Parameter '" with
+        | -1 -> oneLine error.Message
+        | at -> oneLine (error.Message.Substring(0, at))
 
 /// Things that are chosen by name: looking one up, and saying what exists where there is none.
 module Names =

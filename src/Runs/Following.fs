@@ -1,7 +1,6 @@
-namespace Fokker.Experiments
+namespace Fokker
 
 open System
-open Fokker
 
 /// How `--rtol` and `--atol` ask for steps that a flow's error chooses.
 type ToleranceChoice = { Relative: float option; Absolute: float option }
@@ -16,7 +15,8 @@ module Following =
 
     let private adaptive = Tableau.all |> List.filter (fun t -> not t.ErrorWeights.IsEmpty) |> List.map _.Name
 
-    let private control (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) : Control =
+    /// Steps chosen by their error, where a tolerance is given. Raises UserError where it cannot be.
+    let control (kind: Kind) (given: ToleranceChoice) : Control =
         match given with
         | { Relative = None; Absolute = None } -> Fixed
         | { Relative = None; Absolute = Some a } ->
@@ -26,37 +26,21 @@ module Following =
                 if not (value > 0.0 && Double.IsFinite value) then
                     raise (UserError $"{option} {value}: expected a positive tolerance, 1e-5 for instance")
 
-            let tightest = Tolerance.tightest subject.Kind.Dtype
+            let tightest = Tolerance.tightest kind.Dtype
 
             if relative < tightest then
                 raise (
                     UserError
-                        $"--rtol {relative}: {Dtype.name subject.Kind.Dtype} supports {tightest} at best: its rounding is all that tighter steps would follow; loosen it, or compute with --dtype float64"
+                        $"--rtol {relative}: {Dtype.name kind.Dtype} supports {tightest} at best: its rounding is all that tighter steps would follow; loosen it, or compute with --dtype float64"
                 )
-
-            for option, isGiven in [ "--steps", model.Steps.IsSome; "--grid", model.Grid.IsSome ] do
-                if isGiven then
-                    raise (
-                        UserError $"{option}: with --rtol the steps are chosen by their error: leave one of the two out"
-                    )
 
             Adaptive(Tolerance.make relative (defaultArg absolute relative))
 
-    /// The drawing that the options ask for where it is to follow the flow for `what` (a likelihood, an encoding, adaptive sampling), and its method. Raises
-    /// UserError where there is no flow, the sampler does not follow it, or the tolerance cannot be.
-    let drawing (what: string) (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) : Drawing * Tableau =
-        let control = control subject model given
-
-        // Adaptive steps need an estimate of their error, which the standard sampler has not.
-        let model =
-            match control, model.Solver with
-            | Adaptive _, None -> { model with Solver = Some Tableau.dormandPrince.Name }
-            | _ -> model
-
-        let drawing = { ModelChoice.drawing subject model with Control = control }
-
+    /// The method by which a drawing follows the flow for `what` (a likelihood, an encoding, adaptive sampling). Raises UserError where there is no
+    /// flow, or the drawing's sampler does not follow it, or does not know its error where steps are to be chosen by it.
+    let tableau (what: string) (subject: Subject) (drawing: Drawing) : Tableau =
         let tableau =
-            match drawing.Sampler.Follows, control with
+            match drawing.Sampler.Follows, drawing.Control with
             | Velocity tableau, Adaptive _ when tableau.ErrorWeights.IsEmpty ->
                 raise (
                     UserError
@@ -75,11 +59,12 @@ module Following =
         | Denoising _
         | Transport _ -> ()
 
-        drawing, tableau
+        tableau
 
-    /// The flow of a subject for `what`, from the natural clean end, or the one given, to the noisy one. Raises UserError as `drawing` does.
-    let make (what: string) (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) (clean: float option) =
-        let drawing, tableau = drawing what subject model given
+    /// The flow of a subject for `what`, as a drawing follows it, from the natural clean end, or the one given, to the noisy one. Raises UserError
+    /// as `tableau` does.
+    let make (what: string) (subject: Subject) (drawing: Drawing) (clean: float option) : Following =
+        let tableau = tableau what subject drawing
         let natural = (Samples.plan subject drawing).Span
         let span = { natural with Clean = defaultArg clean natural.Clean; Finish = Stop }
 
@@ -123,21 +108,6 @@ module Following =
         match Latents.carry following.Control following.Tableau (flow following) condition times x with
         | Ok carried -> carried
         | Error failure -> failed failure
-
-    /// How it was followed, for a command's JSON.
-    let json (following: Following) : (string * (Text.Json.Nodes.JsonNode | null)) list =
-        let plan = following.Plan
-
-        [ "sampler", Json.text plan.Sampler.Name
-          match following.Control with
-          | Fixed ->
-              "grid", Json.text plan.Grid.Name
-              "steps", Json.whole (int64 plan.Steps)
-          | Adaptive tolerance ->
-              "rtol", Json.number tolerance.Relative
-              "atol", Json.number tolerance.Absolute
-          "from", Json.number plan.Span.Clean
-          "to", Json.number plan.Span.Noisy ]
 
     /// Samples in the data's units and their classes: those of a file, of one class if it is said which, or held-out ones.
     let samples

@@ -1,7 +1,6 @@
-namespace Fokker.Experiments
+namespace Fokker
 
 open System
-open Fokker
 
 /// What the options of guidance come to.
 type GuidanceChoice =

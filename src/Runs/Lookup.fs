@@ -1,6 +1,4 @@
-namespace Fokker.Experiments
-
-open Fokker
+namespace Fokker
 
 /// What an option's word stands for. Each raises UserError, with the nearest names, where there is nothing of that name.
 [<RequireQualifiedAccess>]
@@ -44,7 +42,7 @@ module Lookup =
             try
                 make value
             with :? System.ArgumentException as e ->
-                raise (UserError $"--{option} {value}: {Errors.reason e}")
+                raise (UserError $"--{option} {value}: {Refusal.reason e}")
         | _ ->
             let those =
                 Samplers.all
