@@ -67,6 +67,10 @@ type Formulas =
         /// solver, distance, f, target, t, t', x_t' ↦ the distillation loss.
         Distillation:
             (Tensor -> Tensor -> Tensor -> Tensor) -> Distance -> Field -> Field -> Tensor -> Tensor -> Tensor -> Tensor
+        Guided: Guidance -> Model -> Model
+        Autoguided: Guidance -> Model -> Model -> Model
+        ByClassifier: float -> (Tensor -> Tensor -> Tensor -> Tensor) -> Model -> Model
+        Composed: (float * Tensor) list -> (Condition -> Field) -> Field
     }
 
 /// An identity of the theory that runs: cases are drawn, both sides computed in float64, the worst error kept.
@@ -154,7 +158,11 @@ module Formulas =
           ImportanceSampled = Loss.importanceSampled
           ConsistencyPreconditioning = Consistency.preconditioning
           Training = Consistency.trainingAt
-          Distillation = Consistency.distillationAt }
+          Distillation = Consistency.distillationAt
+          Guided = Guidance.model
+          Autoguided = Guidance.autoguided
+          ByClassifier = Guidance.byClassifier
+          Composed = Guidance.composed }
 
 [<RequireQualifiedAccess>]
 module Law =

@@ -14,4 +14,5 @@ module Table =
         @ ConsistencyLaws.all
         @ ProcessLaws.all
         @ SamplingLaws.all
+        @ GuidanceLaws.all
         @ TransportLaws.all

@@ -162,6 +162,18 @@ let private mutations: (string * Formulas) list =
           Training =
               fun path d f target t later x0 noise -> Consistency.trainingAt path d f target t later x0 (1.01 * noise) }
       "sb-cfm-pairs", { library with Schrodinger = fun s -> Matching.schrodinger (s / sqrt 2.0) }
+      // Another paper's scale: (1 + w) y_c − w y.
+      "guided-score", { library with Guided = fun g -> Guidance.model { g with Scale = 1.0 + g.Scale } }
+      // The one part that depends on what is predicted.
+      "guidance-in-every-prediction", { library with Guided = fun g -> Guidance.model { g with Rescale = 0.5 } }
+      "classifier-guidance", { library with ByClassifier = fun s -> Guidance.byClassifier (-s) }
+      "autoguidance-by-itself",
+      { library with
+          Autoguided = fun g weaker model -> Guidance.autoguided g { weaker with Prediction = model.Prediction } model }
+      "composed-score",
+      { library with
+          Composed = fun terms -> Guidance.composed (terms |> List.map (fun (w, labels) -> abs w, labels)) }
+      "composition-of-gaussians", { library with Composed = fun terms -> Guidance.composed (List.truncate 1 terms) }
       "plans-within-classes", { library with WithinClasses = fun _ c -> c } ]
 
 let private mutated = mutations |> List.map (fun (name, _) -> TestCaseData(name).SetName("mutation: " + name))
