@@ -11,6 +11,7 @@ type LikelihoodArgument =
     | [<Unique>] Method of exact_or_flow: string
     | [<Unique>] Trace of trace: string
     | [<Unique>] Probes of count: int
+    | [<Unique>] Memory of mebibytes: int
     | [<Unique>] Rtol of tolerance: float
     | [<Unique>] Atol of tolerance: float
     | [<Unique>] Label of label: string
@@ -28,6 +29,8 @@ type LikelihoodArgument =
             | Trace _ ->
                 "how the flow's divergence is found: exact, rademacher or gaussian (exact; rademacher for images)"
             | Probes _ -> "how many random directions estimate the divergence, the same along the whole trajectory (1)"
+            | Memory _ ->
+                "MiB that the field's graph may take: more samples than fit go through in parts, one at a time at the least (256)"
             | Rtol _ ->
                 "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince)"
             | Atol _ -> "its absolute part (that of --rtol)"
@@ -43,6 +46,7 @@ type private LikelihoodChoice =
       Method: string option
       Trace: string option
       Probes: int option
+      Memory: int option
       Tolerance: ToleranceChoice
       Label: string option
       Seed: int64
@@ -59,6 +63,7 @@ module LogDensity =
         | Method name -> { choice with Method = Some name }
         | Trace name -> { choice with Trace = Some name }
         | Probes n -> { choice with Probes = Some n }
+        | Memory n -> { choice with Memory = Some n }
         | Rtol value -> { choice with Tolerance = { choice.Tolerance with Relative = Some value } }
         | Atol value -> { choice with Tolerance = { choice.Tolerance with Absolute = Some value } }
         | Label name -> { choice with Label = Some name }
@@ -72,6 +77,7 @@ module LogDensity =
           Method = None
           Trace = None
           Probes = None
+          Memory = None
           Tolerance = { Relative = None; Absolute = None }
           Label = None
           Seed = 0L
@@ -100,6 +106,10 @@ module LogDensity =
         | Some n when n < 1 -> raise (UserError $"--probes {n}: expected a whole number of at least 1")
         | _ -> ()
 
+        match choice.Memory with
+        | Some n when n < 1 -> raise (UserError $"--memory {n}: expected a whole number of MiB of at least 1")
+        | _ -> ()
+
         match choice.Out with
         | Some file when not (file.EndsWith(".npy", StringComparison.OrdinalIgnoreCase)) ->
             raise (UserError $"--out {file}: expected a file that ends in .npy")
@@ -124,6 +134,7 @@ module LogDensity =
                   "--steps", Option.isSome model.Steps
                   "--trace", Option.isSome choice.Trace
                   "--probes", Option.isSome choice.Probes
+                  "--memory", Option.isSome choice.Memory
                   "--rtol", Option.isSome choice.Tolerance.Relative
                   "--atol", Option.isSome choice.Tolerance.Absolute ] do
                 if given then
@@ -134,7 +145,13 @@ module LogDensity =
             raise (UserError "--method exact: a trained run's density has no closed form: use --method flow")
         | _ ->
             let following = ToleranceOption.following "a likelihood" subject model choice.Tolerance choice.Time
-            Densities.alongFlow following (Densities.trace subject choice.Trace choice.Probes) label
+
+            match
+                Densities.alongFlow following (Densities.trace subject choice.Trace choice.Probes) label, choice.Memory
+            with
+            | AlongFlow(following, likelihood), Some mebibytes ->
+                AlongFlow(following, { likelihood with Memory = int64 mebibytes <<< 20 })
+            | way, _ -> way
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: LikelihoodArgument list) =
         let model = ModelChoice.ofArguments model
@@ -185,6 +202,7 @@ module LogDensity =
                       "method", Json.text "flow"
                       yield! Described.following following
                       "evaluations", Json.number (Array.averageBy float found.Evaluations)
+                      "memory", Json.whole likelihood.Memory
                       "trace", Json.text likelihood.Trace.Name
 
                       if likelihood.Trace.Name <> Fokker.Trace.exact.Name then

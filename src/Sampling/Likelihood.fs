@@ -18,6 +18,8 @@ type Likelihood =
         Trace: Trace
         /// log p at the plan's noisy time, [B; …] ↦ [B] float64.
         Prior: Tensor -> Tensor
+        /// Bytes that the field's graph may take: more samples than fit go through one part after another. One sample at a time is the least.
+        Memory: int64
     }
 
 /// log p of some samples, in nats.
@@ -67,7 +69,8 @@ module Likelihood =
         { Plan = plan
           Control = Fixed
           Trace = trace
-          Prior = gaussian (Curve.eval path.Sigma plan.Span.Noisy) }
+          Prior = gaussian (Curve.eval path.Sigma plan.Span.Noisy)
+          Memory = 256L <<< 20 }
 
     /// d(x, ℓ)/dt = (v, ∇·v) on states (x, ℓ) [B; d + estimates]: one state, so that every method integrates both at its order.
     let private withDivergence (trace: Trace) (probes: Tensor) (shape: int list) (velocity: Field) : Field =
@@ -85,9 +88,36 @@ module Likelihood =
             (Adaptive.rootMeanSquare (Tensor.narrow 1 0 d state))
             (Adaptive.rootMeanSquare (Tensor.narrow 1 d estimates state))
 
+    /// How many samples' graphs fit into `memory`. What a second sample adds is what a sample takes: a network's parameters in another
+    /// element type, say, are there once.
+    let private fitting (memory: int64) (flowOf: int[] -> Ode) (time: float) (x: Tensor) : int =
+        let n = x.Shape[0]
+
+        let bytes count =
+            let field = (flowOf [| 0 .. count - 1 |]).Velocity(Tensor.scalar Kind.Float64 time)
+            Diff.graphBytes field (Tensor.narrow 0 0 count x)
+
+        if n < 2 then n else int (Math.Clamp(memory / max 1L (bytes 2 - bytes 1), 1L, int64 n))
+
+    /// One field out of those of parts of the batch, so many samples in each, evaluated in turn.
+    let private inParts (sizes: int[]) (fields: Field[]) : Field =
+        match fields with
+        | [| field |] -> field
+        | _ ->
+            let starts = Array.scan (+) 0 sizes
+
+            fun t x ->
+                let part k =
+                    let rows = Tensor.narrow 0 starts[k] sizes[k]
+                    Scope.run (fun () -> fields[k] (if t.Rank = 0 || t.Shape[0] = 1 then t else rows t) (rows x))
+
+                Tensor.cat 0 (List.init fields.Length part)
+
     /// x and ∫_s^t ∇·v dτ for the trajectory that starts at x_s = x [B; …], over times s, …, t that rise or fall: where it goes, and
-    /// the integral [B; estimates]. The probes of an estimated divergence stay the same along the trajectory (Grathwohl et al. 2019, section 3.1).
+    /// the integral [B; estimates]. The probes of an estimated divergence stay the same along the trajectory (Grathwohl et al. 2019, section 3.1). The graph of
+    /// the field keeps to so many bytes where `memory` says so: the parts of the batch differ from the whole in rounding only.
     let carryBy
+        (memory: int64 option)
         (control: Control)
         (trace: Trace)
         (tableau: Tableau)
@@ -103,10 +133,19 @@ module Likelihood =
             let state = Tensor.cat 1 [ Tensor.flattenRows x; Tensor.zeros x.Kind [ n; trace.Estimates ] ]
             let d = state.Shape[1] - trace.Estimates
 
-            let fieldOf (rows: int[]) : Field =
+            let together =
+                match memory with
+                | None -> n
+                | Some bytes -> fitting bytes flowOf times[0] x
+
+            let part (rows: int[]) : Field =
                 let index = (Tensor.ofArray [ rows.Length ] (Array.map int64 rows)).To probes.Device
                 let own = if rows.Length = n then probes else Tensor.indexSelect 1 index probes
                 withDivergence trace own shape (flowOf rows).Velocity
+
+            let fieldOf (rows: int[]) : Field =
+                let parts = if rows.Length <= together then [| rows |] else Array.chunkBySize together rows
+                inParts (parts |> Array.map Array.length) (Array.map part parts)
 
             Latents.carryBy (largerPart trace.Estimates) control tableau fieldOf times state
             |> Result.map (fun carried ->
@@ -123,7 +162,7 @@ module Likelihood =
         (x: Tensor)
         : Result<struct (Tensor * Tensor), Failure> =
         Scope.run (fun () ->
-            carryBy Fixed trace tableau (fun _ -> ode) rng times x
+            carryBy None Fixed trace tableau (fun _ -> ode) rng times x
             |> Result.map (fun (struct (carried, divergence)) -> struct (carried.X, Tensor.meanRows divergence)))
 
     /// log p(x) at the plan's clean time under a flow whose times are laid on `path`, in the network's units, for samples x [B; …];
@@ -142,7 +181,9 @@ module Likelihood =
                 let rising = Array.rev (Sampling.times likelihood.Plan path)
                 let flowOf rows = flow (Latents.ofRows condition rows)
 
-                carryBy likelihood.Control likelihood.Trace tableau flowOf (Rng.named "probes" rng) rising x
+                let carry = carryBy (Some likelihood.Memory) likelihood.Control likelihood.Trace tableau flowOf
+
+                carry (Rng.named "probes" rng) rising x
                 |> Result.map (fun (struct (carried, divergence)) ->
                     let perProbe = Tensor.unsqueeze 1 (likelihood.Prior carried.X) + divergence
 

@@ -224,45 +224,70 @@ module Diff =
     /// ∇²f(x) of scalar f as [n; n].
     let hessian (f: Tensor -> Tensor) (x: Tensor) : Tensor = jacobian (grad f) x
 
-    /// f(x) and vₖᵀ J(x) vₖ at each sample, [B], for directions vₖ in the shape of x [B; …] and a field that acts on each sample by itself.
-    /// One evaluation and one backward pass a direction; where an enclosing reverse derivative goes through it, one forward pass a direction, which
-    /// leaves a smaller graph.
-    let valueAndQuadratics (f: Tensor -> Tensor) (x: Tensor) (directions: Tensor seq) : Tensor * Tensor[] =
+    /// f(x) and vₖᵀ J(x) vₖ at each sample for k below `count`. What a direction needs is freed before the next one is made.
+    let private quadratics
+        (f: Tensor -> Tensor)
+        (x: Tensor)
+        (count: int)
+        (direction: int -> Tensor)
+        : Tensor * Tensor[] =
         let check (y: Tensor) =
             if y.Shape <> x.Shape then
                 raise (TensorException $"divergence: the field took {x.Describe()} to {y.Describe()}: they must agree")
 
             y
 
-        let directions = Array.ofSeq directions
-
-        if directions.Length = 0 then
+        if count = 0 then
             check (f x), [||]
         elif Nesting.Reverse > 0 && not Nesting.Forward then
-            let passes = directions |> Array.map (fun v -> v, jvp (f >> check) x v)
-            fst (snd passes[0]), passes |> Array.map (fun (v, (_, along)) -> Tensor.sumRows (v * along))
+            let pass k =
+                Scope.run (fun () ->
+                    let v = direction k
+                    let value, along = jvp (f >> check) x v
+                    value, Tensor.sumRows (v * along))
+
+            let passes = Array.init count pass
+            fst passes[0], Array.map snd passes
         else
             reversing (fun () ->
                 let leaf = leaf x
                 let y = check (f leaf)
-                y,
-                directions
-                |> Array.map (fun v -> Tensor.sumRows (v * (pullback [| y |] [| leaf |] [| v |] true)[0])))
 
-    /// The unit vectors of one sample's space, each repeated over the batch of x [B; …].
-    let private directions (x: Tensor) : Tensor[] =
+                let pass k =
+                    Scope.run (fun () ->
+                        let v = direction k
+                        Tensor.sumRows (v * (pullback [| y |] [| leaf |] [| v |] true)[0]))
+
+                y, Array.init count pass)
+
+    /// f(x) and vₖᵀ J(x) vₖ at each sample, [B], for directions vₖ in the shape of x [B; …] and a field that acts on each sample by itself.
+    /// One evaluation and one backward pass a direction; where an enclosing reverse derivative goes through it, one forward pass a direction, which
+    /// leaves a smaller graph.
+    let valueAndQuadratics (f: Tensor -> Tensor) (x: Tensor) (directions: Tensor seq) : Tensor * Tensor[] =
+        let directions = Array.ofSeq directions
+        quadratics f x directions.Length (fun k -> directions[k])
+
+    /// f(x) and ∇·f for a field that acts on each sample by itself: x [B; …], any rank, f(x) of the same shape ↦ [B]. Exact, by one graph of the field
+    /// and one coordinate after the other: memory does not grow with their number.
+    let valueAndDivergence (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
         if x.Rank = 0 then
             raise (TensorException $"divergence: {x.Describe()} has no batch dimension: expected [B; …]")
 
         let n = Array.fold (*) 1 x.Shape[1..]
-        let basis = Tensor.eye x.Kind n |> Tensor.reshape [ yield n; yield 1; yield! x.Shape[1..] ]
-        Array.init n (fun i -> Tensor.expand x.Shape basis[i])
 
-    /// f(x) and ∇·f for a field that acts on each sample by itself: x [B; …], any rank, f(x) of the same shape ↦ [B]. Exact.
-    let valueAndDivergence (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
-        match valueAndQuadratics f x (directions x) with
+        // The unit vectors of one sample's space, each repeated over the batch.
+        let places = Tensor.range (Kind.Int64.On x.Device) 0 n |> Tensor.reshape [ yield 1; yield! x.Shape[1..] ]
+        let direction k = Tensor.expand x.Shape ((Tensor.equalTo (float k) places).To x.Dtype)
+
+        match quadratics f x n direction with
         | value, [||] -> value, Tensor.zeros x.Kind [ x.Shape[0] ]
         | value, each -> value, Array.reduce (+) each
+
+    /// Bytes of the graph that a derivative of f at x goes through, at most: every tensor that f makes is counted, whether the graph keeps it or not.
+    let graphBytes (f: Tensor -> Tensor) (x: Tensor) : int64 =
+        reversing (fun () ->
+            let leaf = leaf x
+            Scope.bytesMade (fun () -> f leaf |> ignore))
 
     /// ∇·f at each sample: x [B; …] ↦ [B].
     let divergence (f: Tensor -> Tensor) (x: Tensor) : Tensor = snd (valueAndDivergence f x)

@@ -158,6 +158,20 @@ module Scope =
     /// Runs `f` for its effect and frees every tensor made meanwhile.
     let run0 (f: unit -> unit) : unit = run f
 
+    /// Bytes of the tensors that `f` makes on this thread, all counted as if they lived on and none shared: the most that a graph of them
+    /// can hold, on any device. They are freed. What an inner scope frees is not seen.
+    let bytesMade (f: unit -> unit) : int64 =
+        run (fun () ->
+            f ()
+
+            match Handle.Current with
+            | null -> 0L
+            | made ->
+                made
+                |> Seq.sumBy (function
+                    | :? Tensor as t -> t.Count * int64 (Dtype.size t.Dtype)
+                    | _ -> 0L))
+
     /// Frees every tensor inside `value` now.
     let free (value: 'T) : unit = Holding.iter (fun t -> t.Dispose()) value
 

@@ -51,6 +51,8 @@ let ``a likelihood by adaptive steps meets its tolerance and says what it cost``
         Assert.That(number "evaluations" dear, Is.GreaterThan(number "evaluations" cheap))
         Assert.That(number "rtol" cheap, Is.EqualTo 1e-4)
 
+    let _, little = density [ "--rtol"; "1e-4"; "--memory"; "1" ]
+    Assert.That(number "memory" little, Is.EqualTo 1048576.0)
     let _, vp = density [ "--path"; "vp"; "--rtol"; "1e-6" ]
     Assert.That(abs (number "gaussianPriorCost" vp), Is.InRange(1e-7, 1e-2))
     let _, probes = density [ "--rtol"; "1e-5"; "--trace"; "gaussian"; "--probes"; "4" ]
@@ -71,12 +73,14 @@ let ``tolerances, probes and solvers that make no sense are refused`` () =
           [ "--rtol"; "1e-5"; "--solver"; "heun" ], [ "heun"; "dormand-prince" ]
           [ "--solver"; "euler-maruyama" ], [ "euler-maruyama"; "Runge–Kutta" ]
           [ "--probes"; "0"; "--trace"; "gaussian" ], [ "--probes 0"; "at least 1" ]
-          [ "--probes"; "2" ], [ "--probes 2"; "exact"; "gaussian" ] ] do
+          [ "--probes"; "2" ], [ "--probes 2"; "exact"; "gaussian" ]
+          [ "--memory"; "0" ], [ "--memory 0"; "MiB"; "at least 1" ] ] do
         assertRefused
             (onOracle "likelihood" (fun f -> [ "--data"; f.File "x.npy"; "--method"; "flow" ] @ words) f)
             expected
 
-    assertRefused (onOracle "likelihood" (fun _ -> [ "--rtol"; "1e-5" ]) f) [ "--rtol"; "--method flow" ]
+    for option, value in [ "--rtol", "1e-5"; "--memory", "64" ] do
+        assertRefused (onOracle "likelihood" (fun _ -> [ option; value ]) f) [ option; "--method flow" ]
 
 // ---- encode
 

@@ -234,3 +234,29 @@ let ``what cannot be differentiated is refused with the shapes`` () =
 let ``an empty batch has an empty divergence`` () =
     equal [ 0 ] (Diff.divergence Tensor.sin (Tensor.zeros kind [ 0; 3 ])).Shape
     equal [ 0.0; 0.0 ] (Tensor.toFloats (Diff.divergence Tensor.sin (Tensor.zeros kind [ 2; 0 ])))
+
+/// The engine's own count of live bytes beside it.
+[<Test>]
+let ``a graph takes no more bytes than are said, and an exact divergence no more than one graph`` () =
+    Scope.run0 (fun () ->
+        let x = Rng.normal kind [ 64; 40; 40 ] (Rng.ofSeed 1L)
+        let field (x: Tensor) = Tensor.tanh (Tensor.sin x * 0.5) + Tensor.square x
+        let said = Diff.graphBytes field x
+        // Six tensors of x's size: sin, its half, tanh, the square and the sum, one of which may be made in place.
+        Assert.That(said, Is.InRange(4L * 8L * x.Count, 7L * 8L * x.Count))
+        let before = (Torch.memory ()).Live
+        let mutable most = 0L
+
+        let watched (x: Tensor) =
+            let y = field x
+            most <- max most ((Torch.memory ()).Live - before)
+            y
+
+        Diff.valueAndGrad (watched >> Tensor.sum) x |> ignore
+        Assert.That(most, Is.LessThanOrEqualTo(said + 8L * x.Count))
+
+        // 1,600 coordinates: their gradients together would take 1.3 GB.
+        let before = (Torch.memory ()).Peak
+        Diff.divergence field x |> ignore
+        let peak = (Torch.memory ()).Peak - before
+        Assert.That(peak, Is.LessThanOrEqualTo(3L * said)))
