@@ -231,6 +231,32 @@ let bench _ =
             "compare" :: rest
     run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--" ] @ command)
 
+/// docs/ as pages. The scripts run by themselves first, in one session: fsdocs makes a page also of a script that fails.
+let docs _ =
+    let site = "artifacts/docs"
+    let scripts = !!"docs/**/*.fsx" |> Seq.sort |> List.ofSeq
+    let session = "artifacts/docs.fsx"
+    let fromSession (file: string) = Path.GetRelativePath("artifacts", file)
+    File.WriteAllLines(session, scripts |> List.map (fun script -> $"#load @\"%s{fromSession script}\""))
+    // 221: a page's name, 01-noise, is no name of a module.
+    run "dotnet" [ "fsi"; "--quiet"; "--nowarn:221"; session ]
+
+    for folder in [ site; ".fsdocs" ] do
+        Shell.deleteDir folder
+
+    run
+        "dotnet"
+        ([ "fsdocs"; "build"; "--input"; "docs"; "--output"; site ]
+         @ [ "--projects"
+             Path.GetFullPath "src/Core.fsproj"
+             "--properties"
+             "Configuration=Release"
+             "FsDocsGenerateLlmsTxt=false" ]
+         @ [ "--strict"; "--eval"; "--nodefaultcontent"; "--parameters"; "root"; "/@root/" ])
+
+    run "node" [ "docs/_template.finish.mjs"; site ]
+    printfn $"The guide: %s{site}/index.html"
+
 let targets =
     [ "Setup", "Installs and restores everything that the other targets need", ignore
       "Build", "Compiles everything (Release)", build
@@ -246,6 +272,7 @@ let targets =
       "Bench",
       "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers",
       bench
+      "Docs", "Runs the guide's scripts and builds its pages, with the reference, in artifacts/docs", docs
       "Format", "Formats every F# and C# file", format
       "CheckFormat", "Fails where a file is not formatted", checkFormat
       "CheckDependencies", "Fails where the resolved packages differ from dependencies.txt", checkDependencies
@@ -262,6 +289,7 @@ for name, description, action in targets do
 "Build" ==> "Demo"
 "Build" ==> "Verify"
 "Build" ==> "Bench"
+"Build" ==> "Docs"
 "Build" ==> "Study"
 
 for name, _ in studies do

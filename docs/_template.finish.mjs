@@ -1,0 +1,118 @@
+// What fsdocs leaves to be done, on the pages in the folder that is the argument: links that work from a folder, formulas set by KaTeX, a search index
+// that a page may load without a server, the source files that pages link to. Then the site is checked: a formula that does not parse, a link to
+// nothing, an address of this machine or of a package feed is an error.
+
+import { readFileSync, writeFileSync, readdirSync, rmSync, mkdirSync, cpSync, existsSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve, posix } from 'node:path';
+import katex from '../node_modules/katex/dist/katex.mjs';
+
+const repository = resolve(import.meta.dirname, '..');
+const site = resolve(process.argv[2]);
+const problems = [];
+const files = () => readdirSync(site, { recursive: true }).filter(f => statSync(join(site, f)).isFile());
+const plain = html => html.replace(/&lt;/g, '<').replace(/&gt;/g, '>').replace(/&quot;/g, '"').replace(/&#39;/g, "'").replace(/&amp;/g, '&');
+const escaped = text => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+
+// Copies of pages for other readers, and what only the scripts and this one need.
+for (const file of files()) {
+  if (/\.(md|txt|fs|fsx|mjs)$|NuGet\.config$/.test(file)) rmSync(join(site, file));
+}
+
+cpSync(join(repository, 'node_modules/katex/dist/katex.min.css'), join(site, 'content/katex/katex.min.css'));
+cpSync(join(repository, 'node_modules/katex/dist/fonts'), join(site, 'content/katex/fonts'), { recursive: true, filter: f => !/\.(ttf|woff)$/.test(f) });
+cpSync(join(repository, 'node_modules/minisearch/dist/umd/index.js'), join(site, 'content/minisearch.js'));
+
+const entries = JSON.parse(readFileSync(join(site, 'index.json'), 'utf8'));
+rmSync(join(site, 'index.json'));
+const index = entries.map((entry, id) => ({
+  id,
+  uri: entry.uri.replace('/@root/', ''),
+  title: plain(entry.title).trim(),
+  headings: (entry.headings ?? []).join(' '),
+  content: plain(entry.content).replace(/\s+/g, ' ').slice(0, 20000),
+}));
+writeFileSync(join(site, 'content/search-index.js'), `window.searchIndex = ${JSON.stringify(index)};\n`);
+
+const set = (page, display) => (_, formula) => {
+  try {
+    return katex.renderToString(plain(formula), { displayMode: display, throwOnError: true, output: 'html' });
+  } catch (error) {
+    problems.push(`${page}: ${error.message}`);
+    return formula;
+  }
+};
+
+// A file of the repository that a page links to becomes a page of its own, in the frame of that page.
+const sources = new Map();
+const sourcePage = (file, frame) => {
+  const name = `source/${file}.html`;
+  if (!sources.has(name)) sources.set(name, { file, frame });
+  return name;
+};
+
+const finished = (page, html) => {
+  const here = posix.dirname(page);
+  const up = here === '.' ? './' : '../'.repeat(here.split('/').length);
+  // What pages link to lies relative to where they were written: docs/.
+  const link = (whole, kind, target) => {
+    if (/^([a-z]+:|#|\/@root\/)/.test(target)) return whole;
+    const [path, anchor] = target.split('#');
+    const file = posix.normalize(posix.join('docs', here, path));
+    if (existsSync(join(site, posix.join(here, path))) || file.startsWith('..') || !existsSync(join(repository, file))) return whole;
+    if (statSync(join(repository, file)).isDirectory()) return whole;
+    return `${kind}="${up}${sourcePage(file, html)}${anchor ? '#' + anchor : ''}"`;
+  };
+  return html
+    .replace(/(href)="([^"]*)"/g, link)
+    .replaceAll('/@root/', up)
+    .replace(/<span class="math">\\\(([\s\S]*?)\\\)<\/span>/g, set(page, false))
+    .replace(/<span class="math">\\\[([\s\S]*?)\\\]<\/span>/g, set(page, true));
+};
+
+for (const page of files().filter(f => f.endsWith('.html'))) {
+  writeFileSync(join(site, page), finished(page, readFileSync(join(site, page), 'utf8')));
+}
+for (const [name, { file, frame }] of sources) {
+  const text = `<h1>${escaped(file)}</h1>\n<pre><code>${escaped(readFileSync(join(repository, file), 'utf8'))}</code></pre>`;
+  const html = frame
+    .replace(/<!-- page -->[\s\S]*<!-- \/page -->/, () => text)
+    .replace(/<aside[\s\S]*<\/aside>/, '')
+    .replace(/<title>.*<\/title>/, `<title>${escaped(file)} · Fokker</title>`);
+  mkdirSync(dirname(join(site, name)), { recursive: true });
+  writeFileSync(join(site, name), finished(name, html));
+}
+
+// ---- the check
+
+const feeds = /nuget\.org|npmjs|registry\.|pkgs\.dev|feeds?\.[a-z]/;
+const anchors = new Map();
+const anchorsOf = path => {
+  if (!anchors.has(path)) anchors.set(path, new Set([...readFileSync(path, 'utf8').matchAll(/(?:id|name)="([^"]*)"/g)].map(m => plain(m[1]))));
+  return anchors.get(path);
+};
+
+for (const page of files().filter(f => f.endsWith('.html'))) {
+  const html = readFileSync(join(site, page), 'utf8');
+  for (const [, attribute, target] of html.matchAll(/(href|src)="([^"]*)"/g)) {
+    if (/^(data|mailto):/.test(target)) continue;
+    if (/^https?:/.test(target)) {
+      if (attribute === 'src') problems.push(`${page}: loads ${target}`);
+      continue;
+    }
+    const [path, anchor] = plain(target).split('#');
+    const file = path === '' ? join(site, page) : resolve(site, dirname(page), decodeURIComponent(path));
+    if (!existsSync(file)) problems.push(`${page}: links to ${target}, which is not there`);
+    else if (anchor && file.endsWith('.html') && !page.startsWith('reference') && !anchorsOf(file).has(decodeURIComponent(anchor))) problems.push(`${page}: ${relative(site, file)} has no #${anchor}`);
+  }
+  if (html.includes('class="math"')) problems.push(`${page}: a formula was not set`);
+}
+for (const file of files().filter(f => /\.(html|js|css|json)$/.test(f) && !f.includes('minisearch'))) {
+  const text = readFileSync(join(site, file), 'utf8');
+  if (text.includes(repository) || /\/(root|home|tmp)\/[\w.]/.test(text)) problems.push(`${file}: a path of this machine`);
+  if (feeds.test(text)) problems.push(`${file}: the address of a package feed (${text.match(feeds)[0]})`);
+}
+
+const different = [...new Set(problems)];
+for (const problem of different.slice(0, 20)) console.error(problem);
+console.log(`${files().filter(f => f.endsWith('.html')).length} pages, ${index.length} entries to search${problems.length ? `, ${problems.length} problems` : ''}.`);
+process.exit(problems.length ? 1 : 0);

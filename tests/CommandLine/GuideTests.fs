@@ -1,0 +1,104 @@
+/// The guide's pages and the links between them, without building it: `./build.sh Docs` runs them and checks every anchor besides.
+module Fokker.Tests.CommandLine.GuideTests
+
+open System
+open System.IO
+open System.Text.RegularExpressions
+open NUnit.Framework
+
+let private root =
+    let rec above (folder: DirectoryInfo) =
+        if File.Exists(Path.Combine(folder.FullName, "README.md")) then
+            folder.FullName
+        else
+            above (nonNull folder.Parent)
+
+    above (DirectoryInfo AppContext.BaseDirectory)
+
+let private docs = Path.Combine(root, "docs")
+
+/// Every page: what becomes one is Markdown or a script.
+let private pages =
+    [ for pattern in [ "*.md"; "*.fsx" ] do
+          yield! Directory.GetFiles(docs, pattern, SearchOption.AllDirectories) ]
+    |> List.sort
+
+let private short (page: string) = Path.GetRelativePath(root, page)
+
+/// The values of a page's front matter.
+let private front (page: string) =
+    let text = File.ReadAllText page
+    let found = Regex.Match(text, @"\A(?:\(\*\*\s*)?---\n(.*?)\n---\n", RegexOptions.Singleline)
+    Assert.That(found.Success, $"{short page} has no front matter")
+
+    Map
+        [ for line in found.Groups[1].Value.Split '\n' do
+              match line.Split(": ", 2) with
+              | [| key; value |] -> key, value
+              | _ -> () ]
+
+/// The text that is read: no code, neither in blocks nor in lines.
+let private prose (page: string) =
+    let text = File.ReadAllText page
+    let text = Regex.Replace(text, "^```.*?^```", "", RegexOptions.Singleline ||| RegexOptions.Multiline)
+
+    let text =
+        if page.EndsWith ".fsx" then
+            [ for block in Regex.Matches(text, @"^\(\*\*[^*](.*?)\*\)$", RegexOptions.Singleline ||| RegexOptions.Multiline) ->
+                  block.Groups[1].Value ]
+            |> String.concat "\n"
+        else
+            text
+
+    Regex.Replace(text, "`[^`]*`", "")
+
+let private links (page: string) =
+    [ for found in Regex.Matches(prose page, @"\]\(([^)\s]+)\)") -> found.Groups[1].Value ]
+
+/// A link to a page is one to its source, or to the .html that it becomes; anything else is a file of the checkout. The reference is made from the library.
+let private leadsSomewhere (page: string) (target: string) =
+    let path = (target.Split '#')[0]
+    let file = Path.GetFullPath(Path.Combine(nonNull (Path.GetDirectoryName page), path))
+
+    path = ""
+    || Regex.IsMatch(target, "^[a-z]+:")
+    || Path.GetRelativePath(docs, file) = Path.Combine("reference", "index.html")
+    || File.Exists file
+    || file.EndsWith ".html"
+       && [ ".md"; ".fsx" ] |> List.exists (fun ending -> File.Exists(Path.ChangeExtension(file, ending)))
+
+[<Test>]
+let ``every link between the guide's pages leads somewhere`` () =
+    let all = [ for page in Path.Combine(root, "README.md") :: pages do for target in links page -> page, target ]
+    Assert.That(all.Length, Is.GreaterThan 40)
+
+    for page, target in all do
+        Assert.That(leadsSomewhere page target, $"{short page}: {target}")
+
+[<Test>]
+let ``every page has a place in the menu, and no two the same`` () =
+    let places =
+        [ for page in pages do
+              let front = front page
+              Assert.That(front.ContainsKey "title", $"{short page}: title")
+              (front["categoryindex"], front["category"]), int front["index"], short page ]
+
+    for (category, index), same in places |> List.groupBy (fun (category, index, _) -> category, index) do
+        Assert.That(same.Length, Is.EqualTo 1, $"{category}, {index}: {same}")
+
+    // A category has one place.
+    let categories = places |> List.map (fun (category, _, _) -> category) |> List.distinct
+    Assert.That(List.distinctBy fst categories, Is.EqualTo categories)
+    Assert.That(List.distinctBy snd categories, Is.EqualTo categories)
+
+[<Test>]
+let ``the first page leads to every other one`` () =
+    let index = Path.Combine(docs, "index.md")
+
+    let reached =
+        [ for target in links index ->
+              Path.ChangeExtension(Path.GetFullPath(Path.Combine(docs, (target.Split '#')[0])), null) ]
+
+    for page in pages do
+        if page <> index then
+            Assert.That(reached, Does.Contain(Path.ChangeExtension(page, null)), short page)
