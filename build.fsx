@@ -231,28 +231,50 @@ let bench _ =
             "compare" :: rest
     run "dotnet" ([ "run"; "-c"; "Release"; "--project"; "bench/Bench.fsproj"; "--" ] @ command)
 
-/// docs/ as pages. The scripts run by themselves first, in one session: fsdocs makes a page also of a script that fails.
+/// Runs a script of the guide by itself: None, or what it said where it failed.
+let failureOf (script: string) =
+    let result =
+        RawCommand("dotnet", Arguments.OfArgs [ "fsi"; "--quiet"; script ])
+        |> CreateProcess.fromCommand
+        // Several run at once, a core each.
+        |> CreateProcess.setEnvironmentVariable "OMP_NUM_THREADS" "1"
+        |> CreateProcess.redirectOutput
+        |> Proc.run
+
+    if result.ExitCode = 0 then
+        None
+    else
+        Some $"%s{script}:\n%s{result.Result.Output}%s{result.Result.Error}"
+
+/// docs/ as pages. The scripts run by themselves first: fsdocs makes a page also of a script that fails.
 let docs _ =
+    let scripts = !!"docs/**/*.fsx" |> Seq.sort |> Array.ofSeq
+
+    match scripts |> Array.Parallel.choose failureOf with
+    | [||] -> printfn $"%d{scripts.Length} scripts ran."
+    | failures -> failwith (String.concat "\n" failures)
+
     let site = "artifacts/docs"
-    let scripts = !!"docs/**/*.fsx" |> Seq.sort |> List.ofSeq
-    let session = "artifacts/docs.fsx"
-    let fromSession (file: string) = Path.GetRelativePath("artifacts", file)
-    File.WriteAllLines(session, scripts |> List.map (fun script -> $"#load @\"%s{fromSession script}\""))
-    // 221: a page's name, 01-noise, is no name of a module.
-    run "dotnet" [ "fsi"; "--quiet"; "--nowarn:221"; session ]
 
     for folder in [ site; ".fsdocs" ] do
         Shell.deleteDir folder
 
-    run
-        "dotnet"
-        ([ "fsdocs"; "build"; "--input"; "docs"; "--output"; site ]
-         @ [ "--projects"
-             Path.GetFullPath "src/Core.fsproj"
-             "--properties"
-             "Configuration=Release"
-             "FsDocsGenerateLlmsTxt=false" ]
-         @ [ "--strict"; "--eval"; "--nodefaultcontent"; "--parameters"; "root"; "/@root/" ])
+    let said =
+        RawCommand(
+            "dotnet",
+            Arguments.OfArgs(
+                [ "fsdocs"; "build"; "--input"; "docs"; "--output"; site ]
+                @ [ "--projects"; Path.GetFullPath "src/Core.fsproj" ]
+                @ [ "--properties"; "Configuration=Release"; "FsDocsGenerateLlmsTxt=false" ]
+                @ [ "--strict"; "--eval"; "--nodefaultcontent"; "--parameters"; "root"; "/@root/" ]
+            )
+        )
+        |> CreateProcess.fromCommand
+        |> CreateProcess.redirectOutput
+        |> Proc.run
+
+    if said.ExitCode <> 0 then
+        failwith $"%s{said.Result.Output}%s{said.Result.Error}fsdocs failed."
 
     run "node" [ "docs/_template.finish.mjs"; site ]
     printfn $"The guide: %s{site}/index.html"

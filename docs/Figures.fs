@@ -24,7 +24,8 @@ type Axes =
 
 let axes x y = { X = x; Y = y; Window = None; LogX = false; LogY = false }
 
-let private colours = [| "var(--one)"; "var(--two)"; "var(--three)"; "var(--four)" |]
+let private colours =
+    [| "var(--one)"; "var(--two)"; "var(--three)"; "var(--four)" |]
 let private text (v: float) = v.ToString("0.##", CultureInfo.InvariantCulture)
 
 /// About five round numbers within an interval; of a logarithmic axis the powers of ten.
@@ -36,7 +37,8 @@ let private ticks isLog (low: float, high: float) =
         let power = 10.0 ** floor (log10 raw)
         let step =
             power
-            * ([ 1.0; 2.0; 5.0; 10.0 ] |> List.find (fun m -> m * power >= raw * 0.999))
+            * ([ 1.0; 2.0; 5.0; 10.0 ]
+               |> List.find (fun m -> m * power >= raw * 0.999))
         [ for k in ceil (low / step) .. floor (high / step) ->
               k * step, (k * step).ToString("0.####", CultureInfo.InvariantCulture) ]
 
@@ -70,18 +72,21 @@ let private panel
             let all =
                 points mark
                 |> Seq.map at
-                |> Seq.filter (fun (x, y) -> Double.IsFinite x && Double.IsFinite y)
+                |> Seq.filter (fun (x, y) ->
+                    Double.IsFinite x && Double.IsFinite y)
                 |> Array.ofSeq
             mark, all)
 
     let (x0, x1), (y0, y1) =
         match axes.Window with
         | Some((a, b), (c, d)) ->
-            (scale axes.LogX a, scale axes.LogX b), (scale axes.LogY c, scale axes.LogY d)
+            (scale axes.LogX a, scale axes.LogX b),
+            (scale axes.LogY c, scale axes.LogY d)
         | None ->
             let all = marks |> Seq.collect snd |> Array.ofSeq
             let range f = (Array.min (Array.map f all), Array.max (Array.map f all))
-            let widened (low, high) = let m = 0.04 * (high - low) in low - m, high + m
+            let widened (low, high) =
+                let m = 0.04 * (high - low) in low - m, high + m
             widened (range fst), widened (range snd)
 
     let inset, foot, top = 46.0, 38.0, 24.0
@@ -103,7 +108,9 @@ let private panel
             | _ -> true)
 
     let colour mark =
-        match List.tryFindIndex (fun (m, _) -> Object.ReferenceEquals(m, mark)) named with
+        match
+            List.tryFindIndex (fun (m, _) -> Object.ReferenceEquals(m, mark)) named
+        with
         | Some i -> colours[i % colours.Length]
         | None -> "var(--ink)"
 
@@ -121,7 +128,8 @@ let private panel
           match mark with
           | Trace _ ->
               $"<polyline class='curve' stroke='var(--soft)' stroke-opacity='0.35' style='stroke-width:1' points='{line p}'/>"
-          | Curve _ -> $"<polyline class='curve' stroke='{colour mark}' points='{line p}'/>"
+          | Curve _ ->
+              $"<polyline class='curve' stroke='{colour mark}' points='{line p}'/>"
           | Dashed _ ->
               $"<polyline class='curve' stroke='{colour mark}' stroke-dasharray='6 4' points='{line p}'/>"
           | Dots _ ->
@@ -172,7 +180,8 @@ let histogram cells (low: float, high: float) (values: float[]) =
         if k >= 0 && k < cells then
             counts[k] <- counts[k] + 1
     [ for k in 0 .. cells - 1 ->
-          low + (float k + 0.5) * width, float counts[k] / (float values.Length * width) ]
+          low + (float k + 0.5) * width,
+          float counts[k] / (float values.Length * width) ]
 
 /// A number that the text relies on. The guide does not build where it is not what the text says.
 let expect (what: string) (wanted: float) (tolerance: float) (found: float) =

@@ -12,7 +12,8 @@ let law =
         (Tensor.ofArray [ 2; 1 ] [| 0.25; 0.4 |])
 
 /// Numbers as a batch of points on the line, [n; 1], and back.
-let points (xs: float seq) = let xs = Array.ofSeq xs in Tensor.ofArray [ xs.Length; 1 ] xs
+let points (xs: float seq) =
+    let xs = Array.ofSeq xs in Tensor.ofArray [ xs.Length; 1 ] xs
 let floats (x: Tensor) = Tensor.toFloats x
 let at (t: float) = Tensor.scalar Kind.Float64 t
 

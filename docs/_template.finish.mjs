@@ -62,7 +62,9 @@ const finished = (page, html) => {
     if (statSync(join(repository, file)).isDirectory()) return whole;
     return `${kind}="${up}${sourcePage(file, html)}${anchor ? '#' + anchor : ''}"`;
   };
-  return html
+  // XML comments are no Markdown to fsdocs, but their backquotes are meant.
+  const quoted = page.startsWith('reference/') ? html.replace(/`([^`<>\n]+)`/g, '<code>$1</code>') : html;
+  return quoted
     .replace(/(href)="([^"]*)"/g, link)
     .replaceAll('/@root/', up)
     .replace(/<span class="math">\\\(([\s\S]*?)\\\)<\/span>/g, set(page, false))

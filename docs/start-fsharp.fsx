@@ -68,7 +68,7 @@ The truth is $\tfrac13(4 + 0.09) + \tfrac23(1 + 0.25) = 2.197$; ten thousand dra
 expect "E x² by Heun" 2.197 0.08 (mean Samplers.heun 20)
 
 (**
-## With one
+## With a network
 
 A **loss** is made of parts, each replaceable: a path, what the network predicts, how times are drawn and weighted. A network is a pure function of its parameters.
 Training is a loop over a pure step:
@@ -117,8 +117,10 @@ let fresh seed =
     Units.toData
         moons.Units
         (Dataset.batches Kind.Float32 1000 (Rng.ofSeed seed) moons 0L).Data
-let distance = Wasserstein.exact (made.To Dtype.Float64) ((fresh 3L).To Dtype.Float64)
-let floor = Wasserstein.exact ((fresh 3L).To Dtype.Float64) ((fresh 4L).To Dtype.Float64)
+let distance =
+    Wasserstein.exact (made.To Dtype.Float64) ((fresh 3L).To Dtype.Float64)
+let floor =
+    Wasserstein.exact ((fresh 3L).To Dtype.Float64) ((fresh 4L).To Dtype.Float64)
 printfn
     $"2-Wasserstein distance to data %.3f{distance}; between two sets of data %.3f{floor}"
 (*** include-output ***)
@@ -126,7 +128,7 @@ printfn
 (*** hide ***)
 let pairs (x: Tensor) =
     Tensor.toFloats x |> Array.chunkBySize 2 |> Array.map (fun p -> p[0], p[1])
-let window = Some((-1.6, 2.6), (-1.2, 1.7))
+let window = Some((-2.0, 3.0), (-1.5, 2.0))
 
 panels
     "A thousand points of the data, and a thousand samples after 2,000 steps of training."

@@ -10,7 +10,7 @@ const pages = window.searchIndex;
 const search = new MiniSearch({
   fields: ['title', 'headings', 'content'],
   storeFields: ['uri', 'title', 'content'],
-  searchOptions: { boost: { title: 6, headings: 3 }, prefix: true, fuzzy: 0.15, combineWith: 'AND' },
+  searchOptions: { boost: { title: 6, headings: 3 }, prefix: true, fuzzy: 0.15, combineWith: 'AND', boostDocument: (_, __, page) => page.uri.startsWith('reference/') ? 1 : 4 },
 });
 search.addAll(pages);
 

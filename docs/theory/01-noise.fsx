@@ -58,7 +58,10 @@ let times = [| for k in 0..200 -> 0.001 * float k |]
 
 let particles =
     Mixture.sample 20000 (Rng.ofSeed 1L) law
-    |> Integrator.run (Integrator.eulerMaruyama forward) (Noise.fresh (Rng.ofSeed 2L)) times
+    |> Integrator.run
+        (Integrator.eulerMaruyama forward)
+        (Noise.fresh (Rng.ofSeed 2L))
+        times
     |> ok
 
 (*** hide ***)

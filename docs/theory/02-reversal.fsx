@@ -87,7 +87,8 @@ panels
     "Left: twelve paths of the reversed process, from noise at t = 1 to data at t = 0. Right: where 20,000 of them end (dots), and the law of the data."
     [ { axes "t" "x" with Window = Some((0.0, 1.0), (-3.2, 3.2)) }, trajectories
       { axes "x" "density" with Window = Some((-3.0, 3.0), (0.0, 0.8)) },
-      [ Curve("p₀", curve (density path 1e-3)); Dots("", histogram 60 (-3.0, 3.0) found) ] ]
+      [ Curve("p₀", curve (density path 1e-3))
+        Dots("", histogram 60 (-3.0, 3.0) found) ] ]
 
 (*** include-it-raw ***)
 
@@ -118,7 +119,9 @@ let bound =
         let fisher =
             integral (fun x ->
                 density path t x
-                * Tensor.sumOver [ -1 ] (Tensor.square (Mixture.score path law (at t) x)))
+                * Tensor.sumOver
+                    [ -1 ]
+                    (Tensor.square (Mixture.score path law (at t) x)))
 
         0.5 * Curve.eval g2 t * 0.01 * fisher)
 
@@ -134,7 +137,10 @@ let simulated = Girsanov.bySimulation exact wrong down (Rng.ofSeed 6L) start
 
 let ended =
     Rng.normal Kind.Float64 [ 40000; 1 ] (Rng.ofSeed 7L)
-    |> Integrator.run (Integrator.eulerMaruyama wrong) (Noise.fresh (Rng.ofSeed 8L)) down
+    |> Integrator.run
+        (Integrator.eulerMaruyama wrong)
+        (Noise.fresh (Rng.ofSeed 8L))
+        down
     |> ok
 
 let reached =
@@ -150,5 +156,9 @@ printfn $"what the samples' law is off by: about %.4f{reached}"
 (*** include-output ***)
 
 (*** hide ***)
-expect "Girsanov" bound (4.0 * simulated.StandardError + 0.05 * bound) simulated.Value
+expect
+    "Girsanov"
+    bound
+    (4.0 * simulated.StandardError + 0.05 * bound)
+    simulated.Value
 expect "the bound is one" 0.0 bound (max 0.0 reached)

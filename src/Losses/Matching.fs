@@ -53,7 +53,7 @@ module Matching =
             Interpolant = Interpolant.bridge s
             Coupling = Coupling.entropic (2.0 * s * s) }
 
-    /// [SF]²M: the bridge's flow and, by a second output, E[z | x_t], which turns it into the Schrödinger bridge itself, the
+    /// Simulation-free score and flow matching, [SF]²M: the bridge's flow and, by a second output, E[z | x_t], which turns it into the Schrödinger bridge itself, the
     /// process with diffusion s.
     let withScore (s: float) : Matching =
         { schrodinger s with

@@ -26,7 +26,7 @@ type Likelihood =
 [<NoComparison; NoEquality>]
 type Density =
     {
-        /// [B], float64: the mean over the probes.
+        /// The mean over the probes: [B], float64.
         LogDensity: Tensor
         /// One for each probe, [B; probes]; [B; 1] where the divergence is exact.
         PerProbe: Tensor

@@ -317,7 +317,7 @@ module Tensor =
     /// A copy with memory of its own.
     let clone (x: Tensor) = unary cloneOp x
 
-    /// [B] (or a 0-dimensional tensor) made to broadcast against `x` [B; …]: [B; 1; …; 1], in x's kind.
+    /// One number a sample, [B] (or a 0-dimensional tensor), made to broadcast against `x` [B; …]: [B; 1; …; 1], in x's kind.
     /// Raises TensorException where the batch sizes differ.
     let perSample (x: Tensor) (a: Tensor) : Tensor =
         if a.Rank = 0 then

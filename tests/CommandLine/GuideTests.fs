@@ -44,7 +44,8 @@ let private prose (page: string) =
 
     let text =
         if page.EndsWith ".fsx" then
-            [ for block in Regex.Matches(text, @"^\(\*\*[^*](.*?)\*\)$", RegexOptions.Singleline ||| RegexOptions.Multiline) ->
+            [ for block in
+                  Regex.Matches(text, @"^\(\*\*[^*](.*?)\*\)$", RegexOptions.Singleline ||| RegexOptions.Multiline) ->
                   block.Groups[1].Value ]
             |> String.concat "\n"
         else
@@ -69,7 +70,9 @@ let private leadsSomewhere (page: string) (target: string) =
 
 [<Test>]
 let ``every link between the guide's pages leads somewhere`` () =
-    let all = [ for page in Path.Combine(root, "README.md") :: pages do for target in links page -> page, target ]
+    let all =
+        [ for page in Path.Combine(root, "README.md") :: pages do
+              for target in links page -> page, target ]
     Assert.That(all.Length, Is.GreaterThan 40)
 
     for page, target in all do
@@ -88,8 +91,8 @@ let ``every page has a place in the menu, and no two the same`` () =
 
     // A category has one place.
     let categories = places |> List.map (fun (category, _, _) -> category) |> List.distinct
-    Assert.That(List.distinctBy fst categories, Is.EqualTo categories)
-    Assert.That(List.distinctBy snd categories, Is.EqualTo categories)
+    Assert.That(List.distinctBy fst categories, Is.EqualTo<(string * string) list> categories)
+    Assert.That(List.distinctBy snd categories, Is.EqualTo<(string * string) list> categories)
 
 [<Test>]
 let ``the first page leads to every other one`` () =
