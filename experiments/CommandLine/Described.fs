@@ -18,19 +18,30 @@ module Described =
           | Transport _
           | Jumping _ -> ()
 
+          let settings (guidance: Guidance) =
+              [ "guidance", Json.number guidance.Scale
+
+                match guidance.Interval with
+                | Some(low, high) -> "guidanceInterval", Json.array [ Json.number low; Json.number high ]
+                | None -> ()
+
+                "guidanceRescale", Json.number guidance.Rescale ]
+
           match subject.Guidance with
-          | Some(guidance, guide) ->
-              "guidance", Json.number guidance.Scale
-
-              match guidance.Interval with
-              | Some(low, high) -> "guidanceInterval", Json.array [ Json.number low; Json.number high ]
-              | None -> ()
-
-              "guidanceRescale", Json.number guidance.Rescale
-
-              match guide with
-              | Weaker run -> "autoguidance", Json.text run.Name
-              | Unconditional -> ()
+          | Some(Guide.Unconditional guidance) -> yield! settings guidance
+          | Some(Guide.Weaker(guidance, run)) ->
+              yield! settings guidance
+              "autoguidance", Json.text run.Name
+          | Some(Guide.Classifier(scale, name)) ->
+              "guidance", Json.number scale
+              "classifier", Json.text name
+          | Some(Guide.Composition terms) ->
+              "composition",
+              Json.array
+                  [ for label, weight in terms ->
+                        Json.node (
+                            Json.object [ "class", Json.text subject.Data.Classes[label]; "weight", Json.number weight ]
+                        ) ]
           | None -> () ]
 
     /// How it was followed, for a command's JSON.

@@ -48,6 +48,50 @@ module Finish =
 
         scores
 
+    /// The share of held-out samples whose class a classifier names rightly, by the time that they are noised to; none where too few are held out.
+    let classified
+        (terminal: Terminal)
+        (run: RunFolder)
+        (job: Job)
+        (state: TrainState)
+        : (string * (JsonNode | null)) list =
+        let accuracies =
+            if Evaluation.isMeasurable job.Data then
+                Scope.run (fun () ->
+                    let batch = Dataset.heldOut job.Kind 2000 (job.Stream "evaluation") job.Data
+
+                    [ for t in [ 0.05; 0.25; 0.5; 0.75; 0.95 ] ->
+                          let hits =
+                              NoisyClassifier.hits
+                                  job.Objective.Path
+                                  job.Network
+                                  state.Average
+                                  t
+                                  (job.Stream "classified")
+                                  batch
+                              |> Tensor.toFloats
+
+                          t, Measure.overDraws hits.Length (fun k -> hits[k]) ])
+            else
+                []
+
+        for t, accuracy in accuracies do
+            Terminal.tell terminal $"right at t = {t}: {accuracy.Mean:F3} ± {accuracy.StandardError:F3}"
+
+        let json () =
+            [ "accuracy",
+              Json.array
+                  [ for t, accuracy in accuracies ->
+                        Json.node (
+                            Json.object
+                                [ "t", Json.number t
+                                  "value", Json.number accuracy.Mean
+                                  "standardError", Json.number accuracy.StandardError ]
+                        ) ] ]
+
+        Runs.writeJson run.Evaluation (Json.object (json ()))
+        json ()
+
     /// The seed's own samples: as many as the measures want. Where too little is held out there are samples and a report without measures.
     let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) (draws: int option) : Score list =
         let subject = Subject.trained run job state.Average

@@ -20,6 +20,8 @@ type ModelArgument =
     | [<Unique>] Guidance_Interval of low: float * high: float
     | [<Unique>] Guidance_Rescale of share: float
     | [<Unique>] Autoguidance of run: string
+    | [<Unique>] Classifier of run: string
+    | [<Unique>] Compose of classes: string
     | [<Unique>] Batch of size: int
     | [<Unique>] Dtype of dtype: string
     | [<Unique>] Device of device: string
@@ -48,6 +50,10 @@ type ModelArgument =
             | Guidance_Rescale _ ->
                 "the share of the guided prediction whose deviation is put back to the plain one's, from 0 to 1 (0)"
             | Autoguidance _ -> "a weaker run that guidance pushes away from, in the place of no class"
+            | Classifier _ ->
+                "guidance by the gradient of a classifier of noisy samples: a run of --loss classifier, or 'exact' for an oracle"
+            | Compose _ ->
+                "classes with weights, CLASS:WEIGHT,…: a product of conditions, and negation where a weight is negative (3:1.5,8:-0.5)"
             | Batch _ -> "samples that go through the network at once; what is drawn does not depend on it"
             | Dtype _ ->
                 "float32 or float64: what the network computes in, and what a file of results holds (the run's own; float64 for an oracle)"
@@ -69,6 +75,8 @@ type ModelChoice =
         /// The sampler's own number, by its option.
         Parameters: (string * float) list
         Guidance: GuidanceChoice
+        Classifier: string option
+        Compose: string option
         Batch: int option
         Dtype: string option
         Device: string option
@@ -95,6 +103,8 @@ module ModelChoice =
         | Guidance_Interval(low, high) -> { choice with Guidance = { choice.Guidance with Interval = Some(low, high) } }
         | Guidance_Rescale share -> { choice with Guidance = { choice.Guidance with Rescale = Some share } }
         | Autoguidance run -> { choice with Guidance = { choice.Guidance with Weaker = Some run } }
+        | Classifier run -> { choice with Classifier = Some run }
+        | Compose classes -> { choice with Compose = Some classes }
         | Batch n -> { choice with Batch = Some n }
         | Dtype name -> { choice with Dtype = Some name }
         | Device name -> { choice with Device = Some name }
@@ -114,6 +124,8 @@ module ModelChoice =
               Steps = None
               Parameters = []
               Guidance = Guiding.none
+              Classifier = None
+              Compose = None
               Batch = None
               Dtype = None
               Device = None
@@ -158,7 +170,23 @@ module ModelChoice =
             let job, state = Runs.load folder choice.Device (Some subject.Kind.Dtype)
             Subject.trained folder job state.Average
 
-        Guiding.apply weaker choice.Guidance subject
+        let judge (name: string) =
+            if name = Judge.exactly then
+                Judge.exact subject
+            else
+                let folder = Runs.find choice.Root name
+                let job, state = Runs.load folder choice.Device (Some subject.Kind.Dtype)
+                Judge.trained folder job state.Average
+
+        match choice.Classifier, choice.Compose with
+        | Some name, Some classes ->
+            raise (
+                UserError
+                    $"--compose {classes}: it is another way to guide than --classifier {name}: leave one of them out"
+            )
+        | Some name, None -> Guiding.byClassifier (judge name) choice.Guidance subject
+        | None, Some classes -> Guiding.composed classes choice.Guidance subject
+        | None, None -> Guiding.apply weaker choice.Guidance subject
 
     let private requireAtLeastOne option value =
         match value with

@@ -312,16 +312,20 @@ module Train =
         Progress.run terminal $"training {run.Name}" steps (fun report ->
             Run.train run.Path (Recipe.plan job) (progress report) (fun () -> interrupt.IsRequested))
 
-    let private json (run: RunFolder) (job: Job) (result: RunResult) (scores: Score list) =
+    let private json
+        (run: RunFolder)
+        (job: Job)
+        (result: RunResult)
+        (found: (string * (System.Text.Json.Nodes.JsonNode | null)) list)
+        =
         Json.object
             [ "run", Json.text run.Name
               "folder", Json.text run.Path
-              "report", Json.text run.Report
               "dataset", Json.text job.Recipe.DataSet
               "steps", Json.whole result.State.Step
               "seconds", Json.number result.Seconds
               "command", Json.text (Results.commandOf run.Name job.Recipe job.Data)
-              "metrics", Json.node (Evaluation.json scores) ]
+              yield! found ]
 
     let private run (terminal: Terminal) (arguments: TrainArgument list) =
         let has argument = List.contains argument arguments
@@ -375,9 +379,15 @@ module Train =
             interrupt.ExitCode
         | Ending.Finished ->
             try
-                let scores =
-                    Finish.all { terminal with Stop = fun () -> interrupt.IsRequested } folder job result.State draws
-                Terminal.give terminal (json folder job result scores)
+                let found =
+                    if job.IsClassifier then
+                        Finish.classified terminal folder job result.State
+                    else
+                        let stoppable = { terminal with Stop = fun () -> interrupt.IsRequested }
+                        let scores = Finish.all stoppable folder job result.State draws
+                        [ "report", Json.text folder.Report; "metrics", Json.node (Evaluation.json scores) ]
+
+                Terminal.give terminal (json folder job result found)
                 Exit.Success
             with Stopped ->
                 terminal.Error.WriteLine

@@ -45,6 +45,7 @@ type Objective =
         /// The decay of the parameters' average at each step, where the loss has a say in it: its target is that average.
         Decay: (int64 -> float) option
         Loss: Loss
+        /// Raises UserError where nothing was learned that samples could come from: a classifier.
         Learned: (Condition -> Field) -> Learned
     }
 

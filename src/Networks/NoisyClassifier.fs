@@ -77,6 +77,23 @@ module NoisyClassifier =
         let logits = network.Apply parameters None
         fun labels t x -> -(Nn.crossEntropy (logits t x) labels)
 
+    /// For each sample of x₀ noised to time t of a path, 1 where the most probable class is its own and 0 elsewhere: [B] float64.
+    /// Raises ArgumentException where a batch has no labels.
+    let hits
+        (path: GaussianPath)
+        (network: Network)
+        (parameters: Tensor[])
+        (t: float)
+        (rng: Rng)
+        (batch: Batch)
+        : Tensor =
+        match batch.Label with
+        | None -> invalidArg (nameof batch) "a classifier is right about labels: the batch has none"
+        | Some labels ->
+            let t = Tensor.scalar Kind.Float64 t
+            let x = Path.sample path t batch.Data (Rng.normalLike batch.Data (Rng.named "noise" rng))
+            (Tensor.equal (Tensor.argmax 1 (network.Apply parameters None t x)) labels).To Dtype.Float64
+
     /// −log p(c | t, x_t) on samples noised along a path, at t ~ times: its least value is at the posterior of the class, at every t. It is
     /// trained as any network is (`Trainer`, `Run`). Raises ArgumentException where a batch has no labels.
     let loss (path: GaussianPath) (times: Times) : Loss =

@@ -27,10 +27,8 @@ module Densities =
     /// The mixture whose density is asked for: that of a class where one is named. Raises UserError where guidance changed the law.
     let law (subject: Subject) (label: int option) (mixture: Mixture) : Mixture =
         match subject.Guidance, label with
-        | Some(guidance, _), _ ->
-            raise (
-                UserError $"--guidance {guidance.Scale}: an oracle's law is known without guidance only: leave it out"
-            )
+        | Some guide, _ ->
+            raise (UserError $"{guide.Option}: an oracle's law is known without guidance only: leave it out")
         | None, Some label -> Mixture.ofClass label mixture
         | None, None -> mixture
 

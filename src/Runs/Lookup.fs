@@ -10,7 +10,8 @@ module Lookup =
     let prediction: string -> Prediction =
         Names.find "--prediction" "prediction" "predictions" (fun (p: Prediction) -> p.Name) Prediction.all
 
-    let loss: string -> LossEntry = Names.find "--loss" "loss" "losses" (fun (l: LossEntry) -> l.Name) Objectives.all
+    let loss: string -> LossEntry =
+        Names.find "--loss" "loss" "losses" (fun (l: LossEntry) -> l.Name) (Objectives.all @ [ Objectives.classifier ])
 
     let weight: string -> Weight = Names.find "--weight" "weight" "weights" (fun (w: Weight) -> w.Name) Weight.all
 

@@ -231,6 +231,23 @@ module Objectives =
 
               loss |> Objective.predicting "fm" fm "Lipman et al. 2023, eq. 5" teacher.Path Prediction.velocity) ]
 
+    /// What trains a classifier of noisy samples: a run that guides others and is not sampled from.
+    let classifier: LossEntry =
+        let name, equation = "classifier", "E −log p(c | t, x_t)"
+        let source = "Dhariwal, Nichol 2021, Diffusion models beat GANs, section 4"
+
+        entry name equation source [ "path", ""; "times", Times.uniform.Name ] (fun parts ->
+            let loss = NoisyClassifier.loss parts.Path parts.Times
+
+            { Objective.predicting name equation source parts.Path Prediction.score loss with
+                Learned =
+                    fun _ ->
+                        raise (
+                            UserError
+                                "a classifier is no law to sample from or to measure: let it guide a run, ./fokker sample RUN --guidance 2 --classifier NAME"
+                        ) })
+
+    /// Those that make something to sample from.
     let all: LossEntry list =
         List.map regression Loss.all
         @ [ edm ]

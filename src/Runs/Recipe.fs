@@ -57,6 +57,9 @@ type Job =
         Training: TrainSettings
     }
 
+    /// Whether what is trained tells classes of noisy samples apart, and is nothing to sample from.
+    member job.IsClassifier = job.Recipe.Loss = Objectives.classifier.Name
+
     /// The stream that everything after training draws from, by name.
     member job.Stream(name: string) = Rng.ofSeed job.Recipe.Seed |> Rng.named name
 
@@ -77,9 +80,19 @@ module Recipe =
           "preconditioning", _.Preconditioning, (fun name recipe -> { recipe with Preconditioning = name })
           "teacher", _.Teacher, (fun name recipe -> { recipe with Teacher = name }) ]
 
+    /// The one network that tells classes apart, and what it is made of.
+    let private classifying (recipe: Recipe) : Recipe =
+        { recipe with
+            Network = "classifier"
+            Width = (NoisyClassifier.standard [] 1).Width
+            Depth = 2
+            Labels = true
+            LabelDropout = 0.0 }
+
     /// A loss brings its own parts; those that it has no use for are taken out.
     let withLoss (name: string) (recipe: Recipe) : Recipe =
         let loss = Lookup.loss name
+        let recipe = if loss.Name = Objectives.classifier.Name then classifying recipe else recipe
 
         parts
         |> List.fold
@@ -213,6 +226,29 @@ module Recipe =
 
             Objective.preconditioned (Lookup.preconditioning recipe.Preconditioning path) objective
 
+    /// Raises UserError where a classifier is asked for that there is not.
+    let private classifier (recipe: Recipe) (data: Dataset) : Network =
+        let given = classifying recipe
+
+        for option, value, own in
+            [ "network", recipe.Network, given.Network
+              "depth", string recipe.Depth, string given.Depth
+              "labels", (if recipe.Labels then "on" else "off"), "on"
+              "label-dropout", string recipe.LabelDropout, "0" ] do
+            if value <> own then
+                raise (
+                    UserError
+                        $"--{option} {value}: a classifier of noisy samples has --{option} {own}: leave it out, or take another loss than {recipe.Loss}"
+                )
+
+        if recipe.Width % 4 <> 0 then
+            raise (
+                UserError
+                    $"--width {recipe.Width}: the classifier's convolutions have a quarter of it: give a multiple of 4"
+            )
+
+        NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
+
     let private network (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
         let outputs = objective.Outputs
         let classes = if recipe.Labels then Some data.Classes.Length else None
@@ -298,6 +334,9 @@ module Recipe =
         if not (recipe.Clip >= 0.0) then
             refuse "clip" (string recipe.Clip) "a number of at least 0 (0 clips nothing)"
 
+        if recipe.Loss = Objectives.classifier.Name && data.Classes.IsEmpty then
+            raise (UserError $"--loss {recipe.Loss}: the data set {data.Name} has no classes to tell apart")
+
         if recipe.Labels && data.Classes.IsEmpty then
             raise (UserError $"--labels: the data set {data.Name} has no classes")
 
@@ -326,7 +365,11 @@ module Recipe =
           Data = data
           Objective = objective
           Source = source
-          Network = network recipe data objective
+          Network =
+            if recipe.Loss = Objectives.classifier.Name then
+                classifier recipe data
+            else
+                network recipe data objective
           Kind = kind
           Training = training recipe objective }
 

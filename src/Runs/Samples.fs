@@ -83,7 +83,7 @@ module Samples =
 
     /// Where sampling begins and ends by itself. An exact velocity is regular wherever α̇ and dσ²/dt are finite and no component is
     /// flat (`Mixture.velocity`), also where a network's target, which has σ̇ in it, is not: its flow is followed to the very ends.
-    let private span (subject: Subject) (natural: SamplingPlan) : Span =
+    let private unguided (subject: Subject) (natural: SamplingPlan) : Span =
         match subject.Origin, subject.Learned with
         | Exact(_, mixture), Denoising model when
             (match natural.Sampler.Follows with
@@ -102,11 +102,24 @@ module Samples =
               Finish = (if toData then Stop else natural.Span.Finish) }
         | _ -> natural.Span
 
+    /// What a classifier adds to the score is no velocity where α or σ is 0: it is followed inside the path.
+    let private span (subject: Subject) (natural: SamplingPlan) : Span =
+        let span = unguided subject natural
+
+        match subject.Guidance with
+        | Some(Guide.Classifier _) ->
+            let low, high = subject.Path.Interior
+
+            { Noisy = Math.Min(span.Noisy, high)
+              Clean = Math.Max(span.Clean, low)
+              Finish = if span.Clean < low then Denoise else span.Finish }
+        | _ -> span
+
     /// The plan of a drawing. Raises UserError where its times do not go from more noise to less, or there is no class to guide towards.
     let plan (subject: Subject) (drawing: Drawing) : SamplingPlan =
         match subject.Guidance, drawing.Label with
-        | Some(guidance, Unconditional), None when not subject.Labels ->
-            raise (UserError $"--guidance {guidance.Scale}: guidance is towards a class: say which with --class")
+        | Some(Guide.Unconditional _ | Guide.Classifier _ as guide), None when not subject.Labels ->
+            raise (UserError $"{guide.Option}: guidance is towards a class: say which with --class")
         | _ -> ()
 
         let natural =

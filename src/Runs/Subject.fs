@@ -10,13 +10,25 @@ type Origin =
     /// The exact law in a network's place, and its file.
     | Exact of file: string * Mixture
 
-/// What a model is guided away from.
-[<NoComparison; NoEquality>]
+/// How a model is guided.
+[<RequireQualifiedAccess; NoComparison; NoEquality>]
 type Guide =
-    /// Itself without a class.
-    | Unconditional
-    /// A weaker run.
-    | Weaker of RunFolder
+    /// Away from itself without a class.
+    | Unconditional of Guidance
+    /// Away from a weaker run.
+    | Weaker of Guidance * RunFolder
+    /// Along so many times the gradient of a classifier of this name.
+    | Classifier of scale: float * name: string
+    /// Towards several classes, and away from those of negative weight.
+    | Composition of (int * float) list
+
+    /// The options that ask for it.
+    member guide.Option =
+        match guide with
+        | Unconditional guidance
+        | Weaker(guidance, _) -> $"--guidance {guidance.Scale}"
+        | Classifier(scale, _) -> $"--guidance {scale}"
+        | Composition terms -> "--compose " + String.Join(",", terms |> List.map (fun (label, w) -> $"{label}:{w}"))
 
 /// What one samples from, measures, or asks for a density: a model and the law that it stands for. A trained run and an
 /// exact mixture differ in how they make one, and in nothing after that.
@@ -35,8 +47,8 @@ type Subject =
         Labels: bool
         /// Whether it knows what no class looks like: the null of classifier-free guidance.
         Null: bool
-        /// The guidance that what was learned is under, and whose.
-        Guidance: (Guidance * Guide) option
+        /// The guidance that what was learned is under.
+        Guidance: Guide option
         Seed: int64
     }
 
@@ -120,18 +132,24 @@ module Subject =
     /// The draws of several steps in a file, [draws; n; …] float64.
     let drawsIn option file subject = arrayIn [ "draws"; "n" ] option file subject
 
-    /// The number of a class given by number or name. Raises UserError where there is none, or the network is told no class.
-    let label (subject: Subject) (given: string) : int =
+    /// The number of a class given by number or name. Raises UserError, naming the option, where there is none.
+    let classOf (option: string) (subject: Subject) (given: string) : int =
         let classes = subject.Data.Classes
-
-        match subject.Origin with
-        | Trained _ when not subject.Labels ->
-            raise (UserError $"--label {given}: this run's network was not told any classes; leave it out")
-        | _ -> ()
 
         match Int32.TryParse given with
         | true, k when k >= 0 && k < classes.Length -> k
-        | true, k -> raise (UserError $"--label {k}: the classes are 0 to {classes.Length - 1}")
+        | true, k -> raise (UserError $"{option} {k}: the classes are 0 to {classes.Length - 1}")
         | _ ->
-            let name = Names.find "--label" "class" "classes" id classes given
+            let name = Names.find option "class" "classes" id classes given
             List.findIndex ((=) name) classes
+
+    /// The class that samples are to be of. Raises UserError where there is none, or the network is told no class.
+    let label (subject: Subject) (given: string) : int =
+        match subject.Origin, subject.Guidance with
+        | _, Some(Guide.Composition _ as guide) ->
+            raise (UserError $"--label {given}: {guide.Option} says which classes: leave one of them out")
+        | Trained _, _ when not subject.Labels ->
+            raise (UserError $"--label {given}: this run's network was not told any classes; leave it out")
+        | _ -> ()
+
+        classOf "--label" subject given

@@ -20,14 +20,19 @@ let private idx (dtype: byte) (shape: int list) (data: byte[]) =
            yield! Array.rev (BitConverter.GetBytes size)
        yield! data |]
 
-/// A folder with forty images of 8 × 8 pixels, bright ones of class 1 and dark ones of class 0: too few to be measured.
-let private folderWithImages () =
-    let folder = new Folder()
+/// Images of 8 × 8 pixels, bright ones of class 1 and dark ones of class 0.
+let private writeImages (folder: Folder) (x: string) (y: string) (count: int) =
     let random = Random 1
     let label i = byte (i % 2)
     let pixel i = byte (random.Next 100 + 150 * int (label i))
-    File.WriteAllBytes(folder.File "x.idx", idx 8uy [ 40; 8; 8 ] [| for i in 0 .. 40 * 64 - 1 -> pixel (i / 64) |])
-    File.WriteAllBytes(folder.File "y.idx", idx 8uy [ 40 ] (Array.init 40 label))
+    let pixels = [| for i in 0 .. count * 64 - 1 -> pixel (i / 64) |]
+    File.WriteAllBytes(folder.File x, idx 8uy [ count; 8; 8 ] pixels)
+    File.WriteAllBytes(folder.File y, idx 8uy [ count ] (Array.init count label))
+
+/// A folder with forty images: too few to be measured.
+let private folderWithImages () =
+    let folder = new Folder()
+    writeImages folder "x.idx" "y.idx" 40
     folder
 
 let private train (folder: Folder) (name: string) (words: string list) =
@@ -98,3 +103,92 @@ let ``label dropout that cannot be is refused`` () =
         (train folder "a" [ "--label-dropout"; "0.2"; "--labels"; "off" ])
         [ "--label-dropout 0.2"; "--labels" ]
     equal before folder.Contents
+
+// ---- classifiers and compositions
+
+let private inside (name: string) (node: JsonNode) : JsonNode = nonNull node[name]
+let private item (k: int) (node: JsonNode) : JsonNode = nonNull node[k]
+
+let private classifierOf (data: string) (folder: Folder) (name: string) (words: string list) =
+    let small = [ "--steps"; "60"; "--batch"; "32"; "--width"; "16"; "--lr"; "0.02"; "--quiet" ]
+
+    fokker (
+        [ "train"; data; "--loss"; "classifier"; "--name"; name; "--runs"; folder.File "runs" ]
+        @ small
+        @ words
+    )
+
+let private classifier (folder: Folder) = classifierOf ("idx:" + folder.File "x.idx" + "," + folder.File "y.idx") folder
+
+[<Test>]
+let ``a classifier of noisy samples is trained, guides runs, and is not sampled from`` () =
+    use folder = folderWithImages ()
+    // Enough to hold some out.
+    writeImages folder "more-x.idx" "more-y.idx" 200
+    let data = "idx:" + folder.File "more-x.idx" + "," + folder.File "more-y.idx"
+    done' (classifierOf data folder "judge" [ "--json" ])
+    let settings = record (folder.File "runs/judge/run.json") |> inside "settings"
+    Assert.That((inside "network" settings).GetValue<string>(), Is.EqualTo "classifier")
+    // Bright and dark ones are easily told apart.
+    let found = record (folder.File "runs/judge/evaluation.json") |> inside "accuracy"
+    Assert.That((found |> item 0 |> inside "value").GetValue<float>(), Is.GreaterThan 0.7)
+    // It goes on where it stopped, and says the same.
+    let bytes () = File.ReadAllBytes(folder.File "runs/judge/checkpoint.safetensors")
+    let before = bytes ()
+    done' (fokker [ "train"; "--resume"; "--name"; "judge"; "--runs"; folder.File "runs"; "--quiet" ])
+    equal before (bytes ())
+
+    done' (train folder "first" [ "--lr"; "0.02" ])
+    done' (train folder "untold" [ "--labels"; "off" ])
+    done' (train folder "told" [ "--label-dropout"; "0" ])
+    done' (train folder "other" [ "--path"; "vp" ])
+    let by scale = [ "--guidance"; scale; "--classifier"; "judge" ]
+
+    for run in [ "first"; "untold" ] do
+        let toClass k = samples folder ([ run; "--class"; k ] @ by "20")
+        Assert.That(toClass "1", Is.Not.EqualTo(toClass "0"), run)
+        // Without a class they take turns.
+        equal (Array.take 64 (toClass "0")) (Array.take 64 (samples folder (run :: by "20")))
+
+    let json = json (sample folder ([ "untold"; "--json"; "--out"; folder.File "x0.npy" ] @ by "3"))
+    Assert.That((nonNull json["guidance"]).GetValue<float>(), Is.EqualTo 3.0)
+    Assert.That((nonNull json["classifier"]).GetValue<string>(), Is.EqualTo "judge")
+    assertRefused (sample folder ("told" :: by "3")) [ "--classifier judge"; "told"; "--label-dropout" ]
+    assertRefused (sample folder ("other" :: by "3")) [ "--classifier judge"; "condot"; "vp" ]
+    let by name = sample folder [ "first"; "--guidance"; "3"; "--classifier"; name ]
+    assertRefused (by "untold") [ "--classifier untold"; "--loss classifier" ]
+    assertRefused (by "exact") [ "--classifier exact"; "--loss classifier" ]
+
+    for command in [ "sample"; "evaluate"; "report"; "likelihood" ] do
+        assertRefused (fokker [ command; "judge"; "--runs"; folder.File "runs" ]) [ "classifier"; "--classifier NAME" ]
+
+[<Test>]
+let ``a classifier that cannot be is refused`` () =
+    use folder = folderWithImages ()
+    let before = folder.Contents
+
+    for words, expected in
+        [ [ "--network"; "unet" ], [ "--network unet"; "--network classifier" ]
+          [ "--depth"; "3" ], [ "--depth 3"; "leave it out" ]
+          [ "--labels"; "off" ], [ "--labels off"; "--labels on" ]
+          [ "--label-dropout"; "0.1" ], [ "--label-dropout 0.1"; "leave it out" ]
+          [ "--prediction"; "v" ], [ "--prediction v"; "classifier" ] ] do
+        assertRefused (classifier folder "judge" words) expected
+
+    let wide = [ "train"; "idx:" + folder.File "x.idx"; "--loss"; "classifier"; "--runs"; folder.File "runs" ]
+    assertRefused (fokker wide) [ "--loss classifier"; "no classes" ]
+    assertRefused (fokker ([ "train"; "moons"; "--loss"; "classifier" ] @ wide[4..])) [ "moons"; "no classes" ]
+    equal before folder.Contents
+
+[<Test>]
+let ``a run is sampled towards several classes at once`` () =
+    use folder = folderWithImages ()
+    done' (train folder "first" [ "--lr"; "0.02" ])
+    let composed = samples folder [ "first"; "--compose"; "1:3" ]
+    equal (samples folder [ "first"; "--class"; "1"; "--guidance"; "3" ]) composed
+    Assert.That(samples folder [ "first"; "--compose"; "1:3,0:-1" ], Is.Not.EqualTo composed)
+    done' (train folder "told" [ "--label-dropout"; "0" ])
+    assertRefused (sample folder [ "told"; "--compose"; "1:3" ]) [ "--compose 1:3"; "--label-dropout" ]
+    let json = json (sample folder [ "first"; "--compose"; "1:3,0:-1"; "--json"; "--out"; folder.File "x0.npy" ])
+    let negated = json |> inside "composition" |> item 1
+    Assert.That((inside "weight" negated).GetValue<float>(), Is.EqualTo -1.0)

@@ -267,6 +267,46 @@ let ``guidance of an oracle is that of the library, 1 is plain and 0 uncondition
     Assert.That(largest (found [ "--guidance"; "1" ] - found []), Is.EqualTo 0.0)
     Assert.That(largest (found [ "--guidance"; "0" ] - sample folder words), Is.LessThan 1e-12)
 
+/// A classifier's s is that of classifier-free guidance, and 1 of the exact one is Bayes' rule.
+[<TestCase "vp">]
+[<TestCase "condot">]
+let ``the exact classifier guides as far as the class does`` (path: string) =
+    use folder = folderWith classes
+    noise folder 64 |> ignore
+    let noise = [ "--noise"; folder.File "x1.npy" ]
+    let words = [ "--path"; path; "--class"; "1"; "--solver"; "rk4"; "--steps"; "40" ] @ noise
+    let inside = [ "--from"; "0.999"; "--to"; "0.001" ]
+    let by scale = sample folder (words @ inside @ [ "--guidance"; scale; "--classifier"; "exact" ])
+    let plain more = sample folder (words @ inside @ more)
+    // Sums of a few hundred velocities, each rounded to 1e-16 of the hundreds that it comes to near t = 0.999.
+    Assert.That(largest (by "2" - plain [ "--guidance"; "2" ]), Is.LessThan 1e-9)
+    Assert.That(largest (by "1" - plain []), Is.LessThan 1e-9)
+    Assert.That(largest (by "2" - by "1"), Is.GreaterThan 0.01)
+    // By itself it keeps inside the path, where the score is a velocity; what is left out are thousandths at both ends.
+    let natural = sample folder (words @ [ "--guidance"; "1"; "--classifier"; "exact" ])
+    Assert.That(largest (natural - sample folder words), Is.LessThan 0.02)
+
+[<Test>]
+let ``a composition of one class is guidance, and of Gaussians of one covariance their product`` () =
+    use folder = folderWith classes
+    noise folder 64 |> ignore
+    let words = [ "--path"; "vp"; "--solver"; "rk4"; "--steps"; "40"; "--noise"; folder.File "x1.npy" ]
+    let composed = sample folder (words @ [ "--compose"; "1:2" ])
+    let guided = sample folder (words @ [ "--guidance"; "2"; "--class"; "1" ])
+    Assert.That(largest (composed - guided), Is.LessThan 1e-10)
+
+    let means = [ -1.0, 0.5; 1.5, 1.0; 0.2, -1.0 ]
+    let mixture (means: (float * float) list) =
+        let rows = String.Join(", ", means |> List.map (fun (x, y) -> $"[{x}, {y}]"))
+        let stds = String.Join(", ", means |> List.map (fun _ -> "[0.6, 0.8]"))
+        $$"""{"means": [{{rows}}], "stds": [{{stds}}]}"""
+
+    File.WriteAllText(folder.File "mixture.json", mixture means)
+    let composed = sample folder (words @ [ "--compose"; "0:1.5, 2:-0.75, 1:0.25" ])
+    let at (part: float * float -> float) = 1.5 * part means[0] + 0.25 * part means[1] - 0.75 * part means[2]
+    File.WriteAllText(folder.File "mixture.json", mixture [ at fst, at snd ])
+    Assert.That(largest (composed - sample folder words), Is.LessThan 1e-9)
+
 [<Test>]
 let ``the density of a class is that of its components, in closed form and along the flow`` () =
     use folder = folderWith classes
@@ -482,6 +522,24 @@ let ``guidance of an oracle that cannot be is refused`` () =
     refused (sample [ "--guidance"; "2"; "--autoguidance"; "weak" ]) [ "weak" ]
     refused (fun f -> [ "evaluate"; "--oracle"; f.File "mixture.json"; "--guidance"; "2" ]) [ "--class" ]
     refusedFor one (sample [ "--guidance"; "2"; "--class"; "0" ]) [ "--guidance 2"; "one class" ]
+    refused (sample [ "--classifier"; "exact"; "--class"; "0" ]) [ "--classifier exact"; "--guidance" ]
+    refused (sample [ "--classifier"; "exact"; "--guidance"; "2" ]) [ "--guidance 2"; "--class" ]
+    refused (sample [ "--classifier"; "nobody"; "--guidance"; "2"; "--class"; "0" ]) [ "nobody" ]
+
+    for option in [ [ "--autoguidance"; "weak" ]; [ "--guidance-interval"; "0"; "1" ]; [ "--guidance-rescale"; "1" ] ] do
+        refused
+            (sample ([ "--classifier"; "exact"; "--guidance"; "2"; "--class"; "0" ] @ option))
+            [ "--classifier exact"; option.Head; "leave one" ]
+        refused (sample ([ "--compose"; "0:1" ] @ option)) [ "--compose 0:1"; option.Head; "leave one" ]
+
+    refused (sample [ "--compose"; "0:1"; "--guidance"; "2" ]) [ "--compose 0:1"; "--guidance"; "leave one" ]
+    refused (sample [ "--compose"; "0:1"; "--classifier"; "exact" ]) [ "--compose 0:1"; "--classifier exact" ]
+    refused (sample [ "--compose"; "0:1"; "--class"; "0" ]) [ "--label 0"; "--compose 0:1"; "leave one" ]
+    refused (sample [ "--compose"; "0" ]) [ "--compose 0"; "CLASS:WEIGHT" ]
+    refused (sample [ "--compose"; "0:1,1:0" ]) [ "'1:0'"; "other than 0" ]
+    refused (sample [ "--compose"; "0:1,0:2" ]) [ "class 0"; "twice" ]
+    refused (sample [ "--compose"; "7:1" ]) [ "--compose 7"; "0 to" ]
+    refusedFor one (sample [ "--compose"; "0:1" ]) [ "--compose 0:1"; "one class" ]
 
     for labels, what in
         [ "[0, 1]", "\"labels\""
