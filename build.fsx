@@ -219,6 +219,25 @@ let build _ =
         "dotnet"
         [ "build"; solution; "-c"; "Release"; "--no-restore"; "-v"; "minimal"; "-nologo"; "--disable-build-servers" ]
 
+/// Every project that makes a package, as it was built. The door in it is the one for Debian's libtorch, so that Torch_DIR must not be set.
+let pack _ =
+    let torch = Environment.GetEnvironmentVariable "Torch_DIR"
+
+    if not (String.IsNullOrEmpty torch) then
+        failwith $"Torch_DIR is '%s{torch}': the packages bring a door to Debian's libtorch 1.13; unset it for Pack."
+
+    let door = File.ReadAllBytes "artifacts/native/libfokker_torch.so"
+
+    if door.AsSpan().IndexOf(ReadOnlySpan "libtorch_cpu.so.1.13"B) < 0 then
+        failwith "The door here is not linked with libtorch 1.13, which the packages bring one for: pack on Debian 12."
+
+    let packages = "artifacts/packages"
+    Shell.cleanDir packages
+    run "dotnet" [ "pack"; solution; "-c"; "Release"; "--no-build"; "-o"; packages; "-v"; "minimal"; "-nologo" ]
+
+    for file in DirectoryInfo(packages).GetFiles "*.nupkg" do
+        printfn $"%10d{file.Length} bytes  %s{packages}/%s{file.Name}"
+
 let clean _ =
     !!"*/**/bin" ++ "*/**/obj" -- "node_modules/**" -- "artifacts/**" |> Shell.deleteDirs
     Shell.deleteDir "artifacts"
@@ -295,6 +314,7 @@ let targets =
       "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers",
       bench
       "Docs", "Runs the guide's scripts and builds its pages, with the reference, in artifacts/docs", docs
+      "Pack", "Makes the NuGet packages, into artifacts/packages", pack
       "Format", "Formats every F# and C# file", format
       "CheckFormat", "Fails where a file is not formatted", checkFormat
       "CheckDependencies", "Fails where the resolved packages differ from dependencies.txt", checkDependencies
@@ -313,6 +333,7 @@ for name, description, action in targets do
 "Build" ==> "Bench"
 "Build" ==> "Docs"
 "Build" ==> "Study"
+"Build" ==> "Pack"
 
 for name, _ in studies do
     "Build" ==> pascal name |> ignore

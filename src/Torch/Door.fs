@@ -112,7 +112,7 @@ module Dtype =
 [<Struct; StructLayout(LayoutKind.Sequential)>]
 type internal NativeValue = { mutable Tag: int; mutable Meta: int; mutable Count: int64; mutable Payload: int64 }
 
-/// The C functions of native/door.h, and how their library is found.
+/// The C functions of native/door.h; DoorLibrary finds their library.
 module internal Native =
 
     [<Literal>]
@@ -217,11 +217,7 @@ module internal Native =
     [<DllImport("libc")>]
     extern int private setenv(string name, string value, int overwrite)
 
-    let private variable name =
-        match Environment.GetEnvironmentVariable name with
-        | null
-        | "" -> None
-        | value -> Some value
+    let private variable = Machine.here.Variable
 
     /// Processors for this process, those that share a core counted once: arithmetic gains nothing from the second.
     let private cores () =
@@ -255,51 +251,12 @@ module internal Native =
         if Option.isNone (variable "OMP_WAIT_POLICY") then
             setenv ("GOMP_SPINCOUNT", "10000", 0) |> ignore
 
-    let private candidates () =
-        let fileName = $"lib{Library}.so"
-
-        [ yield! Option.toList (variable "FOKKER_TORCH_LIBRARY")
-          yield Path.Combine(AppContext.BaseDirectory, fileName)
-          match Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location) with
-          | null
-          | "" -> ()
-          | folder -> yield Path.Combine(folder, fileName) ]
-
-    /// Loads what libtorch is linked with, one by one, leaves first, where the build left a list of it. The loader resolves
-    /// each symbol by going through everything that is loaded along with what needs it: 280 libraries for Debian's
-    /// libtorch at once, a few for each by itself, which takes a quarter off the time to load.
-    let private preload (library: string) =
-        let list = nonNull (Path.ChangeExtension(library, ".preload"))
-
-        if File.Exists list then
-            for name in File.ReadAllLines list do
-                if name <> "" then
-                    NativeLibrary.TryLoad name |> ignore
-
     let private load () =
         prepare ()
 
-        match candidates () |> List.tryFind File.Exists with
-        | None ->
-            raise (
-                EnvironmentException
-                    "libtorch's door (libfokker_torch.so) is not built: run ./build.sh Build, or set FOKKER_TORCH_LIBRARY to where it is"
-            )
-        | Some path ->
-            preload path
-
-            try
-                NativeLibrary.Load path
-            with :? DllNotFoundException as e ->
-                let reason =
-                    e.Message.Split('\n') |> Array.tryFind (fun line -> line.Contains ".so") |> Option.defaultValue ""
-
-                raise (
-                    EnvironmentException(
-                        $"libtorch cannot be loaded ({reason.Trim()}): install it (apt-get install libtorch-dev libopenblas0-openmp), or build against another one with Torch_DIR",
-                        e
-                    )
-                )
+        match DoorLibrary.obtain Machine.here with
+        | Ok handle -> handle
+        | Error reason -> raise (EnvironmentException reason)
 
     let private library =
         lazy

@@ -134,14 +134,7 @@ module Classifier =
             { classifier with Accuracy = (Tensor.mean (right.To Dtype.Float64)).ToFloat() })
 
     /// Where classifiers are kept: `fokker` in $XDG_CACHE_HOME, or in ~/.cache.
-    let cacheFolder () : string =
-        let home =
-            match Environment.GetEnvironmentVariable "XDG_CACHE_HOME" with
-            | null
-            | "" -> IO.Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".cache")
-            | folder -> folder
-
-        IO.Path.Combine(home, "fokker")
+    let cacheFolder () : string = Machine.cache Machine.here
 
     /// A name for these very samples: a file of the same name may hold others tomorrow.
     let private fingerprint (table: Table) (labels: Tensor) =

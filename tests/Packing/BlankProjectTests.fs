@@ -1,0 +1,246 @@
+/// The packages as somebody gets them who has no checkout: restored from a folder into packages' own place, used from an empty one.
+module Fokker.Tests.Packing.BlankProjectTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.IO.Compression
+open System.Reflection.Metadata
+open System.Reflection.PortableExecutable
+open System.Text
+open System.Text.RegularExpressions
+open NUnit.Framework
+open Fokker.Tests
+
+/// Where everything of these tests is, and where the packages are in it.
+let mutable private folder = ""
+let private place name = Path.Combine(folder, name)
+let private home = Environment.GetFolderPath Environment.SpecialFolder.UserProfile
+
+/// Runs a program to its end, its two streams together; it must succeed.
+let private runIn
+    (directory: string)
+    (variables: (string * string) list)
+    (program: string)
+    (words: string list)
+    : string =
+    let info =
+        ProcessStartInfo(
+            program,
+            words,
+            WorkingDirectory = directory,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true
+        )
+
+    // Nothing of the checkout's, nothing left in the user's caches, and no build server that outlives the test.
+    for name, value in
+        [ "NUGET_PACKAGES", place "restored"
+          "XDG_CACHE_HOME", place "cache"
+          "HOME", place "home"
+          "DOTNET_CLI_HOME", place "home"
+          "DOTNET_NOLOGO", "1"
+          "DOTNET_CLI_TELEMETRY_OPTOUT", "1"
+          "DOTNET_CLI_USE_MSBUILD_SERVER", "0"
+          "MSBUILDDISABLENODEREUSE", "1" ]
+        @ variables do
+        info.Environment[name] <- value
+
+    if not (List.exists (fst >> (=) "Torch_DIR") variables) then
+        info.Environment.Remove "Torch_DIR" |> ignore
+
+    use child = nonNull (Process.Start info)
+    let error = child.StandardError.ReadToEndAsync()
+    let out = child.StandardOutput.ReadToEnd()
+    child.WaitForExit()
+    let said = out + error.Result
+    Assert.That(child.ExitCode, Is.EqualTo 0, $"""{program} {String.concat " " words}: {said}""")
+    said
+
+/// What the checkout was built into, packed: nothing is compiled anew.
+[<OneTimeSetUp>]
+let pack () =
+    folder <- Directory.CreateTempSubdirectory("fokker-packages-").FullName
+    let words =
+        [ "pack"; Checkout.file "Toolkit.sln"; "-c"; "Release"; "--no-build"; "-o"; place "packages"; "-nologo" ]
+    // The checkout's packages are where they were restored.
+    let restored =
+        match Environment.GetEnvironmentVariable "NUGET_PACKAGES" with
+        | null
+        | "" -> Path.Combine(home, ".nuget", "packages")
+        | given -> given
+
+    // A home of its own knows no feed but NuGet's; the user's own settings say which there is.
+    for settings in [ ".nuget/NuGet/NuGet.Config"; ".config/NuGet/NuGet.Config" ] do
+        let own = Path.Combine(home, settings)
+
+        if File.Exists own then
+            Directory.CreateDirectory(nonNull (Path.GetDirectoryName(place $"home/{settings}"))) |> ignore
+            File.Copy(own, place $"home/{settings}")
+
+    runIn Checkout.root [ "NUGET_PACKAGES", restored ] "dotnet" words |> ignore
+
+[<OneTimeTearDown>]
+let clear () = Directory.Delete(folder, true)
+
+/// Each package, opened.
+let private packages () : (string * ZipArchive) list =
+    [ for file in Directory.GetFiles(place "packages", "*.nupkg") |> Array.sort ->
+          Regex.Replace(string (Path.GetFileName file), @"\.\d.*$", ""), ZipFile.OpenRead file ]
+
+let private bytes (entry: ZipArchiveEntry) : byte[] =
+    use stream = entry.Open()
+    use copy = new MemoryStream()
+    stream.CopyTo copy
+    copy.ToArray()
+
+let private nuspec (package: ZipArchive) : string =
+    package.Entries |> Seq.find _.Name.EndsWith(".nuspec") |> bytes |> Encoding.UTF8.GetString
+
+[<Test>]
+let ``each package has its readme and licence, and says what it is`` () =
+    let packages = packages ()
+
+    for wanted in [ "Fokker"; "Fokker.Tool"; "Fokker.Torch.Native" ] do
+        Assert.That(List.map fst packages, Does.Contain wanted)
+
+    for name, package in packages do
+        use package = package
+        let said = nuspec package
+        Assert.That(said, Does.Contain "<license type=\"expression\">MIT</license>", name)
+        Assert.That(said, Does.Contain "<readme>README.md</readme>", name)
+        Assert.That(said, Does.Not.Contain "<description>Package Description</description>", name)
+        let readme = nonNull (package.GetEntry "README.md") |> bytes |> Encoding.UTF8.GetString
+        Assert.That(readme, Does.StartWith "# Fokker's packages\n", name)
+        Assert.That(readme, Does.Contain "File.WriteAllBytes(\"moons.png\", Depict.samples data samples)", name)
+
+/// Whoever uses a package may have newer ones of what it needs, and gets only what the project itself names.
+[<Test>]
+let ``a package needs what its project names, at least as new`` () =
+    let references = Map [ "Fokker", "src"; "Fokker.Torch.Native", "src/Torch" ]
+
+    for name, package in packages () do
+        use package = package
+
+        match Map.tryFind name references with
+        | None -> ()
+        | Some project ->
+            let dependencies = Regex.Matches(nuspec package, "<dependency id=\"([^\"]+)\" version=\"([^\"]+)\"")
+
+            let packages =
+                File.ReadAllLines(Checkout.file $"{project}/paket.references")
+                |> Array.filter ((<>) "")
+                |> List.ofArray
+
+            let projects = if name = "Fokker" then [ "Fokker.Torch.Native" ] else []
+            let found = [ for dependency in dependencies -> dependency.Groups[1].Value ]
+            Assert.That(found, Is.EquivalentTo<string>(packages @ projects))
+
+            for dependency in dependencies do
+                // A bracket would make it an upper bound too.
+                Assert.That(dependency.Groups[2].Value, Does.Match @"^\d+(\.\d+)+$")
+
+[<Test>]
+let ``no package names a folder of this machine or a feed`` () =
+    let feed = Environment.GetEnvironmentVariable "NUGET_FEED"
+
+    let words =
+        [ Checkout.root + "/"
+          home + "/."
+          match feed with
+          | null
+          | "" -> ()
+          | feed -> Uri(feed).Host ]
+
+    for name, package in packages () do
+        use package = package
+
+        for entry in package.Entries do
+            let content = bytes entry
+
+            for word in words do
+                for encoding: Encoding in [ Encoding.UTF8; Encoding.Unicode ] do
+                    let where = $"{word} in {name}: {entry.FullName}"
+                    Assert.That(content.AsSpan().IndexOf(ReadOnlySpan(encoding.GetBytes word)), Is.EqualTo -1, where)
+
+/// The source files that an assembly's symbols name; none where it carries no symbols. They are compressed: no search of the bytes would find them.
+let private documents (assembly: byte[]) : string list =
+    use image = new PEReader(new MemoryStream(assembly))
+
+    [ for entry in image.ReadDebugDirectory() do
+          if entry.Type = DebugDirectoryEntryType.EmbeddedPortablePdb then
+              use symbols = image.ReadEmbeddedPortablePdbDebugDirectoryData entry
+              let reader = symbols.GetMetadataReader()
+
+              for document in reader.Documents do
+                  reader.GetString(reader.GetDocument(document).Name) ]
+
+[<Test>]
+let ``our assemblies carry their symbols, with paths that begin at the checkout`` () =
+    for name, package in packages () do
+        use package = package
+
+        for entry in package.Entries do
+            if entry.Name.StartsWith "Fokker" && entry.Name.EndsWith ".dll" then
+                let documents = documents (bytes entry)
+                Assert.That(documents, Is.Not.Empty, $"{name}: {entry.FullName}")
+
+                for document in documents do
+                    Assert.That(document, Does.StartWith "/_", $"{name}: {entry.FullName}")
+
+/// The guide's own script, shortened, with the folder of packages put before it.
+let private script (file: string) =
+    let guide = File.ReadAllText(Checkout.file "docs/packages.md")
+    let found = Regex.Match(guide, "```fsharp\n(.*?)```", RegexOptions.Singleline).Groups[1].Value
+    let short = found.Replace("Steps = 2_000L", "Steps = 20L; Batch = 64; Width = 16")
+    Assert.That(short, Is.Not.EqualTo found)
+    let packages = place "packages"
+    File.WriteAllText(file, $"#i \"nuget: {packages}\"\n{short}")
+
+let private scripted (name: string) (variables: (string * string) list) =
+    let blank = Directory.CreateDirectory(place name).FullName
+    script (Path.Combine(blank, "moons.fsx"))
+    let said = runIn blank variables "dotnet" [ "fsi"; "moons.fsx" ]
+    Assert.That(said, Does.Match @"mean log-likelihood -?\d+\.\d+ nats")
+    let png = File.ReadAllBytes(Path.Combine(blank, "moons.png"))
+    Assert.That(Encoding.ASCII.GetString(png, 1, 3), Is.EqualTo "PNG")
+    said
+
+[<Test>]
+let ``a blank F# script trains two moons, samples, scores and draws`` () =
+    let said = scripted "script" []
+    // libtorch 1.13 is what the package has a door for; with another one it is built, and says so.
+    if File.Exists "/usr/lib/x86_64-linux-gnu/libtorch_cpu.so.1.13" then
+        Assert.That(said, Does.Not.Contain "Building")
+        Assert.That(Directory.Exists(place "cache/fokker"), Is.False)
+
+[<Test>]
+let ``the tool installs, trains and samples`` () =
+    let blank = Directory.CreateDirectory(place "tool").FullName
+    let packages = place "packages"
+
+    runIn blank [] "dotnet" [ "tool"; "install"; "Fokker.Tool"; "--tool-path"; "bin"; "--add-source"; packages ]
+    |> ignore
+
+    let fokker words = runIn blank [] (Path.Combine(blank, "bin", "fokker")) words
+    let small = [ "--steps"; "20"; "--batch"; "64"; "--width"; "16"; "--depth"; "1"; "--draws"; "2" ]
+    fokker ([ "train"; "moons"; "--name"; "moons"; "--quiet" ] @ small) |> ignore
+    fokker [ "sample"; "moons"; "-n"; "100"; "--out"; "points.npy" ] |> ignore
+    Assert.That(File.Exists(Path.Combine(blank, "points.npy")))
+
+/// What happens with any other libtorch, tried on the machine's own by naming it: about a minute of compiling, and none the second time.
+[<Test; Category("Full")>]
+let ``with Torch_DIR set the door is built on first use and found again`` () =
+    let debian = "/usr/lib/x86_64-linux-gnu/cmake/Torch"
+
+    let torch =
+        match Environment.GetEnvironmentVariable "Torch_DIR" with
+        | null
+        | "" -> debian
+        | given -> given
+
+    Assume.That(Directory.Exists torch, $"no libtorch in {torch}")
+    let first = scripted "first" [ "Torch_DIR", torch; "XDG_CACHE_HOME", place "own" ]
+    Assert.That(first, Does.Contain "Building")
+    let second = scripted "second" [ "Torch_DIR", torch; "XDG_CACHE_HOME", place "own" ]
+    Assert.That(second, Does.Not.Contain "Building")
