@@ -11,6 +11,7 @@ module Described =
         [ match subject.Origin with
           | Trained folder -> "run", Json.text folder.Name
           | Exact(file, _) -> "oracle", Json.text file
+          | Supplied name -> "field", Json.text name
           "path", Json.text subject.Path.Name
 
           match subject.Learned with

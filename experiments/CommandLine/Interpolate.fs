@@ -195,7 +195,7 @@ module Interpolate =
             match choice.Out, subject.Origin with
             | Some file, _ -> file
             | None, Trained folder -> folder.File "interpolation.png"
-            | None, Exact _ -> "interpolation.png"
+            | None, (Exact _ | Supplied _) -> "interpolation.png"
 
         let page = IO.Path.ChangeExtension(picture, ".html") |> string
         let way = if choice.Linear then "linear" else "spherical"

@@ -120,6 +120,7 @@ module LogDensity =
 
         let standard =
             match subject.Origin with
+            | Supplied _
             | Trained _ -> "flow"
             | Exact _ -> "exact"
 
@@ -141,7 +142,7 @@ module LogDensity =
                     raise (UserError $"{option}: the closed form takes no steps: {option} goes with --method flow")
 
             ClosedForm(Densities.law subject label mixture)
-        | "exact", Trained _ ->
+        | "exact", (Trained _ | Supplied _) ->
             raise (UserError "--method exact: a trained run's density has no closed form: use --method flow")
         | _ ->
             let following = ToleranceOption.following "a likelihood" subject model choice.Tolerance choice.Time
@@ -217,6 +218,7 @@ module LogDensity =
                       "prior",
                       Json.text (
                           match subject.Origin with
+                          | Supplied _
                           | Trained _ -> $"N(0, σ² I) at t = {following.Plan.Span.Noisy}"
                           | Exact _ -> $"the mixture's own law at t = {following.Plan.Span.Noisy}"
                       )

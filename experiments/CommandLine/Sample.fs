@@ -161,30 +161,11 @@ module Sample =
             raise (UserError $"--parallel {window}: {other} wants one step after the other: leave one of the two out")
         | _ -> ()
 
-        let from, until = defaultArg choice.From 1.0, defaultArg choice.To 0.0
-
-        for option, time in [ "--from", from; "--to", until ] do
-            if not (time >= 0.0 && time <= 1.0) then
-                raise (UserError $"{option} {time}: expected a time from 0, the data, to 1, the noise")
-
-        if not (from > until) then
-            raise (
-                UserError $"--from {from} --to {until}: sampling goes from noise to data: expected a later time first"
-            )
-
-    /// The drawing between the times that were asked for. A sample at a time that was asked for is x_t, and is not denoised.
+    /// The drawing between the times that were asked for.
     let private between (subject: Subject) (choice: SampleChoice) (drawing: Drawing) : Drawing =
         match choice.From, choice.To with
         | None, None -> drawing
-        | from, until ->
-            let natural = (Samples.plan subject drawing).Span
-
-            { drawing with
-                Span =
-                    Some
-                        { Noisy = defaultArg from natural.Noisy
-                          Clean = defaultArg until natural.Clean
-                          Finish = (if Option.isSome until then Stop else natural.Finish) } }
+        | from, until -> { drawing with Span = Some(Samples.spanBetween subject drawing from until) }
 
     let private adaptively (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) : Drawing =
         let drawing = ToleranceOption.drawing subject model given

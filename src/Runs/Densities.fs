@@ -60,7 +60,8 @@ module Densities =
         let likelihood = { Likelihood.make trace following.Plan subject.Path with Control = following.Control }
 
         match subject.Origin with
-        | Trained _ -> AlongFlow(following, likelihood)
+        | Trained _
+        | Supplied _ -> AlongFlow(following, likelihood)
         | Exact(_, mixture) ->
             let noisy = Tensor.scalar Kind.Float64 following.Plan.Span.Noisy
             AlongFlow(
@@ -105,7 +106,8 @@ module Densities =
                 | Ok density ->
                     let cost =
                         match subject.Origin with
-                        | Trained _ -> [||]
+                        | Trained _
+                        | Supplied _ -> [||]
                         | Exact _ ->
                             let noise = Likelihood.make likelihood.Trace likelihood.Plan subject.Path
                             Tensor.toFloats (Likelihood.costOfPrior likelihood.Prior noise density)

@@ -100,6 +100,7 @@ module Guiding =
         let instead = "or guide it by a weaker run with --guidance 2 --autoguidance RUN"
 
         match subject.Origin with
+        | Supplied _ -> raise (UserError $"{option}: {subject.Name} is told no classes: {instead}")
         | Trained _ when not subject.Labels ->
             raise (
                 UserError
@@ -154,6 +155,7 @@ module Guiding =
             Guidance =
                 match weaker.Origin with
                 | Trained run -> Some(Guide.Weaker(guidance, run))
+                | Supplied name -> Some(Guide.Weaker(guidance, { Name = name; Path = "" }))
                 | Exact _ -> invalidOp "a weaker model is a run"
             Learned = Denoising(Guidance.autoguided guidance other own) }
 

@@ -4,8 +4,11 @@ namespace Fokker
 [<RequireQualifiedAccess>]
 module Lookup =
 
-    let path: string -> GaussianPath =
-        Names.find "--path" "path" "paths" (fun (p: GaussianPath) -> p.Name) Catalogue.paths
+    /// A path of the caller's own, or one of the library's.
+    let pathAmong (own: GaussianPath list) : string -> GaussianPath =
+        Names.find "--path" "path" "paths" (fun (p: GaussianPath) -> p.Name) (own @ Catalogue.paths)
+
+    let path: string -> GaussianPath = pathAmong []
 
     let prediction: string -> Prediction =
         Names.find "--prediction" "prediction" "predictions" (fun (p: Prediction) -> p.Name) Prediction.all

@@ -188,6 +188,7 @@ module Recipe =
 
     /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
     let private objective
+        (paths: GaussianPath list)
         (recipe: Recipe)
         (data: Dataset)
         (source: (Rng -> int -> Tensor) option)
@@ -199,7 +200,7 @@ module Recipe =
         // What the loss has no use for is not looked up: anything stands in its place.
         let orElse (other: 'T) (lookup: string -> 'T) (name: string) : 'T = if name = unused then other else lookup name
 
-        let path = orElse Path.condOT Lookup.path recipe.Path
+        let path = orElse Path.condOT (Lookup.pathAmong paths) recipe.Path
 
         let objective =
             loss.Make
@@ -350,15 +351,15 @@ module Recipe =
             )
 
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
-    /// EnvironmentException where the device is not there.
-    let job (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
+    /// EnvironmentException where the device is not there. A path may be one of the caller's own besides those that have a name.
+    let job (paths: GaussianPath list) (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
         check recipe data
         let dtype = Lookup.dtype recipe.Dtype
         let kind: Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
         let source = source recipe kind data
 
         let objective =
-            objective recipe data source teacher
+            objective paths recipe data source teacher
             |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
 
         { Recipe = recipe

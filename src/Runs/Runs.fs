@@ -24,7 +24,8 @@ module Runs =
     /// Where runs are kept unless `--runs` says otherwise.
     let standardRoot = "runs"
 
-    let private at (folder: string) : RunFolder =
+    /// The run of a folder, whether there is one or not.
+    let at (folder: string) : RunFolder =
         let full = Path.TrimEndingDirectorySeparator(Path.GetFullPath folder)
         { Name = full.Substring(full.LastIndexOf Path.DirectorySeparatorChar + 1); Path = folder }
 
@@ -105,9 +106,60 @@ module Runs =
     /// The recipe that a run was made with. Raises UserError where `run.json` is damaged.
     let recipe (run: RunFolder) : Recipe = Recipe.ofSettings run.Record (Run.settings run.Path)
 
+    /// How the name of a data set begins that is in memory only: another process cannot load it.
+    let memory = "memory:"
+
+    /// What is known of a data set without its samples, for `run.json`.
+    let describe (data: Dataset) : JsonNode =
+        let json = JsonObject()
+        let array (nodes: seq<JsonNode | null>) : JsonNode = JsonArray(Array.ofSeq nodes)
+        json["shape"] <- array [ for size in data.Shape -> JsonValue.Create<int> size ]
+        json["classes"] <- array [ for name in data.Classes -> JsonValue.Create<string> name ]
+        json["units"] <- JsonValue.Create<string>(Units.text data.Units)
+        json["summary"] <- JsonValue.Create<string> data.Summary
+        json
+
+    /// The data set of a run. One that was in memory is what `run.json` says of it: its shape, classes and units, without samples.
+    let data (run: RunFolder) (recipe: Recipe) : Dataset =
+        if not (recipe.DataSet.StartsWith memory) then
+            Datasets.load recipe.DataSet
+        else
+            let damaged () =
+                raise (
+                    UserError $"{run.Record}: it does not say what its data look like; restore the file, or train anew"
+                )
+
+            match Run.settings run.Path |> Map.tryFind "data" with
+            | None -> damaged ()
+            | Some json ->
+                try
+                    let field (name: string) = nonNull json[name]
+
+                    { Name = recipe.DataSet
+                      Summary = (field "summary").GetValue<string>()
+                      Source = "memory"
+                      Shape = [ for size in (field "shape").AsArray() -> (nonNull size).GetValue<int>() ]
+                      Classes = [ for name in (field "classes").AsArray() -> (nonNull name).GetValue<string>() ]
+                      Units = Units.ofText ((field "units").GetValue<string>())
+                      Content =
+                        Law(fun _ _ ->
+                            raise (
+                                UserError
+                                    $"{run.Name}: it was trained on data in memory, which are not kept with it: give data of your own"
+                            )) }
+                with
+                | :? NullReferenceException
+                | :? InvalidOperationException
+                | :? FormatException -> damaged ()
+
     /// A finished or interrupted run, ready to be sampled from: its job and its averaged parameters, on its device and in
-    /// its element type unless others are given. Raises UserError where a file of it is missing or damaged.
-    let rec load (run: RunFolder) (device: string option) (dtype: Dtype option) : Job * TrainState =
+    /// its element type unless others are given. Raises UserError where a file of it is missing or damaged. Its path may be one of the caller's own.
+    let rec loadWith
+        (paths: GaussianPath list)
+        (run: RunFolder)
+        (device: string option)
+        (dtype: Dtype option)
+        : Job * TrainState =
         let own = recipe run
 
         let recipe =
@@ -115,7 +167,7 @@ module Runs =
                 Device = defaultArg device own.Device
                 Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue own.Dtype }
 
-        let job = job recipe (Datasets.load recipe.DataSet)
+        let job = jobWith paths recipe (data run recipe)
 
         if not (File.Exists run.Checkpoint) then
             raise (
@@ -127,9 +179,9 @@ module Runs =
         job, state
 
     /// A recipe's job. The run that it is to learn from, if any, is found by its folder.
-    and job (recipe: Recipe) (data: Dataset) : Job =
+    and jobWith (paths: GaussianPath list) (recipe: Recipe) (data: Dataset) : Job =
         let teacher (folder: string) =
-            let job, state = load (find standardRoot folder) (Some recipe.Device) None
+            let job, state = loadWith paths (find standardRoot folder) (Some recipe.Device) None
 
             if job.Data.Shape <> data.Shape then
                 raise (
@@ -146,7 +198,12 @@ module Runs =
                         $"--teacher {folder}: it was trained by {job.Recipe.Loss}, which teaches no score: name a run trained by cfm, simple or another regression"
                 )
 
-        Recipe.job teacher recipe data
+        Recipe.job paths teacher recipe data
+
+    /// `loadWith` and `jobWith` on the library's own paths.
+    let load = loadWith []
+
+    let job = jobWith []
 
     let private format =
         JsonSerializerOptions(

@@ -145,6 +145,26 @@ module Samples =
         with :? ArgumentException as e ->
             raise (UserError(Refusal.reason e))
 
+    /// The span between times that were asked for; where one was not, it is the drawing's natural one. A sample at a time that was asked for is x_t, and is
+    /// not denoised. Raises UserError where the times are not from noise to data.
+    let spanBetween (subject: Subject) (drawing: Drawing) (noisy: float option) (clean: float option) : Span =
+        let from, until = defaultArg noisy 1.0, defaultArg clean 0.0
+
+        for option, time in [ "--from", from; "--to", until ] do
+            if not (time >= 0.0 && time <= 1.0) then
+                raise (UserError $"{option} {time}: expected a time from 0, the data, to 1, the noise")
+
+        if not (from > until) then
+            raise (
+                UserError $"--from {from} --to {until}: sampling goes from noise to data: expected a later time first"
+            )
+
+        let natural = (plan subject drawing).Span
+
+        { Noisy = defaultArg noisy natural.Noisy
+          Clean = defaultArg clean natural.Clean
+          Finish = (if clean.IsSome then Stop else natural.Finish) }
+
     /// Where samples `first` … `first + n − 1` start: noise, or draws of the source, float64.
     let private start (subject: Subject) (plan: SamplingPlan) (rng: Rng) (first: int) (n: int) : Tensor =
         match subject.Source with
@@ -152,31 +172,42 @@ module Samples =
         // A source numbers its draws from 0: those before are drawn and left, so that batches do not change anything.
         | Some source -> (Tensor.narrow 0 first n (source (Rng.named "start" rng) (first + n))).To Dtype.Float64
 
+    /// What a batch of samples begins with: classes, states at the noisy end, and what is drawn on the way.
+    let private beginning (subject: Subject) (drawing: Drawing) (plan: SamplingPlan) (rng: Rng) (first: int) (n: int) =
+        let own = Rng.rows (int64 first) rng
+        let condition = condition subject (labels subject drawing first n)
+        let given (x: Tensor) = (Tensor.narrow 0 first n x).To subject.Kind.Device
+
+        let start =
+            match drawing.Start, drawing.Unit with
+            | Some states, _ -> given states
+            | None, Some unit ->
+                let noisy = Array.head (Sampling.times plan subject.Path)
+                Curve.eval subject.Path.Sigma noisy * given unit
+            | None, None -> start subject plan rng first n
+
+        let noise =
+            match drawing.Draws with
+            | Draws.Fresh -> Noise.fresh own
+            | Draws.Brownian -> Noise.along (Brownian.ofKey (Rng.named "motion" own))
+            | Draws.Replayed draws -> Noise.rows first n (Noise.given draws)
+
+        struct (condition, start, noise)
+
+    /// The states of samples 0 … n − 1 of a key as they are reached, in the network's units; each is the caller's, who may stop at any. Steps are
+    /// the grid's.
+    let states (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) : seq<Result<State, Failure>> =
+        let plan = plan subject drawing
+        let struct (condition, start, noise) = beginning subject drawing plan rng 0 n
+        Generation.states plan subject.Path subject.Learned condition noise start
+
     /// Samples `first` … `first + n − 1` of a key, [n; …] in the network's units; `seen` hears of every state on the way.
     /// Raises UserError where the sampler fails, with its remedy.
     let chunk (subject: Subject) (drawing: Drawing) (rng: Rng) (first: int) (n: int) (seen: State -> unit) : Tensor =
-        let own = rng
-        let rng = Rng.rows (int64 first) rng
         let plan = plan subject drawing
 
         Scope.run (fun () ->
-            let condition = condition subject (labels subject drawing first n)
-
-            let given (x: Tensor) = (Tensor.narrow 0 first n x).To subject.Kind.Device
-
-            let start =
-                match drawing.Start, drawing.Unit with
-                | Some states, _ -> given states
-                | None, Some unit ->
-                    let noisy = Array.head (Sampling.times plan subject.Path)
-                    Curve.eval subject.Path.Sigma noisy * given unit
-                | None, None -> start subject plan own first n
-
-            let noise =
-                match drawing.Draws with
-                | Draws.Fresh -> Noise.fresh rng
-                | Draws.Brownian -> Noise.along (Brownian.ofKey (Rng.named "motion" rng))
-                | Draws.Replayed draws -> Noise.rows first n (Noise.given draws)
+            let struct (condition, start, noise) = beginning subject drawing plan rng first n
 
             let learned =
                 match drawing.Trajectory with

@@ -9,6 +9,8 @@ type Origin =
     | Trained of RunFolder
     /// The exact law in a network's place, and its file.
     | Exact of file: string * Mixture
+    /// A field of the caller's, by the name that the caller gave it.
+    | Supplied of name: string
 
 /// How a model is guided.
 [<RequireQualifiedAccess; NoComparison; NoEquality>]
@@ -71,6 +73,7 @@ type Subject =
         match subject.Origin with
         | Trained folder -> folder.Name
         | Exact(file, _) -> file
+        | Supplied name -> name
 
 [<RequireQualifiedAccess>]
 module Subject =
@@ -87,13 +90,18 @@ module Subject =
           Guidance = None
           Seed = job.Recipe.Seed }
 
-    /// The mixture of a file as data set and network at once; it can be told a class, and needs none.
-    let exact (file: string) (path: GaussianPath) (prediction: Prediction) (kind: Kind) : Subject =
-        let mixture = Mixture.read file
-
+    /// A mixture as data set and network at once; it can be told a class, and needs none. `name` is its data set's, `file` what messages call it.
+    let ofMixture
+        (name: string)
+        (file: string)
+        (path: GaussianPath)
+        (prediction: Prediction)
+        (kind: Kind)
+        (mixture: Mixture)
+        : Subject =
         { Origin = Exact(file, mixture)
           Data =
-            { Name = Path.GetFileNameWithoutExtension file |> string
+            { Name = name
               Summary = $"a mixture of {mixture.Components} Gaussians in {mixture.Dimension} dimensions"
               Source = file
               Shape = [ mixture.Dimension ]
@@ -106,6 +114,37 @@ module Subject =
           Kind = kind
           Labels = false
           Null = true
+          Guidance = None
+          Seed = 0L }
+
+    /// The mixture of a file. Raises UserError where the file holds none.
+    let exact (file: string) (path: GaussianPath) (prediction: Prediction) (kind: Kind) : Subject =
+        ofMixture (Path.GetFileNameWithoutExtension file |> string) file path prediction kind (Mixture.read file)
+
+    /// A field of the caller's on a path, for samples of a shape in units of its own: what it says is a prediction. It is told no class.
+    let ofField
+        (name: string)
+        (shape: int list)
+        (path: GaussianPath)
+        (prediction: Prediction)
+        (kind: Kind)
+        (field: Field)
+        : Subject =
+        { Origin = Supplied name
+          Data =
+            { Name = name
+              Summary = "what a given field makes of noise"
+              Source = name
+              Shape = shape
+              Classes = []
+              Units = Units.Same
+              Content = Law(fun _ _ -> raise (UserError $"{name}: a field brings no data of its own: give some")) }
+          Path = path
+          Learned = Denoising(Model.make path prediction (fun _ -> field))
+          Source = None
+          Kind = kind
+          Labels = false
+          Null = false
           Guidance = None
           Seed = 0L }
 
@@ -148,6 +187,7 @@ module Subject =
         match subject.Origin, subject.Guidance with
         | _, Some(Guide.Composition _ as guide) ->
             raise (UserError $"--label {given}: {guide.Option} says which classes: leave one of them out")
+        | Supplied _, _ -> raise (UserError $"--label {given}: {subject.Name} is told no classes; leave it out")
         | Trained _, _ when not subject.Labels ->
             raise (UserError $"--label {given}: this run's network was not told any classes; leave it out")
         | _ -> ()

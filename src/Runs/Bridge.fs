@@ -1,0 +1,421 @@
+/// What C# asks for, in words that it has: no value, null and delegates in the place of options and functions. The façade is made of these, and of nothing
+/// else of the library's; here is only translation.
+namespace Fokker.Bridge
+
+open System
+open System.Collections.Generic
+open System.Diagnostics
+open Fokker
+
+[<AutoOpen>]
+module private Translation =
+
+    let orElse (other: 'T) (value: Nullable<'T>) : 'T = if value.HasValue then value.Value else other
+    let toOption (value: Nullable<'T>) : 'T option = if value.HasValue then Some value.Value else None
+    let nameOr (other: string) (name: string | null) : string = Option.ofObj name |> Option.defaultValue other
+
+/// What a training is asked to be; no value means what suits the data.
+type internal TrainingRequest() =
+    member val Loss: string | null = null with get, set
+    member val Path: string | null = null with get, set
+    member val Prediction: string | null = null with get, set
+    member val Weight: string | null = null with get, set
+    member val Times: string | null = null with get, set
+    member val Coupling: string | null = null with get, set
+    member val Source: string | null = null with get, set
+    member val Preconditioning: string | null = null with get, set
+    member val Teacher: string | null = null with get, set
+    member val Network: string | null = null with get, set
+    member val Width = Nullable<int>() with get, set
+    member val Depth = Nullable<int>() with get, set
+    member val Labels = Nullable<bool>() with get, set
+    member val LabelDropout = Nullable<float>() with get, set
+    member val Seed = 0L with get, set
+    member val Steps = Nullable<int64>() with get, set
+    member val Batch = Nullable<int>() with get, set
+    member val LearningRate = Nullable<float>() with get, set
+    member val WarmUp = Nullable<int64>() with get, set
+    member val WeightDecay = Nullable<float>() with get, set
+    member val Clip = Nullable<float>() with get, set
+    member val Ema = Nullable<float>() with get, set
+    member val Device = "cpu" with get, set
+    member val Dtype = Dtype.Float32 with get, set
+
+/// How samples are asked for; no value means what suits the model.
+type internal SamplingRequest() =
+    member val Sampler: Sampler voption = ValueNone with get, set
+    member val Grid: Grid voption = ValueNone with get, set
+    member val Steps = Nullable<int>() with get, set
+    member val Batch = Nullable<int>() with get, set
+    member val Label = Nullable<int>() with get, set
+    member val Relative = Nullable<float>() with get, set
+    member val Absolute = Nullable<float>() with get, set
+    member val From = Nullable<float>() with get, set
+    member val To = Nullable<float>() with get, set
+    member val Brownian = false with get, set
+    member val Start: Tensor | null = null with get, set
+    member val Noise: Tensor | null = null with get, set
+    member val Replay: Tensor | null = null with get, set
+    member val Window = Nullable<int>() with get, set
+    member val WindowTolerance = 0.1 with get, set
+    member val Guidance = Nullable<float>() with get, set
+    member val GuidanceLow = Nullable<float>() with get, set
+    member val GuidanceHigh = Nullable<float>() with get, set
+    member val GuidanceRescale = Nullable<float>() with get, set
+
+/// Log-densities and what they cost.
+type internal FoundDensities =
+    {
+        Nats: float[]
+        /// Of the divergence's probes, each sample's; empty where there are none.
+        ProbeErrors: float[]
+        /// Of the network, each sample's; empty for a closed form.
+        Evaluations: int[]
+        BitsPerDimension: float
+        Mean: float
+        StandardError: float
+    }
+
+/// Everything that the façade does.
+[<AbstractClass; Sealed>]
+type internal Work =
+
+    // ---- data
+
+    static member DataSet(name: string) : Dataset = Datasets.load name
+
+    /// Samples and labels (or null) of memory as a data set, under a name of its own.
+    static member DataSet(name: string, x: Tensor, labels: int64[] | null) : Dataset =
+        Scope.run (fun () ->
+            let labels =
+                match labels with
+                | null -> None
+                | labels -> Some(Dataset.labels name x.Shape[0] (Tensor.ofArray [ labels.Length ] labels))
+
+            Dataset.ofSamples (Runs.memory + name) "samples in memory" name x labels)
+
+    static member Shape(data: Dataset) : int[] = Array.ofList data.Shape
+    static member Classes(data: Dataset) : string[] = Array.ofList data.Classes
+
+    // ---- training
+
+    /// The recipe of a request for these data.
+    static member Recipe(request: TrainingRequest, data: Dataset) : Recipe =
+        let standard = Recipe.standardFor data
+        let standard =
+            Option.ofObj request.Loss |> Option.fold (fun recipe loss -> Recipe.withLoss loss recipe) standard
+        let labels = orElse standard.Labels request.Labels
+
+        { standard with
+            Path = nameOr standard.Path request.Path
+            Prediction = nameOr standard.Prediction request.Prediction
+            Weight = nameOr standard.Weight request.Weight
+            Times = nameOr standard.Times request.Times
+            Coupling = nameOr standard.Coupling request.Coupling
+            Source = nameOr standard.Source request.Source
+            Preconditioning = nameOr standard.Preconditioning request.Preconditioning
+            Teacher = nameOr standard.Teacher request.Teacher
+            Network = nameOr standard.Network request.Network
+            Width = orElse standard.Width request.Width
+            Depth = orElse standard.Depth request.Depth
+            Labels = labels
+            LabelDropout = orElse (if labels then standard.LabelDropout else 0.0) request.LabelDropout
+            Seed = request.Seed
+            Steps = orElse standard.Steps request.Steps
+            Batch = orElse standard.Batch request.Batch
+            LearningRate = orElse standard.LearningRate request.LearningRate
+            WarmUp = orElse standard.WarmUp request.WarmUp
+            WeightDecay = orElse standard.WeightDecay request.WeightDecay
+            Clip = orElse standard.Clip request.Clip
+            Ema = orElse standard.Ema request.Ema
+            Device = request.Device
+            Dtype = Dtype.name request.Dtype }
+
+    static member Folder(path: string) : RunFolder = Runs.at path
+
+    /// Whether a folder holds a run.
+    static member IsRun(folder: RunFolder) : bool = Runs.isThere folder
+
+    /// The job of a new run, whose folder and `run.json` are made.
+    static member Start(folder: RunFolder, paths: GaussianPath[], request: TrainingRequest, data: Dataset) : Job =
+        let job = Runs.jobWith (List.ofArray paths) (Work.Recipe(request, data)) data
+        Run.create folder.Path (("data", Runs.describe data) :: Recipe.settings job.Recipe)
+        job
+
+    /// The job of a run that goes on, on its own data set (null) or one that was in memory.
+    static member Resume(folder: RunFolder, paths: GaussianPath[], data: Dataset | null) : Job =
+        let recipe = Runs.recipe folder
+        let own = Runs.data folder recipe
+
+        let data =
+            match data with
+            | null -> own
+            | given when given.Shape <> own.Shape ->
+                raise (
+                    UserError
+                        $"{folder.Name}: it was trained on samples {own.Shape}; the data given are of samples {given.Shape}"
+                )
+            | given -> { given with Name = own.Name }
+
+        Runs.jobWith (List.ofArray paths) recipe data
+
+    /// Trains until the job's steps are made or somebody asks to stop; `stepped` hears of each step and of the seconds so far.
+    static member Train(folder: RunFolder, job: Job, stepped: Action<StepInfo, float>, stop: Func<bool>) : RunResult =
+        Run.train folder.Path (Recipe.plan job) (fun info seconds -> stepped.Invoke(info, seconds)) stop.Invoke
+
+    static member IsFinished(result: RunResult) : bool = result.Ending.IsFinished
+
+    /// The line that says why a training diverged; null where it did not.
+    static member Divergence(result: RunResult) : string | null =
+        match result.Ending with
+        | Ending.Diverged divergence -> divergence.Message
+        | _ -> null
+
+    static member Steps(job: Job) : int64 = job.Recipe.Steps
+    static member Parameters(job: Job) : int64 = Network.size job.Network
+
+    // ---- models
+
+    static member Trained(folder: RunFolder, job: Job, state: TrainState) : Subject =
+        Subject.trained folder job state.Average
+
+    /// A run of a folder; its state is the caller's to free.
+    static member Load
+        (folder: RunFolder, paths: GaussianPath[], device: string | null, dtype: Nullable<Dtype>)
+        : struct (Job * TrainState) =
+        if not (Runs.isThere folder) then
+            raise (UserError $"{folder.Path}: there is no run in this folder")
+
+        let job, state = Runs.loadWith (List.ofArray paths) folder (Option.ofObj device) (toOption dtype)
+        struct (job, state)
+
+    static member Free(state: TrainState) : unit = Scope.free state
+
+    static member Mixture(weights: float[], means: float[][], stds: float[][], classes: int[] | null) : Mixture =
+        Scope.run (fun () ->
+            let table (rows: float[][]) = Tensor.ofArray [ rows.Length; rows[0].Length ] (Array.concat rows)
+
+            Mixture.ofStds weights (table means) (table stds)
+            |> match classes with
+               | null -> id
+               | classes -> Mixture.labelled classes)
+
+    static member MixtureFile(file: string) : Mixture = Mixture.read file
+
+    static member Exact(name: string, mixture: Mixture, path: GaussianPath, prediction: Prediction, dtype: Dtype) =
+        Subject.ofMixture name name path prediction { Dtype = dtype; Device = Device.Cpu } mixture
+
+    /// A field (x, t) ↦ prediction, told the time as a number. Samples with times of their own are told apart.
+    static member OfField
+        (
+            name: string,
+            shape: int[],
+            path: GaussianPath,
+            prediction: Prediction,
+            dtype: Dtype,
+            field: Func<Tensor, float, Tensor>
+        ) =
+        let checkedField (x: Tensor) (t: float) =
+            let y = field.Invoke(x, t)
+
+            if y.Shape <> x.Shape then
+                raise (
+                    UserError
+                        $"{name}: the field gave {y.Describe()} for {x.Describe()}: a prediction has the shape of the samples"
+                )
+
+            y
+
+        let field: Field =
+            fun t x ->
+                if t.Count = 1L then
+                    checkedField x (t.ToFloat())
+                else
+                    let times = Tensor.toFloats t
+
+                    if Array.forall ((=) times[0]) times then
+                        checkedField x times[0]
+                    else
+                        Tensor.cat 0 [ for i in 0 .. times.Length - 1 -> checkedField (Tensor.narrow 0 i 1 x) times[i] ]
+
+        Subject.ofField name (List.ofArray shape) path prediction { Dtype = dtype; Device = Device.Cpu } field
+
+    static member PathOfFunctions
+        (
+            name: string,
+            alpha: Func<float, float>,
+            alphaDerivative: Func<float, float>,
+            sigma: Func<float, float>,
+            sigmaDerivative: Func<float, float>
+        ) : GaussianPath =
+        Path.ofCurves
+            name
+            $"x_t = α(t)·x₀ + σ(t)·ε, {name}"
+            ""
+            (Curve.ofFunctions "alpha" alpha.Invoke alphaDerivative.Invoke)
+            (Curve.ofFunctions "sigma" sigma.Invoke sigmaDerivative.Invoke)
+
+    // ---- sampling
+
+    /// The subject under the guidance that is asked for; a weaker one (or null) takes the place of no class.
+    static member Guided(subject: Subject, request: SamplingRequest, weaker: Subject | null) : Subject =
+        let interval =
+            match toOption request.GuidanceLow, toOption request.GuidanceHigh with
+            | None, None -> None
+            | low, high -> Some(defaultArg low 0.0, defaultArg high infinity)
+
+        Guiding.apply
+            (fun _ ->
+                match weaker with
+                | null -> invalidOp "a weaker model is asked for where one is given"
+                | weaker -> weaker)
+            { Scale = toOption request.Guidance
+              Interval = interval
+              Rescale = toOption request.GuidanceRescale
+              Weaker = Option.ofObj weaker |> Option.map _.Name }
+            subject
+
+    static member Drawing(subject: Subject, request: SamplingRequest) : Drawing =
+        let standard = Samples.standardFor subject
+        let control =
+            Following.control
+                subject.Kind
+                { Relative = toOption request.Relative; Absolute = toOption request.Absolute }
+
+        let sampler =
+            match request.Sampler, control with
+            | ValueSome sampler, _ -> sampler
+            | ValueNone, Adaptive _ -> Lookup.sampler Tableau.dormandPrince.Name
+            | ValueNone, Fixed -> if request.Window.HasValue then Samplers.ddim else standard.Sampler
+
+        let optional (x: Tensor | null) = Option.ofObj x
+
+        let drawing =
+            { standard with
+                Sampler = sampler
+                Grid = request.Grid |> ValueOption.defaultValue sampler.Grid
+                Steps = orElse standard.Steps request.Steps
+                Batch = orElse standard.Batch request.Batch
+                Label = toOption request.Label |> Option.map (string >> Subject.label subject)
+                Start = optional request.Start
+                Unit = optional request.Noise
+                Draws =
+                    match request.Replay with
+                    | null -> if request.Brownian then Draws.Brownian else Draws.Fresh
+                    | draws -> Draws.Replayed draws
+                Control = control
+                Parallel =
+                    toOption request.Window
+                    |> Option.map (fun window -> { Window = window; Tolerance = request.WindowTolerance }) }
+
+        match control with
+        | Adaptive _ -> Following.tableau "adaptive sampling" subject drawing |> ignore
+        | Fixed -> ()
+
+        match toOption request.From, toOption request.To with
+        | None, None -> drawing
+        | from, until -> { drawing with Span = Some(Samples.spanBetween subject drawing from until) }
+
+    static member private SampleKey(seed: int64) = Rng.ofSeed seed |> Rng.named "sample"
+
+    /// n samples [n; …] float64 on the CPU in the data's units; the same as the command line's of that seed. `report` hears of the share that is done.
+    static member Draw(subject: Subject, drawing: Drawing, seed: int64, n: int, report: Action<float>) : Tensor =
+        Samples.draw subject drawing (Work.SampleKey seed) n (fun share _ -> report.Invoke share)
+
+    /// The states of n samples as they are reached.
+    static member States(subject: Subject, drawing: Drawing, seed: int64, n: int) : IEnumerable<State> =
+        Samples.states subject drawing (Work.SampleKey seed) n
+        |> Seq.map (function
+            | Ok state -> state
+            | Error failure -> raise (UserError $"sampling failed at {failure}"))
+
+    /// A state in the data's units, float64 on the CPU.
+    static member Outside(subject: Subject, x: Tensor) : Tensor = Samples.outside subject x
+
+    static member Denoised(state: State) : Tensor | null = Option.toObj state.Denoised
+
+    /// The classes of n samples of a drawing; null where there are none.
+    static member Labels(subject: Subject, drawing: Drawing, n: int) : int[] | null =
+        Samples.labels subject drawing 0 n |> Option.toObj
+
+    // ---- densities and latents
+
+    static member private Labels(labels: int[] | null) = Option.ofObj labels
+
+    /// log p of samples x [n; …] float64 in the data's units. Whole numbers of pixels are dequantized, as the command line does.
+    static member LogDensity
+        (
+            subject: Subject,
+            drawing: Drawing,
+            trace: string | null,
+            probes: Nullable<int>,
+            closedForm: bool,
+            seed: int64,
+            x: Tensor,
+            labels: int[] | null,
+            report: Action<float>
+        ) : FoundDensities =
+        let rng = Rng.ofSeed seed |> Rng.named "likelihood"
+
+        let way, time =
+            match subject.Origin with
+            | Exact(_, mixture) when closedForm -> ClosedForm(Densities.law subject drawing.Label mixture), 0.0
+            | _ ->
+                let following = Following.make "a likelihood" subject drawing None
+                let trace = Densities.trace subject (Option.ofObj trace) (toOption probes)
+                Densities.alongFlow following trace drawing.Label, following.Plan.Span.Clean
+
+        let x = if Samples.areBytes subject.Data then Likelihood.dequantized rng x else x
+        let tick share (_: string) = report.Invoke share
+        let found = Densities.find subject way time drawing.Batch rng tick (x, Work.Labels labels)
+        let estimate = Measure.overDraws found.Nats.Length (fun k -> found.Nats[k])
+
+        { Nats = found.Nats
+          ProbeErrors = found.ProbeErrors
+          Evaluations = found.Evaluations
+          BitsPerDimension = Likelihood.bitsPerDimension (List.fold (*) 1 subject.Data.Shape) estimate.Mean
+          Mean = estimate.Mean
+          StandardError = estimate.StandardError }
+
+    /// From samples in the data's units to the standard normal numbers that the flow makes them of.
+    static member Encode
+        (subject: Subject, drawing: Drawing, x: Tensor, labels: int[] | null, report: Action<float>)
+        : Tensor =
+        let following = Following.make "an encoding" subject drawing None
+
+        Scope.run (fun () ->
+            let inside = Units.toNetwork subject.Data.Units x
+            let tick share (_: string) = report.Invoke share
+            let carried = Following.carryAll following true drawing.Batch tick (Work.Labels labels) inside
+            carried.X * (1.0 / Following.noiseScale following))
+
+    /// The inverse of `Encode`.
+    static member Decode
+        (subject: Subject, drawing: Drawing, z: Tensor, labels: int[] | null, report: Action<float>)
+        : Tensor =
+        let following = Following.make "a decoding" subject drawing None
+
+        Scope.run (fun () ->
+            let tick share (_: string) = report.Invoke share
+            let noisy = z * Following.noiseScale following
+            let carried = Following.carryAll following false drawing.Batch tick (Work.Labels labels) noisy
+            Units.toData subject.Data.Units carried.X)
+
+    /// Between latents, on the straight way or on the sphere.
+    static member Between(spherical: bool, share: float, a: Tensor, b: Tensor) : Tensor =
+        if spherical then Latents.spherical share a b else Latents.linear share a b
+
+    // ---- files
+
+    static member Png(subject: Subject, x: Tensor) : byte[] = Depict.samples subject.Data x
+
+    static member Npy(subject: Subject, file: string, x: Tensor) : unit =
+        Scope.run0 (fun () -> Npy.write file (Samples.forFile subject x))
+
+    /// A copy of a run's files in another folder, which is made.
+    static member Copy(folder: RunFolder, target: string) : unit =
+        IO.Directory.CreateDirectory target |> ignore
+
+        for file in [ folder.Record; folder.Checkpoint; Run.metricsFile folder.Path ] do
+            if IO.File.Exists file then
+                IO.File.Copy(file, IO.Path.Combine(target, nonNull (IO.Path.GetFileName file)), true)
