@@ -6,6 +6,7 @@ open System
 open System.Collections.Generic
 open System.Diagnostics
 open Fokker
+open Fokker.Pictures
 
 [<AutoOpen>]
 module private Translation =
@@ -43,8 +44,8 @@ type internal TrainingRequest() =
 
 /// How samples are asked for; no value means what suits the model.
 type internal SamplingRequest() =
-    member val Sampler: Sampler voption = ValueNone with get, set
-    member val Grid: Grid voption = ValueNone with get, set
+    member val Sampler: Sampler | null = null with get, set
+    member val Grid: Grid | null = null with get, set
     member val Steps = Nullable<int>() with get, set
     member val Batch = Nullable<int>() with get, set
     member val Label = Nullable<int>() with get, set
@@ -284,16 +285,19 @@ type internal Work =
 
         let sampler =
             match request.Sampler, control with
-            | ValueSome sampler, _ -> sampler
-            | ValueNone, Adaptive _ -> Lookup.sampler Tableau.dormandPrince.Name
-            | ValueNone, Fixed -> if request.Window.HasValue then Samplers.ddim else standard.Sampler
+            | null, Adaptive _ -> Lookup.sampler Tableau.dormandPrince.Name
+            | null, Fixed -> if request.Window.HasValue then Samplers.ddim else standard.Sampler
+            | sampler, _ -> nonNull sampler
 
         let optional (x: Tensor | null) = Option.ofObj x
 
         let drawing =
             { standard with
                 Sampler = sampler
-                Grid = request.Grid |> ValueOption.defaultValue sampler.Grid
+                Grid =
+                    match request.Grid with
+                    | null -> sampler.Grid
+                    | grid -> grid
                 Steps = orElse standard.Steps request.Steps
                 Batch = orElse standard.Batch request.Batch
                 Label = toOption request.Label |> Option.map (string >> Subject.label subject)
@@ -405,12 +409,57 @@ type internal Work =
     static member Between(spherical: bool, share: float, a: Tensor, b: Tensor) : Tensor =
         if spherical then Latents.spherical share a b else Latents.linear share a b
 
-    // ---- files
+    // ---- files: numbers that are in .NET's memory already, without libtorch
 
-    static member Png(subject: Subject, x: Tensor) : byte[] = Depict.samples subject.Data x
+    /// A picture of samples in the data's units, row by row: a grid of images [C; H; W], or points.
+    static member Png(shape: int[], units: Units, values: float[]) : byte[] =
+        let coordinates = Array.fold (*) 1 shape
+        let n = values.Length / coordinates
 
-    static member Npy(subject: Subject, file: string, x: Tensor) : unit =
-        Scope.run0 (fun () -> Npy.write file (Samples.forFile subject x))
+        match shape with
+        | [| channels; height; width |] ->
+            let shown = min 100 n
+            let inside x = Math.Clamp((x - units.Shift[0]) / units.Scale[0], -1.0, 1.0)
+
+            Raster.imageGrid
+                10
+                { Pixels = Array.init (shown * coordinates) (fun i -> float32 (inside values[i]))
+                  Channels = channels
+                  Height = height
+                  Width = width }
+        | _ ->
+            let points =
+                [| for i in 0 .. min 10_000 n - 1 do
+                       float32 values[i * coordinates]
+                       if coordinates > 1 then float32 values[i * coordinates + 1] else 0.0f |]
+
+            Raster.scatter
+                560
+                [ { Title = "samples"
+                    Clouds = [ { Label = "samples"; Tone = Tone.Model; Points = points; Classes = [||] } ] } ]
+
+    /// numpy's file of samples: bytes where the data are bytes, float32 elsewhere, or float64 where that is what they were computed in.
+    static member Npy(file: string, shape: int[], units: Units, wide: bool, values: float[]) : unit =
+        let n = values.Length / Array.fold (*) 1 shape
+        let whole = Array.append [| n |] shape
+
+        Scope.run0 (fun () ->
+            if shape.Length = 3 && units.Shift = [| 127.5 |] && units.Scale = [| 127.5 |] then
+                Npy.write
+                    file
+                    (Tensor.ofArray whole (values |> Array.map (fun x -> byte (Math.Clamp(Math.Round x, 0.0, 255.0)))))
+            elif wide then
+                Npy.write file (Tensor.ofArray whole values)
+            else
+                Npy.write file (Tensor.ofArray whole (Array.map float32 values)))
+
+    /// numpy's file as numbers and their shape.
+    static member ReadNpy(file: string) : struct (int[] * float[]) =
+        Scope.run (fun () ->
+            let x = Npy.read file
+            struct (x.Shape, Tensor.toFloats x))
+
+    static member Units(subject: Subject) : Units = subject.Data.Units
 
     /// A copy of a run's files in another folder, which is made.
     static member Copy(folder: RunFolder, target: string) : unit =

@@ -55,6 +55,10 @@ module Catalogue =
                 $"{sampler.EvaluationsPerStep} evaluations"
         entry sampler.Name $"{sampler.Equation}; order {sampler.Order}, {cost} a step, {kind}" sampler.Source
 
+    let preconditionings: Entry list =
+        entry "none" "the network says the prediction itself" ""
+        :: [ for name, equation, make in Preconditioning.all -> entry name equation (make Path.condOT).Source ]
+
     let shelves: Shelf list =
         [ { Name = "datasets"
             Option = "train DATASET"
@@ -77,11 +81,7 @@ module Catalogue =
           { Name = "couplings"
             Option = "--coupling"
             Entries = Coupling.all |> List.map (fun c -> entry c.Name c.Equation c.Source) }
-          { Name = "preconditionings"
-            Option = "--preconditioning"
-            Entries =
-              entry "none" "the network says the prediction itself" ""
-              :: [ for name, equation, make in Preconditioning.all -> entry name equation (make Path.condOT).Source ] }
+          { Name = "preconditionings"; Option = "--preconditioning"; Entries = preconditionings }
           { Name = "networks"; Option = "--network"; Entries = networks }
           { Name = "samplers"; Option = "--solver"; Entries = Samplers.all |> List.map samplerEntry }
           { Name = "grids"

@@ -1,0 +1,19 @@
+using System.ComponentModel;
+
+namespace Fokker;
+
+/// <summary>What a network is trained to minimize.</summary>
+/// <remarks>See <see cref="Losses"/> for those there are.</remarks>
+[TypeConverter(typeof(NamedPartConverter<TrainingLoss>))]
+public sealed class TrainingLoss : NamedPart, INamed<TrainingLoss>
+{
+    private TrainingLoss(string name, string equation, string source)
+        : base(name, equation, source) { }
+
+    /// <inheritdoc />
+    public static TrainingLoss FromName(string name)
+    {
+        var found = Find(Objectives.all, x => x.Name, "loss", name);
+        return new(found.Name, found.Equation, found.Source);
+    }
+}

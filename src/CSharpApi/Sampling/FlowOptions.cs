@@ -1,0 +1,123 @@
+using Fokker.Bridge;
+
+namespace Fokker;
+
+/// <summary>How a flow is followed between data and noise. What is not said is as suits the model.</summary>
+public record FlowOptions
+{
+    /// <summary>A Runge–Kutta method (Heun’s; with a tolerance, Dormand and Prince’s).</summary>
+    public Solver? Solver { get; init; }
+
+    /// <summary>How its steps are spaced (evenly in time).</summary>
+    public TimeGrid? Grid { get; init; }
+
+    /// <summary>Its steps (25 for points, 10 for images).</summary>
+    public int? Steps
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    /// <summary>The error of a step, relative to the state, for each sample by itself: steps are then chosen by it.</summary>
+    public double? RelativeTolerance
+    {
+        get;
+        init => field = Check.Positive(value);
+    }
+
+    /// <summary>The same where a state is near 0 (as <see cref="RelativeTolerance"/>).</summary>
+    public double? AbsoluteTolerance
+    {
+        get;
+        init => field = Check.Positive(value);
+    }
+
+    /// <summary>Samples that go through the network at once.</summary>
+    public int? BatchSize
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    /// <summary>The class of all samples, for a model that is told the class; without one the samples’ own labels serve.</summary>
+    public int? Label
+    {
+        get;
+        init => field = Check.AtLeast(0, value);
+    }
+
+    internal SamplingRequest ToRequest() =>
+        new()
+        {
+            Sampler = Solver?.Core,
+            Grid = Grid?.Core,
+            Steps = Steps,
+            Batch = BatchSize,
+            Relative = RelativeTolerance,
+            Absolute = AbsoluteTolerance,
+            Label = Label,
+        };
+}
+
+/// <summary>How log-densities are found.</summary>
+public sealed record LikelihoodOptions : FlowOptions
+{
+    /// <summary>How the flow’s divergence is found (exactly for vectors, by Rademacher’s probes for images).</summary>
+    public DivergenceEstimator? Divergence { get; init; }
+
+    /// <summary>How many random directions estimate the divergence, the same along the whole trajectory (1).</summary>
+    public int? Probes
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    /// <summary>Whether an exact law’s density is that of its closed form; elsewhere, and where this is false, it is that of the flow.</summary>
+    public bool ClosedForm { get; init; } = true;
+
+    /// <summary>The seed of the probes and of the dequantization of pixels.</summary>
+    public long Seed { get; init; }
+}
+
+/// <summary>How one sample is turned into another through their latents.</summary>
+public sealed record InterpolationOptions : FlowOptions
+{
+    /// <summary>How many places there are on the way, both ends among them.</summary>
+    public int Frames
+    {
+        get;
+        init => field = Check.AtLeast(2, value);
+    } = 9;
+
+    /// <summary>Whether the way is on the sphere that noise lies near (Shoemake 1985), or straight.</summary>
+    public bool Spherical { get; init; } = true;
+}
+
+/// <summary>Log-densities of samples, in nats and in the data’s units.</summary>
+/// <param name="Values">log p of each sample.</param>
+/// <param name="Mean">Their mean.</param>
+/// <param name="StandardError">The standard error of the mean over the samples; NaN for one sample.</param>
+/// <param name="BitsPerDimension">−mean/(d log 2).</param>
+/// <param name="ProbeErrors">Of each sample, the standard error over the probes of a stochastic divergence; empty where it was exact or one probe.</param>
+/// <param name="Evaluations">Evaluations of the network, a sample on the average; 0 for a closed form.</param>
+public sealed record LogLikelihoods(
+    IReadOnlyList<double> Values,
+    double Mean,
+    double StandardError,
+    double BitsPerDimension,
+    IReadOnlyList<double> ProbeErrors,
+    double Evaluations
+);
+
+/// <summary>A state of samples on their way from noise to data.</summary>
+/// <param name="Step">Steps that were made, 0 at the noise.</param>
+/// <param name="Steps">Steps there are.</param>
+/// <param name="Time">The time t, falling from 1 to 0.</param>
+/// <param name="State">x_t, in the data’s units.</param>
+/// <param name="Denoised">What the network takes the data for, E[x₀ | x_t], where the solver asks for it.</param>
+public sealed record SampleStep(int Step, int Steps, double Time, SampleBatch State, SampleBatch? Denoised);
+
+/// <summary>A place on the way from one sample to another.</summary>
+/// <param name="Share">The share of the way, from 0 to 1.</param>
+/// <param name="Samples">The samples there.</param>
+public sealed record InterpolationFrame(double Share, SampleBatch Samples);

@@ -1,0 +1,169 @@
+using System.Numerics.Tensors;
+using Fokker.Bridge;
+
+namespace Fokker;
+
+/// <summary>Samples in the data’s own units, with their classes where they have some. It is memory of .NET’s: there is nothing to dispose of.</summary>
+public sealed class SampleBatch
+{
+    private readonly double[] values;
+    private readonly int[] shape;
+    private readonly int[]? labels;
+    private readonly Units units;
+    private readonly bool isWide;
+
+    internal SampleBatch(double[] values, int[] shape, int[]? labels, Units units, bool isWide)
+    {
+        this.values = values;
+        this.shape = shape;
+        this.labels = labels;
+        this.units = units;
+        this.isWide = isWide;
+        SampleSize = shape.Aggregate(1, (product, side) => product * side);
+        Count = values.Length / SampleSize;
+    }
+
+    /// <summary>Samples of your own.</summary>
+    /// <param name="values">The numbers, sample after sample.</param>
+    /// <param name="shape">[n, d] for vectors, [n, channels, height, width] for images.</param>
+    /// <param name="labels">The class of each; null where there are none.</param>
+    /// <exception cref="ArgumentException">The numbers do not fill the shape, or there is not one label a sample.</exception>
+    public static SampleBatch FromArray(double[] values, int[] shape, int[]? labels = null)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        ArgumentNullException.ThrowIfNull(shape);
+        var count = shape.Aggregate(1L, (product, side) => product * side);
+
+        if (shape.Length < 2 || shape.Any(side => side < 1) || count != values.Length)
+        {
+            throw new ArgumentException(
+                $"{values.Length} numbers do not fill samples of shape [{string.Join(", ", shape)}].",
+                nameof(shape)
+            );
+        }
+
+        if (labels is not null && labels.Length != shape[0])
+        {
+            throw new ArgumentException($"{labels.Length} labels for {shape[0]} samples.", nameof(labels));
+        }
+
+        return new SampleBatch([.. values], shape[1..], labels is null ? null : [.. labels], Fokker.Units.Same, true);
+    }
+
+    /// <summary>Samples of your own.</summary>
+    /// <param name="values">The numbers, sample after sample.</param>
+    /// <param name="shape">[n, d] for vectors, [n, channels, height, width] for images.</param>
+    /// <param name="labels">The class of each; null where there are none.</param>
+    /// <exception cref="ArgumentException">The numbers do not fill the shape, or there is not one label a sample.</exception>
+    public static SampleBatch FromArray(float[] values, int[] shape, int[]? labels = null)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        return FromArray(Array.ConvertAll(values, x => (double)x), shape, labels);
+    }
+
+    /// <summary>Vectors of your own, one a row.</summary>
+    /// <param name="rows">[n, d].</param>
+    /// <param name="labels">The class of each; null where there are none.</param>
+    public static SampleBatch FromArray(double[,] rows, int[]? labels = null)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        var values = new double[rows.Length];
+        Buffer.BlockCopy(rows, 0, values, 0, sizeof(double) * values.Length);
+        return FromArray(values, [rows.GetLength(0), rows.GetLength(1)], labels);
+    }
+
+    /// <summary>Samples of one of .NET’s tensors.</summary>
+    /// <param name="tensor">[n, d] or [n, channels, height, width].</param>
+    /// <param name="labels">The class of each; null where there are none.</param>
+    public static SampleBatch FromTensor(Tensor<float> tensor, int[]? labels = null)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        var shape = new int[tensor.Rank];
+
+        for (var k = 0; k < shape.Length; k++)
+        {
+            shape[k] = checked((int)tensor.Lengths[k]);
+        }
+
+        var copy = new float[tensor.FlattenedLength];
+        tensor.FlattenTo(copy);
+        return FromArray(copy, shape, labels);
+    }
+
+    /// <summary>The samples of one of numpy’s files, [n, …].</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="FokkerException">The file is missing or damaged.</exception>
+    public static SampleBatch LoadNpy(string path)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        var (shape, values) = Translate.Errors(() => Work.ReadNpy(path));
+        return FromArray(values, shape);
+    }
+
+    /// <summary>How many there are.</summary>
+    public int Count { get; }
+
+    /// <summary>The shape of one: [d], or [channels, height, width].</summary>
+    public IReadOnlyList<int> SampleShape => shape;
+
+    /// <summary>The numbers of one.</summary>
+    public int SampleSize { get; }
+
+    /// <summary>The class of each; null where there are none.</summary>
+    public IReadOnlyList<int>? Labels => labels;
+
+    /// <summary>The numbers of a sample, in row-major order.</summary>
+    /// <param name="index">Which, from 0.</param>
+    public ReadOnlySpan<double> this[int index] => values.AsSpan(index * SampleSize, SampleSize);
+
+    /// <summary>All numbers, sample after sample, as float32.</summary>
+    public float[] ToArray() => Array.ConvertAll(values, x => (float)x);
+
+    /// <summary>All numbers, sample after sample, as they were computed.</summary>
+    public double[] ToDoubleArray() => [.. values];
+
+    /// <summary>One of .NET’s tensors, [n, …].</summary>
+    public Tensor<float> ToTensor()
+    {
+        nint[] lengths = [Count, .. shape.Select(side => (nint)side)];
+        return System.Numerics.Tensors.Tensor.Create(ToArray(), lengths);
+    }
+
+    /// <summary>The samples from one to another.</summary>
+    /// <param name="start">The first, from 0.</param>
+    /// <param name="count">How many.</param>
+    public SampleBatch Slice(int start, int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(start);
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(start + count, Count, nameof(count));
+        return new SampleBatch(
+            values[(start * SampleSize)..((start + count) * SampleSize)],
+            shape,
+            labels?[start..(start + count)],
+            units,
+            isWide
+        );
+    }
+
+    /// <summary>A picture as a PNG file’s bytes: a grid of up to 100 images, or up to 10,000 points of the plane of the first two coordinates.</summary>
+    public byte[] ToPng() => Work.Png(shape, units, values);
+
+    /// <summary>Writes the picture of <see cref="ToPng"/>.</summary>
+    /// <param name="path">The file.</param>
+    public void SavePng(string path) => File.WriteAllBytes(path, ToPng());
+
+    /// <summary>Writes one of numpy’s files: bytes where the data are pixels, what the network computes in elsewhere.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="FokkerException">The file cannot be written.</exception>
+    public void SaveNpy(string path) =>
+        Translate.Errors(() =>
+        {
+            Work.Npy(path, shape, units, isWide, values);
+            return true;
+        });
+
+    internal Fokker.Tensor ToCore() => TensorModule.ofArray(new[] { Count }.Concat(shape), values);
+
+    internal int[]? LabelArray => labels;
+}

@@ -1,0 +1,205 @@
+using System.ComponentModel;
+using System.Globalization;
+using System.Numerics.Tensors;
+using Fokker.Bridge;
+
+namespace Fokker;
+
+/// <summary>Data to train on. A tenth of the samples of a file or of memory, chosen by a fixed key, is kept from training.</summary>
+/// <remarks>Vectors are standardised for the network and come back in their own units; bytes are pixels; images of numbers in [−1, 1] stay as they are.</remarks>
+[TypeConverter(typeof(DataSourceConverter))]
+public sealed class DataSource
+{
+    // A batch of numbers with their whole shape, samples first; bytes where they are pixels.
+    private sealed record Content(Array Values, int[] Shape);
+
+    private readonly Func<CancellationToken, ValueTask<Content?>> read;
+    private readonly long[]? labels;
+
+    private DataSource(string name, Func<CancellationToken, ValueTask<Content?>> read, int[]? labels = null)
+    {
+        Name = name;
+        this.read = read;
+        this.labels = labels is null ? null : Array.ConvertAll(labels, label => (long)label);
+    }
+
+    /// <summary>What it is called: the name that the command line knows it by, or one of your own.</summary>
+    public string Name { get; }
+
+    /// <summary>A data set by the name that the command line has for it: <c>moons</c>, <c>fashion-mnist</c>, <c>npy:FILE</c>, <c>csv:FILE</c>.</summary>
+    /// <param name="name">The name.</param>
+    public static DataSource Named(string name)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        return new DataSource(name, _ => default);
+    }
+
+    /// <summary>The samples of a file: numpy’s .npy, a .csv of numbers, or MNIST’s format.</summary>
+    /// <param name="path">The file; its ending says what it is (.npy, .csv, everything else MNIST’s).</param>
+    public static DataSource FromFile(string path)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        var kind = System.IO.Path.GetExtension(path).ToLowerInvariant() switch
+        {
+            ".npy" => "npy",
+            ".csv" => "csv",
+            _ => "idx",
+        };
+        return Named($"{kind}:{path}");
+    }
+
+    /// <summary>Vectors, one a row.</summary>
+    /// <param name="rows">[n, d].</param>
+    /// <param name="labels">The class of each, from 0; null where there are none.</param>
+    /// <param name="name">What to call them.</param>
+    public static DataSource FromArray(float[,] rows, int[]? labels = null, string name = "array")
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        var values = new float[rows.Length];
+        Buffer.BlockCopy(rows, 0, values, 0, sizeof(float) * values.Length);
+        return FromArray(values, [rows.GetLength(0), rows.GetLength(1)], labels, name);
+    }
+
+    /// <summary>Samples in a row-major array.</summary>
+    /// <param name="values">The numbers, sample after sample.</param>
+    /// <param name="shape">[n, d] for vectors, [n, channels, height, width] for images.</param>
+    /// <param name="labels">The class of each, from 0; null where there are none.</param>
+    /// <param name="name">What to call them.</param>
+    /// <exception cref="ArgumentException">The numbers do not fill the shape, or there is not one label a sample.</exception>
+    public static DataSource FromArray(float[] values, int[] shape, int[]? labels = null, string name = "array")
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        return Of(values, values.Length, shape, labels, name);
+    }
+
+    /// <summary>Images of bytes in a row-major array.</summary>
+    /// <param name="pixels">The pixels, image after image.</param>
+    /// <param name="shape">[n, channels, height, width] or [n, height, width].</param>
+    /// <param name="labels">The class of each, from 0; null where there are none.</param>
+    /// <param name="name">What to call them.</param>
+    /// <exception cref="ArgumentException">The pixels do not fill the shape, or there is not one label an image.</exception>
+    public static DataSource FromPixels(byte[] pixels, int[] shape, int[]? labels = null, string name = "pixels")
+    {
+        ArgumentNullException.ThrowIfNull(pixels);
+        return Of(pixels, pixels.Length, shape, labels, name);
+    }
+
+    /// <summary>Samples in one of .NET’s tensors.</summary>
+    /// <param name="values">[n, d] or [n, channels, height, width].</param>
+    /// <param name="labels">The class of each, from 0; null where there are none.</param>
+    /// <param name="name">What to call them.</param>
+    public static DataSource FromTensor(Tensor<float> values, int[]? labels = null, string name = "tensor")
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        var shape = new int[values.Rank];
+
+        for (var k = 0; k < shape.Length; k++)
+        {
+            shape[k] = checked((int)values.Lengths[k]);
+        }
+
+        var copy = new float[values.FlattenedLength];
+        values.FlattenTo(copy);
+        return FromArray(copy, shape, labels, name);
+    }
+
+    /// <summary>Samples that are drawn or read elsewhere.</summary>
+    /// <param name="samples">The samples.</param>
+    /// <param name="name">What to call them.</param>
+    public static DataSource FromSamples(SampleBatch samples, string name = "samples")
+    {
+        ArgumentNullException.ThrowIfNull(samples);
+        int[]? labels = samples.Labels is { } own ? [.. own] : null;
+        return FromArray(samples.ToArray(), [samples.Count, .. samples.SampleShape], labels, name);
+    }
+
+    /// <summary>Samples that arrive one after the other; they are read to their end when training begins, and then held in memory.</summary>
+    /// <param name="samples">Each sample as its numbers in row-major order.</param>
+    /// <param name="sampleShape">The shape of one: [d], or [channels, height, width].</param>
+    /// <param name="name">What to call them.</param>
+    public static DataSource FromAsync(
+        IAsyncEnumerable<ReadOnlyMemory<float>> samples,
+        int[] sampleShape,
+        string name = "stream"
+    )
+    {
+        ArgumentNullException.ThrowIfNull(samples);
+        ArgumentNullException.ThrowIfNull(sampleShape);
+        var size = sampleShape.Aggregate(1, (product, side) => product * side);
+
+        return new DataSource(
+            name,
+            async cancellation =>
+            {
+                var values = new List<float>();
+                var count = 0;
+
+                await foreach (var sample in samples.WithCancellation(cancellation).ConfigureAwait(false))
+                {
+                    if (sample.Length != size)
+                    {
+                        throw new ArgumentException(
+                            $"Sample {count} is of {sample.Length} numbers: [{string.Join(", ", sampleShape)}] is of {size}.",
+                            nameof(samples)
+                        );
+                    }
+
+                    values.AddRange(sample.Span);
+                    count++;
+                }
+
+                return new Content(values.ToArray(), [count, .. sampleShape]);
+            }
+        );
+    }
+
+    private static DataSource Of(Array values, int length, int[] shape, int[]? labels, string name)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        var count = shape.Aggregate(1L, (product, side) => product * side);
+
+        if (shape.Length < 2 || shape.Any(side => side < 1) || count != length)
+        {
+            throw new ArgumentException(
+                $"{length} numbers do not fill samples of shape [{string.Join(", ", shape)}].",
+                nameof(shape)
+            );
+        }
+
+        if (labels is not null && labels.Length != shape[0])
+        {
+            throw new ArgumentException($"{labels.Length} labels for {shape[0]} samples.", nameof(labels));
+        }
+
+        return new DataSource(name, _ => new(new Content(values, shape)), labels);
+    }
+
+    /// <summary>Reads what is to be read, then gives what makes the data set on a thread that may enter libtorch.</summary>
+    internal async ValueTask<Func<Dataset>> OpenAsync(CancellationToken cancellation)
+    {
+        var content = await read(cancellation).ConfigureAwait(false);
+
+        return content is null
+            ? () => Work.DataSet(Name)
+            : () =>
+            {
+                using var x = content.Values is byte[] pixels
+                    ? TensorModule.ofArray(content.Shape, pixels)
+                    : TensorModule.ofArray(content.Shape, (float[])content.Values);
+                return Work.DataSet(Name, x, labels);
+            };
+    }
+
+    /// <summary>The name.</summary>
+    public override string ToString() => Name;
+
+    private sealed class DataSourceConverter : TypeConverter
+    {
+        public override bool CanConvertFrom(ITypeDescriptorContext? context, Type sourceType) =>
+            sourceType == typeof(string) || base.CanConvertFrom(context, sourceType);
+
+        public override object? ConvertFrom(ITypeDescriptorContext? context, CultureInfo? culture, object value) =>
+            value is string name ? Named(name) : base.ConvertFrom(context, culture, value);
+    }
+}

@@ -1,0 +1,190 @@
+using Fokker.Bridge;
+
+namespace Fokker;
+
+/// <summary>Kinds of networks.</summary>
+public enum NetworkKind
+{
+    /// <summary>A multilayer perceptron, for vectors.</summary>
+    Mlp,
+
+    /// <summary>Residual blocks and self-attention at several scales, for images.</summary>
+    Unet,
+}
+
+/// <summary>What a network computes in.</summary>
+public enum Precision
+{
+    /// <summary>float32.</summary>
+    Single,
+
+    /// <summary>float64.</summary>
+    Double,
+}
+
+/// <summary>How a model is trained. What is not said is as suits the data: a minute for points, a few for small images.</summary>
+/// <remarks>Immutable: <c>options with { Steps = 1000 }</c> makes another. Each property refuses what it cannot be with an exception that names it; what
+/// does not fit together is refused when training begins.</remarks>
+public sealed record TrainingOptions
+{
+    /// <summary>What is minimized (conditional flow matching).</summary>
+    public TrainingLoss? Loss { get; init; }
+
+    /// <summary>How data become noise (the straight path, for losses that leave it open).</summary>
+    public FlowPath? Path { get; init; }
+
+    /// <summary>What the network’s output means (the loss’s own).</summary>
+    public Parametrization? Parametrization { get; init; }
+
+    /// <summary>How much each time counts (the loss’s own).</summary>
+    public LossWeight? Weight { get; init; }
+
+    /// <summary>The law of training times (the loss’s own).</summary>
+    public TimeLaw? Times { get; init; }
+
+    /// <summary>How data are paired with the noisy end (the loss’s own).</summary>
+    public MinibatchCoupling? Coupling { get; init; }
+
+    /// <summary>The law at the noisy end, by its name: a data set of <see cref="DataSources"/> (noise).</summary>
+    public DataSource? Source { get; init; }
+
+    /// <summary>What is put around the network (the loss’s own).</summary>
+    public Preconditioner? Preconditioner { get; init; }
+
+    /// <summary>The folder of the run that a distillation learns from.</summary>
+    public string? Teacher { get; init; }
+
+    /// <summary>The kind of network (a perceptron for vectors, a U-Net for images).</summary>
+    public NetworkKind? Network { get; init; }
+
+    /// <summary>Units in a hidden layer, or channels at a U-Net’s finest scale.</summary>
+    public int? Width
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    /// <summary>Hidden layers, or residual blocks at each scale.</summary>
+    public int? Depth
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    /// <summary>Whether the network is told the class (where images have classes).</summary>
+    public bool? UseLabels { get; init; }
+
+    /// <summary>How often a label is left out in training, so that samples can be guided (0.1 for images with classes).</summary>
+    public double? LabelDropout
+    {
+        get;
+        init => field = Check.From0ToBelow1(value);
+    }
+
+    /// <summary>The seed of everything random.</summary>
+    public long Seed { get; init; }
+
+    /// <summary>Steps of optimization.</summary>
+    public long? Steps
+    {
+        get;
+        init => field = Check.AtLeast(1L, value);
+    }
+
+    /// <summary>Samples in a step.</summary>
+    public int? BatchSize
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    /// <summary>The highest learning rate; it falls to 0 along half a cosine.</summary>
+    public double? LearningRate
+    {
+        get;
+        init => field = Check.Positive(value);
+    }
+
+    /// <summary>Steps over which the learning rate rises.</summary>
+    public long? WarmUpSteps
+    {
+        get;
+        init => field = Check.AtLeast(0L, value);
+    }
+
+    /// <summary>AdamW’s decoupled weight decay (0).</summary>
+    public double? WeightDecay
+    {
+        get;
+        init => field = Check.NotNegative(value);
+    }
+
+    /// <summary>The length that gradients are cut to; 0 cuts none (1).</summary>
+    public double? GradientClip
+    {
+        get;
+        init => field = Check.NotNegative(value);
+    }
+
+    /// <summary>The decay of the parameters’ moving average, which samples are drawn with.</summary>
+    public double? AverageDecay
+    {
+        get;
+        init => field = Check.From0ToBelow1(value);
+    }
+
+    /// <summary><c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
+    public string Device
+    {
+        get;
+        init => field = Check.NotBlank(value);
+    } = "cpu";
+
+    /// <summary>What the network computes in.</summary>
+    public Precision Precision { get; init; } = Precision.Single;
+
+    /// <summary>The folder for the run: its settings, its history and its checkpoint, as the command line has them. Without one nothing is left behind but
+    /// the checkpoint of a training that was cancelled or diverged, in a temporary folder that the exception names.</summary>
+    public string? Folder { get; init; }
+
+    /// <summary>The least time between two reports of progress; the first and the last step are always reported.</summary>
+    public TimeSpan ProgressInterval { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    internal TrainingRequest ToRequest() =>
+        new()
+        {
+            Loss = Loss?.Name,
+            Path = Path?.Name,
+            Prediction = Parametrization?.Name,
+            Weight = Weight?.Name,
+            Times = Times?.Name,
+            Coupling = Coupling?.Name,
+            Source = Source?.Name,
+            Preconditioning = Preconditioner?.Name,
+            Teacher = Teacher,
+            Network = Network?.ToString().ToLowerInvariant(),
+            Width = Width,
+            Depth = Depth,
+            Labels = UseLabels,
+            LabelDropout = LabelDropout,
+            Seed = Seed,
+            Steps = Steps,
+            Batch = BatchSize,
+            LearningRate = LearningRate,
+            WarmUp = WarmUpSteps,
+            WeightDecay = WeightDecay,
+            Clip = GradientClip,
+            Ema = AverageDecay,
+            Device = Device,
+            Dtype = Precision.ToDtype(),
+        };
+
+    /// <summary>The paths of one’s own that the run needs to know.</summary>
+    internal GaussianPath[] OwnPaths() => Path is null || Fokker.Paths.all.Contains(Path.Core) ? [] : [Path.Core];
+}
+
+internal static class Precisions
+{
+    public static Dtype ToDtype(this Precision precision) =>
+        precision == Precision.Double ? Dtype.Float64 : Dtype.Float32;
+}
