@@ -42,7 +42,8 @@ type GaussianPath =
 [<NoComparison; ReferenceEquality>]
 type Interpolant = { Name: string; A: Curve; B: Curve; Gamma: Curve }
 
-[<RequireQualifiedAccess>]
+// Compiled as PathModule: a C# program's `Path` is System.IO's.
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Path =
 
     let private interior = 1e-3, 1.0

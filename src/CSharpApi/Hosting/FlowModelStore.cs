@@ -36,7 +36,7 @@ public sealed partial class FlowModelStore : IAsyncDisposable
     public async Task<FlowModel> GetAsync(string name)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
-        var path = System.IO.Path.Combine(folder, name);
+        var path = Path.Combine(folder, name);
         var loading = models.GetOrAdd(path, key => new Lazy<Task<FlowModel>>(() => Load(key)));
 
         try

@@ -39,7 +39,7 @@ public sealed class DataSource
     public static DataSource FromFile(string path)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        var kind = System.IO.Path.GetExtension(path).ToLowerInvariant() switch
+        var kind = Path.GetExtension(path).ToLowerInvariant() switch
         {
             ".npy" => "npy",
             ".csv" => "csv",

@@ -1,0 +1,355 @@
+using NUnit.Framework;
+
+namespace Fokker.Tests.CSharpApi;
+
+/// <summary>Exact laws and fields in a network's place: what the façade gives is what is true.</summary>
+public class ModelTests
+{
+    private static readonly GaussianMixture TwoModes = new(
+        [0.4, 0.6],
+        [
+            [-1.0, 0.0],
+            [1.0, 1.0],
+        ],
+        [
+            [0.3, 0.3],
+            [0.5, 0.5],
+        ]
+    );
+
+    /// <summary>log Σ wₖ N(x; mₖ, sₖ² I), written out.</summary>
+    private static double LogDensity(ReadOnlySpan<double> x)
+    {
+        var (a, b) = (x[0], x[1]);
+        double Component(double w, double m0, double m1, double s) =>
+            w / (2.0 * Math.PI * s * s) * Math.Exp(-((a - m0) * (a - m0) + (b - m1) * (b - m1)) / (2.0 * s * s));
+        return Math.Log(Component(0.4, -1.0, 0.0, 0.3) + Component(0.6, 1.0, 1.0, 0.5));
+    }
+
+    [Test]
+    public async Task TheFlowOfAMixtureHasItsDensity()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(TwoModes);
+        var samples = await model.SampleAsync(
+            new SampleOptions
+            {
+                Count = 50,
+                RelativeTolerance = 1e-8,
+                Seed = 1,
+            }
+        );
+        var exact = await model.LogLikelihoodAsync(samples);
+        var flow = await model.LogLikelihoodAsync(
+            samples,
+            new LikelihoodOptions { ClosedForm = false, RelativeTolerance = 1e-9 }
+        );
+
+        for (var k = 0; k < samples.Count; k++)
+        {
+            Assert.That(exact.Values[k], Is.EqualTo(LogDensity(samples[k])).Within(1e-12 * 100));
+            // The tolerance of the steps, gathered over some hundred of them.
+            Assert.That(flow.Values[k], Is.EqualTo(exact.Values[k]).Within(1e-6));
+        }
+
+        Assert.That(flow.Evaluations, Is.GreaterThan(10));
+        Assert.That(exact.Evaluations, Is.EqualTo(0));
+        Assert.That(exact.BitsPerDimension, Is.EqualTo(-exact.Mean / (2.0 * Math.Log(2.0))).Within(1e-12));
+    }
+
+    [Test]
+    public async Task SamplesAreOfTheLaw()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(TwoModes);
+        var samples = await model.SampleAsync(
+            new SampleOptions
+            {
+                Count = 4000,
+                Seed = 3,
+                Solver = Solvers.RungeKutta4,
+                Steps = 40,
+            }
+        );
+        var mean = Enumerable.Range(0, samples.Count).Average(k => samples[k][0]);
+        // 0.4·(−1) + 0.6·1; the deviation of x₀ is 1.07, of the mean of 4,000 of them 0.017: four of these.
+        Assert.That(mean, Is.EqualTo(0.2).Within(0.07));
+    }
+
+    [Test]
+    public async Task EncodingComesBack()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(TwoModes);
+        var samples = await model.SampleAsync(new SampleOptions { Count = 20, Steps = 40 });
+        var options = new FlowOptions { RelativeTolerance = 1e-9 };
+        var latents = await model.EncodeAsync(samples, options);
+        var back = await model.DecodeAsync(latents, options);
+        Assert.That(back.ToDoubleArray(), Is.EqualTo(samples.ToDoubleArray()).Within(1e-6));
+
+        var frames = await model.InterpolateAsync(
+            samples.Slice(0, 10),
+            samples.Slice(10, 10),
+            new InterpolationOptions { Frames = 5, RelativeTolerance = 1e-9 }
+        );
+        Assert.That(frames.Select(frame => frame.Share), Is.EqualTo(new[] { 0.0, 0.25, 0.5, 0.75, 1.0 }));
+        Assert.That(frames[0].Samples.ToDoubleArray(), Is.EqualTo(samples.Slice(0, 10).ToDoubleArray()).Within(1e-6));
+        Assert.That(frames[4].Samples.ToDoubleArray(), Is.EqualTo(samples.Slice(10, 10).ToDoubleArray()).Within(1e-6));
+    }
+
+    [Test]
+    public async Task StepsEndWhereSamplesDo()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(
+            TwoModes,
+            FlowPaths.VariancePreserving,
+            Parametrizations.Noise
+        );
+        var options = new SampleOptions
+        {
+            Count = 5,
+            Solver = Solvers.DpmPlusPlus2M,
+            Steps = 8,
+            Seed = 2,
+        };
+        var whole = await model.SampleAsync(options);
+        var steps = new List<SampleStep>();
+
+        await foreach (var step in model.SampleStepsAsync(options))
+        {
+            steps.Add(step);
+        }
+
+        Assert.That(steps.Select(step => step.Step), Is.EqualTo(Enumerable.Range(0, 9)));
+        Assert.That(steps.Select(step => step.Time), Is.Ordered.Descending);
+        Assert.That(steps[^1].State.ToDoubleArray(), Is.EqualTo(whole.ToDoubleArray()));
+        Assert.That(steps[3].Denoised, Is.Not.Null);
+    }
+
+    [Test]
+    public async Task WhoeverStopsLookingStopsTheSampling()
+    {
+        var asked = 0;
+        await using var model = FlowModel.FromField(
+            (x, t) =>
+            {
+                Interlocked.Increment(ref asked);
+                return -x;
+            },
+            [2]
+        );
+
+        await foreach (var step in model.SampleStepsAsync(new SampleOptions { Solver = Solvers.Euler, Steps = 1000 }))
+        {
+            if (step.Step == 3)
+            {
+                break;
+            }
+        }
+
+        Assert.That(asked, Is.EqualTo(3));
+    }
+
+    /// <summary>dx/dt = −x from t = 1 to 0 makes e·x of x.</summary>
+    [Test]
+    public async Task AFieldOfOnesOwnIsFollowed()
+    {
+        await using var model = FlowModel.FromField((x, t) => -x, [3], precision: Precision.Double);
+        var start = SampleBatch.FromArray(
+            new[,]
+            {
+                { 1.0, -2.0, 0.5 },
+            }
+        );
+        var options = new SampleOptions
+        {
+            Start = start,
+            From = 1.0,
+            To = 0.0,
+            RelativeTolerance = 1e-10,
+        };
+        var end = await model.SampleAsync(options);
+        Assert.That(end.ToDoubleArray(), Is.EqualTo(start.ToDoubleArray().Select(x => Math.E * x)).Within(1e-8));
+    }
+
+    /// <summary>A time that differs between samples, which adaptive steps have, reaches a field as the number that it is.</summary>
+    [Test]
+    public async Task AFieldIsToldEachSamplesOwnTime()
+    {
+        await using var model = FlowModel.FromField((x, t) => x * 0.0 + t, [1], precision: Precision.Double);
+        var start = SampleBatch.FromArray(
+            new[,]
+            {
+                { 0.0 },
+                { 1.0 },
+                { 100.0 },
+            }
+        );
+        var end = await model.SampleAsync(
+            new SampleOptions
+            {
+                Start = start,
+                From = 1.0,
+                To = 0.0,
+                RelativeTolerance = 1e-10,
+            }
+        );
+        // ∫₁⁰ t dt = −½.
+        Assert.That(end.ToDoubleArray(), Is.EqualTo(new[] { -0.5, 0.5, 99.5 }).Within(1e-8));
+    }
+
+    [Test]
+    public async Task APathOfOnesOwnIsTheLibrarysWhereItsFunctionsAre()
+    {
+        var own = FlowPath.FromFunctions(
+            "my-trigonometric",
+            t => Math.Cos(Math.PI * t / 2),
+            t => -Math.PI / 2 * Math.Sin(Math.PI * t / 2),
+            t => Math.Sin(Math.PI * t / 2),
+            t => Math.PI / 2 * Math.Cos(Math.PI * t / 2)
+        );
+        await using var mine = await FlowModel.FromMixtureAsync(TwoModes, own);
+        await using var theirs = await FlowModel.FromMixtureAsync(TwoModes, FlowPaths.Trigonometric);
+        var options = new SampleOptions
+        {
+            Count = 10,
+            RelativeTolerance = 1e-9,
+            From = 0.999,
+            To = 0.001,
+        };
+        var a = await mine.SampleAsync(options);
+        var b = await theirs.SampleAsync(options);
+        Assert.That(a.ToDoubleArray(), Is.EqualTo(b.ToDoubleArray()).Within(1e-7));
+        Assert.That(own.Sigma(0.3), Is.EqualTo(FlowPaths.Trigonometric.Sigma(0.3)).Within(1e-15));
+    }
+
+    [Test]
+    public void ADerivativeThatIsWrongIsRefusedByItsPlace()
+    {
+        var error = Assert.Throws<ArgumentException>(() =>
+            FlowPath.FromFunctions("wrong", t => 1 - t, t => -1, t => t * t, t => t)
+        );
+        Assert.That(error!.ParamName, Is.EqualTo("sigma"));
+        Assert.That(error.Message, Does.Contain("derivative of sigma"));
+        Assert.That(
+            () => FlowPath.FromFunctions("vp", t => 1 - t, t => -1, t => t, t => 1),
+            Throws.ArgumentException.With.Property("ParamName").EqualTo("name")
+        );
+    }
+
+    [Test]
+    public async Task WhatAModelCannotDoNamesTheOption()
+    {
+        await using var model = FlowModel.FromField((x, t) => -x, [2]);
+        var cases = new (SampleOptions Options, string Property)[]
+        {
+            (new() { Label = 1 }, nameof(SampleOptions.Label)),
+            (new() { Guidance = 2.0 }, nameof(SampleOptions.Guidance)),
+            (new() { Solver = Solvers.Ddim, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Solver)),
+            (new() { RelativeTolerance = 1e-12 }, nameof(SampleOptions.RelativeTolerance)),
+            (new() { From = 0.2, To = 0.5 }, nameof(SampleOptions.From)),
+        };
+
+        foreach (var (options, property) in cases)
+        {
+            var error = Assert.CatchAsync<ArgumentException>(() => model.SampleAsync(options));
+            Assert.That(error!.ParamName, Is.EqualTo(property), error.Message);
+            Assert.That(error.Message, Does.Not.Contain("--"));
+        }
+
+        var other = SampleBatch.FromArray(new double[6], [2, 3]);
+        Assert.That(
+            () => model.LogLikelihoodAsync(other),
+            Throws.ArgumentException.With.Property("ParamName").EqualTo("samples")
+        );
+    }
+
+    [Test]
+    public async Task AFieldThatBreaksSaysSo()
+    {
+        await using var model = FlowModel.FromField((x, t) => throw new InvalidOperationException("mine"), [2]);
+        Assert.ThrowsAsync<InvalidOperationException>(() => model.SampleAsync());
+        await using var nan = FlowModel.FromField((x, t) => x * double.NaN, [2]);
+        var error = Assert.ThrowsAsync<FokkerException>(() => nan.SampleAsync());
+        Assert.That(error!.Message, Does.Contain("step 1"));
+        await using var shape = FlowModel.FromField((x, t) => x[0], [2]);
+        Assert.ThrowsAsync<FokkerException>(() => shape.SampleAsync());
+    }
+
+    [Test]
+    public async Task ADisposedModelRefusesRequestsAndAnswersThoseItHas()
+    {
+        var model = await FlowModel.FromMixtureAsync(TwoModes);
+        var waiting = Enumerable
+            .Range(0, 4)
+            .Select(_ => model.SampleAsync(new SampleOptions { Count = 100 }))
+            .ToArray();
+        await model.DisposeAsync();
+        await Task.WhenAll(waiting);
+        Assert.ThrowsAsync<ObjectDisposedException>(() => model.SampleAsync());
+    }
+
+    [Test]
+    public async Task CancellingEndsTheSampling()
+    {
+        using var cancellation = new CancellationTokenSource();
+        var asked = 0;
+        await using var model = FlowModel.FromField(
+            (x, t) =>
+            {
+                if (++asked == 5)
+                {
+                    cancellation.Cancel();
+                }
+
+                return -x;
+            },
+            [2]
+        );
+        Assert.CatchAsync<OperationCanceledException>(() =>
+            model.SampleAsync(new SampleOptions { Solver = Solvers.Euler, Steps = 100_000 }, cancellation.Token)
+        );
+        Assert.That(asked, Is.EqualTo(5));
+    }
+
+    [Test]
+    public async Task SamplesGoToFilesAndTensorsAndBack()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(TwoModes);
+        var samples = await model.SampleAsync(new SampleOptions { Count = 30 });
+        var folder = Directory.CreateTempSubdirectory("fokker-cs-").FullName;
+
+        try
+        {
+            var npy = Path.Combine(folder, "x.npy");
+            samples.SaveNpy(npy);
+            Assert.That(SampleBatch.LoadNpy(npy).ToDoubleArray(), Is.EqualTo(samples.ToDoubleArray()));
+            var tensor = samples.ToTensor();
+            Assert.That(tensor.Lengths.ToArray(), Is.EqualTo(new nint[] { 30, 2 }));
+            Assert.That(SampleBatch.FromTensor(tensor).ToArray(), Is.EqualTo(samples.ToArray()));
+            Assert.That(samples.ToPng()[..4], Is.EqualTo(new byte[] { 0x89, (byte)'P', (byte)'N', (byte)'G' }));
+            Assert.Throws<FokkerException>(() => SampleBatch.LoadNpy(Path.Combine(folder, "missing.npy")));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    /// <summary>A class of a mixture, and the product law of guidance: the conditional law where the scale is 1.</summary>
+    [Test]
+    public async Task AClassIsSampledWhereItIsNamed()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(TwoModes);
+        var samples = await model.SampleAsync(
+            new SampleOptions
+            {
+                Count = 500,
+                Label = 0,
+                Guidance = 1.0,
+                RelativeTolerance = 1e-6,
+            }
+        );
+        var mean = Enumerable.Range(0, samples.Count).Average(k => samples[k][0]);
+        // The first component's mean −1; its deviation 0.3 over √500, four times.
+        Assert.That(mean, Is.EqualTo(-1.0).Within(0.06));
+        Assert.That(samples.Labels, Has.All.EqualTo(0));
+    }
+}

@@ -1,0 +1,284 @@
+using NUnit.Framework;
+
+namespace Fokker.Tests.CSharpApi;
+
+public class TrainingTests
+{
+    private static readonly TrainingOptions Short = new()
+    {
+        Steps = 30,
+        BatchSize = 32,
+        Width = 16,
+        Depth = 1,
+        ProgressInterval = TimeSpan.Zero,
+    };
+
+    private string folder = "";
+
+    [SetUp]
+    public void MakeFolder() => folder = Directory.CreateTempSubdirectory("fokker-cs-").FullName;
+
+    [TearDown]
+    public void RemoveFolder() => Directory.Delete(folder, recursive: true);
+
+    // Progress<T> reports on other threads, in no order.
+    private sealed class Heard : IProgress<TrainingProgress>
+    {
+        public List<TrainingProgress> All { get; } = [];
+        public Action<TrainingProgress> Then { get; init; } = _ => { };
+
+        public void Report(TrainingProgress value)
+        {
+            All.Add(value);
+            Then(value);
+        }
+    }
+
+    [Test]
+    public async Task TrainingTellsEachStepAndGivesAModel()
+    {
+        var heard = new Heard();
+        await using var model = await new FlowTrainer(Short).TrainAsync(DataSources.Moons, heard);
+        Assert.That(
+            heard.All.Select(progress => progress.Step),
+            Is.EqualTo(Enumerable.Range(1, 30).Select(k => (long)k))
+        );
+        Assert.That(heard.All[^1].Share, Is.EqualTo(1.0));
+        Assert.That(heard.All.Select(progress => progress.Loss), Has.All.Matches<double>(double.IsFinite));
+        Assert.That(model.Training!.Steps, Is.EqualTo(30));
+        Assert.That(model.Training.Folder, Is.Null);
+        Assert.That(model.SampleShape, Is.EqualTo(new[] { 2 }));
+        var samples = await model.SampleAsync(new SampleOptions { Count = 10 });
+        Assert.That(samples.ToDoubleArray(), Has.All.Matches<double>(double.IsFinite));
+    }
+
+    /// <summary>Equal seeds give equal samples; a folder's model is the one that was trained.</summary>
+    [Test]
+    public async Task AFolderHoldsTheModel()
+    {
+        var options = new SampleOptions { Count = 20, Seed = 5 };
+        var first = Path.Combine(folder, "first");
+        await using var model = await new FlowTrainer(Short with { Folder = first }).TrainAsync(DataSources.Moons);
+        var samples = (await model.SampleAsync(options)).ToDoubleArray();
+
+        await using var loaded = await FlowModel.LoadAsync(first);
+        Assert.That((await loaded.SampleAsync(options)).ToDoubleArray(), Is.EqualTo(samples));
+
+        await using var again = await new FlowTrainer(Short).TrainAsync(DataSources.Moons);
+        Assert.That((await again.SampleAsync(options)).ToDoubleArray(), Is.EqualTo(samples));
+
+        var copy = Path.Combine(folder, "copy");
+        await again.SaveAsync(copy);
+        await using var kept = await FlowModel.LoadAsync(copy);
+        Assert.That((await kept.SampleAsync(options)).ToDoubleArray(), Is.EqualTo(samples));
+
+        Assert.CatchAsync<Exception>(() =>
+            new FlowTrainer(Short with { Folder = first }).TrainAsync(DataSources.Moons)
+        );
+    }
+
+    [Test]
+    public async Task CancellingSavesAndResumingEndsWithTheSameBytes()
+    {
+        using var cancellation = new CancellationTokenSource();
+        var path = Path.Combine(folder, "run");
+        var heard = new Heard
+        {
+            Then = progress =>
+            {
+                if (progress.Step == 12)
+                {
+                    cancellation.Cancel();
+                }
+            },
+        };
+
+        var stopped = Assert.ThrowsAsync<TrainingCanceledException>(() =>
+            new FlowTrainer(Short with { Folder = path }).TrainAsync(DataSources.Moons, heard, cancellation.Token)
+        );
+        Assert.That(stopped!.Step, Is.EqualTo(12));
+        Assert.That(stopped.Folder, Is.EqualTo(path));
+
+        await using var resumed = await FlowTrainer.ResumeFrom(path).TrainAsync();
+        Assert.That(resumed.Training!.Steps, Is.EqualTo(30));
+
+        var whole = Path.Combine(folder, "whole");
+        await using var model = await new FlowTrainer(Short with { Folder = whole }).TrainAsync(DataSources.Moons);
+        Assert.That(
+            File.ReadAllBytes(Path.Combine(path, "checkpoint.safetensors")),
+            Is.EqualTo(File.ReadAllBytes(Path.Combine(whole, "checkpoint.safetensors")))
+        );
+        Assert.Throws<DirectoryNotFoundException>(() => FlowTrainer.ResumeFrom(Path.Combine(folder, "nowhere")));
+    }
+
+    [Test]
+    public void ACancelledRunWithoutAFolderIsSavedSomewhere()
+    {
+        using var cancellation = new CancellationTokenSource();
+        var heard = new Heard { Then = _ => cancellation.Cancel() };
+        var stopped = Assert.ThrowsAsync<TrainingCanceledException>(() =>
+            new FlowTrainer(Short).TrainAsync(DataSources.Moons, heard, cancellation.Token)
+        );
+        Assert.That(File.Exists(Path.Combine(stopped!.Folder, "checkpoint.safetensors")));
+        Directory.Delete(stopped.Folder, recursive: true);
+    }
+
+    private static float[,] Line(int n)
+    {
+        var rows = new float[n, 2];
+
+        for (var k = 0; k < n; k++)
+        {
+            (rows[k, 0], rows[k, 1]) = (k % 10 + 100.0f, 2.0f * (k % 7));
+        }
+
+        return rows;
+    }
+
+    /// <summary>The same numbers by four ways are the same data; they come back in their own units.</summary>
+    [Test]
+    public async Task DataComeFromMemory()
+    {
+        var rows = Line(100);
+        var flat = rows.Cast<float>().ToArray();
+        var tensor = System.Numerics.Tensors.Tensor.Create(flat, new nint[] { 100, 2 });
+
+        async IAsyncEnumerable<ReadOnlyMemory<float>> Stream()
+        {
+            for (var k = 0; k < 100; k++)
+            {
+                await Task.Yield();
+                yield return flat.AsMemory(2 * k, 2);
+            }
+        }
+
+        var sources = new[]
+        {
+            DataSource.FromArray(rows, name: "line"),
+            DataSource.FromArray(flat, [100, 2], name: "line"),
+            DataSource.FromTensor(tensor, name: "line"),
+            DataSource.FromAsync(Stream(), [2], "line"),
+        };
+        var drawn = new List<double[]>();
+
+        foreach (var source in sources)
+        {
+            await using var model = await new FlowTrainer(Short).TrainAsync(source);
+            drawn.Add((await model.SampleAsync(new SampleOptions { Count = 50 })).ToDoubleArray());
+        }
+
+        Assert.That(drawn, Has.All.EqualTo(drawn[0]));
+        // A network of thirty steps draws about the data's mean and deviation, 104.5 ± 2.9: not about 0.
+        Assert.That(Enumerable.Range(0, 50).Average(k => drawn[0][2 * k]), Is.InRange(98.0, 111.0));
+    }
+
+    /// <summary>A run on data in memory is loaded without them, and resumed with them.</summary>
+    [Test]
+    public async Task ARunOnMemoryIsLoadedAndResumed()
+    {
+        var path = Path.Combine(folder, "run");
+        using var cancellation = new CancellationTokenSource();
+        var heard = new Heard
+        {
+            Then = progress =>
+            {
+                if (progress.Step == 10)
+                {
+                    cancellation.Cancel();
+                }
+            },
+        };
+        var data = DataSource.FromArray(Line(100), name: "line");
+        Assert.CatchAsync<OperationCanceledException>(() =>
+            new FlowTrainer(Short with { Folder = path }).TrainAsync(data, heard, cancellation.Token)
+        );
+        await using var early = await FlowModel.LoadAsync(path);
+        Assert.That((await early.SampleAsync(new SampleOptions { Count = 3 })).SampleShape, Is.EqualTo(new[] { 2 }));
+        Assert.CatchAsync<FokkerException>(() => FlowTrainer.ResumeFrom(path).TrainAsync());
+        await using var model = await FlowTrainer.ResumeFrom(path).TrainAsync(data);
+        Assert.That(model.Training!.Steps, Is.EqualTo(30));
+    }
+
+    [Test]
+    public async Task ImagesWithClassesAreTrainedOnAndGuided()
+    {
+        var random = new Random(0);
+        var pixels = new byte[40 * 8 * 8];
+        random.NextBytes(pixels);
+        var labels = Enumerable.Range(0, 40).Select(k => k % 2).ToArray();
+        var data = DataSource.FromPixels(pixels, [40, 8, 8], labels);
+        var options = new TrainingOptions
+        {
+            Steps = 2,
+            BatchSize = 4,
+            Width = 8,
+            UseLabels = true,
+        };
+        await using var model = await new FlowTrainer(options).TrainAsync(data);
+        Assert.That(model.Classes, Has.Count.EqualTo(2));
+        Assert.That(model.SampleShape, Is.EqualTo(new[] { 1, 8, 8 }));
+        var samples = await model.SampleAsync(
+            new SampleOptions
+            {
+                Count = 3,
+                Label = 1,
+                Guidance = 2.0,
+                Steps = 2,
+            }
+        );
+        Assert.That(samples.Labels, Is.EqualTo(new[] { 1, 1, 1 }));
+        var density = await model.LogLikelihoodAsync(samples, new LikelihoodOptions { Steps = 2, Probes = 2 });
+        Assert.That(density.ProbeErrors, Has.Count.EqualTo(3));
+        Assert.That(density.StandardError, Is.GreaterThan(0.0));
+    }
+
+    [Test]
+    public void WhatDoesNotFitIsRefusedByItsProperty()
+    {
+        var cases = new (TrainingOptions Options, string Property)[]
+        {
+            (Short with { Network = NetworkKind.Unet }, nameof(TrainingOptions.Network)),
+            (
+                Short with
+                {
+                    Loss = Losses.ConditionalFlowMatching,
+                    Coupling = Couplings.OptimalTransport,
+                },
+                nameof(TrainingOptions.Coupling)
+            ),
+            (Short with { Loss = Losses.ConsistencyDistillation }, nameof(TrainingOptions.Loss)),
+            (Short with { UseLabels = true }, nameof(TrainingOptions.UseLabels)),
+            (Short with { LabelDropout = 0.5 }, nameof(TrainingOptions.LabelDropout)),
+        };
+
+        foreach (var (options, property) in cases)
+        {
+            var error = Assert.CatchAsync<ArgumentException>(() =>
+                new FlowTrainer(options).TrainAsync(DataSources.Moons)
+            );
+            Assert.That(error!.ParamName, Is.EqualTo(property), error.Message);
+            Assert.That(error.Message, Does.Not.Contain("--"));
+        }
+
+        Assert.ThrowsAsync<ArgumentNullException>(() => new FlowTrainer().TrainAsync());
+        Assert.CatchAsync<FokkerException>(() => new FlowTrainer(Short).TrainAsync(DataSource.Named("moon")));
+    }
+
+    [Test]
+    public async Task APathOfOnesOwnIsTrainedOn()
+    {
+        var own = FlowPath.FromFunctions("my-straight", t => 1 - t, _ => -1, t => t, _ => 1);
+        var path = Path.Combine(folder, "run");
+        await using var model = await new FlowTrainer(Short with { Path = own, Folder = path }).TrainAsync(
+            DataSources.Moons
+        );
+        Assert.That(model.Path.Name, Is.EqualTo("my-straight"));
+        await using var loaded = await FlowModel.LoadAsync(path, path: own);
+        var options = new SampleOptions { Count = 5 };
+        Assert.That(
+            (await loaded.SampleAsync(options)).ToDoubleArray(),
+            Is.EqualTo((await model.SampleAsync(options)).ToDoubleArray())
+        );
+        Assert.CatchAsync<ArgumentException>(() => FlowModel.LoadAsync(path));
+    }
+}
