@@ -54,7 +54,8 @@ module Judge =
               Shape = subject.Data.Shape
               Classes = subject.Data.Classes
               LogClass = Mixture.logClass subject.Path mixture }
-        | Trained _ ->
+        | Trained _
+        | Supplied _ ->
             raise (
                 UserError
                     $"--classifier {exactly}: only an oracle's is known: take a run trained by ./fokker train DATASET --loss classifier"
@@ -211,6 +212,7 @@ module Guiding =
                 Labels =
                     match subject.Origin with
                     | Trained _ -> true
+                    | Supplied _
                     | Exact _ -> subject.Labels
                 Learned = Denoising(Guidance.byClassifier guidance.Scale judge.LogClass own) }
 

@@ -50,6 +50,46 @@ public class ConcurrencyTests
         }
     }
 
+    /// <summary>The steps of a preview may come from different threads: they are the same steps.</summary>
+    [Test]
+    public async Task PreviewsBesideOneAnotherAreThoseAlone()
+    {
+        using var runtime = new FokkerRuntime(new FokkerOptions { Workers = 3 });
+        await using var model = await Small(runtime);
+
+        async Task<double[]> Watch(int seed)
+        {
+            var seen = new List<double>();
+
+            await foreach (
+                var step in model.SampleStepsAsync(
+                    new SampleOptions
+                    {
+                        Count = 8,
+                        Seed = seed,
+                        Steps = 6,
+                    }
+                )
+            )
+            {
+                seen.AddRange(step.State.ToDoubleArray());
+                await Task.Yield();
+            }
+
+            return [.. seen];
+        }
+
+        var alone = new List<double[]>();
+
+        for (var k = 0; k < 16; k++)
+        {
+            alone.Add(await Watch(k));
+        }
+
+        var together = await Task.WhenAll(Enumerable.Range(0, 16).Select(Watch));
+        Assert.That(together, Is.EqualTo(alone));
+    }
+
     private static int Threads()
     {
         using var process = Process.GetCurrentProcess();

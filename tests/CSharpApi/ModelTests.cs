@@ -352,4 +352,31 @@ public class ModelTests
         Assert.That(mean, Is.EqualTo(-1.0).Within(0.06));
         Assert.That(samples.Labels, Has.All.EqualTo(0));
     }
+
+    /// <summary>The exact classifier at scale 1, and a composition of one class at weight 1, are the class itself (Dhariwal, Nichol 2021; Liu et al. 2022).</summary>
+    [Test]
+    public async Task OtherGuidanceAgreesWhereItMust()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(TwoModes);
+        var plain = new SampleOptions
+        {
+            Count = 20,
+            Label = 1,
+            RelativeTolerance = 1e-8,
+            // Inside (0, 1): the classifier's gradient is multiplied by what is infinite at the ends.
+            From = 0.99,
+            To = 0.01,
+        };
+        var truth = (await model.SampleAsync(plain)).ToDoubleArray();
+        var judged = await model.SampleAsync(plain with { Classifier = "exact", Guidance = 1.0 });
+        Assert.That(judged.ToDoubleArray(), Is.EqualTo(truth).Within(1e-5));
+        var composed = await model.SampleAsync(
+            plain with
+            {
+                Label = null,
+                Composition = new Dictionary<int, double> { [1] = 1.0 },
+            }
+        );
+        Assert.That(composed.ToDoubleArray(), Is.EqualTo(truth).Within(1e-5));
+    }
 }

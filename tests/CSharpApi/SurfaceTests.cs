@@ -98,7 +98,7 @@ public class SurfaceTests
         ];
         var taken = framework
             .SelectMany(assembly => assembly.GetExportedTypes())
-            .Where(type => implicitUsings.Contains(type.Namespace))
+            .Where(type => !type.IsNested && implicitUsings.Contains(type.Namespace))
             .Select(type => type.Name)
             .ToHashSet();
         Assert.That(taken, Does.Contain("Path").And.Contains("Random"));

@@ -281,4 +281,31 @@ public class TrainingTests
         );
         Assert.CatchAsync<ArgumentException>(() => FlowModel.LoadAsync(path));
     }
+
+    /// <summary>A classifier is trained into a folder, and guides a model of the same data.</summary>
+    [Test]
+    public async Task AClassifierIsTrainedAndGuides()
+    {
+        var pixels = new byte[40 * 8 * 8];
+        new Random(0).NextBytes(pixels);
+        var labels = Enumerable.Range(0, 40).Select(k => k % 2).ToArray();
+        var data = DataSource.FromPixels(pixels, [40, 8, 8], labels);
+        var path = Path.Combine(folder, "classifier");
+        var small = new TrainingOptions { Steps = 2, BatchSize = 4 };
+        Assert.CatchAsync<ArgumentException>(() => new FlowTrainer(small).TrainClassifierAsync(data));
+        var summary = await new FlowTrainer(small with { Folder = path }).TrainClassifierAsync(data);
+        Assert.That(summary.Steps, Is.EqualTo(2));
+        await using var model = await new FlowTrainer(small with { Width = 8, UseLabels = false }).TrainAsync(data);
+        var samples = await model.SampleAsync(
+            new SampleOptions
+            {
+                Count = 2,
+                Label = 1,
+                Guidance = 2.0,
+                Classifier = path,
+                Steps = 2,
+            }
+        );
+        Assert.That(samples.Labels, Is.EqualTo(new[] { 1, 1 }));
+    }
 }

@@ -51,6 +51,8 @@ internal static partial class Translate
         ["guidance"] = nameof(SampleOptions.Guidance),
         ["guidance-interval"] = nameof(SampleOptions.GuidanceInterval),
         ["guidance-rescale"] = nameof(SampleOptions.GuidanceRescale),
+        ["classifier"] = nameof(SampleOptions.Classifier),
+        ["compose"] = nameof(SampleOptions.Composition),
         ["autoguidance"] = nameof(SampleOptions.WeakerModel),
         ["trace"] = nameof(LikelihoodOptions.Divergence),
         ["probes"] = nameof(LikelihoodOptions.Probes),

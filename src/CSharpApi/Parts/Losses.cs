@@ -67,6 +67,10 @@ public static class Losses
     /// <summary><c>fm</c>: E ‖v − u_t(x)‖², u_t the teacher's (Lipman et al. 2023, eq. 5).</summary>
     public static TrainingLoss FlowMatching { get; } = TrainingLoss.FromName("fm");
 
+    /// <summary><c>classifier</c>: E −log p(c | t, x_t): no model of data, but a classifier of noisy samples that guides one
+    /// (<see cref="FlowTrainer.TrainClassifierAsync"/>; Dhariwal, Nichol 2021, section 4).</summary>
+    public static TrainingLoss Classifier { get; } = TrainingLoss.FromName("classifier");
+
     /// <summary>All of them.</summary>
     public static IReadOnlyList<TrainingLoss> All { get; } =
     [
@@ -91,5 +95,6 @@ public static class Losses
         ConsistencyDistillation,
         ExplicitScoreMatching,
         FlowMatching,
+        Classifier,
     ];
 }

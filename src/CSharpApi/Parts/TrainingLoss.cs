@@ -13,7 +13,7 @@ public sealed class TrainingLoss : NamedPart, INamed<TrainingLoss>
     /// <inheritdoc />
     public static TrainingLoss FromName(string name)
     {
-        var found = Find(Objectives.all, x => x.Name, "loss", name);
+        var found = Find(Objectives.all.Append(Objectives.classifier), x => x.Name, "loss", name);
         return new(found.Name, found.Equation, found.Source);
     }
 }

@@ -178,7 +178,8 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
             {
                 using var weaker = asked.WeakerModel?.Hold();
                 var request = asked.ToRequest();
-                var model = Work.Guided(subject, request, asked.WeakerModel?.subject);
+                using var guided = Work.Guided(subject, request, asked.WeakerModel?.subject);
+                var model = guided.Subject;
                 var drawing = Work.Drawing(model, request);
                 using var x = Work.Draw(
                     model,
@@ -224,14 +225,24 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
         using var held = Hold();
         using var weaker = asked.WeakerModel?.Hold();
 
-        var (model, drawing, states) = await runtime
+        var (guided, drawing, states) = await runtime
             .RunAsync(
                 () =>
                 {
                     var request = asked.ToRequest();
-                    var model = Work.Guided(subject, request, asked.WeakerModel?.subject);
-                    var drawing = Work.Drawing(model, request);
-                    return (model, drawing, Work.States(model, drawing, asked.Seed, count).GetEnumerator());
+                    var guided = Work.Guided(subject, request, asked.WeakerModel?.subject);
+
+                    try
+                    {
+                        var drawing = Work.Drawing(guided.Subject, request);
+                        var states = Work.States(guided.Subject, drawing, asked.Seed, count);
+                        return (guided, drawing, states.GetEnumerator());
+                    }
+                    catch
+                    {
+                        guided.Dispose();
+                        throw;
+                    }
                 },
                 cancellationToken
             )
@@ -239,6 +250,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
 
         try
         {
+            var model = guided.Subject;
             var labels = Work.Labels(model, drawing, count);
             var steps = 0;
 
@@ -286,6 +298,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
                 .RunAsync(() =>
                 {
                     states.Dispose();
+                    guided.Dispose();
                     return true;
                 })
                 .ConfigureAwait(false);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Fokker.Bridge;
 
 namespace Fokker;
@@ -78,6 +79,13 @@ public sealed record SampleOptions
 
     /// <summary>A weaker model that guidance pushes away from, in the place of no class.</summary>
     public FlowModel? WeakerModel { get; init; }
+
+    /// <summary>The folder of a classifier of noisy samples (<see cref="FlowTrainer.TrainClassifierAsync"/>) whose gradient guides, <see cref="Guidance"/>
+    /// times; <c>exact</c> for a mixture’s own.</summary>
+    public string? Classifier { get; init; }
+
+    /// <summary>Classes that samples are pushed towards, and away from where the weight is negative (Liu et al. 2022).</summary>
+    public IReadOnlyDictionary<int, double>? Composition { get; init; }
 
     /// <summary>The seed of the noise: the same gives the same samples, and those of the command line.</summary>
     public long Seed { get; init; }
@@ -163,5 +171,14 @@ public sealed record SampleOptions
             GuidanceLow = GuidanceInterval?.Low,
             GuidanceHigh = GuidanceInterval?.High,
             GuidanceRescale = GuidanceRescale,
+            Classifier = Classifier,
+            Composition = Composition is null
+                ? null
+                : string.Join(
+                    ',',
+                    Composition.Select(term =>
+                        string.Create(CultureInfo.InvariantCulture, $"{term.Key}:{term.Value:R}")
+                    )
+                ),
         };
 }

@@ -70,10 +70,58 @@ public sealed partial class FlowTrainer
     /// <exception cref="ArgumentException">An option names what is not there, or options do not fit each other or the data; it names the option.</exception>
     /// <exception cref="TrainingCanceledException">It was cancelled; the exception says where the run is saved.</exception>
     /// <exception cref="FokkerException">The loss or its gradient was no finite number, or a file cannot be written; or the machine lacks libtorch.</exception>
-    public async Task<FlowModel> TrainAsync(
+    public Task<FlowModel> TrainAsync(
         DataSource? data = null,
         IProgress<TrainingProgress>? progress = null,
         CancellationToken cancellationToken = default
+    ) => OnItsOwnThread(data, open => TrainModel(open, progress, cancellationToken), cancellationToken);
+
+    /// <summary>Trains a classifier of noisy samples, which guides models (<see cref="SampleOptions.Classifier"/>), into
+    /// <see cref="TrainingOptions.Folder"/>.</summary>
+    /// <param name="data">Data with classes.</param>
+    /// <param name="progress">Hears of the steps.</param>
+    /// <param name="cancellationToken">Ends the training after the step that it is in; its state is saved.</param>
+    /// <exception cref="ArgumentException">There is no folder, or the loss is another; the exception names the option.</exception>
+    /// <exception cref="TrainingCanceledException">It was cancelled; the exception says where the run is saved.</exception>
+    public Task<TrainingSummary> TrainClassifierAsync(
+        DataSource? data = null,
+        IProgress<TrainingProgress>? progress = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        if (Options.Folder is null)
+        {
+            throw new ArgumentException(
+                $"{nameof(TrainingOptions.Folder)} is not said: a classifier is of use by its folder.",
+                nameof(TrainingOptions.Folder)
+            );
+        }
+
+        if (Options.Loss is { } loss && loss != Losses.Classifier)
+        {
+            throw new ArgumentException(
+                $"{nameof(TrainingOptions.Loss)} is {loss}: expected {nameof(Losses)}.{nameof(Losses.Classifier)}.",
+                nameof(TrainingOptions.Loss)
+            );
+        }
+
+        return OnItsOwnThread(
+            data,
+            open =>
+            {
+                var options = Options with { Loss = Losses.Classifier };
+                var (_, _, result, summary) = Train(options, Options.Folder, open, progress, cancellationToken);
+                Work.Free(result.State);
+                return summary;
+            },
+            cancellationToken
+        );
+    }
+
+    private async Task<T> OnItsOwnThread<T>(
+        DataSource? data,
+        Func<Func<Dataset>?, T> train,
+        CancellationToken cancellationToken
     )
     {
         if (resumed is null)
@@ -86,12 +134,12 @@ public sealed partial class FlowTrainer
         activity?.SetTag("fokker.data", data?.Name);
 
         // One thread from beginning to end: what enters libtorch grows a team of helpers, which ends with the thread.
-        var done = new TaskCompletionSource<FlowModel>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() =>
         {
             try
             {
-                done.SetResult(Translate.Errors(() => Train(open, progress, cancellationToken)));
+                done.SetResult(Translate.Errors(() => train(open)));
             }
             catch (Exception error)
             {
@@ -107,15 +155,54 @@ public sealed partial class FlowTrainer
         return await done.Task.ConfigureAwait(false);
     }
 
-    private FlowModel Train(Func<Dataset>? open, IProgress<TrainingProgress>? progress, CancellationToken cancellation)
+    private FlowModel TrainModel(
+        Func<Dataset>? open,
+        IProgress<TrainingProgress>? progress,
+        CancellationToken cancellation
+    )
     {
+        if (Options.Loss == Losses.Classifier)
+        {
+            throw new ArgumentException(
+                $"{nameof(TrainingOptions.Loss)} is {Options.Loss}: a classifier is no model of data: see {nameof(TrainClassifierAsync)}.",
+                nameof(TrainingOptions.Loss)
+            );
+        }
+
         var isKept = Options.Folder is not null;
         var path = Options.Folder ?? Directory.CreateTempSubdirectory("fokker-run-").FullName;
+        var (folder, job, result, summary) = Train(Options, path, open, progress, cancellation);
+
+        return new FlowModel(
+            Work.Trained(folder, job, result.State),
+            () =>
+            {
+                Work.Free(result.State);
+
+                if (!isKept)
+                {
+                    Directory.Delete(path, recursive: true);
+                }
+            },
+            runtime ?? FokkerRuntime.Default,
+            folder,
+            isKept ? summary : summary with { Folder = null }
+        );
+    }
+
+    private (RunFolder Folder, Job Job, RunResult Result, TrainingSummary Summary) Train(
+        TrainingOptions options,
+        string path,
+        Func<Dataset>? open,
+        IProgress<TrainingProgress>? progress,
+        CancellationToken cancellation
+    )
+    {
         var folder = Work.Folder(path);
-        var paths = Options.OwnPaths();
+        var paths = options.OwnPaths();
         var data = open?.Invoke();
         var job = resumed is null
-            ? Work.Start(folder, paths, Options.ToRequest(), data!)
+            ? Work.Start(folder, paths, options.ToRequest(), data!)
             : Work.Resume(folder, paths, data);
         var steps = Work.Steps(job);
         LogStart(data?.Name ?? path, Work.Parameters(job), steps);
@@ -137,7 +224,7 @@ public sealed partial class FlowTrainer
             var isDue =
                 told == long.MinValue
                 || info.Step == steps
-                || Stopwatch.GetElapsedTime(told) >= Options.ProgressInterval;
+                || Stopwatch.GetElapsedTime(told) >= options.ProgressInterval;
 
             if (progress is not null && isDue)
             {
@@ -165,22 +252,11 @@ public sealed partial class FlowTrainer
 
         var loss = last.Step == 0 ? double.NaN : last.Loss;
         LogFinished(path, result.State.Step, result.Seconds, loss);
-        var subject = Work.Trained(folder, job, result.State);
-
-        return new FlowModel(
-            subject,
-            () =>
-            {
-                Work.Free(result.State);
-
-                if (!isKept)
-                {
-                    Directory.Delete(path, recursive: true);
-                }
-            },
-            runtime ?? FokkerRuntime.Default,
+        return (
             folder,
-            new TrainingSummary(result.State.Step, TimeSpan.FromSeconds(result.Seconds), loss, isKept ? path : null)
+            job,
+            result,
+            new TrainingSummary(result.State.Step, TimeSpan.FromSeconds(result.Seconds), loss, path)
         );
     }
 
