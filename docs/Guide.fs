@@ -35,3 +35,7 @@ let ok (result: Result<'T, Failure>) =
     match result with
     | Ok x -> x
     | Error failure -> failwith $"%O{failure}"
+
+/// 5.1e-7.
+let short (v: float) =
+    v.ToString("0.0e-0", Globalization.CultureInfo.InvariantCulture)

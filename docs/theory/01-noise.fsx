@@ -117,7 +117,7 @@ let divergence s =
 
 for s in [ 0.5; 1.0; 2.0; 3.0 ] do
     printfn
-        $"s = %.1f{s}   KL = %.3e{divergence s}   ¼ · 0.621² · e^(−4s) = %.3e{0.25 * 0.621 ** 2.0 * exp (-4.0 * s)}"
+        $"s = %.1f{s}   KL = {short (divergence s)}   ¼ · 0.621² · e^(−4s) = {short (0.25 * 0.621 ** 2.0 * exp (-4.0 * s))}"
 
 (*** include-output ***)
 
