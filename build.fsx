@@ -289,6 +289,7 @@ let docs _ =
             )
         )
         |> CreateProcess.fromCommand
+        |> CreateProcess.setEnvironmentVariable "OMP_NUM_THREADS" "1"
         |> CreateProcess.redirectOutput
         |> Proc.run
 

@@ -25,7 +25,7 @@ type Axes =
 let axes x y = { X = x; Y = y; Window = None; LogX = false; LogY = false }
 
 let private colours =
-    [| "var(--one)"; "var(--two)"; "var(--three)"; "var(--four)" |]
+    [| "var(--one)"; "var(--two)"; "var(--three)"; "var(--four)"; "var(--five)" |]
 let private text (v: float) = v.ToString("0.##", CultureInfo.InvariantCulture)
 
 /// About five round numbers within an interval; of a logarithmic axis the powers of ten.
@@ -147,7 +147,7 @@ let private panel
       let mutable right = px x1
       for name, colour in List.rev legend do
           $"<text x='{text right}' y='12' text-anchor='end' style='fill:{colour}'>{name}</text>"
-          right <- right - 6.6 * float name.Length - 16.0 ]
+          right <- right - 7.0 * float name.Length - 16.0 ]
     |> String.concat "\n"
 
 /// Panels side by side, with a caption below.

@@ -56,8 +56,8 @@ let finish (sampler: Sampler) steps =
     Sampling.run plan model None (Noise.fresh (Rng.ofSeed 2L)) start |> ok,
     Sampling.evaluations plan
 
-/// To ten digits.
-let exact = fst (finish Samplers.rk4 2000)
+/// To eight digits and more.
+let exact = fst (finish Samplers.rk4 600)
 
 let methods =
     [ Samplers.euler
