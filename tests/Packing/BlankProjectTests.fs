@@ -101,7 +101,7 @@ let private nuspec (package: ZipArchive) : string =
 let ``each package has its readme and licence, and says what it is`` () =
     let packages = packages ()
 
-    for wanted in [ "Fokker"; "Fokker.Tool"; "Fokker.Torch.Native" ] do
+    for wanted in [ "Fokker"; "Fokker.CSharp"; "Fokker.Tool"; "Fokker.Torch.Native" ] do
         Assert.That(List.map fst packages, Does.Contain wanted)
 
     for name, package in packages do
@@ -116,14 +116,19 @@ let ``each package has its readme and licence, and says what it is`` () =
 /// Whoever uses a package may have newer ones of what it needs, and gets only what the project itself names.
 [<Test>]
 let ``a package needs what its project names, at least as new`` () =
-    let references = Map [ "Fokker", "src"; "Fokker.Torch.Native", "src/Torch" ]
+    // Where each is made, and which of ours it needs.
+    let projects =
+        Map
+            [ "Fokker.Torch.Native", ("src/Torch", [])
+              "Fokker", ("src", [ "Fokker.Torch.Native" ])
+              "Fokker.CSharp", ("src/CSharpApi", [ "Fokker" ]) ]
 
     for name, package in packages () do
         use package = package
 
-        match Map.tryFind name references with
-        | None -> ()
-        | Some project ->
+        match Map.tryFind name projects with
+        | None -> Assert.That(name, Is.EqualTo "Fokker.Tool", "a tool brings all it needs")
+        | Some(project, ours) ->
             let dependencies = Regex.Matches(nuspec package, "<dependency id=\"([^\"]+)\" version=\"([^\"]+)\"")
 
             let packages =
@@ -131,9 +136,8 @@ let ``a package needs what its project names, at least as new`` () =
                 |> Array.filter ((<>) "")
                 |> List.ofArray
 
-            let projects = if name = "Fokker" then [ "Fokker.Torch.Native" ] else []
             let found = [ for dependency in dependencies -> dependency.Groups[1].Value ]
-            Assert.That(found, Is.EquivalentTo<string>(packages @ projects))
+            Assert.That(found, Is.EquivalentTo<string>(packages @ ours))
 
             for dependency in dependencies do
                 // A bracket would make it an upper bound too.
@@ -187,31 +191,51 @@ let ``our assemblies carry their symbols, with paths that begin at the checkout`
                 for document in documents do
                     Assert.That(document, Does.StartWith "/_", $"{name}: {entry.FullName}")
 
-/// The packages' own script, shortened, with the folder of packages put before it.
-let private script (file: string) =
+/// The readme's program in a language, its training shortened.
+let private program (language: string) (training: string) (shorter: string) : string =
     let readme = File.ReadAllText(Checkout.file "src/README.md")
-    let found = Regex.Match(readme, "```fsharp\n(.*?)```", RegexOptions.Singleline).Groups[1].Value
-    let short = found.Replace("Steps = 2_000L", "Steps = 20L; Batch = 64; Width = 16")
+    let found = Regex.Match(readme, $"```{language}\n(.*?)```", RegexOptions.Singleline).Groups[1].Value
+    let short = found.Replace(training, shorter)
     Assert.That(short, Is.Not.EqualTo found)
-    let packages = place "packages"
-    File.WriteAllText(file, $"#i \"nuget: {packages}\"\n{short}")
+    short
 
-let private scripted (name: string) (variables: (string * string) list) =
-    let blank = Directory.CreateDirectory(place name).FullName
-    script (Path.Combine(blank, "moons.fsx"))
-    let said = runIn blank variables "dotnet" [ "fsi"; "moons.fsx" ]
+/// What both programs print and draw.
+let private trainedAndScored (blank: string) (said: string) =
     Assert.That(said, Does.Match @"mean log-likelihood -?\d+\.\d+ nats")
     let png = File.ReadAllBytes(Path.Combine(blank, "moons.png"))
     Assert.That(Encoding.ASCII.GetString(png, 1, 3), Is.EqualTo "PNG")
+
+    // libtorch 1.13 is what the package has a door for; with another one it is built, and says so.
+    if File.Exists "/usr/lib/x86_64-linux-gnu/libtorch_cpu.so.1.13" then
+        Assert.That(Directory.Exists(place "cache/fokker"), Is.False)
+
+let private scripted (name: string) (variables: (string * string) list) =
+    let blank = Directory.CreateDirectory(place name).FullName
+    let script = program "fsharp" "Steps = 2_000L" "Steps = 20L; Batch = 64; Width = 16; Depth = 1"
+    let packages = place "packages"
+    File.WriteAllText(Path.Combine(blank, "moons.fsx"), $"#i \"nuget: {packages}\"\n{script}")
+    let said = runIn blank variables "dotnet" [ "fsi"; "moons.fsx" ]
+    trainedAndScored blank said
     said
 
 [<Test>]
-let ``a blank F# script trains two moons, samples, scores and draws`` () =
-    let said = scripted "script" []
-    // libtorch 1.13 is what the package has a door for; with another one it is built, and says so.
-    if File.Exists "/usr/lib/x86_64-linux-gnu/libtorch_cpu.so.1.13" then
-        Assert.That(said, Does.Not.Contain "Building")
-        Assert.That(Directory.Exists(place "cache/fokker"), Is.False)
+let ``a blank F# script trains two moons, samples, scores and draws`` () = scripted "script" [] |> ignore
+
+[<Test>]
+let ``a blank C# console application does the same`` () =
+    let blank = Directory.CreateDirectory(place "app").FullName
+    let packages = place "packages"
+
+    File.WriteAllText(
+        Path.Combine(blank, "NuGet.Config"),
+        $"<configuration><packageSources><add key=\"fokker\" value=\"{packages}\" /></packageSources></configuration>"
+    )
+
+    runIn blank [] "dotnet" [ "new"; "console" ] |> ignore
+    runIn blank [] "dotnet" [ "add"; "package"; "Fokker.CSharp" ] |> ignore
+    let source = program "csharp" "Steps = 2_000" "Steps = 20, BatchSize = 64, Width = 16, Depth = 1"
+    File.WriteAllText(Path.Combine(blank, "Program.cs"), source)
+    trainedAndScored blank (runIn blank [] "dotnet" [ "run"; "-warnaserror" ])
 
 [<Test>]
 let ``the tool installs, trains and samples`` () =
