@@ -244,7 +244,9 @@ let clean _ =
 
 let bench _ =
     let command =
-        if List.contains (List.tryHead rest) [ Some "transport"; Some "likelihood"; Some "sampling" ] then
+        if
+            List.contains (List.tryHead rest) [ Some "transport"; Some "likelihood"; Some "sampling"; Some "facade" ]
+        then
             rest
         else
             "compare" :: rest
@@ -312,7 +314,7 @@ let targets =
       for name, description in studies do
           pascal name, description, (fun _ -> study name)
       "Bench",
-      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers",
+      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers, `facade` C#",
       bench
       "Docs", "Runs the guide's scripts and builds its pages, with the reference, in artifacts/docs", docs
       "Pack", "Makes the NuGet packages, into artifacts/packages", pack

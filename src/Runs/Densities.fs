@@ -133,3 +133,12 @@ module Densities =
                     $"the density of sample {row} at t = {time} is not finite: the law has a point or a flat direction there; ask for a later one with --time"
             )
         | None -> found
+
+    /// log p of samples [n; …] in the data's units along the model's own flow, as the command line finds it by default: exactly for vectors, by one
+    /// probe for images. Raises UserError as `find` does.
+    let ofSamples (subject: Subject) (x: Tensor) : Densities =
+        let drawing = Samples.standardFor subject
+        let following = Following.make "a likelihood" subject drawing None
+        let way = alongFlow following (trace subject None None) None
+        let rng = Rng.ofSeed 0L |> Rng.named "likelihood"
+        find subject way following.Plan.Span.Clean drawing.Batch rng (fun _ _ -> ()) (x, None)

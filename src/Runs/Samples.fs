@@ -287,6 +287,10 @@ module Samples =
                 piece.Dispose())
         all
 
+    /// n samples of a model in the way that suits it, those of the command line for this seed.
+    let ofSeed (seed: int64) (n: int) (subject: Subject) : Tensor =
+        draw subject (standardFor subject) (Rng.ofSeed seed |> Rng.named "sample") n (fun _ _ -> ())
+
     /// Whether the data are pixels of a byte each, as the common image files have them.
     let areBytes (data: Dataset) = data.IsImage && data.Units.Shift = [| 127.5 |] && data.Units.Scale = [| 127.5 |]
 

@@ -90,6 +90,17 @@ module Subject =
           Guidance = None
           Seed = job.Recipe.Seed }
 
+    /// A model trained by a recipe, on the thread that asks, with nothing written: for scripts. Raises UserError where the recipe's parts do not fit, or
+    /// training diverges.
+    let fit (recipe: Recipe) (data: Dataset) : Subject =
+        let job = Runs.job recipe data
+        let result = Run.inMemory (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)
+
+        match result.Ending with
+        | Ending.Diverged divergence -> raise (UserError divergence.Message)
+        | Ending.Finished
+        | Ending.Interrupted -> trained { Name = data.Name; Path = "" } job result.State.Average
+
     /// A mixture as data set and network at once; it can be told a class, and needs none. `name` is its data set's, `file` what messages call it.
     let ofMixture
         (name: string)

@@ -168,6 +168,43 @@ module Run =
         | Ending.Interrupted -> "interrupted"
         | Ending.Diverged _ -> "diverged"
 
+    /// The batch of every step, before it is prepared.
+    let private plainBatches (plan: Plan) (key: Rng) =
+        Dataset.batches plan.Kind plan.BatchSize (Rng.named "batches" key) plan.Dataset
+
+    let private preparation (plan: Plan) (key: Rng) =
+        plan.Prepare
+        |> Option.map (fun prepare -> fun step batch -> prepare (key |> Rng.named "pairs" |> Rng.at step) batch)
+
+    /// Trains from the beginning without a folder: nothing is written. The result is that of `train`, bit for bit.
+    let inMemory (plan: Plan) (progress: StepInfo -> float -> unit) (stop: unit -> bool) : RunResult =
+        let key = Rng.ofSeed plan.Seed
+        let plain = plainBatches plan key
+
+        let batches =
+            match preparation plan key with
+            | None -> plain
+            | Some prepare -> fun step -> prepare step (plain step)
+
+        let mutable seconds = 0.0
+
+        let stepped _ info now =
+            seconds <- now
+            progress info now
+
+        let state, e =
+            Trainer.run
+                plan.Settings
+                plan.Network
+                plan.Loss
+                batches
+                plan.Budget
+                0.0
+                { Stepped = stepped; Stop = stop }
+                (Trainer.init plan.Kind key plan.Network)
+
+        { State = state; Ending = e; Seconds = seconds }
+
     /// Trains from the folder's checkpoint, or from the beginning where there is none, until the plan's budget is spent or
     /// `stop` says so; the state is saved at the plan's cadence and at the end, whatever the end is. `progress` hears of
     /// every step and of the seconds of training so far.
@@ -197,12 +234,12 @@ module Run =
 
         use metrics = new MetricsWriter(metricsFile folder, state.Step)
 
-        let batches = Dataset.batches plan.Kind plan.BatchSize (Rng.named "batches" key) plan.Dataset
+        let batches = plainBatches plan key
 
         use prefetch =
-            match plan.Prepare with
+            match preparation plan key with
             | None -> null
-            | Some prepare -> new Prefetch(fun step -> prepare (key |> Rng.named "pairs" |> Rng.at step) (batches step))
+            | Some prepare -> new Prefetch(fun step -> prepare step (batches step))
 
         let batches =
             match prefetch with

@@ -88,16 +88,30 @@ let ``every target that the README names exists`` () =
     for target in named do
         Assert.That(targets, Does.Contain target)
 
-[<Test>]
-let ``the README's script runs, and its numbers agree`` () =
-    use folder = new Folder()
-    let script = blocks "fsharp" |> List.exactlyOne
+/// Runs a script of the README against this build, in a folder of its own.
+let private runScript (folder: Folder) (script: string) : string =
     let library = Path.Combine(AppContext.BaseDirectory, "Fokker.dll")
     let here = Regex.Replace(script, "#r \"[^\"]*Fokker\\.dll\"", $"#r \"{library}\"")
     Assert.That(here, Is.Not.EqualTo script)
     File.WriteAllText(folder.File "readme.fsx", here)
     let code, said = run folder.Path "dotnet" [ "fsi"; "--quiet"; "readme.fsx" ]
     Assert.That(code, Is.EqualTo 0, said)
+    said
+
+[<Test>]
+let ``the README's training in F# runs and leaves a picture`` () =
+    use folder = new Folder()
+    let script = blocks "fsharp" |> List.find _.Contains("Subject.fit")
+    let shorter = script.Replace("3000L", "20L")
+    Assert.That(shorter, Is.Not.EqualTo script)
+    let said = runScript folder shorter
+    Assert.That(said, Does.Match @"mean log-likelihood -\d+\.\d+ nats")
+    Assert.That(File.ReadAllBytes(folder.File "moons.png").Length, Is.GreaterThan 1000)
+
+[<Test>]
+let ``the README's script runs, and its numbers agree`` () =
+    use folder = new Folder()
+    let said = blocks "fsharp" |> List.find _.Contains("in truth") |> runScript folder
     let numbers = [ for found in Regex.Matches(said, @"-?\d+\.\d+") -> float found.Value ]
     Assert.That(numbers.Length, Is.EqualTo 2, said)
     // Ten thousand draws with a standard deviation below two.
