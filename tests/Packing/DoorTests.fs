@@ -82,6 +82,12 @@ let ``a Torch_DIR without a libtorch is refused by name`` () =
     Assert.That(reason, Does.Contain "'/nowhere/torch'")
     Assert.That(reason, Does.Contain "TorchConfig.cmake")
 
+[<Test>]
+let ``a FOKKER_TORCH_LIBRARY that is not there is refused by name, and nothing else is tried`` () =
+    let variables = [ "FOKKER_TORCH_LIBRARY", "/nowhere/door.so"; "Torch_DIR", "/nowhere" ]
+    let reason = refusal (DoorLibrary.obtain (machine "/nowhere" variables))
+    Assert.That(reason, Does.Contain "'/nowhere/door.so'")
+
 /// The C++ that a package brings is the checkout's.
 [<Test>]
 let ``the assembly carries the door's sources`` () =
