@@ -267,6 +267,46 @@ let failureOf (script: string) =
     else
         Some $"%s{script}:\n%s{result.Result.Output}%s{result.Result.Error}"
 
+/// The C# of a page, one piece after the other, is a program: it is compiled and run, and what it wrote goes to a file, a line "\u001e" after each piece.
+let runCSharp (page: string) =
+    let pieces =
+        System.Text.RegularExpressions.Regex.Matches(File.ReadAllText page, "(?ms)^```csharp\n(.*?)^```")
+        |> Seq.map (fun found -> found.Groups[1].Value)
+        |> String.concat "Console.WriteLine(\"\\u001e\");\n"
+
+    let folder = Path.GetFullPath "artifacts/docs-csharp"
+    Directory.CreateDirectory folder |> ignore
+    File.WriteAllText(Path.Combine(folder, "Program.cs"), pieces)
+
+    File.WriteAllText(
+        Path.Combine(folder, "Page.csproj"),
+        """<Project Sdk="Microsoft.NET.Sdk">
+  <PropertyGroup>
+    <OutputType>Exe</OutputType>
+    <ImplicitUsings>enable</ImplicitUsings>
+  </PropertyGroup>
+  <ItemGroup>
+    <ProjectReference Include="../../src/CSharpApi/CSharpApi.csproj" />
+  </ItemGroup>
+</Project>
+"""
+    )
+
+    // The packages come with the façade; Paket asks each project for a list.
+    File.WriteAllText(Path.Combine(folder, "paket.references"), "FSharp.Core\n")
+
+    let result =
+        RawCommand("dotnet", Arguments.OfArgs [ "run"; "-c"; "Release"; "--project"; folder; "-v"; "quiet" ])
+        |> CreateProcess.fromCommand
+        |> CreateProcess.withWorkingDirectory folder
+        |> CreateProcess.redirectOutput
+        |> Proc.run
+
+    if result.ExitCode <> 0 then
+        failwith $"%s{page}:\n%s{result.Result.Output}%s{result.Result.Error}"
+
+    File.WriteAllText(Path.Combine(folder, "output.txt"), result.Result.Output)
+
 /// docs/ as pages. The scripts run by themselves first: fsdocs makes a page also of a script that fails.
 let docs _ =
     let scripts = !!"docs/**/*.fsx" |> Seq.sort |> Array.ofSeq
@@ -275,6 +315,7 @@ let docs _ =
     | [||] -> printfn $"%d{scripts.Length} scripts ran."
     | failures -> failwith (String.concat "\n" failures)
 
+    runCSharp "docs/start-csharp.md"
     let site = "artifacts/docs"
 
     for folder in [ site; ".fsdocs" ] do

@@ -71,6 +71,13 @@ const finished = (page, html) => {
     .replace(/<span class="math">\\\[([\s\S]*?)\\\]<\/span>/g, set(page, true));
 };
 
+// What the C# of its page wrote, below each piece of it.
+const written = readFileSync(join(repository, 'artifacts/docs-csharp/output.txt'), 'utf8').split('\u001e').map(said => said.trim());
+const csharp = join(site, 'start-csharp.html');
+const pieces = readFileSync(csharp, 'utf8').split(/(?<=<pre[^>]*><code lang="csharp">[\s\S]*?<\/pre>)/);
+if (pieces.length !== written.length + 1) problems.push(`start-csharp.html: ${pieces.length - 1} pieces of C#, ${written.length} outputs`);
+writeFileSync(csharp, pieces.map((piece, k) => piece + (written[k] ? `\n<table class="pre"><tr><td><pre><code>${escaped(written[k])}</code></pre></td></tr></table>\n` : '')).join(''));
+
 for (const page of files().filter(f => f.endsWith('.html'))) {
   writeFileSync(join(site, page), finished(page, readFileSync(join(site, page), 'utf8')));
 }
