@@ -74,7 +74,7 @@ const finished = (page, html) => {
 // What the C# of its page wrote, below each piece of it.
 const written = readFileSync(join(repository, 'artifacts/docs-csharp/output.txt'), 'utf8').split('\u001e').map(said => said.trim());
 const csharp = join(site, 'start-csharp.html');
-const pieces = readFileSync(csharp, 'utf8').split(/(?<=<pre[^>]*><code lang="csharp">[\s\S]*?<\/pre>)/);
+const pieces = readFileSync(csharp, 'utf8').split(/(?<=<code lang="csharp">(?:(?!<table)[\s\S])*?<\/table>)/);
 if (pieces.length !== written.length + 1) problems.push(`start-csharp.html: ${pieces.length - 1} pieces of C#, ${written.length} outputs`);
 writeFileSync(csharp, pieces.map((piece, k) => piece + (written[k] ? `\n<table class="pre"><tr><td><pre><code>${escaped(written[k])}</code></pre></td></tr></table>\n` : '')).join(''));
 

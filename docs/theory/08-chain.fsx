@@ -123,7 +123,7 @@ large at the last steps before the data, where it pays for detail that nobody se
 
 $$L_{\text{simple}} = \mathbb E\,\|\varepsilon - \hat\varepsilon(x_t, t)\|^2 .$$
 
-It is no bound on anything, and it gives the better pictures. [Studies](../studies.html) repeats the comparison.
+It is no bound on anything, and in their Table 2 it gives the better pictures by far. [Studies](../studies.html) makes the comparison in the plane, where the learned variance is what matters.
 *)
 
 let weight k =
