@@ -42,6 +42,18 @@ module internal Layer =
         let struct (w, bias) = affine b (uniform inputs) (uniform inputs) [ outputs; inputs ]
         fun p x -> Nn.linear x p[w] p[bias]
 
+    /// `linear` of (x, y) side by side. Where y is one row for a whole batch it is multiplied once: (x, y) Wᵀ + b = x W_xᵀ + (y W_yᵀ + b).
+    let linearOfTwo (b: Blueprint) (first: int) (second: int) (outputs: int) : Tensor[] -> Tensor -> Tensor -> Tensor =
+        let inputs = first + second
+        let struct (w, bias) = affine b (uniform inputs) (uniform inputs) [ outputs; inputs ]
+
+        fun p x y ->
+            if y.Shape[0] = x.Shape[0] then
+                Nn.linear (Tensor.cat 1 [ x; y ]) p[w] p[bias]
+            else
+                let shift = Nn.linear y (Tensor.narrow 1 first second p[w]) p[bias]
+                Nn.linear x (Tensor.narrow 1 0 first p[w]) (Tensor.flatten shift)
+
     /// `linear` whose output is 0 before training.
     let linearFromZero (b: Blueprint) (inputs: int) (outputs: int) : Layer =
         let struct (w, bias) = affine b Initializer.Zeros Initializer.Zeros [ outputs; inputs ]

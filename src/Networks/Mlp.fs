@@ -67,11 +67,9 @@ module Mlp =
             | TimeFeatures.Fourier(count, scale) ->
                 2 * count, Embedding.fourier (Embedding.gaussianFrequencies scale count)
 
-        let input = s.Dimension + timeWidth
+        let first = Layer.linearOfTwo (b.Inside "hidden1") s.Dimension timeWidth s.Width
 
-        let hidden =
-            [| for k in 1 .. s.Depth ->
-                   Layer.linear (b.Inside("hidden" + string k)) (if k = 1 then input else s.Width) s.Width |]
+        let hidden = [| for k in 2 .. s.Depth -> Layer.linear (b.Inside("hidden" + string k)) s.Width s.Width |]
 
         let labels = s.Classes |> Option.map (fun classes -> Layer.labels (b.Inside "label") classes s.Width)
         let output = Layer.linearFromZero (b.Inside "output") s.Width (s.Outputs * s.Dimension)
@@ -85,9 +83,7 @@ module Mlp =
 
                 fun (t: Tensor) (x: Tensor) ->
                     Network.checkInput "mlp" [ s.Dimension ] condition t x
-                    let time = (features t).To x.Kind
-                    let time = if time.Shape[0] = x.Shape[0] then time else Tensor.expand [ x.Shape[0]; timeWidth ] time
-                    let mutable h = hidden[0] p (Tensor.cat 1 [ x; time ])
+                    let mutable h = first p x ((features t).To x.Kind)
 
                     match labels with
                     | Some embed -> h <- h + embed p condition
@@ -95,8 +91,8 @@ module Mlp =
 
                     h <- Tensor.silu h
 
-                    for k in 1 .. hidden.Length - 1 do
-                        h <- Tensor.silu (hidden[k] p h)
+                    for layer in hidden do
+                        h <- Tensor.silu (layer p h)
 
                     output p h
 

@@ -49,6 +49,31 @@ let ``equal seeds give equal checkpoints, other seeds others`` () =
         train c { plan 60L with Seed = 4L } |> ignore
         Assert.That(checkpoint c, Is.Not.EqualTo(box (checkpoint a))))
 
+/// With pairs of a coupling, which a run on disk makes on a thread beside it.
+[<Test>]
+let ``a run in memory ends where one on disk does`` () =
+    inFolder (fun folder ->
+        made folder
+
+        let coupled =
+            { plan 60L with
+                Prepare =
+                    Some(fun rng batch ->
+                        { batch with Source = Some(Rng.normal batch.Data.Kind batch.Data.Shape rng) }) }
+
+        let before = Scope.live ()
+        let onDisk = Run.train folder coupled quiet never
+        let inMemory = Run.inMemory coupled quiet never
+
+        Scope.run0 (fun () ->
+            for a, b in Array.zip onDisk.State.Average inMemory.State.Average do
+                Assert.That(Tensor.toFloats b, sameAs (Tensor.toFloats a)))
+
+        Assert.That(inMemory.Ending, Is.EqualTo Ending.Finished)
+        Scope.free onDisk.State
+        Scope.free inMemory.State
+        Assert.That(Scope.live (), Is.EqualTo before))
+
 [<Test>]
 let ``a run leaves its settings, what it ran on, its history and its result`` () =
     inFolder (fun folder ->
