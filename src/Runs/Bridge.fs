@@ -371,11 +371,23 @@ type internal Work =
         | None, None -> drawing
         | from, until -> { drawing with Span = Some(Samples.spanBetween subject drawing from until) }
 
+    /// The subject with a look, before each call of its network, at whether somebody wants it to end.
+    static member Watched(subject: Subject, look: Action) : Subject =
+        { subject with
+            Learned =
+                subject.Learned
+                |> Learned.map (fun network condition ->
+                    let field = network condition
+
+                    fun t x ->
+                        look.Invoke()
+                        field t x) }
+
     static member private SampleKey(seed: int64) = Rng.ofSeed seed |> Rng.named "sample"
 
-    /// n samples [n; …] float64 on the CPU in the data's units; the same as the command line's of that seed. `report` hears of the share that is done.
-    static member Draw(subject: Subject, drawing: Drawing, seed: int64, n: int, report: Action<float>) : Tensor =
-        Samples.draw subject drawing (Work.SampleKey seed) n (fun share _ -> report.Invoke share)
+    /// n samples [n; …] float64 on the CPU in the data's units; the same as the command line's of that seed.
+    static member Draw(subject: Subject, drawing: Drawing, seed: int64, n: int) : Tensor =
+        Samples.draw subject drawing (Work.SampleKey seed) n (fun _ _ -> ())
 
     /// The states of n samples as they are reached.
     static member States(subject: Subject, drawing: Drawing, seed: int64, n: int) : IEnumerable<State> =
@@ -407,8 +419,7 @@ type internal Work =
             closedForm: bool,
             seed: int64,
             x: Tensor,
-            labels: int[] | null,
-            report: Action<float>
+            labels: int[] | null
         ) : FoundDensities =
         let rng = Rng.ofSeed seed |> Rng.named "likelihood"
 
@@ -421,7 +432,7 @@ type internal Work =
                 Densities.alongFlow following trace drawing.Label, following.Plan.Span.Clean
 
         let x = if Samples.areBytes subject.Data then Likelihood.dequantized rng x else x
-        let tick share (_: string) = report.Invoke share
+        let tick _ _ = ()
         let found = Densities.find subject way time drawing.Batch rng tick (x, Work.Labels labels)
         let estimate = Measure.overDraws found.Nats.Length (fun k -> found.Nats[k])
 
@@ -433,25 +444,21 @@ type internal Work =
           StandardError = estimate.StandardError }
 
     /// From samples in the data's units to the standard normal numbers that the flow makes them of.
-    static member Encode
-        (subject: Subject, drawing: Drawing, x: Tensor, labels: int[] | null, report: Action<float>)
-        : Tensor =
+    static member Encode(subject: Subject, drawing: Drawing, x: Tensor, labels: int[] | null) : Tensor =
         let following = Following.make "an encoding" subject drawing None
 
         Scope.run (fun () ->
             let inside = Units.toNetwork subject.Data.Units x
-            let tick share (_: string) = report.Invoke share
+            let tick _ _ = ()
             let carried = Following.carryAll following true drawing.Batch tick (Work.Labels labels) inside
             carried.X * (1.0 / Following.noiseScale following))
 
     /// The inverse of `Encode`.
-    static member Decode
-        (subject: Subject, drawing: Drawing, z: Tensor, labels: int[] | null, report: Action<float>)
-        : Tensor =
+    static member Decode(subject: Subject, drawing: Drawing, z: Tensor, labels: int[] | null) : Tensor =
         let following = Following.make "a decoding" subject drawing None
 
         Scope.run (fun () ->
-            let tick share (_: string) = report.Invoke share
+            let tick _ _ = ()
             let noisy = z * Following.noiseScale following
             let carried = Following.carryAll following false drawing.Batch tick (Work.Labels labels) noisy
             Units.toData subject.Data.Units carried.X)

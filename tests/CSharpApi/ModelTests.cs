@@ -286,8 +286,10 @@ public class ModelTests
         Assert.ThrowsAsync<ObjectDisposedException>(() => model.SampleAsync());
     }
 
-    [Test]
-    public async Task CancellingEndsTheSampling()
+    /// <summary>On a grid of many steps, and where steps are chosen by their error: before the next call of the network.</summary>
+    [TestCase(null)]
+    [TestCase(1e-5)]
+    public async Task CancellingEndsTheSampling(double? tolerance)
     {
         using var cancellation = new CancellationTokenSource();
         var asked = 0;
@@ -304,7 +306,12 @@ public class ModelTests
             [2]
         );
         Assert.CatchAsync<OperationCanceledException>(() =>
-            model.SampleAsync(new SampleOptions { Solver = Solvers.Euler, Steps = 100_000 }, cancellation.Token)
+            model.SampleAsync(
+                tolerance is null
+                    ? new SampleOptions { Solver = Solvers.Euler, Steps = 100_000 }
+                    : new SampleOptions { RelativeTolerance = tolerance },
+                cancellation.Token
+            )
         );
         Assert.That(asked, Is.EqualTo(5));
     }

@@ -164,7 +164,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
 
     /// <summary>Draws samples.</summary>
     /// <param name="options">How, and how many; one sample where nothing is said.</param>
-    /// <param name="cancellationToken">Ends it between two steps.</param>
+    /// <param name="cancellationToken">Ends it before the next call of the network.</param>
     /// <exception cref="ArgumentException">An option asks for what is not there, or what the model cannot do; the exception names it.</exception>
     /// <exception cref="FokkerException">The solver failed; the message says where, and what may help.</exception>
     public Task<SampleBatch> SampleAsync(SampleOptions? options = null, CancellationToken cancellationToken = default)
@@ -179,15 +179,9 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
                 using var weaker = asked.WeakerModel?.Hold();
                 var request = asked.ToRequest();
                 using var guided = Work.Guided(subject, request, asked.WeakerModel?.subject);
-                var model = guided.Subject;
+                var model = Watched(guided.Subject, cancellationToken);
                 var drawing = Work.Drawing(model, request);
-                using var x = Work.Draw(
-                    model,
-                    drawing,
-                    asked.Seed,
-                    count,
-                    _ => cancellationToken.ThrowIfCancellationRequested()
-                );
+                using var x = Work.Draw(model, drawing, asked.Seed, count);
                 FokkerTelemetry.Samples.Add(count);
                 return Batch(x, Work.Labels(model, drawing, count));
             },
@@ -308,7 +302,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
     /// <summary>log p of samples, in nats and in the data’s units. Pixels are dequantized: noise of one level is added to them.</summary>
     /// <param name="samples">The samples, in the data’s units.</param>
     /// <param name="options">How the flow is followed, and its divergence found.</param>
-    /// <param name="cancellationToken">Ends it between two evaluations.</param>
+    /// <param name="cancellationToken">Ends it before the next call of the network.</param>
     /// <exception cref="ArgumentException">The samples have another shape than the model’s, or an option asks for what cannot be; the exception names it.</exception>
     /// <exception cref="FokkerException">The model has no density, or the flow failed.</exception>
     public Task<LogLikelihoods> LogLikelihoodAsync(
@@ -325,16 +319,16 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
             () =>
             {
                 using var x = samples.ToCore();
+                var model = Watched(subject, cancellationToken);
                 var found = Work.LogDensity(
-                    subject,
-                    Work.Drawing(subject, asked.ToRequest()),
+                    model,
+                    Work.Drawing(model, asked.ToRequest()),
                     asked.Divergence?.Name,
                     asked.Probes,
                     asked.ClosedForm,
                     asked.Seed,
                     x,
-                    LabelsOf(samples, asked.Label),
-                    _ => cancellationToken.ThrowIfCancellationRequested()
+                    LabelsOf(samples, asked.Label)
                 );
                 return new LogLikelihoods(
                     found.Nats,
@@ -352,7 +346,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
     /// <summary>The standard normal numbers that the flow makes samples of: their latents.</summary>
     /// <param name="samples">The samples, in the data’s units.</param>
     /// <param name="options">How the flow is followed.</param>
-    /// <param name="cancellationToken">Ends it between two batches.</param>
+    /// <param name="cancellationToken">Ends it before the next call of the network.</param>
     /// <exception cref="ArgumentException">The samples have another shape than the model’s, or an option asks for what cannot be; the exception names it.</exception>
     public Task<SampleBatch> EncodeAsync(
         SampleBatch samples,
@@ -371,7 +365,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
     /// <summary>The samples that the flow makes of latents: the inverse of <see cref="EncodeAsync"/>.</summary>
     /// <param name="latents">Standard normal numbers.</param>
     /// <param name="options">How the flow is followed.</param>
-    /// <param name="cancellationToken">Ends it between two batches.</param>
+    /// <param name="cancellationToken">Ends it before the next call of the network.</param>
     /// <exception cref="ArgumentException">The latents have another shape than the model’s samples, or an option asks for what cannot be; the exception names it.</exception>
     public Task<SampleBatch> DecodeAsync(
         SampleBatch latents,
@@ -391,7 +385,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
     /// <param name="from">Where each way begins.</param>
     /// <param name="to">Where each way ends: as many samples.</param>
     /// <param name="options">How many places there are on the way, and how the flow is followed. Half of the way is under the class that it comes from.</param>
-    /// <param name="cancellationToken">Ends it between two batches.</param>
+    /// <param name="cancellationToken">Ends it before the next call of the network.</param>
     /// <exception cref="ArgumentException">The ends differ in number, or have another shape than the model’s samples; the exception names the argument.</exception>
     public Task<IReadOnlyList<InterpolationFrame>> InterpolateAsync(
         SampleBatch from,
@@ -463,15 +457,17 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
 
     private SampleBatch Carried(bool toNoise, SampleBatch samples, FlowOptions options, CancellationToken cancellation)
     {
-        var drawing = Work.Drawing(subject, options.ToRequest());
+        var model = Watched(subject, cancellation);
+        var drawing = Work.Drawing(model, options.ToRequest());
         var labels = LabelsOf(samples, options.Label);
-        void Report(double _) => cancellation.ThrowIfCancellationRequested();
         using var x = samples.ToCore();
-        using var y = toNoise
-            ? Work.Encode(subject, drawing, x, labels, Report)
-            : Work.Decode(subject, drawing, x, labels, Report);
+        using var y = toNoise ? Work.Encode(model, drawing, x, labels) : Work.Decode(model, drawing, x, labels);
         return toNoise ? Latents(y, labels) : Batch(y, labels);
     }
+
+    // A request that can be cancelled looks at it before each call of the network.
+    private static Subject Watched(Subject model, CancellationToken cancellation) =>
+        cancellation.CanBeCanceled ? Work.Watched(model, cancellation.ThrowIfCancellationRequested) : model;
 
     private int[]? LabelsOf(SampleBatch samples, int? label)
     {
