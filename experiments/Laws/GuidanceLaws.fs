@@ -48,7 +48,7 @@ module GuidanceLaws =
           Section = section
           Statement = "the guided score is s ∇log p_t(x | c) + (1 − s) ∇log p_t(x), whatever is predicted"
           Source = "Ho, Salimans 2022, Classifier-free diffusion guidance, eq. 6"
-          Tolerance = 1e-8
+          Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
             fun f ->
@@ -71,7 +71,7 @@ module GuidanceLaws =
           Section = section
           Statement = "guiding one quantity and reading another is guiding the other: the weights sum to 1"
           Source = "every prediction is affine in every other; Karras et al. 2024, eq. 5"
-          Tolerance = 1e-8
+          Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
             fun f ->
@@ -95,7 +95,7 @@ module GuidanceLaws =
           Statement =
             "∇log p_t(x) + ∇log p(c | x_t) = ∇log p_t(x | c), and s times the gradient guides as far as s does"
           Source = "Bayes; Dhariwal, Nichol 2021, Diffusion models beat GANs, section 4"
-          Tolerance = 1e-8
+          Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
             fun f ->
@@ -121,7 +121,7 @@ module GuidanceLaws =
           Section = section
           Statement = "a model guided by itself is itself at every scale, also where the weaker one says something else"
           Source = "Karras et al. 2024, Guiding a diffusion model with a bad version of itself, eq. 5"
-          Tolerance = 1e-8
+          Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
             fun f ->
@@ -145,7 +145,7 @@ module GuidanceLaws =
           Statement =
             "the composed score is ∇[log p_t(x) + Σ wᵢ (log p_t(x | cᵢ) − log p_t(x))], wᵢ < 0 for what is negated"
           Source = "Liu et al. 2022, Compositional visual generation, eq. 11 and 13"
-          Tolerance = 1e-8
+          Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
             fun f ->
@@ -173,7 +173,7 @@ module GuidanceLaws =
           Statement =
             "Σ wᵢ = 1 on Gaussians of one covariance: the composition walks the path of the law ∝ Π p(x | cᵢ)^wᵢ, N(Σ wᵢ mᵢ, C)"
           Source = "precisions and means of a product of Gaussians; Liu et al. 2022, eq. 11"
-          Tolerance = 1e-8
+          Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 40
           Check =
             fun f ->
