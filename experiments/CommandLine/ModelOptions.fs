@@ -160,10 +160,27 @@ module ModelChoice =
                 choice.Prediction |> Option.map Lookup.prediction |> Option.defaultValue Prediction.velocity
             Subject.exact file path prediction kind
 
+    /// A jump is no integration: it takes no solver, and lays its own grid.
+    let private requireFit (choice: ModelChoice) (subject: Subject) : Subject =
+        match subject.Learned with
+        | Jumping _ ->
+            for option, given in [ "--solver", choice.Solver; "--grid", choice.Grid ] do
+                match given with
+                | Some name ->
+                    raise (
+                        UserError
+                            $"{option} {name}: {subject.Name} jumps to the data by steps of its own: leave {option} out, and say how many jumps with --steps"
+                    )
+                | None -> ()
+        | Denoising _
+        | Transport _ -> ()
+
+        subject
+
     /// The model that the options name, under the guidance that they ask for. `example` is a line that names one rightly. Raises UserError
     /// where they name none or two, what they name is not there or damaged, or it cannot be guided.
     let subject (example: string) (choice: ModelChoice) : Subject =
-        let subject = plain example choice
+        let subject = plain example choice |> requireFit choice
 
         let weaker (run: string) =
             let folder = Runs.find choice.Root run

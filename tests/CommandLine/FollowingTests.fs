@@ -205,3 +205,25 @@ let ``a law of other data is refused`` () =
         (onOracle "evaluate" (fun f -> [ "--against"; f.File "wide.json"; "-n"; "8"; "--draws"; "2" ]) f)
         [ "--against"; "3 dimensions"; "[2]" ]
     assertRefused (onOracle "evaluate" (fun f -> [ "--against"; f.File "no.json" ]) f) [ "no.json" ]
+
+/// A consistency model has neither a velocity nor a score.
+[<Test>]
+let ``a run that jumps to the data is refused where a flow, a score or a solver is asked for`` () =
+    use f = new Folder()
+    let root = f.File "runs"
+    let trained = fokker ([ "train"; "moons"; "--loss"; "ict"; "--name"; "jump"; "--runs"; root ] @ small)
+    Assert.That(trained.Code, Is.EqualTo 0, trained.Error)
+    let before = f.Contents
+
+    for words, expected in
+        [ [ "likelihood"; "jump" ], [ "jump"; "no flow to follow" ]
+          [ "encode"; "jump" ], [ "jump"; "no flow to follow" ]
+          [ "interpolate"; "jump" ], [ "jump"; "no flow to follow" ]
+          [ "sample"; "jump"; "--rtol"; "1e-3" ], [ "jump"; "no flow to follow" ]
+          [ "sample"; "jump"; "--parallel"; "4" ], [ "--parallel 4"; "score" ]
+          [ "sample"; "jump"; "--guidance"; "2"; "--autoguidance"; "jump" ], [ "--autoguidance"; "jump"; "score" ]
+          [ "sample"; "jump"; "--solver"; "rk4" ], [ "--solver rk4"; "jump"; "leave --solver out" ]
+          [ "sample"; "jump"; "--grid"; "karras" ], [ "--grid karras"; "jump"; "leave --grid out" ] ] do
+        assertRefused (fokker (words @ [ "--runs"; root; "--quiet" ])) expected
+
+    equal before f.Contents
