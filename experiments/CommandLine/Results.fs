@@ -72,6 +72,7 @@ module Results =
         let times, frames = states subject drawing (min 1000 n)
 
         { Times = times
+          Clock = None
           Frames = frames
           Classes = [||]
           Behind = Some { behind with Points = Array.truncate 4000 behind.Points } }
@@ -152,7 +153,7 @@ module Results =
         [ Sections.imagesBesideData
               { Title = "Held-out data"; Images = Depict.images subject.Data truth; Columns = 10; Labels = [||] }
               { Title = "Samples"; Images = Depict.images subject.Data samples; Columns = 10; Labels = labels }
-          Sections.imagesFromNoise { Times = times; Frames = Array.map toImages frames; Columns = 10 } ]
+          Sections.imagesFromNoise { Times = times; Clock = None; Frames = Array.map toImages frames; Columns = 10 } ]
 
     let private metric (score: Score) : Report.Metric =
         { Name = score.Name
@@ -265,7 +266,7 @@ module Results =
     /// shares of the way with as many samples each, in the data's units.
     let interpolation
         (subject: Subject)
-        (way: string)
+        (kind: string)
         (frames: (float * Tensor)[])
         (pictureFile: string)
         (pageFile: string)
@@ -273,6 +274,7 @@ module Results =
         Scope.run0 (fun () ->
             let data = subject.Data
             let shares = Array.map fst frames
+            let way = { Symbol = "w"; First = "first"; Last = "second" }
 
             let strips, motion =
                 if data.IsImage then
@@ -284,6 +286,7 @@ module Results =
                     Raster.imageGrid frames.Length (Depict.images data strip),
                     Body.ImageMotion
                         { Times = shares
+                          Clock = Some way
                           Frames = frames |> Array.map (fun (_, x) -> Depict.images data (Depict.first 60 x))
                           Columns = 10 }
                 else
@@ -296,6 +299,7 @@ module Results =
                     Raster.scatter 280 (List.map still stills),
                     Body.CloudMotion
                         { Times = shares
+                          Clock = Some way
                           Frames = frames |> Array.map (fun (_, x) -> Depict.plane (Depict.first 1000 x))
                           Classes = [||]
                           Behind = None }
@@ -313,6 +317,6 @@ module Results =
                   Sections =
                     [ { Title = "Interpolation"
                         Note =
-                          $"Both ends are encoded; the places between their latents, on the {way} way, are decoded. $t$ is the share of the way, from 0 at the first to 1 at the second."
+                          $"Both ends are encoded; the places between their latents, on the {kind} way, are decoded. $w$ is the share of the way, from 0 at the first to 1 at the second."
                         Bodies = [ motion ] } ]
                   Generator = $"Fokker {Run.version}" })

@@ -124,8 +124,16 @@ module Figure =
 
         values |> Seq.map number |> list
 
-    let private span (values: float[]) =
-        $"from t = {Markup.significant 3 values[0]} to t = {Markup.significant 3 values[values.Length - 1]}"
+    let private span (clock: Clock option) (values: float[]) =
+        let at (value: float) =
+            let symbol = clock |> Option.map _.Symbol |> Option.defaultValue "t"
+            $"{symbol} = {Markup.significant 3 value}"
+
+        $"from {at values[0]} to {at values[values.Length - 1]}"
+
+    let private clockEntry (clock: Clock option) =
+        [ for clock in Option.toList clock do
+              "clock", object [ "symbol", text clock.Symbol; "first", text clock.First; "last", text clock.Last ] ]
 
     /// Moving points need a position to a few thousandths of the frame: between two frames they are interpolated anyway.
     let private movingSteps = 4094
@@ -146,10 +154,11 @@ module Figure =
 
         stage
             "cloud-motion"
-            (Markup.plural (motion.Frames[0].Length / 2) "sample" + " moving " + span motion.Times)
+            (Markup.plural (motion.Frames[0].Length / 2) "sample" + " moving " + span motion.Clock motion.Times)
             ""
             [ "window", window frame
               "times", timeNodes
+              yield! clockEntry motion.Clock
               "count", number (float (motion.Frames[0].Length / 2))
               "frames", Pack.quantised range movingSteps (Array.concat motion.Frames)
               yield! classesEntry motion.Classes
@@ -189,7 +198,7 @@ module Figure =
 
         stage
             "field-motion"
-            $"Streamlines of the velocity field {span motion.Times}"
+            $"Streamlines of the velocity field {span None motion.Times}"
             ""
             [ "window", window frame
               "times", times motion.Times
@@ -262,9 +271,10 @@ module Figure =
 
         stage
             "image-motion"
-            (Markup.plural first.Count "image" + " changing " + span motion.Times)
+            (Markup.plural first.Count "image" + " changing " + span motion.Clock motion.Times)
             ""
             [ "times", timeNodes
+              yield! clockEntry motion.Clock
               "count", number (float first.Count)
               "columns", number (float (Math.Clamp(motion.Columns, 1, max 1 first.Count)))
               "width", number (float first.Width)

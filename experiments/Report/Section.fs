@@ -6,11 +6,16 @@ open Fokker.Pictures
 /// Panels side by side over the same window of the plane, with equal axes.
 type Scatter = { Panels: Panel list; XLabel: string; YLabel: string }
 
+/// What a slider moves along, where it is not the time between noise and data: a symbol, and what the two ends are.
+type Clock = { Symbol: string; First: string; Last: string }
+
 /// A cloud of samples at several times.
 type CloudMotion =
     {
         /// The times in the order of play, [F]; sampling runs from 1 (noise) down to 0 (data).
         Times: float[]
+        /// What the times are of; none for t.
+        Clock: Clock option
         /// The same N points at each time: F arrays of [N; 2].
         Frames: float32[][]
         /// The class of each point, [N]; empty where there are no classes.
@@ -91,6 +96,8 @@ type ImageMotion =
     {
         /// The times in the order of play, [F].
         Times: float[]
+        /// What the times are of; none for t.
+        Clock: Clock option
         /// The same images at each time, [F].
         Frames: Images[]
         Columns: int

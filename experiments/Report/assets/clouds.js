@@ -182,13 +182,13 @@ const mountCloudMotion = async (stage, spec) => {
 
   solo.append(tools, plane.canvas);
   stage.append(solo);
-  const player = addPlayer(solo, spec.times, (place) => draw(plane, place));
+  const player = addPlayer(solo, spec, (place) => draw(plane, place));
   paths.addEventListener("click", () => {
     paths.ariaPressed = String(paths.ariaPressed !== "true");
     player.again();
   });
   const thumbnails = [];
-  addStrip(stage, spec.times, player, (place) => {
+  addStrip(stage, spec, player, (place) => {
     const small = new Plane(square(spec.window), { bare: true });
     thumbnails.push([small, place]);
     return small;

@@ -108,9 +108,9 @@ const mountFieldMotion = async (stage, spec) => {
 
   solo.append(tools, plane.canvas);
   stage.append(solo);
-  const player = addPlayer(solo, times, (place) => draw(plane, place));
+  const player = addPlayer(solo, spec, (place) => draw(plane, place));
   const thumbnails = [];
-  addStrip(stage, times, player, (place) => {
+  addStrip(stage, spec, player, (place) => {
     const small = new Plane(square(spec.window), { bare: true });
     thumbnails.push([small, place]);
     return small;

@@ -8,7 +8,7 @@ const loadImage = async (address) => {
 };
 
 const mountImageMotion = async (stage, spec) => {
-  const { count, columns, width, height, times } = spec;
+  const { count, columns, width, height } = spec;
   const sheets = await Promise.all(spec.frames.map(loadImage));
   const rows = Math.ceil(count / columns);
 
@@ -35,12 +35,12 @@ const mountImageMotion = async (stage, spec) => {
   solo.style.maxWidth = `max(24rem, ${screen.style.maxWidth})`;
   stage.append(solo);
   let shown = -1;
-  const player = addPlayer(solo, times, (place) => {
+  const player = addPlayer(solo, spec, (place) => {
     if (Math.round(place) === shown) return;
     shown = Math.round(place);
     draw(screen, place, columns, rows, scale, 3);
   });
-  addStrip(stage, times, player, (place) => {
+  addStrip(stage, spec, player, (place) => {
     const canvas = make("canvas");
     draw(canvas, place, Math.min(3, columns), Math.min(3, rows), Math.max(1, Math.round(48 / width)), 2);
     return { canvas };

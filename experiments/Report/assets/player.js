@@ -10,16 +10,23 @@ const timeAt = (times, place) => {
   return times[below] + (place - below) * (times[above] - times[below]);
 };
 
-const timeText = (time) => `t = ${minus((Math.abs(time) < 5e-4 ? 0 : time).toFixed(time !== 0 && Math.abs(time) < 0.01 ? 3 : 2))}`;
+// What a slider moves along: the time between noise and data, unless a figure says otherwise.
+const clockOf = (spec) => {
+  const sampling = spec.times[0] >= spec.times[spec.times.length - 1];
+  return spec.clock ?? { symbol: "t", first: sampling ? "noise" : "data", last: sampling ? "data" : "noise" };
+};
 
-const addPlayer = (stage, times, draw) => {
+const timeText = (clock, time) => `${clock.symbol} = ${minus((Math.abs(time) < 5e-4 ? 0 : time).toFixed(time !== 0 && Math.abs(time) < 0.01 ? 3 : 2))}`;
+
+const addPlayer = (stage, spec, draw) => {
+  const { times } = spec;
+  const clock = clockOf(spec);
   const last = times.length - 1;
   const button = make("button", { type: "button", className: "play", ariaLabel: "Play", innerHTML: playIcon });
-  const slider = make("input", { type: "range", min: 0, max: Math.max(last, 1), step: "any", value: 0, ariaLabel: "Time" });
+  const slider = make("input", { type: "range", min: 0, max: Math.max(last, 1), step: "any", value: 0, ariaLabel: clock.symbol === "t" ? "Time" : "Share of the way" });
   const output = make("output", { ariaLive: "off" });
-  const sampling = times[0] >= times[last];
   const ends = make("div", { className: "ends", ariaHidden: "true" },
-    make("span", {}, sampling ? "noise" : "data"), make("span", {}, sampling ? "data" : "noise"));
+    make("span", {}, clock.first), make("span", {}, clock.last));
   const player = make("div", { className: "player", role: "group", ariaLabel: "Animation" }, button, slider, output, ends);
   const listeners = [];
   let place = 0;
@@ -30,7 +37,7 @@ const addPlayer = (stage, times, draw) => {
     place = Math.min(last, Math.max(0, next));
     slider.value = place;
     slider.style.setProperty("--done", `${(100 * place) / Math.max(last, 1)}%`);
-    output.textContent = timeText(timeAt(times, place));
+    output.textContent = timeText(clock, timeAt(times, place));
     slider.setAttribute("aria-valuetext", output.textContent);
     draw(place);
     listeners.forEach((listener) => listener(place));
@@ -85,7 +92,9 @@ const addPlayer = (stage, times, draw) => {
 
 // Six small pictures of the whole way: an overview, a set of buttons, and what is left of the animation on paper.
 // `draw(canvas, place)` fills one of them and returns nothing.
-const addStrip = (stage, times, player, thumbnail) => {
+const addStrip = (stage, spec, player, thumbnail) => {
+  const { times } = spec;
+  const clock = clockOf(spec);
   const last = times.length - 1;
   const count = Math.min(6, times.length);
   if (count < 2) return;
@@ -93,7 +102,7 @@ const addStrip = (stage, times, player, thumbnail) => {
   const places = Array.from({ length: count }, (_, i) => Math.round((i * last) / (count - 1)));
   const buttons = places.map((place) => {
     const picture = thumbnail(place);
-    const button = make("button", { type: "button" }, picture.canvas, timeText(times[place]));
+    const button = make("button", { type: "button" }, picture.canvas, timeText(clock, times[place]));
     button.addEventListener("click", () => player.show(place));
     strip.append(button);
     return button;
