@@ -1,18 +1,23 @@
 namespace Fokker.Experiments.Studies
 
 open System
+open System.Text.Json.Nodes
 open Fokker
 open Fokker.Experiments
 open Fokker.Pictures
 open Fokker.Experiments.Report
 
-/// One data set turned into another and back: a checkerboard and a pinwheel joined by a flow, learned from independent pairs, from pairs of each
-/// batch's optimal plan, and as a Schrödinger bridge (Tong et al. 2024). Neither end is noise; the one flow is followed both ways.
+/// One data set turned into another and back: a checkerboard and a pinwheel, and rings and moons, joined by a flow, learned from independent pairs, from
+/// pairs of each batch's optimal plan, and as a Schrödinger bridge (Tong et al. 2024). Neither end is noise; the one flow is followed both ways.
 module Bridge =
 
-    let private source, data = Plane.checkerboard, Plane.pinwheel
+    /// What is at t = 1, and what at t = 0.
+    type private Ends = { Source: PlaneLaw; Data: PlaneLaw }
 
-    /// The bridge's diffusion: 2 s² = 0.18 of the entropic plan is a fifth of what optimal pairs are apart.
+    let private ends =
+        [ { Source = Plane.checkerboard; Data = Plane.pinwheel }; { Source = Plane.rings; Data = Plane.moons } ]
+
+    /// The bridge's diffusion: 2 s² = 0.18 of the entropic plan is a tenth of the squared distance of the first two laws.
     let private s = 0.3
 
     let private methods: (string * Matching) list =
@@ -63,7 +68,7 @@ module Bridge =
 
     let private shown = even 4 1.0 0.0
 
-    let private outcome (key: Rng) (flow: Flow, seconds: float) : Outcome =
+    let private outcome (key: Rng) ({ Source = source; Data = data }: Ends) (flow: Flow, seconds: float) : Outcome =
         Scope.run (fun () ->
             let rng = Rng.named "test" key
             let x1, x0 = source.Draw (Rng.named "from" rng) points, data.Draw (Rng.named "to" rng) points
@@ -78,74 +83,57 @@ module Bridge =
               Seconds = seconds
               Seen = [ for t in shown -> if t = 1.0 then Tensor.clone x1 else along flow (even 40 1.0 t) x1 ] })
 
-    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
-        let seeds, steps = defaultArg options.Seeds standardSeeds, defaultArg options.Steps standardSteps
-        let total = float (methods.Length * seeds)
+    /// Mean distance of two sets of points.
+    let private apart (a: PlaneLaw) (b: PlaneLaw) : float =
+        (Measure.overDraws 5 (fun k ->
+            let rng = Rng.ofSeed 3000L |> Rng.at (int64 k)
+            Wasserstein.exact (a.Draw (Rng.named "a" rng) points) (b.Draw (Rng.named "b" rng) points)))
+            .Mean
 
-        let results =
-            Progress.run terminal "bridge" 1.0 (fun report ->
-                [ for j, (name, matching) in List.indexed methods ->
-                      name,
-                      [ for seed in 1..seeds ->
-                            report (float (j * seeds + seed - 1) / total) name
-                            let key = Rng.ofSeed (int64 seed)
-                            OtCfm.learn steps source.Draw data.Draw matching key |> outcome key ] ])
+    let private measures (ends: Ends) : (string * string * (Outcome -> float)) list =
+        [ "forth", $"W2 to the {ends.Data.Name}, flow", _.Forth
+          "process", "the same, process", _.Process
+          "back", $"W2 back to the {ends.Source.Name}, flow", _.Back
+          "pathEnergy", "path energy", _.Energy
+          "seconds", "seconds of training", _.Seconds ]
 
-        let apart (a: PlaneLaw) (b: PlaneLaw) =
-            (Measure.overDraws 5 (fun k ->
-                let rng = Rng.ofSeed 3000L |> Rng.at (int64 k)
-                Wasserstein.exact (a.Draw (Rng.named "a" rng) points) (b.Draw (Rng.named "b" rng) points)))
-                .Mean
+    let private cloud tone (x: Tensor) : Cloud =
+        { Label = "points"
+          Tone = tone
+          Points = Scope.run (fun () -> Tensor.toArray<float32>(x.To Dtype.Float32))
+          Classes = [||] }
 
+    /// What the methods made of one pair, as a table, pictures, and for programs.
+    let private account (ends: Ends) (results: (string * Outcome list) list) : Section list * JsonObject =
+        let { Source = source; Data = data } = ends
         let floorData, floorSource, between = apart data data, apart source source, apart source data
 
-        let measures: (string * string * (Outcome -> float)) list =
-            [ "forth", $"W2 to the {data.Name}, flow", _.Forth
-              "process", "the same, process", _.Process
-              "back", $"W2 back to the {source.Name}, flow", _.Back
-              "pathEnergy", "path energy", _.Energy
-              "seconds", "seconds of training", _.Seconds ]
-
         let summary read outcomes =
-            let mean, deviation = Study.meanAndDeviation (List.map read outcomes)
-            if seeds = 1 then Cell.Number mean else Cell.Text(Study.plusMinus (mean, deviation))
+            match List.map read outcomes with
+            | values when List.exists Double.IsNaN values -> Cell.Missing
+            | [ value ] -> Cell.Number value
+            | values -> Cell.Text(Study.plusMinus (Study.meanAndDeviation values))
 
-        let cloud tone (x: Tensor) : Cloud =
-            { Label = "points"
-              Tone = tone
-              Points = Scope.run (fun () -> Tensor.toArray<float32>(x.To Dtype.Float32))
-              Classes = [||] }
-
-        { DataSet = $"{source.Name} to {data.Name}"
-          Summary =
-            $"A flow from one data set to another, {steps} steps of training: what it makes of the {source.Name}, and, followed the other way, of the {data.Name}."
-          Headlines = []
-          Sections =
-            [ Study.table
-                  "Both ends"
-                  $"2-Wasserstein distances between {points} points; two sets of the {data.Name} are {floorData:F3} apart, of the {source.Name} {floorSource:F3}, and the two laws {between:F3} (squared {between * between:F3}, the least path energy). The process is the Schrödinger bridge with diffusion {s}."
-                  ("" :: List.map fst results)
-                  [ for _, label, read in measures ->
-                        Cell.Text label
-                        :: [ for _, outcomes in results do
-                                 if outcomes |> List.exists (read >> Double.IsNaN) then
-                                     Cell.Missing
-                                 else
-                                     summary read outcomes ] ]
-              { Title = "On the way"
-                Note = $"Points of the {source.Name} carried from t = 1 to the {data.Name} at t = 0."
-                Bodies =
-                  [ for name, outcomes in results ->
-                        Body.Scatter
-                            { Panels =
-                                [ for t, x in Seq.zip shown outcomes.Head.Seen ->
-                                      let tone = if t = 1.0 then Tone.Noise else Tone.Model
-                                      { Title = $"{name}, t = {t}"; Clouds = [ cloud tone x ] } ]
-                              XLabel = "x₁"
-                              YLabel = "x₂" } ] } ]
-          Json =
-            [ "seeds", Json.whole (int64 seeds)
-              "steps", Json.whole steps
+        [ Study.table
+              $"{source.Name} to {data.Name}"
+              $"2-Wasserstein distances between {points} points; two sets of the {data.Name} are {floorData:F3} apart, of the {source.Name} {floorSource:F3}, and the two laws {between:F3} (squared {between * between:F3}, the least path energy). The process is the Schrödinger bridge with diffusion {s}."
+              ("" :: List.map fst results)
+              [ for _, label, read in measures ends ->
+                    Cell.Text label :: [ for _, outcomes in results -> summary read outcomes ] ]
+          { Title = $"On the way to {data.Name}"
+            Note = $"Points of the {source.Name} carried from t = 1 to the {data.Name} at t = 0."
+            Bodies =
+              [ for name, outcomes in results ->
+                    Body.Scatter
+                        { Panels =
+                            [ for t, x in Seq.zip shown outcomes.Head.Seen ->
+                                  let tone = if t = 1.0 then Tone.Noise else Tone.Model
+                                  { Title = $"{name}, t = {t}"; Clouds = [ cloud tone x ] } ]
+                          XLabel = "x₁"
+                          YLabel = "x₂" } ] } ],
+        Json.object
+            [ "source", Json.text source.Name
+              "data", Json.text data.Name
               "floorData", Json.number floorData
               "floorSource", Json.number floorSource
               "wasserstein2", Json.number between
@@ -153,12 +141,40 @@ module Bridge =
                   name,
                   Json.node (
                       Json.object
-                          [ for key, _, read in measures do
+                          [ for key, _, read in measures ends do
                                 let mean = List.averageBy read outcomes
 
                                 if Double.IsFinite mean then
                                     key, Json.number mean ]
-                  ) ] }
+                  ) ]
+
+    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
+        let seeds, steps = defaultArg options.Seeds standardSeeds, defaultArg options.Steps standardSteps
+        let total = float (ends.Length * methods.Length * seeds)
+
+        let results =
+            Progress.run terminal "bridge" 1.0 (fun report ->
+                [ for i, ends in List.indexed ends ->
+                      ends,
+                      [ for j, (name, matching) in List.indexed methods ->
+                            name,
+                            [ for seed in 1..seeds ->
+                                  report (float ((i * methods.Length + j) * seeds + seed - 1) / total) name
+                                  let key = Rng.ofSeed (int64 seed)
+
+                                  OtCfm.learn steps ends.Source.Draw ends.Data.Draw matching key |> outcome key ends ] ] ])
+
+        let accounts = [ for ends, own in results -> account ends own ]
+
+        { DataSet = String.Join(", ", ends |> List.map (fun e -> $"{e.Source.Name} to {e.Data.Name}"))
+          Summary =
+            $"A flow from one data set to another, {steps} steps of training: what it makes of the one, and, followed the other way, of the other."
+          Headlines = []
+          Sections = List.collect fst accounts
+          Json =
+            [ "seeds", Json.whole (int64 seeds)
+              "steps", Json.whole steps
+              "pairs", Json.array [ for _, json in accounts -> Json.node json ] ] }
 
     let study: Study =
         { Name = "bridge"
