@@ -192,11 +192,12 @@ let studies =
       ("guidance", "Class-conditional Fashion-MNIST with guidance 0, 1 and 3 (10 minutes)")
       ("ddim", "DDIM's table of stochasticity against steps, on an oracle and on Fashion-MNIST (20 minutes)")
       ("variance", "The variational bound, L_simple and a learned variance of a DDPM's steps (6 minutes)")
+      ("variance-images", "The same on Fashion-MNIST, by bits and by samples (12 minutes of one core)")
       ("likelihood", "Error of an exact log-density against tolerance and evaluations (half a minute)")
       ("samplers", "Error of every sampler against its evaluations on an exact network (2 minutes)")
       ("langevin", "Plain and annealed Langevin dynamics on separated modes (1 minute)")
       ("branching", "What a latent x_t of Fashion-MNIST has decided (10 minutes with its training)")
-      ("bridge", "One data set turned into another and back, by three couplings (3 minutes)") ]
+      ("bridge", "One data set turned into another and back, twice, by three couplings (5 minutes)") ]
 
 let study name = fokker ([ "study"; name ] @ rest)
 

@@ -8,6 +8,7 @@ module Table =
           Guidance.study
           Ddim.study
           Variance.study
+          VarianceOnImages.study
           LikelihoodStudy.study
           SamplerStudy.study
           LangevinStudy.study

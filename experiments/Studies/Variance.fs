@@ -10,15 +10,15 @@ open Fokker.Experiments.Report
 /// 2021, Improved DDPM, tables 1 and 2. The law is one whose entropy is known, so that a bound is a distance from what cannot be beaten.
 module Variance =
 
-    let private path = Paths.ddpm
+    let path = Paths.ddpm
+    let trainedSteps = 1000
     let private standardSeeds, standardSteps, standardCount = 3, 10_000L, 1000
-    let private trainedSteps = 1000
 
     /// What is trained, and the variances that its reverse steps are then given.
     [<NoComparison; NoEquality>]
-    type private Training = { Name: string; Objective: Objective; Variances: StepVariance list }
+    type Training = { Name: string; Objective: Objective; Variances: StepVariance list }
 
-    let private trainings =
+    let trainings =
         let noise name loss = Objective.predicting name "" "" path Prediction.noise loss
         let bound variance = Variational.bound trainedSteps variance Prediction.noise path
         let fixed' = [ Forward; Posterior ]
@@ -36,7 +36,7 @@ module Variance =
               |> Objective.withVariance
             Variances = [ Learned ] } ]
 
-    let private symbol (variance: StepVariance) =
+    let symbol (variance: StepVariance) =
         match variance with
         | Forward -> "β"
         | Posterior -> "β̃"
@@ -50,16 +50,15 @@ module Variance =
 
     // ---- training
 
-    let private batch = 256
-
     /// The model of the averaged parameters, in float64 around the float32 network.
-    let private train (steps: int64) (law: Mixture) (key: Rng) (training: Training) (report: float -> unit) : Model =
-        let network = Networks.mlp { Mlp.standard 2 with Width = 128; Outputs = training.Objective.Outputs }
-
-        let batches step : Batch =
-            let rng = Rng.at step (Rng.named "data" key)
-            { Data = (Mixture.sample batch rng law).To Dtype.Float32; Label = None; Source = None }
-
+    let train
+        (steps: int64)
+        (network: Network)
+        (batches: int64 -> Batch)
+        (key: Rng)
+        (training: Training)
+        (report: float -> unit)
+        : Model =
         let settings =
             { Trainer.standard with
                 Optimizer =
@@ -85,20 +84,24 @@ module Variance =
         | _, Denoising model -> model
         | _ -> invalidOp "these losses teach a model"
 
+    let private batch = 256
+
+    let private trained (steps: int64) (law: Mixture) (key: Rng) (training: Training) (report: float -> unit) : Model =
+        let network = Networks.mlp { Mlp.standard 2 with Width = 128; Outputs = training.Objective.Outputs }
+
+        let batches step : Batch =
+            let rng = Rng.at step (Rng.named "data" key)
+            { Data = (Mixture.sample batch rng law).To Dtype.Float32; Label = None; Source = None }
+
+        train steps network batches key training report
+
     // ---- what is measured
 
     let private plan (variance: StepVariance) (steps: int) (model: Model) : SamplingPlan =
         { Sampling.plan (samplerOf variance) steps model with Grid = Grid.linspace; Kind = Kind.Float64 }
 
-    /// The bound by so many steps in bits a dimension, above −log p of the same points.
-    let private excess
-        (law: Mixture)
-        (variance: StepVariance)
-        (steps: int)
-        (model: Model)
-        (rng: Rng)
-        (x: Tensor)
-        : float =
+    /// The bound on −log p by so many steps, nats [B].
+    let bound (variance: StepVariance) (steps: int) (model: Model) (rng: Rng) (x: Tensor) : Tensor =
         Scope.run (fun () ->
             let times = Sampling.times (plan variance steps model) path |> Array.rev
 
@@ -112,12 +115,25 @@ module Variance =
                         0.5 * (1.0 + u))
                 | Learned, None -> invalidOp "no variance was learned"
 
-            let bound = Variational.discreteBound reverse path times 1.0 (Model.denoiser model None) rng x
-            let nats = (Tensor.mean (bound + Mixture.logDensityOfData law x)).ToFloat()
-            nats / (2.0 * Math.Log 2.0))
+            Variational.discreteBound reverse path times 1.0 (Model.denoiser model None) rng x)
 
-    let private drawn (variance: StepVariance) (steps: int) (model: Model) (n: int) (rng: Rng) : Tensor =
-        match Sampling.draw (plan variance steps model) model None [ 2 ] n n rng with
+    /// The bound in bits a dimension, above −log p of the same points.
+    let private excess law variance steps model rng (x: Tensor) : float =
+        Scope.run (fun () ->
+            let nats = bound variance steps model rng x + Mixture.logDensityOfData law x
+            (Tensor.mean nats).ToFloat() / (2.0 * Math.Log 2.0))
+
+    /// Samples of a shape by so many steps, so many at once.
+    let drawn
+        (shape: int list)
+        (atOnce: int)
+        (variance: StepVariance)
+        (steps: int)
+        (model: Model)
+        (n: int)
+        (rng: Rng)
+        : Tensor =
+        match Sampling.draw (plan variance steps model) model None shape n atOnce rng with
         | Ok x -> x
         | Error failure -> raise (UserError $"sampling failed at {failure}")
 
@@ -133,7 +149,7 @@ module Variance =
             (Measure.over
                 pairs
                 (Rng.named "samples" key)
-                (drawn variance steps model n)
+                (drawn [ 2 ] n variance steps model n)
                 (fun rng -> Mixture.sample n rng law)
                 Measures.wasserstein2)
                 .Mean
@@ -168,7 +184,7 @@ module Variance =
                 [ for k, training in List.indexed trainings ->
                       training,
                       [ for seed in 1..seeds ->
-                            train steps law (keyOf seed) training (fun share ->
+                            trained steps law (keyOf seed) training (fun share ->
                                 report ((float (k * seeds + seed - 1) + share) / total) training.Name) ] ])
 
         let cases =
@@ -207,7 +223,7 @@ module Variance =
                      picture
                          (name (training, variance, own))
                          Tone.Model
-                         (drawn variance shown (List.head own) 2000 (Rng.ofSeed 4L)) ]
+                         (drawn [ 2 ] 2000 variance shown (List.head own) 2000 (Rng.ofSeed 4L)) ]
 
         let times = Array.init 25 (fun k -> 10.0 ** (-3.0 + 3.0 * float k / 24.0))
 
