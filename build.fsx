@@ -322,13 +322,18 @@ let docs _ =
     for folder in [ site; ".fsdocs" ] do
         Shell.deleteDir folder
 
+    // The C# page's program has every assembly beside it that the reference needs.
+    let assemblies = Path.GetFullPath "artifacts/docs-csharp/bin/Release/net10.0"
+
     let said =
         RawCommand(
             "dotnet",
             Arguments.OfArgs(
                 [ "fsdocs"; "build"; "--input"; "docs"; "--output"; site ]
-                @ [ "--projects"; Path.GetFullPath "src/Core.fsproj" ]
-                @ [ "--properties"; "Configuration=Release"; "FsDocsGenerateLlmsTxt=false" ]
+                @ [ "--projects"
+                    Path.GetFullPath "src/Core.fsproj"
+                    Path.GetFullPath "src/CSharpApi/CSharpApi.csproj" ]
+                @ [ "--properties"; "Configuration=Release"; "FsDocsGenerateLlmsTxt=false"; $"OutDir=%s{assemblies}/" ]
                 @ [ "--strict"; "--eval"; "--nodefaultcontent"; "--parameters"; "root"; "/@root/" ]
             )
         )

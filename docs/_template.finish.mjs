@@ -62,9 +62,12 @@ const finished = (page, html) => {
     if (statSync(join(repository, file)).isDirectory()) return whole;
     return `${kind}="${up}${sourcePage(file, html)}${anchor ? '#' + anchor : ''}"`;
   };
+  // fsdocs has no page for a C# type with an attribute that takes a type (TypeConverter): its name stays, without a link.
+  const unlinked = (whole, target, text) => (existsSync(join(site, target.replace('/@root/', '').split('#')[0])) ? whole : text);
   // XML comments are no Markdown to fsdocs, but their backquotes are meant.
   const quoted = page.startsWith('reference/') ? html.replace(/`([^`<>\n]+)`/g, '<code>$1</code>') : html;
   return quoted
+    .replace(/<a href="(\/@root\/reference\/[^"]*)"[^>]*>([\s\S]*?)<\/a>/g, unlinked)
     .replace(/(href)="([^"]*)"/g, link)
     .replaceAll('/@root/', up)
     .replace(/<span class="math">\\\(([\s\S]*?)\\\)<\/span>/g, set(page, false))
