@@ -171,7 +171,14 @@ public class SurfaceTests
     public void ThePublicSurfaceIsTheOneThatWasApproved()
     {
         var approved = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "PublicApi.approved.txt"));
-        var now = Facade.GeneratePublicApi(new ApiGeneratorOptions { IncludeAssemblyAttributes = false });
+        var now = Facade.GeneratePublicApi(
+            new ApiGeneratorOptions
+            {
+                IncludeAssemblyAttributes = false,
+                // It names a type by a number that the compiler counts.
+                ExcludeAttributes = ["System.Runtime.CompilerServices.AsyncIteratorStateMachineAttribute"],
+            }
+        );
         var received = Path.Combine(AppContext.BaseDirectory, "PublicApi.received.txt");
         File.WriteAllText(received, now + "\n");
         Assert.That(
