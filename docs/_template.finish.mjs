@@ -96,7 +96,7 @@ for (const [name, { file, frame }] of sources) {
 
 // ---- the check
 
-const feeds = /nuget\.org|npmjs|registry\.|pkgs\.dev|feeds?\.[a-z]/;
+const feeds = /https?:\/\/[^\s"'<]*(?:registry|feed|\/v3\/index\.json)/;
 const anchors = new Map();
 const anchorsOf = path => {
   if (!anchors.has(path)) anchors.set(path, new Set([...readFileSync(path, 'utf8').matchAll(/(?:id|name)="([^"]*)"/g)].map(m => plain(m[1]))));
