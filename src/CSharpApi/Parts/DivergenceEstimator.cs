@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>How the divergence of a flow is found for a likelihood.</summary>
 /// <remarks>See <see cref="DivergenceEstimators"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<DivergenceEstimator>))]
 public sealed class DivergenceEstimator : NamedPart, INamed<DivergenceEstimator>
 {
     private DivergenceEstimator(string name, string equation, string source)

@@ -1,11 +1,9 @@
-using System.ComponentModel;
 using Fokker.Bridge;
 
 namespace Fokker;
 
 /// <summary>How data become noise: x_t = α(t)·x₀ + σ(t)·ε, from the data at t = 0 to noise at t = 1.</summary>
 /// <remarks>See <see cref="FlowPaths"/> for those of the literature.</remarks>
-[TypeConverter(typeof(NamedPartConverter<FlowPath>))]
 public sealed class FlowPath : NamedPart, INamed<FlowPath>
 {
     internal FlowPath(GaussianPath core)

@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>How much each time counts in a loss.</summary>
 /// <remarks>See <see cref="LossWeights"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<LossWeight>))]
 public sealed class LossWeight : NamedPart, INamed<LossWeight>
 {
     private LossWeight(string name, string equation, string source)

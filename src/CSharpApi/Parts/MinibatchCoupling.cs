@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>How the data of a batch are paired with the noise, or with samples of another source.</summary>
 /// <remarks>See <see cref="Couplings"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<MinibatchCoupling>))]
 public sealed class MinibatchCoupling : NamedPart, INamed<MinibatchCoupling>
 {
     private MinibatchCoupling(string name, string equation, string source)

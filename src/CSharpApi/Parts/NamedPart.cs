@@ -1,6 +1,3 @@
-using System.ComponentModel;
-using System.Globalization;
-
 namespace Fokker;
 
 /// <summary>Something that models are made of and that has a name in the literature: a path, a loss, a solver.</summary>
@@ -68,15 +65,4 @@ public interface INamed<T>
     /// <param name="name">The name.</param>
     /// <exception cref="ArgumentException">There is none of that name; the message says which there are.</exception>
     static abstract T FromName(string name);
-}
-
-/// <summary>Lets configuration name a part.</summary>
-internal sealed class NamedPartConverter<T> : TypeConverter
-    where T : NamedPart, INamed<T>
-{
-    public override bool CanConvertFrom(ITypeDescriptorContext? context, Type sourceType) =>
-        sourceType == typeof(string) || base.CanConvertFrom(context, sourceType);
-
-    public override object? ConvertFrom(ITypeDescriptorContext? context, CultureInfo? culture, object value) =>
-        value is string name ? T.FromName(name) : base.ConvertFrom(context, culture, value);
 }

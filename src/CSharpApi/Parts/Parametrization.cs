@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>What a network’s output means.</summary>
 /// <remarks>See <see cref="Parametrizations"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<Parametrization>))]
 public sealed class Parametrization : NamedPart, INamed<Parametrization>
 {
     private Parametrization(string name, string equation, string source)

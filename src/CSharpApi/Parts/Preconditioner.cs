@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>What is put around a network so that its input and output are of unit size.</summary>
 /// <remarks>See <see cref="Preconditioners"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<Preconditioner>))]
 public sealed class Preconditioner : NamedPart, INamed<Preconditioner>
 {
     private Preconditioner(string name, string equation, string source)

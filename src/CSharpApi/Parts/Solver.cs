@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>How samples are made: a numerical method for the flow or the reverse process.</summary>
 /// <remarks>See <see cref="Solvers"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<Solver>))]
 public sealed class Solver : NamedPart, INamed<Solver>
 {
     internal Solver(Sampler core)

@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>How the steps of a solver are spaced in time.</summary>
 /// <remarks>See <see cref="TimeGrids"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<TimeGrid>))]
 public sealed class TimeGrid : NamedPart, INamed<TimeGrid>
 {
     internal TimeGrid(Grid core)

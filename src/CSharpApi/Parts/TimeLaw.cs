@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>The law that training times are drawn from.</summary>
 /// <remarks>See <see cref="TimeLaws"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<TimeLaw>))]
 public sealed class TimeLaw : NamedPart, INamed<TimeLaw>
 {
     private TimeLaw(string name, string equation, string source)

@@ -1,10 +1,7 @@
-using System.ComponentModel;
-
 namespace Fokker;
 
 /// <summary>What a network is trained to minimize.</summary>
 /// <remarks>See <see cref="Losses"/> for those there are.</remarks>
-[TypeConverter(typeof(NamedPartConverter<TrainingLoss>))]
 public sealed class TrainingLoss : NamedPart, INamed<TrainingLoss>
 {
     private TrainingLoss(string name, string equation, string source)

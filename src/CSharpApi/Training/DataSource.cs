@@ -1,5 +1,3 @@
-using System.ComponentModel;
-using System.Globalization;
 using System.Numerics.Tensors;
 using Fokker.Bridge;
 
@@ -7,7 +5,6 @@ namespace Fokker;
 
 /// <summary>Data to train on. A tenth of the samples of a file or of memory, chosen by a fixed key, is kept from training.</summary>
 /// <remarks>Vectors are standardised for the network and come back in their own units; bytes are pixels; images of numbers in [−1, 1] stay as they are.</remarks>
-[TypeConverter(typeof(DataSourceConverter))]
 public sealed class DataSource
 {
     // A batch of numbers with their whole shape, samples first; bytes where they are pixels.
@@ -193,13 +190,4 @@ public sealed class DataSource
 
     /// <summary>The name.</summary>
     public override string ToString() => Name;
-
-    private sealed class DataSourceConverter : TypeConverter
-    {
-        public override bool CanConvertFrom(ITypeDescriptorContext? context, Type sourceType) =>
-            sourceType == typeof(string) || base.CanConvertFrom(context, sourceType);
-
-        public override object? ConvertFrom(ITypeDescriptorContext? context, CultureInfo? culture, object value) =>
-            value is string name ? Named(name) : base.ConvertFrom(context, culture, value);
-    }
 }
