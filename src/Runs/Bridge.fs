@@ -364,8 +364,22 @@ type internal Work =
                     |> Option.map (fun window -> { Window = window; Tolerance = request.WindowTolerance }) }
 
         match control with
-        | Adaptive _ -> Following.tableau "adaptive sampling" subject drawing |> ignore
+        | Adaptive _ ->
+            for option, isGiven in [ "--steps", request.Steps.HasValue; "--grid", not (isNull request.Grid) ] do
+                if isGiven then
+                    raise (
+                        UserError $"{option}: with --rtol the steps are chosen by their error: leave one of the two out"
+                    )
+
+            Following.tableau "adaptive sampling" subject drawing |> ignore
         | Fixed -> ()
+
+        for option, isGiven in [ "--replay", not (isNull request.Replay); "--brownian", request.Brownian ] do
+            if isGiven && not sampler.IsStochastic then
+                raise (
+                    UserError
+                        $"{option}: {sampler.Name} draws nothing on its way: leave it out, or take a stochastic solver"
+                )
 
         match toOption request.From, toOption request.To with
         | None, None -> drawing

@@ -245,6 +245,10 @@ public class ModelTests
             (new() { Solver = Solvers.Ddim, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Solver)),
             (new() { RelativeTolerance = 1e-12 }, nameof(SampleOptions.RelativeTolerance)),
             (new() { From = 0.2, To = 0.5 }, nameof(SampleOptions.From)),
+            (new() { Steps = 10, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Steps)),
+            (new() { Grid = TimeGrids.Karras, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Grid)),
+            (new() { Brownian = true, Solver = Solvers.Heun }, nameof(SampleOptions.Brownian)),
+            (new() { Replay = [SampleBatch.FromArray(new double[2], [1, 2])] }, nameof(SampleOptions.Replay)),
         };
 
         foreach (var (options, property) in cases)
