@@ -30,9 +30,9 @@ module Described =
 
           match subject.Guidance with
           | Some(Guide.Unconditional guidance) -> yield! settings guidance
-          | Some(Guide.Weaker(guidance, run)) ->
+          | Some(Guide.Weaker(guidance, weaker)) ->
               yield! settings guidance
-              "autoguidance", Json.text run.Name
+              "autoguidance", Json.text weaker
           | Some(Guide.Classifier(scale, name)) ->
               "guidance", Json.number scale
               "classifier", Json.text name

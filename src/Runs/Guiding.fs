@@ -153,11 +153,7 @@ module Guiding =
         let other = if weaker.Labels then other else Model.withNetwork (fun _ -> other.Network None) other
 
         { subject with
-            Guidance =
-                match weaker.Origin with
-                | Trained run -> Some(Guide.Weaker(guidance, run))
-                | Supplied name -> Some(Guide.Weaker(guidance, { Name = name; Path = "" }))
-                | Exact _ -> invalidOp "a weaker model is a run"
+            Guidance = Some(Guide.Weaker(guidance, weaker.Name))
             Learned = Denoising(Guidance.autoguided guidance other own) }
 
     /// The subject under guidance, or as it is where none is asked for; `load` finds a weaker run by its name.

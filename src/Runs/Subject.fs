@@ -17,8 +17,8 @@ type Origin =
 type Guide =
     /// Away from itself without a class.
     | Unconditional of Guidance
-    /// Away from a weaker run.
-    | Weaker of Guidance * RunFolder
+    /// Away from a weaker model of this name.
+    | Weaker of Guidance * name: string
     /// Along so many times the gradient of a classifier of this name.
     | Classifier of scale: float * name: string
     /// Towards several classes, and away from those of negative weight.

@@ -390,4 +390,21 @@ public class ModelTests
         );
         Assert.That(composed.ToDoubleArray(), Is.EqualTo(truth).Within(1e-5));
     }
+
+    /// <summary>A model guided away from itself is itself at every scale (Karras et al. 2024), also where both are exact laws.</summary>
+    [Test]
+    public async Task AutoguidanceByTheSameLawChangesNothing()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(TwoModes);
+        await using var same = await FlowModel.FromMixtureAsync(TwoModes);
+        var plain = new SampleOptions
+        {
+            Count = 10,
+            Steps = 20,
+            Seed = 4,
+        };
+        var guided = await model.SampleAsync(plain with { Guidance = 3.0, WeakerModel = same });
+        // 3 y − 2 y is y but for rounding.
+        Assert.That(guided.ToDoubleArray(), Is.EqualTo((await model.SampleAsync(plain)).ToDoubleArray()).Within(1e-10));
+    }
 }
