@@ -50,6 +50,72 @@ public class ConcurrencyTests
         }
     }
 
+    /// <summary>Work on a worker asks its own runtime, of one worker, and waits for the answer: behind itself in the queue it would wait for ever.</summary>
+    [Test]
+    public async Task RequestsFromAWorkerRunWhereTheyAre()
+    {
+        using var runtime = new FokkerRuntime(new FokkerOptions { Workers = 1 });
+        await using var model = await Small(runtime);
+        var options = new SampleOptions { Count = 5, Seed = 3 };
+        var outside = await model.SampleAsync(options);
+
+        var nested = await runtime
+            .RunAsync(() => model.SampleAsync(options).GetAwaiter().GetResult())
+            .WaitAsync(TimeSpan.FromMinutes(1));
+
+        var threads = new List<(string? Before, string? After)>();
+
+        await runtime
+            .RunAsync(async () =>
+            {
+                for (var k = 0; k < 3; k++)
+                {
+                    var before = Thread.CurrentThread.Name;
+                    var inside = await model.SampleAsync(options);
+                    threads.Add((before, Thread.CurrentThread.Name));
+                    Assert.That(inside.ToDoubleArray(), Is.EqualTo(outside.ToDoubleArray()));
+                }
+            })
+            .WaitAsync(TimeSpan.FromMinutes(1));
+
+        var steps = 0;
+
+        await runtime
+            .RunAsync(async () =>
+            {
+                await foreach (var step in model.SampleStepsAsync(options with { Steps = 4 }))
+                {
+                    steps = step.Step;
+                }
+            })
+            .WaitAsync(TimeSpan.FromMinutes(1));
+
+        Assert.That(nested.ToDoubleArray(), Is.EqualTo(outside.ToDoubleArray()));
+        Assert.That(threads, Is.All.EqualTo(("Fokker worker 0", "Fokker worker 0")));
+        Assert.That(steps, Is.EqualTo(4));
+    }
+
+    /// <summary>A request on a worker that fails or is cancelled is its own affair.</summary>
+    [Test]
+    public async Task AFailureOnAWorkerLeavesTheWorkerAtWork()
+    {
+        using var runtime = new FokkerRuntime(new FokkerOptions { Workers = 1 });
+
+        Task<int> Fails() => runtime.RunAsync(int () => throw new InvalidOperationException("inner"));
+
+        Assert.That(
+            async () => await runtime.RunAsync(async () => await Fails()),
+            Throws.InvalidOperationException.With.Message.EqualTo("inner")
+        );
+
+        Assert.That(
+            async () => await runtime.RunAsync(() => runtime.RunAsync(() => 1, new CancellationToken(true))),
+            Throws.InstanceOf<OperationCanceledException>()
+        );
+
+        Assert.That(await runtime.RunAsync(() => 2), Is.EqualTo(2));
+    }
+
     /// <summary>The steps of a preview may come from different threads: they are the same steps.</summary>
     [Test]
     public async Task PreviewsBesideOneAnotherAreThoseAlone()

@@ -72,9 +72,11 @@ let ``every command of the README runs`` () =
             let code, said = run folder.Path "bash" [ "-c"; shortened line ]
             Assert.That(code, Is.EqualTo 0, $"{line}: {said}")
 
+let private named =
+    List.distinct [ for found in Regex.Matches(readme, @"\./build\.sh (\w+)") -> found.Groups[1].Value ]
+
 [<Test>]
 let ``every target that the README names exists`` () =
-    let named = [ for found in Regex.Matches(readme, @"\./build\.sh (\w+)") -> found.Groups[1].Value ]
     let targets =
         [ for found in
               Regex.Matches(
@@ -87,6 +89,31 @@ let ``every target that the README names exists`` () =
 
     for target in named do
         Assert.That(targets, Does.Contain target)
+
+/// What takes minutes, as a person would who has just cloned the last commit.
+[<Test; Category "Full">]
+let ``every target that the README names does its work in a fresh clone`` () =
+    use folder = new Folder()
+    let clone = folder.File "clone"
+    let code, said = run folder.Path "git" [ "clone"; "--quiet"; Checkout.root; clone ]
+    Assert.That(code, Is.EqualTo 0, said)
+
+    let told =
+        dict
+            [ for target in named do
+                  let code, said = run clone "./build.sh" [ target ]
+                  Assert.That(code, Is.EqualTo 0, $"./build.sh {target}: {said}")
+                  target, said ]
+
+    Assert.That(told["Test"].TrimEnd().Split('\n') |> Array.last, Does.Match @"^\d{3,} passed, 0 failed$")
+    Assert.That(told["Verify"], Does.Match @"\d+ laws hold, 0 fail")
+
+    let left = [ "runs/demo-moons/report.html"; "runs/demo-fashion-mnist/report.html"; "artifacts/laws.html" ]
+
+    for file in left @ [ "artifacts/docs/index.html" ] do
+        Assert.That(Path.Combine(clone, file), Does.Exist)
+
+    Assert.That(Directory.GetFiles(Path.Combine(clone, "artifacts/packages"), "*.nupkg").Length, Is.EqualTo 4)
 
 /// Runs a script of the README against this build, in a folder of its own.
 let private runScript (folder: Folder) (script: string) : string =
