@@ -151,7 +151,7 @@ let reached =
         if q > 0.0 then (8.0 / 60.0) * p * log (p / q) else 0.0)
 
 printfn
-    $"bound %.4f{bound} nats, along trajectories %.4f{simulated.Value} ± %.4f{simulated.StandardError}"
+    $"bound %.4f{bound} nats, along trajectories %.4f{simulated.Mean} ± %.4f{simulated.StandardError}"
 printfn $"what the samples' law is off by: about %.4f{reached}"
 (*** include-output ***)
 
@@ -160,5 +160,5 @@ expect
     "Girsanov"
     bound
     (4.0 * simulated.StandardError + 0.05 * bound)
-    simulated.Value
+    simulated.Mean
 expect "the bound is one" 0.0 bound (max 0.0 reached)

@@ -34,7 +34,7 @@ module Against =
     /// both started from P's law: ½ ∫ g² E_P ‖s − s_θ‖² dt (Girsanov 1960; Song et al. 2021, Maximum likelihood training of score-based diffusion models,
     /// theorem 1). Of two exact laws p and q it is KL(p₀ ‖ q₀) − KL(p₁ ‖ q₁). Simulated by Euler–Maruyama in `steps` equal parts of λ, as on each of
     /// `count` trajectories.
-    let divergence (file: string) (subject: Subject) (steps: int) (count: int) (rng: Rng) : Girsanov.Estimate =
+    let divergence (file: string) (subject: Subject) (steps: int) (count: int) (rng: Rng) : Estimate =
         if subject.Labels then
             raise (
                 UserError

@@ -70,7 +70,7 @@ module Evaluate =
         |> Option.iter (fun kl ->
             Terminal.tell
                 terminal
-                $"  KL of the true reverse process and this one: {kl.Value:G4} ± {kl.StandardError:G2} nats")
+                $"  KL of the true reverse process and this one: {kl.Mean:G4} ± {kl.StandardError:G2} nats")
 
         Terminal.give
             terminal
@@ -85,7 +85,7 @@ module Evaluate =
                   | Some kl ->
                       "pathDivergence",
                       Json.node (
-                          Json.object [ "value", Json.number kl.Value; "standardError", Json.number kl.StandardError ]
+                          Json.object [ "value", Json.number kl.Mean; "standardError", Json.number kl.StandardError ]
                       )
                   | None -> ()
                   "metrics", Json.node (Evaluation.json scores) ])

@@ -35,9 +35,9 @@ type Formulas =
         /// v, s, (∂s)v ↦ the sliced loss at each sample.
         SlicedTerm: Tensor -> Tensor -> Tensor -> Tensor
         GaussianKl: Tensor -> Tensor -> Tensor -> Tensor -> Tensor
-        VlbTerm: Variational.ReverseVariance -> GaussianPath -> float -> float -> Field -> Tensor -> Tensor -> Tensor
+        VlbTerm: Field -> GaussianPath -> float -> float -> Field -> Tensor -> Tensor -> Tensor
         Preconditioning: float -> GaussianPath -> Preconditioning
-        Girsanov: Sde -> Sde -> float[] -> Rng -> Tensor -> Girsanov.Estimate
+        Girsanov: Sde -> Sde -> float[] -> Rng -> Tensor -> Estimate
         GirsanovOu: float -> float -> float -> float -> float -> float -> float
         Rademacher: int -> Trace
         Gaussian: int -> Trace

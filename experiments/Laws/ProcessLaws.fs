@@ -104,8 +104,8 @@ module ProcessLaws =
                     let simulated = f.Girsanov p q times (Rng.named "noise" r) start
                     let ratio = Girsanov.byLikelihoodRatio p q times (Rng.named "noise" r) start
                     // Euler–Maruyama with step 1/100 is off by about a·h in the moments.
-                    let allowed (e: Girsanov.Estimate) = 5.0 * e.StandardError + 0.04 * exact + 1e-12
-                    let error (e: Girsanov.Estimate) = abs (e.Value - exact) / allowed e
+                    let allowed (e: Estimate) = 5.0 * e.StandardError + 0.04 * exact + 1e-12
+                    let error (e: Estimate) = abs (e.Mean - exact) / allowed e
 
                     return
                         { Error = max (error simulated) (error ratio)

@@ -78,7 +78,7 @@ module VariationalLaws =
                     let! a = Draw.between -0.5 0.5
                     let! large = Draw.oneOf [ true; false ]
                     let denoiser = disturbed path m a 1.0
-                    let variance = if large then Variational.Large else Variational.Small
+                    let variance = if large then Variational.large else Variational.small
 
                     // KL(q(x_s, x_t) ‖ q(x_t) p_θ(x_s|x_t)) over x_s ~ q and x_t = r x_s + √β e, from the two marginals alone.
                     let step k =
@@ -130,9 +130,9 @@ module VariationalLaws =
                     let best = Mixture.denoiser path m
                     let least = entropy m + mismatch path m
                     let gap variance n = bound f variance path m n best - least
-                    let slope = Math.Log2(gap Variational.Large 128 / gap Variational.Large 256)
+                    let slope = Math.Log2(gap Variational.large 128 / gap Variational.large 256)
                     // a + (b + c log N)/N at N, 2N, 4N gives a.
-                    let small = [ 64; 128; 256 ] |> List.map (gap Variational.Small)
+                    let small = [ 64; 128; 256 ] |> List.map (gap Variational.small)
                     let limit = 4.0 * small[2] - 4.0 * small[1] + small[0]
 
                     return
@@ -156,7 +156,7 @@ module VariationalLaws =
                     let! sign = Draw.oneOf [ 1.0; -1.0 ]
                     let a = sign * a
                     let best, off = Mixture.denoiser path m, disturbed path m a 1.0
-                    let gained n = bound f Variational.Large path m n off - bound f Variational.Large path m n best
+                    let gained n = bound f Variational.large path m n off - bound f Variational.large path m n best
                     let limit = (8.0 * gained 64 - 6.0 * gained 32 + gained 16) / 3.0
                     let struct (x0, noise, weight) = pairs dataStep noiseStep m
 

@@ -105,17 +105,22 @@ module Variance =
         Scope.run (fun () ->
             let times = Sampling.times (plan variance steps model) path |> Array.rev
 
-            let reverse =
-                match variance, model.WithVariance with
-                | Forward, _ -> Variational.Large
-                | Posterior, _ -> Variational.Small
-                | Learned, Some both ->
-                    Variational.Interpolated(fun t x ->
+            let second: Field =
+                fun t x ->
+                    match model.WithVariance with
+                    | Some both ->
                         let struct (_, u) = both None t x
-                        0.5 * (1.0 + u))
-                | Learned, None -> invalidOp "no variance was learned"
+                        u
+                    | None -> invalidOp "no variance was learned"
 
-            Variational.discreteBound reverse path times 1.0 (Model.denoiser model None) rng x)
+            Variational.discreteBound
+                (Variational.place variance second)
+                path
+                times
+                1.0
+                (Model.denoiser model None)
+                rng
+                x)
 
     /// The bound in bits a dimension, above −log p of the same points.
     let private excess law variance steps model rng (x: Tensor) : float =

@@ -50,19 +50,25 @@ module Variational =
         let each = log (var2 / var1) + var1 / var2 + Tensor.square (mean1 - mean2) / var2 - 1.0
         0.5 * Tensor.sumRows each
 
-    /// The variance of the reverse step p_θ(x_s | x_t).
-    type ReverseVariance =
-        /// σ²_{t|s}: right for data that are N(0, I).
-        | Large
-        /// σ²_{t|s} σ_s²/σ_t²: right for data that are one point.
-        | Small
-        /// exp(u log large + (1 − u) log small), u from the network (Nichol, Dhariwal 2021, eq. 15).
-        | Interpolated of (Tensor -> Tensor -> Tensor)
+    // ---- the reverse step's variance, by its place u(t, x_t) between the posterior's and the forward one's in logarithm
+
+    /// u = 1, σ²_{t|s}: right for data that are N(0, I).
+    let large: Field = fun _ x -> Tensor.onesLike x
+
+    /// u = 0, σ²_{t|s} σ_s²/σ_t²: right for data that are one point.
+    let small: Field = fun _ x -> Tensor.zerosLike x
+
+    /// The place that goes with a choice; a learned one is ½ (1 + what the network says second) (Nichol, Dhariwal 2021, eq. 15).
+    let place (variance: StepVariance) (second: Field) : Field =
+        match variance with
+        | Forward -> large
+        | Posterior -> small
+        | Learned -> fun t x -> 0.5 * (1.0 + second t x)
 
     /// L_{k−1} = KL(q(x_s | x_t, x₀) ‖ p_θ(x_s | x_t)) in nats at s = (k−1)/N, t = k/N, for k ≥ 2, with p_θ's mean the
     /// posterior's at the network's estimate of x₀ (Ho et al. 2020, eq. 5 and 8). [B].
     let term
-        (variance: ReverseVariance)
+        (place: Field)
         (path: GaussianPath)
         (s: float)
         (t: float)
@@ -76,15 +82,8 @@ module Variational =
         let mean (x0: Tensor) = p.State * x + p.Data * x0
         let number (v: float) = Tensor.full x.Kind (Array.create x.Rank 1) v
 
-        let reverse =
-            match variance with
-            | Large -> number p.Forward
-            | Small -> number p.Variance
-            | Interpolated u ->
-                let u: Tensor = u time x
-                let large, small = Math.Log p.Forward, Math.Log p.Variance
-                exp (u * large + (1.0 - u) * small)
-
+        let u: Tensor = place time x
+        let reverse = exp (u * Math.Log p.Forward + (1.0 - u) * Math.Log p.Variance)
         gaussianKl (mean x0) (number p.Variance) (mean (denoiser time x)) reverse
 
     /// L_T = KL(q(x₁ | x₀) ‖ N(0, I)) in nats, [B]: what the start of sampling does not know.
@@ -125,7 +124,7 @@ module Variational =
     /// in nats, [B]: L_T + Σ L_{k−1} + L₀ with one draw of the noise for each term (Ho et al. 2020, eq. 5; Kingma et al. 2021, eq. 11–13). The times
     /// rise and begin above 0, where x₀ is read off as N(x̂₀, σ²/α² I). Its mean over draws is the bound.
     let discreteBound
-        (variance: ReverseVariance)
+        (place: Field)
         (path: GaussianPath)
         (times: float[])
         (priorStd: float)
@@ -143,7 +142,7 @@ module Variational =
         Seq.pairwise times
         |> Seq.indexed
         |> Seq.fold
-            (fun sum (k, (s, t)) -> Scope.run (fun () -> sum + term variance path s t denoiser x0 (noise (k + 1))))
+            (fun sum (k, (s, t)) -> Scope.run (fun () -> sum + term place path s t denoiser x0 (noise (k + 1))))
             ends
 
     /// The bound of infinitely many steps between t₀ and t₁ (Kingma et al. 2021, eq. 17–18): L_T + L₀ + ½ ∫ −SNR'(t) E‖x₀ − x̂₀(x_t)‖² dt in nats, [B]. The
@@ -218,12 +217,6 @@ module Variational =
             let reconstruction = logVariance + Math.Log(2.0 * Math.PI) + squared * exp (-logVariance)
             struct (t, x, noise, 0.5 * float steps * Tensor.meanRows (kl + first * (reconstruction - kl)))
 
-    let private placeOf (variance: StepVariance) (x: Tensor) (second: Lazy<Tensor>) : Tensor =
-        match variance with
-        | Forward -> Tensor.onesLike x
-        | Posterior -> Tensor.zerosLike x
-        | Learned -> 0.5 * (1.0 + second.Value)
-
     let private reading (path: GaussianPath) (prediction: Prediction) t x y : Tensor =
         let struct (cx, cy) = Prediction.conversion path prediction Prediction.data t
         Coefficient.combine [ cx, x; cy, y ]
@@ -231,8 +224,8 @@ module Variational =
     let private halves (network: Field) (variance: StepVariance) t (x: Tensor) =
         let y: Tensor = network t x
         let width = x.Shape[1]
-        let second = lazy Tensor.narrow 1 width width y
-        (if variance = Learned then Tensor.narrow 1 0 width y else y), placeOf variance x second
+        let second: Field = fun _ _ -> Tensor.narrow 1 width width y
+        (if variance = Learned then Tensor.narrow 1 0 width y else y), place variance second t x
 
     /// The variational bound of N steps on −log p(x₀), nats a coordinate, without its constant L_T: N times a random term
     /// (Sohl-Dickstein et al. 2015; Ho et al. 2020, eq. 5; with `Learned`, Nichol, Dhariwal 2021). With a learned variance the

@@ -5,15 +5,6 @@ namespace Fokker
 [<RequireQualifiedAccess>]
 module Girsanov =
 
-    /// An estimate and its standard error.
-    type Estimate = { Value: float; StandardError: float }
-
-    let private ofSamples (x: Tensor) =
-        let n = float x.Count
-        let mean = (Tensor.mean x).ToFloat()
-        let variance = (Tensor.mean (Tensor.square (x - mean))).ToFloat()
-        { Value = mean; StandardError = sqrt (variance / n) }
-
     /// ½ ∫ E_P ‖a − b‖²/g² dt in nats, with P's trajectories simulated by Euler–Maruyama from x [B; …] over the times given,
     /// which rise for forward processes and fall for backward ones. The two processes must share g and direction.
     let bySimulation (p: Sde) (q: Sde) (times: float[]) (rng: Rng) (start: Tensor) : Estimate =
@@ -38,7 +29,7 @@ module Girsanov =
             x <- next
             sum <- total
 
-        ofSamples sum
+        Estimate.ofTensor sum
 
     /// The same by the likelihood ratio itself, E_P log dP/dQ along the simulated trajectories: the drifts' difference meets
     /// the noise that was drawn. Equal in expectation to `bySimulation`, with more variance: a check of it.
@@ -62,7 +53,7 @@ module Girsanov =
             x <- next
             sum <- total
 
-        ofSamples sum
+        Estimate.ofTensor sum
 
     /// ½ ∫₀ᵀ (a − b)² E x²/g² dt for the scalar processes dX = −aX dt + g dW and dX = −bX dt + g dW, X₀ ~ N(m, v) under P:
     /// E x² = m² e^{−2at} + v e^{−2at} + g² (1 − e^{−2at})/(2a), integrated in closed form. a > 0.

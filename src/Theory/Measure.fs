@@ -1,15 +1,5 @@
 namespace Fokker
 
-open System
-
-/// A mean over draws and how far it may be off: `Mean ± StandardError` (one standard deviation of the mean).
-type Estimate =
-    { Mean: float
-      StandardError: float
-      Draws: int }
-
-    override e.ToString() = $"%.4g{e.Mean} ± %.2g{e.StandardError} ({e.Draws} draws)"
-
 /// A distance between the laws of two samples, x [n; …] and y [m; …].
 [<NoComparison; NoEquality>]
 type Measure =
@@ -31,16 +21,7 @@ module Measure =
         if count < 1 then
             invalidArg (nameof count) $"{count} draws: at least 1"
 
-        let values = Array.init count (fun k -> Scope.run (fun () -> draw k))
-        let mean = Array.average values
-
-        let error =
-            if count = 1 then
-                nan
-            else
-                Math.Sqrt(Array.sumBy (fun v -> (v - mean) ** 2.0) values / float (count - 1) / float count)
-
-        { Mean = mean; StandardError = error; Draws = count }
+        Estimate.ofDraws (Array.init count (fun k -> Scope.run (fun () -> draw k)))
 
     /// The measure between `count` pairs of samples: pair k draws both of its sides from the stream k of `rng`.
     let over (count: int) (rng: Rng) (left: Rng -> Tensor) (right: Rng -> Tensor) (measure: Measure) : Estimate =

@@ -100,8 +100,8 @@ let private mutations: (string * Formulas) list =
       "conditional-flow-matching", { library with Velocity = fun p m t x -> 1.01 * Mixture.velocity p m t x }
       "regression-minimizer", { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (-e) }
       "vlb-terms", { library with GaussianKl = fun m1 v1 m2 v2 -> Variational.gaussianKl m2 v2 m1 v1 }
-      "vlb-chain-rule", { library with VlbTerm = fun _ -> Variational.term Variational.Large }
-      "vlb-gap", { library with VlbTerm = fun _ -> Variational.term Variational.Large }
+      "vlb-chain-rule", { library with VlbTerm = fun _ -> Variational.term Variational.large }
+      "vlb-gap", { library with VlbTerm = fun _ -> Variational.term Variational.large }
       "continuous-vlb", { library with DiffusionSquared = fun p -> 1.01 * Path.diffusionSquared p }
       "edm-preconditioning",
       { library with

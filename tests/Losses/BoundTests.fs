@@ -50,7 +50,7 @@ let ``a bound of N steps is one, and falls to that of infinitely many`` () =
             let times = Array.init (steps + 1) (fun k -> first + (1.0 - first) * float k / float steps)
             gap (Variational.discreteBound variance path times 1.0 (Mixture.denoiser path m) (Rng.ofSeed 1L) x) x
 
-        for variance in [ Variational.Small; Variational.Large ] do
+        for variance in [ Variational.small; Variational.large ] do
             let gaps = [ 10; 40; 160 ] |> List.map (discrete variance)
 
             for g in gaps do
@@ -72,5 +72,5 @@ let ``times and strata that make no sense are refused`` () =
             Variational.continuousBound 0 path (first, 1.0) 1.0 denoiser (Rng.ofSeed 0L) x)
         |> names [ "0 strata" ]
         raises<ArgumentException, _>(fun () ->
-            Variational.discreteBound Variational.Small path [| 0.5; 0.5; 1.0 |] 1.0 denoiser (Rng.ofSeed 0L) x)
+            Variational.discreteBound Variational.small path [| 0.5; 0.5; 1.0 |] 1.0 denoiser (Rng.ofSeed 0L) x)
         |> names [ "s < t" ])

@@ -34,7 +34,7 @@ let ``the loss of the variational bound estimates the sum of its terms`` () =
     let x0, noise = (batch n).Data, Rng.normal Kind.Float64 [ n; 2 ] (Rng.named "other" key)
 
     for name, variance, single in
-        [ "large", StepVariance.Forward, Variational.Large; "small", StepVariance.Posterior, Variational.Small ] do
+        [ "large", StepVariance.Forward, Variational.large; "small", StepVariance.Posterior, Variational.small ] do
         let time k = float k / float steps
 
         let later =
