@@ -46,10 +46,17 @@ type Interpolant = { Name: string; A: Curve; B: Curve; Gamma: Curve }
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Path =
 
-    let private interior = 1e-3, 1.0
+    /// Whether λ counts as finite at a time: beyond a signal-to-noise ratio of e^±24 one of the two is below what float32 has of the other.
+    let isRegular (lambda: Curve) (t: float) : bool = abs (Curve.eval lambda t) <= 12.0
+
+    /// The ends where λ is finite, and a thousandth inside of those where it is not.
+    let private interior (lambda: Curve) =
+        (if isRegular lambda 0.0 then 0.0 else 1e-3), (if isRegular lambda 1.0 then 1.0 else 1.0 - 1e-3)
 
     /// The path of two curves α and σ, differentiable where they are used.
     let ofCurves name equation source (alpha: Curve) (sigma: Curve) : GaussianPath =
+        let lambda = log alpha - log sigma
+
         { Name = name
           Equation = equation
           Source = source
@@ -57,12 +64,13 @@ module Path =
           Sigma = sigma
           LogAlpha = log alpha
           Variance = sigma ** 2.0
-          Lambda = log alpha - log sigma
-          Interior = interior }
+          Lambda = lambda
+          Interior = interior lambda }
 
     /// The variance-preserving path of log α: σ² = 1 − α², without cancellation.
     let ofLogAlpha name equation source (logAlpha: Curve) : GaussianPath =
         let variance = -(Curve.expm1 (2.0 * logAlpha))
+        let lambda = logAlpha - 0.5 * log variance
 
         { Name = name
           Equation = equation
@@ -71,8 +79,8 @@ module Path =
           Sigma = sqrt variance
           LogAlpha = logAlpha
           Variance = variance
-          Lambda = logAlpha - 0.5 * log variance
-          Interior = interior }
+          Lambda = lambda
+          Interior = interior lambda }
 
     /// α = 1 − t, σ = t: the straight path (conditional optimal transport; rectified flow).
     let condOT: GaussianPath =
@@ -85,8 +93,7 @@ module Path =
               (1.0 - t)
               t with
             LogAlpha = Curve.log1p (-t)
-            Lambda = Curve.log1p (-t) - log t
-            Interior = (1e-3, 1.0 - 1e-3) }
+            Lambda = Curve.log1p (-t) - log t }
 
     /// The Ornstein–Uhlenbeck process dX = −X ds + √2 dB run to time `horizon`: α = e^{−Tt}, σ² = 1 − e^{−2Tt}.
     let ouTo (horizon: float) : GaussianPath =
@@ -115,13 +122,12 @@ module Path =
     let trigonometric: GaussianPath =
         let angle = 0.5 * Math.PI * Curve.time
 
-        { ofCurves
-              "trigonometric"
-              "x_t = cos(πt/2)·x₀ + sin(πt/2)·ε"
-              "Albergo, Vanden-Eijnden 2023; Lu, Song 2025"
-              (cos angle)
-              (sin angle) with
-            Interior = (1e-3, 1.0 - 1e-3) }
+        ofCurves
+            "trigonometric"
+            "x_t = cos(πt/2)·x₀ + sin(πt/2)·ε"
+            "Albergo, Vanden-Eijnden 2023; Lu, Song 2025"
+            (cos angle)
+            (sin angle)
 
     /// The paths that the command line knows by name.
     let all = [ condOT; ou; vp; trigonometric ]

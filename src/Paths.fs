@@ -60,23 +60,21 @@ module Paths =
     let cosineWith (offset: float) : GaussianPath =
         let angle = 0.5 * Math.PI / (1.0 + offset) * (t + offset)
 
-        { Path.ofLogAlpha
-              "cosine"
-              "α = cos(π/2 (t + s)/(1 + s)) / cos(π/2 s/(1 + s)), s = 0.008"
-              "Nichol, Dhariwal 2021, Improved DDPM, eq. 17"
-              (log (cos angle) - Math.Log(Math.Cos(0.5 * Math.PI * offset / (1.0 + offset)))) with
-            Interior = 1e-3, 1.0 - 1e-3 }
+        Path.ofLogAlpha
+            "cosine"
+            "α = cos(π/2 (t + s)/(1 + s)) / cos(π/2 s/(1 + s)), s = 0.008"
+            "Nichol, Dhariwal 2021, Improved DDPM, eq. 17"
+            (log (cos angle) - Math.Log(Math.Cos(0.5 * Math.PI * offset / (1.0 + offset))))
 
     let cosine = cosineWith 0.008
 
     /// α² falls along a line: the simplest schedule of a paper that compares them.
     let linearGamma: GaussianPath =
-        { Path.ofLogAlpha
-              "linear-gamma"
-              "x_t = √(1 − t)·x₀ + √t·ε"
-              "Chen 2023, On the importance of noise scheduling, section 2"
-              (0.5 * Curve.log1p (-t)) with
-            Interior = 1e-3, 1.0 - 1e-3 }
+        Path.ofLogAlpha
+            "linear-gamma"
+            "x_t = √(1 − t)·x₀ + √t·ε"
+            "Chen 2023, On the importance of noise scheduling, section 2"
+            (0.5 * Curve.log1p (-t))
 
     // ---- discrete schedules
 

@@ -45,6 +45,16 @@ module Described =
                         ) ]
           | None -> () ]
 
+    /// How samples were made, as words of a sentence.
+    let drawing (subject: Subject) (drawing: Drawing) : string =
+        let steps = if drawing.Steps = 1 then "one step" else $"{drawing.Steps} steps"
+
+        match subject.Learned, drawing.Control with
+        | Jumping _, _ -> $"in {steps} of the consistency function"
+        | _, Adaptive tolerance ->
+            $"by `{drawing.Sampler.Name}`, its steps chosen to a relative error of {tolerance.Relative:G2}"
+        | _, Fixed -> $"by `{drawing.Sampler.Name}`, {steps} on the grid `{drawing.Grid.Name}`"
+
     /// How it was followed, for a command's JSON.
     let following (following: Following) : (string * (System.Text.Json.Nodes.JsonNode | null)) list =
         let plan = following.Plan

@@ -242,8 +242,6 @@ module Results =
     let samplesPage (file: string) (subject: Subject) (drawing: Drawing) (samples: Tensor) =
         let drawing = filmed drawing
 
-        let steps = if drawing.Steps = 1 then "one step" else $"{drawing.Steps} steps"
-
         Scope.run0 (fun () ->
             Page.write
                 file
@@ -251,7 +249,7 @@ module Results =
                   DataSet = subject.Data.Name
                   Date = DateTimeOffset.Now
                   Summary =
-                    $"{samples.Shape[0]} samples of {subject.Name} by `{drawing.Sampler.Name}`, {steps} on the grid `{drawing.Grid.Name}`, on the path `{subject.Path.Name}`: ${subject.Path.Equation}$."
+                    $"{samples.Shape[0]} samples of {subject.Name} {Described.drawing subject drawing}, on the path `{subject.Path.Name}`: ${subject.Path.Equation}$."
                   Headlines = []
                   Sections =
                     if subject.Data.IsImage then

@@ -52,13 +52,10 @@ module Grid =
     /// Equal steps in t.
     let uniform = ofPlace "uniform" "t = t₁ + u (t₀ − t₁)" "" (fun _ (noisy, clean) u -> noisy + u * (clean - noisy))
 
-    /// Beyond a signal-to-noise ratio of e^±24 one of the two is below what float32 has of the other: λ counts as infinite.
-    let private largestLambda = 12.0
-
     /// The span's ends, drawn into the path's interior where λ is infinite at them.
     let private regular (path: GaussianPath) (noisy: float, clean: float) =
         let low, high = path.Interior
-        let finite t = abs (Curve.eval path.Lambda t) <= largestLambda
+        let finite = Path.isRegular path.Lambda
         (if finite noisy then noisy else min noisy high), (if finite clean then clean else max clean low)
 
     /// Equal steps of h(λ), for monotone h with the inverse given.

@@ -113,3 +113,17 @@ let ``steps and spans that make no grid are refused`` () =
     raises<ArgumentException, _>(times (nan, 0.0) 5) |> names [ "NaN" ]
     raises<ArgumentException, _>(times (0.5, Math.BitDecrement(Math.BitDecrement 0.5)) 50)
     |> names [ "do not decrease"; "fewer steps" ]
+
+/// α = cos(πt/2) is 0 at the end, and σ at the beginning: a path of two curves finds out by itself that both ends are outside.
+[<Test>]
+let ``a path of curves that vanish has grids in λ`` () =
+    let path = Path.ofCurves "half-cosine" "" "" (cos (0.5 * Math.PI * Curve.time)) Curve.time
+    holds (path.Interior = (1e-3, 1.0 - 1e-3)) $"{path.Interior}"
+    let bounded = Path.ofCurves "bounded" "" "" (1.0 - 0.9 * Curve.time) (0.1 + Curve.time)
+    holds (bounded.Interior = (0.0, 1.0)) $"{bounded.Interior}"
+
+    for grid in [ Grid.lambda; Grid.karras ] do
+        let times = Grid.times grid path (1.0, 0.0) 10
+        let lambdas = times[1..9] |> Array.map (Curve.eval path.Lambda)
+        holds (Array.forall Double.IsFinite lambdas) $"{grid.Name}: {List.ofArray lambdas}"
+        holds (times |> Array.pairwise |> Array.forall (fun (a, b) -> a > b)) $"{grid.Name}: {List.ofArray times}"
