@@ -55,8 +55,8 @@ module Evaluate =
         requireAtLeast 8 "-n" count
         let subject = ModelChoice.subject "./fokker evaluate moons" model
         let drawing = ModelChoice.drawing subject model
-        let protocol = Evaluation.protocol subject.Data draws count |> Evaluation.fit subject.Data
-        let rng = Rng.ofSeed (defaultArg seed subject.Seed) |> Rng.named "samples"
+        let protocol = Evaluations.protocol subject.Data draws count |> Evaluations.fit subject.Data
+        let rng = Evaluations.samplesKey (defaultArg seed subject.Seed)
         // First: what cannot be is better known before the samples are drawn.
         let divergence =
             against

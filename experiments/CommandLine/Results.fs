@@ -17,7 +17,7 @@ module Results =
         else
             Scope.run (fun () ->
                 let samples = Depict.first 4000 samples
-                let truth = Evaluation.heldOut data rng samples.Shape[0]
+                let truth = Evaluations.heldOut data rng samples.Shape[0]
 
                 Raster.scatter
                     560
@@ -118,7 +118,7 @@ module Results =
 
     let private planeSections (subject: Subject) (drawing: Drawing) (samples: Tensor) =
         let samples = Depict.first 3000 samples
-        let truth = Evaluation.heldOut subject.Data (subject.Stream "report") samples.Shape[0]
+        let truth = Evaluations.heldOut subject.Data (subject.Stream "report") samples.Shape[0]
         let data = Depict.cloud "data" Tone.Data truth
 
         [ Sections.samplesBesideData data (Depict.cloud "samples" Tone.Model samples)
@@ -141,7 +141,7 @@ module Results =
             |> Option.map (Array.map (className subject))
             |> Option.defaultValue [||]
 
-        let truth = Evaluation.heldOut subject.Data (subject.Stream "report") count
+        let truth = Evaluations.heldOut subject.Data (subject.Stream "report") count
         let times, frames = states subject drawing (min 30 count)
 
         let toImages (pixels: float32[]) =

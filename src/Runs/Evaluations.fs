@@ -1,0 +1,263 @@
+namespace Fokker
+
+open System
+
+/// One measure of samples against held-out data, beside what held-out data score against each other.
+type Score =
+    {
+        Name: string
+        Equation: string
+        Value: Estimate
+        Floor: Estimate
+        /// Whether the measure estimates without bias a distance that is zero for equal laws: its floor is then zero but for chance,
+        /// and a ratio to it means nothing.
+        FloorIsZero: bool
+    }
+
+    /// Value over floor; none where the floor is zero but for chance.
+    member score.Ratio = if score.FloorIsZero then None else Some(score.Value.Mean / score.Floor.Mean)
+
+    /// How many standard errors the value lies above its floor.
+    member score.Excess =
+        let error = Math.Sqrt(score.Value.StandardError ** 2.0 + score.Floor.StandardError ** 2.0)
+
+        (score.Value.Mean - score.Floor.Mean) / error
+
+/// How samples are measured.
+type Protocol =
+    {
+        /// Pairs of sets that each figure is a mean over.
+        Draws: int
+        /// Samples in a set.
+        Size: int
+        /// How many samples there are to take the sets from: Draws · Size gives each pair samples of its own, fewer are
+        /// shared between pairs, chosen at random for each.
+        Pool: int
+    }
+
+/// What a measuring is busy with.
+[<RequireQualifiedAccess>]
+type Stage =
+    | Sampling
+    /// Training the classifier whose features a Fréchet distance is on.
+    | Classifier
+    | Measuring
+
+/// How far samples are from held-out data, and how that was measured.
+type Evaluations = { Protocol: Protocol; Scores: Score list }
+
+/// Measuring samples: every figure is a mean over pairs of sets, with its standard error over them, beside its noise floor, which is the same between
+/// two sets of held-out data. Where pairs share samples, the standard error is of the choice of sets: that the samples are no others is not in it.
+[<RequireQualifiedAccess>]
+module Evaluations =
+
+    /// A single pair of sets of a perfect sampler exceeds any tight bound now and then; the mean over twenty does not.
+    let standardFor (data: Dataset) : Protocol =
+        if data.IsImage then
+            // A sample of an image takes the network's time; twice a set's size is what a demonstration can wait for.
+            { Draws = 10; Size = 1000; Pool = 2000 }
+        else
+            { Draws = 20; Size = 1000; Pool = 20_000 }
+
+    /// So many pairs of sets of so many samples; what is not said is as usual.
+    let protocol (data: Dataset) (draws: int option) (size: int option) : Protocol =
+        let standard = standardFor data
+
+        match draws, size with
+        | None, None -> standard
+        | _ ->
+            let draws, size = defaultArg draws standard.Draws, defaultArg size standard.Size
+            { Draws = draws; Size = size; Pool = (if data.IsImage then min draws 2 else draws) * size }
+
+    /// Samples without which nothing can be said.
+    let least = 8
+
+    /// Whether enough is held out to measure samples against.
+    let isMeasurable (data: Dataset) : bool = Dataset.heldOutCount data |> Option.forall (fun count -> count >= least)
+
+    /// The protocol with sets as large as the held-out data allow: both sides of a floor come from them. Raises UserError where too few are held out.
+    let fit (data: Dataset) (protocol: Protocol) : Protocol =
+        match Dataset.heldOutCount data with
+        | Some count when not (isMeasurable data) ->
+            raise (
+                UserError $"{data.Name}: it holds out {count} samples: at least {least} are needed to measure anything"
+            )
+        | Some count when count / 2 < protocol.Size ->
+            { protocol with
+                Size = count / 2
+                Pool = max (count / 2) (protocol.Pool * (count / 2) / protocol.Size) }
+        | _ -> protocol
+
+    /// Held-out samples [n; …], float64 in the data's own units.
+    let heldOut (data: Dataset) (rng: Rng) (n: int) : Tensor =
+        Scope.run (fun () -> Dataset.inData data (Dataset.heldOut Kind.Float64 n rng data).Data)
+
+    // ---- what is measured
+
+    /// Whether there is a Fréchet distance for the data: images of several classes.
+    let hasFeatures (data: Dataset) : bool = data.IsImage && data.Classes.Length >= 2
+
+    /// The Fréchet distance between samples in the data's units, on the features of a classifier of the data's own classes, which is trained at its
+    /// first use and kept (`Classifier.cached`).
+    let frechet (data: Dataset) (report: Ticker) : Measure =
+        let classifier = Classifier.cached (fun made all -> report (float made / float all) "") data
+        let measure = Classifier.frechet classifier
+        let inside = Units.toNetwork data.Units
+        { measure with Between = fun rng x y -> measure.Between rng (inside x) (inside y) }
+
+    /// The name that programs know a measure by.
+    let private publicName (measure: Measure) =
+        if measure.Name = Measures.sliced.Name then "slicedWasserstein" else measure.Name
+
+    let private unbiased = [ Measures.mmd.Name; Measures.energy.Name ]
+
+    /// The samples of pair k: its own where there are enough for all, a random choice of the pool elsewhere.
+    let private chosen (protocol: Protocol) (samples: Tensor) (rng: Rng) (k: int) =
+        if samples.Shape[0] >= protocol.Draws * protocol.Size then
+            Tensor.narrow 0 (k * protocol.Size) protocol.Size samples
+        else
+            let order = Rng.permutation samples.Shape[0] (Rng.named "pool" rng)
+            Tensor.indexSelect 0 (Tensor.narrow 0 0 protocol.Size order) samples
+
+    /// Scores samples [pool; …] in the data's units against what the data hold out, by the library's measures and more; hears of each figure. Raises
+    /// UserError where a measure has nothing to go by: half of the data are one point.
+    let score
+        (protocol: Protocol)
+        (data: Dataset)
+        (more: Measure list)
+        (samples: Tensor)
+        (rng: Rng)
+        (report: Ticker)
+        : Score list =
+        let n = protocol.Size
+        let measures = Measures.all @ more
+        let total = float (2 * protocol.Draws * measures.Length)
+        let mutable finished = 0
+
+        let between (measure: Measure) rng x y =
+            let value =
+                try
+                    measure.Between rng x y
+                with :? ArgumentException as error ->
+                    raise (UserError $"{data.Name}: {Refusal.reason error}")
+
+            finished <- finished + 1
+            report (float finished / total) measure.Name
+            value
+
+        [ for measure in measures do
+              let value =
+                  Measure.overDraws protocol.Draws (fun k ->
+                      let rng = Rng.at (int64 k) (Rng.named "value" rng)
+                      between measure (Rng.named "measure" rng) (chosen protocol samples rng k) (heldOut data rng n))
+
+              let floor =
+                  Measure.overDraws protocol.Draws (fun k ->
+                      let rng = Rng.at (int64 k) (Rng.named "floor" rng)
+                      // The halves of one draw share no sample.
+                      let halves = Tensor.split n 0 (heldOut data rng (2 * n))
+                      between measure (Rng.named "measure" rng) halves[0] halves[1])
+
+              { Name = publicName measure
+                Equation = measure.Equation
+                Value = value
+                Floor = floor
+                FloorIsZero = List.contains measure.Name unbiased } ]
+
+    // ---- whose samples
+
+    /// The key of the samples of a model that are measured.
+    let samplesKey (seed: int64) : Rng = Rng.ofSeed seed |> Rng.named "samples"
+
+    /// The key of the pairs, the floor's draws and the measures' directions.
+    let measuresKey (seed: int64) : Rng = Rng.ofSeed seed |> Rng.named "evaluation"
+
+    let private requireShape (of': string) (shape: int list) (data: Dataset) =
+        if data.Shape <> shape then
+            let text (shape: int list) = String.Join("; ", shape)
+            raise (UserError $"{data.Name}: its samples are [{text data.Shape}], those of {of'} [{text shape}]")
+
+    /// The data of one class alone: what a model's samples of that class are to be like. Raises UserError where the data do not say which those are.
+    let ofClass (subject: Subject) (label: int) (data: Dataset) : Dataset =
+        let only (labels: Tensor) (table: Table) =
+            Scope.run (fun () ->
+                let rows =
+                    Tensor.toArray<int64> labels
+                    |> Seq.indexed
+                    |> Seq.filter (fun (_, own) -> own = int64 label)
+                    |> Seq.map (fst >> int64)
+                    |> Array.ofSeq
+
+                let index = Tensor.ofArray [ rows.Length ] rows
+
+                { Rows = Tensor.indexSelect 0 index table.Rows; Labels = Some(Tensor.indexSelect 0 index labels) })
+
+        match data.Content, subject.Origin with
+        | Law _, Exact(_, mixture) when obj.ReferenceEquals(data, subject.Data) ->
+            { data with Content = Law(fun rng n -> Mixture.sample n rng (Mixture.ofClass label mixture)) }
+        | Finite(_, ({ Labels = Some labels } as heldOut)), _ ->
+            let rows = only labels heldOut
+            { data with Content = Finite(rows, rows) }
+        | _ ->
+            raise (
+                UserError $"--label {label}: {data.Name} has no labels, so none of its samples are known to be of it"
+            )
+
+    /// Measures n samples [n; …] of anyone's, in the data's units, against what the data hold out: so many pairs of sets of so many samples as there can be.
+    /// Raises UserError where the samples are of another shape than the data, or there are too few of either.
+    let ofSamples (protocol: Protocol) (data: Dataset) (seed: int64) (report: Stage -> Ticker) (x: Tensor) =
+        let n = x.Shape[0]
+        requireShape "the samples" (List.ofArray x.Shape[1..]) data
+
+        if n < least then
+            raise (UserError $"{n} samples: at least {least} are needed to measure anything")
+
+        let protocol = { fit data { protocol with Size = min n protocol.Size } with Pool = n }
+
+        Scope.run (fun () ->
+            let more = if hasFeatures data then [ frechet data (report Stage.Classifier) ] else []
+            { Protocol = protocol
+              Scores = score protocol data more x (measuresKey seed) (report Stage.Measuring) })
+
+    /// Draws samples of a model as the drawing says, and measures them against what the data hold out (of the drawing's class, where it has one): the
+    /// figures of `fokker evaluate`. `seed` is that of the samples. Raises UserError where the data are of another shape than the model's, too few are held
+    /// out, or sampling fails.
+    let find
+        (protocol: Protocol)
+        (data: Dataset)
+        (subject: Subject)
+        (drawing: Drawing)
+        (seed: int64)
+        (report: Stage -> Ticker)
+        : Evaluations =
+        requireShape subject.Name subject.Data.Shape data
+
+        let own =
+            match drawing.Label with
+            | Some label -> ofClass subject label data
+            | None -> data
+
+        let protocol = fit own protocol
+
+        Scope.run (fun () ->
+            let x = Samples.draw subject drawing (samplesKey seed) protocol.Pool (report Stage.Sampling)
+            let more = if hasFeatures data then [ frechet data (report Stage.Classifier) ] else []
+            { Protocol = protocol
+              Scores = score protocol own more x (measuresKey subject.Seed) (report Stage.Measuring) })
+
+    /// A model's samples against its own held-out data, drawn and measured in the way that suits it: `fokker evaluate` without options.
+    let ofSubject (subject: Subject) : Evaluations =
+        let data = subject.Data
+        find (standardFor data) data subject (Samples.standardFor subject) subject.Seed (fun _ _ _ -> ())
+
+    /// Samples [n; …] as data that are all held out: for `ofSamples` to measure others against.
+    let reference (name: string) (x: Tensor) : Dataset =
+        let table (x: Tensor) = { Rows = x; Labels = None }
+
+        { Name = name
+          Summary = "samples to measure others against"
+          Source = name
+          Shape = List.ofArray x.Shape[1..]
+          Classes = []
+          Units = Units.Same
+          Content = Finite(table (Tensor.narrow 0 0 0 x), table x) }
