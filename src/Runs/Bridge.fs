@@ -90,6 +90,13 @@ type internal GuidedSubject(subject: Subject, state: TrainState option) =
     interface IDisposable with
         member guided.Dispose() = guided.Dispose()
 
+/// A data set that was read for one request, and is freed after it.
+type internal OpenedData(data: Dataset) =
+    member _.Data = data
+
+    interface IDisposable with
+        member _.Dispose() = Scope.free data
+
 /// Everything that the façade does.
 [<AbstractClass; Sealed>]
 type internal Work =
@@ -418,6 +425,56 @@ type internal Work =
     /// The classes of n samples of a drawing; null where there are none.
     static member Labels(subject: Subject, drawing: Drawing, n: int) : int[] | null =
         Samples.labels subject drawing 0 n |> Option.toObj
+
+    // ---- evaluation
+
+    /// Whether a model has data of its own to be held against: a field has none, and a run on data of memory leaves them behind.
+    static member BringsData(subject: Subject) : bool =
+        match subject.Origin, subject.Data.Content with
+        | Supplied _, _ -> false
+        | Trained _, Law _ -> not (subject.Data.Name.StartsWith Runs.memory)
+        | _ -> true
+
+    static member private Report(report: Action<Stage, float>) : Stage -> Ticker =
+        fun stage share _ -> report.Invoke(stage, share)
+
+    /// Samples of the model against the data given (its own where they are null); what is not said is as suits them.
+    static member Evaluate
+        (
+            subject: Subject,
+            drawing: Drawing,
+            data: Dataset | null,
+            draws: Nullable<int>,
+            size: Nullable<int>,
+            seed: int64,
+            report: Action<Stage, float>
+        ) : Evaluations =
+        let data = Option.ofObj data |> Option.defaultValue subject.Data
+        let protocol = Evaluations.protocol data (toOption draws) (toOption size)
+        Evaluations.find protocol data subject drawing seed (Work.Report report)
+
+    /// Samples of anyone's against what data hold out.
+    static member Distances
+        (data: Dataset, draws: Nullable<int>, size: Nullable<int>, seed: int64, x: Tensor, report: Action<Stage, float>)
+        : Evaluations =
+        let protocol = Evaluations.protocol data (toOption draws) (toOption size)
+        Evaluations.ofSamples protocol data seed (Work.Report report) x
+
+    /// Samples as data that are held out.
+    static member Reference(x: Tensor) : Dataset = Evaluations.reference "the reference" x
+
+    /// The method that samples are made by; null where the model jumps by steps of its own.
+    static member Sampler(subject: Subject, drawing: Drawing) : Sampler | null =
+        match subject.Learned with
+        | Jumping _ -> null
+        | Denoising _
+        | Transport _ -> drawing.Sampler
+
+    /// The steps that samples are made in; none where they are chosen by their error.
+    static member Steps(drawing: Drawing) : Nullable<int> =
+        match drawing.Control with
+        | Fixed -> Nullable drawing.Steps
+        | Adaptive _ -> Nullable()
 
     // ---- densities and latents
 

@@ -194,12 +194,24 @@ module Samples =
 
         struct (condition, start, noise)
 
+    /// What a solver refuses, as people are told it: draws that were given and do not suffice are refused by their option.
+    let private refusal (drawing: Drawing) (error: ArgumentException) : UserError =
+        match drawing.Draws with
+        | Draws.Replayed _ when error.ParamName = "noise" -> UserError $"--replay: {Refusal.reason error}"
+        | _ -> UserError $"sampling failed: {Refusal.reason error}"
+
     /// The states of samples 0 … n − 1 of a key as they are reached, in the network's units; each is the caller's, who may stop at any. Steps are
-    /// the grid's.
+    /// the grid's. Raises UserError where the solver refuses what it is given.
     let states (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) : seq<Result<State, Failure>> =
         let plan = plan subject drawing
         let struct (condition, start, noise) = beginning subject drawing plan rng 0 n
-        Generation.states plan subject.Path subject.Learned condition noise start
+
+        seq {
+            try
+                yield! Generation.states plan subject.Path subject.Learned condition noise start
+            with :? ArgumentException as error ->
+                raise (refusal drawing error)
+        }
 
     /// Samples `first` … `first + n − 1` of a key, [n; …] in the network's units; `seen` hears of every state on the way.
     /// Raises UserError where the sampler fails, with its remedy.
@@ -265,8 +277,8 @@ module Samples =
                 | Adaptive _, Velocity tableau, _ -> byError tableau
                 | _, _, Some how -> atOnce how
                 | _ -> byGrid ()
-            with :? ArgumentException as e ->
-                raise (UserError $"sampling failed: {Refusal.reason e}"))
+            with :? ArgumentException as error ->
+                raise (refusal drawing error))
 
     /// n samples [n; …], float64 on the CPU in the data's units.
     let draw (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) (report: Ticker) : Tensor =

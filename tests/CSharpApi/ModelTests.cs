@@ -258,6 +258,36 @@ public class ModelTests
             Assert.That(error.Message, Does.Not.Contain("--"));
         }
 
+        // Samples of another shape, of another number, or with a number that is none; draws that do not suffice.
+        SampleBatch three = SampleBatch.FromArray(new double[6], [2, 3]),
+            two = SampleBatch.FromArray(new double[4], [2, 2]),
+            one = SampleBatch.FromArray(new double[2], [1, 2]),
+            broken = SampleBatch.FromArray([0.0, double.NaN], [1, 2]);
+        var stochastic = new SampleOptions { Solver = Solvers.EulerMaruyama, Steps = 3 };
+        var given = new (SampleOptions Options, string Property, string Expected)[]
+        {
+            (new() { Noise = three }, nameof(SampleOptions.Noise), "is [2, 3]: expected [n, 2]"),
+            (new() { Noise = broken }, nameof(SampleOptions.Noise), "finite"),
+            (new() { Start = three }, nameof(SampleOptions.Start), "is [2, 3]: expected [n, 2]"),
+            (stochastic with { Replay = [one, three] }, nameof(SampleOptions.Replay), "Replay[1] is [2, 3]"),
+            (stochastic with { Replay = [one, two] }, nameof(SampleOptions.Replay), "2 samples: expected 1"),
+            (stochastic with { Replay = [one], Noise = two }, nameof(SampleOptions.Replay), "1 samples: expected 2"),
+            (stochastic with { Replay = [] }, nameof(SampleOptions.Replay), "a batch of samples for each draw"),
+            (stochastic with { Replay = [two] }, nameof(SampleOptions.Replay), "draw 2 is needed, 1 were given"),
+        };
+
+        foreach (var (options, property, expected) in given)
+        {
+            var error = Assert.CatchAsync<ArgumentException>(() => model.SampleAsync(options));
+            Assert.That(error!.ParamName, Is.EqualTo(property), error.Message);
+            Assert.That(error.Message, Does.Contain(expected));
+            var streamed = Assert.CatchAsync<ArgumentException>(async () =>
+            {
+                await foreach (var _ in model.SampleStepsAsync(options)) { }
+            });
+            Assert.That(streamed!.Message, Is.EqualTo(error.Message));
+        }
+
         var other = SampleBatch.FromArray(new double[6], [2, 3]);
         Assert.That(
             () => model.LogLikelihoodAsync(other),

@@ -26,6 +26,9 @@ public class OptionsTests
         (() => new SampleOptions { To = -0.5 }, nameof(SampleOptions.To)),
         (() => new LikelihoodOptions { Probes = 0 }, nameof(LikelihoodOptions.Probes)),
         (() => new InterpolationOptions { Frames = 1 }, nameof(InterpolationOptions.Frames)),
+        (() => new EvaluationOptions { Draws = 1 }, nameof(EvaluationOptions.Draws)),
+        (() => new EvaluationOptions { SamplesPerDraw = 7 }, nameof(EvaluationOptions.SamplesPerDraw)),
+        (() => new EvaluationOptions { Steps = 0 }, nameof(EvaluationOptions.Steps)),
         (() => new FokkerOptions { Workers = 0 }, nameof(FokkerOptions.Workers)),
         (() => new FokkerOptions { ModelsFolder = "" }, nameof(FokkerOptions.ModelsFolder)),
     ];

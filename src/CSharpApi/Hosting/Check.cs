@@ -44,4 +44,35 @@ internal static class Check
         !string.IsNullOrWhiteSpace(value)
             ? value
             : throw new ArgumentException($"{property} is empty: expected a text.", property);
+
+    /// <summary>Samples that are to be of a model's shape, and finite; null is nobody's.</summary>
+    public static void Samples(
+        SampleBatch? samples,
+        IReadOnlyList<int> shape,
+        string whose,
+        string property,
+        string? called = null
+    )
+    {
+        if (samples is null)
+        {
+            return;
+        }
+
+        if (!samples.SampleShape.SequenceEqual(shape))
+        {
+            throw new ArgumentException(
+                $"{called ?? property} is [{string.Join(", ", samples.SampleShape.Prepend(samples.Count))}]: expected [n, {string.Join(", ", shape)}], as the samples of {whose}.",
+                property
+            );
+        }
+
+        if (!samples.IsFinite)
+        {
+            throw new ArgumentException(
+                $"{called ?? property} holds NaN or infinity: expected finite numbers.",
+                property
+            );
+        }
+    }
 }

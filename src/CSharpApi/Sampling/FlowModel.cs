@@ -7,7 +7,7 @@ namespace Fokker;
 /// <summary>A model: a trained run, an exact law, or a field of yours. It draws samples, knows densities, and carries data to noise and back.</summary>
 /// <remarks>Requests may come from any thread, and many at once: a <see cref="FokkerRuntime"/> runs them, and the results are those of one after the other, bit
 /// for bit. Where memory is held it is freed once the model is disposed of and the last request has its answer.</remarks>
-public sealed class FlowModel : IDisposable, IAsyncDisposable
+public sealed partial class FlowModel : IDisposable, IAsyncDisposable
 {
     private readonly Subject subject;
     private readonly Action release;
@@ -171,20 +171,21 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
     {
         var asked = options ?? new SampleOptions();
         var count = asked.SampleCount;
+        asked.RequireFit(shape, Name);
 
         return Request(
             "sample",
             () =>
-            {
-                using var weaker = asked.WeakerModel?.Hold();
-                var request = asked.ToRequest();
-                using var guided = Work.Guided(subject, request, asked.WeakerModel?.subject);
-                var model = Watched(guided.Subject, cancellationToken);
-                var drawing = Work.Drawing(model, request);
-                using var x = Work.Draw(model, drawing, asked.Seed, count);
-                FokkerTelemetry.Samples.Add(count);
-                return Batch(x, Work.Labels(model, drawing, count));
-            },
+                Generated(
+                    asked,
+                    cancellationToken,
+                    (model, drawing) =>
+                    {
+                        using var x = Work.Draw(model, drawing, asked.Seed, count);
+                        FokkerTelemetry.Samples.Add(count);
+                        return Batch(x, Work.Labels(model, drawing, count));
+                    }
+                ),
             cancellationToken
         );
     }
@@ -201,6 +202,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
     {
         var asked = options ?? new SampleOptions();
         var count = asked.SampleCount;
+        asked.RequireFit(shape, Name);
 
         foreach (
             var (given, property) in new[]
@@ -465,6 +467,16 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
         return toNoise ? Latents(y, labels) : Batch(y, labels);
     }
 
+    // The model under the guidance that is asked for, and how it is to be drawn from, for as long as the work takes.
+    private T Generated<T>(GenerationOptions asked, CancellationToken cancellation, Func<Subject, Drawing, T> work)
+    {
+        using var weaker = asked.WeakerModel?.Hold();
+        var request = asked.ToRequest();
+        using var guided = Work.Guided(subject, request, asked.WeakerModel?.subject);
+        var model = Watched(guided.Subject, cancellation);
+        return work(model, Work.Drawing(model, request));
+    }
+
     // A request that can be cancelled looks at it before each call of the network.
     private static Subject Watched(Subject model, CancellationToken cancellation) =>
         cancellation.CanBeCanceled ? Work.Watched(model, cancellation.ThrowIfCancellationRequested) : model;
@@ -494,13 +506,7 @@ public sealed class FlowModel : IDisposable, IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(samples, argument);
 
-        if (!samples.SampleShape.SequenceEqual(shape))
-        {
-            throw new ArgumentException(
-                $"The samples are [{string.Join(", ", samples.SampleShape)}], those of {Name} [{string.Join(", ", shape)}].",
-                argument
-            );
-        }
+        Check.Samples(samples, shape, Name, argument);
     }
 
     private SampleBatch Batch(Fokker.Tensor x, int[]? labels) =>

@@ -1,63 +1,7 @@
-using Fokker.Bridge;
-
 namespace Fokker;
 
-/// <summary>How a flow is followed between data and noise. What is not said is as suits the model.</summary>
-public record FlowOptions
-{
-    /// <summary>A Runge–Kutta method (Heun’s; with a tolerance, Dormand and Prince’s).</summary>
-    public Solver? Solver { get; init; }
-
-    /// <summary>How its steps are spaced (evenly in time).</summary>
-    public TimeGrid? Grid { get; init; }
-
-    /// <summary>Its steps (25 for points, 10 for images).</summary>
-    public int? Steps
-    {
-        get;
-        init => field = Check.AtLeast(1, value);
-    }
-
-    /// <summary>The error of a step, relative to the state, for each sample by itself: steps are then chosen by it.</summary>
-    public double? RelativeTolerance
-    {
-        get;
-        init => field = Check.Positive(value);
-    }
-
-    /// <summary>The same where a state is near 0 (as <see cref="RelativeTolerance"/>).</summary>
-    public double? AbsoluteTolerance
-    {
-        get;
-        init => field = Check.Positive(value);
-    }
-
-    /// <summary>Samples that go through the network at once.</summary>
-    public int? BatchSize
-    {
-        get;
-        init => field = Check.AtLeast(1, value);
-    }
-
-    /// <summary>The class of all samples, for a model that is told the class; without one the samples’ own labels serve.</summary>
-    public int? Label
-    {
-        get;
-        init => field = Check.AtLeast(0, value);
-    }
-
-    internal SamplingRequest ToRequest() =>
-        new()
-        {
-            Sampler = Solver?.Core,
-            Grid = Grid?.Core,
-            Steps = Steps,
-            Batch = BatchSize,
-            Relative = RelativeTolerance,
-            Absolute = AbsoluteTolerance,
-            Label = Label,
-        };
-}
+/// <summary>How a flow is followed between data and noise.</summary>
+public record FlowOptions : SolverOptions;
 
 /// <summary>How log-densities are found.</summary>
 public sealed record LikelihoodOptions : FlowOptions

@@ -4,7 +4,7 @@ using Fokker.Bridge;
 namespace Fokker;
 
 /// <summary>Samples in the data’s own units, with their classes where they have some. It is memory of .NET’s: there is nothing to dispose of.</summary>
-public sealed class SampleBatch
+public sealed partial class SampleBatch
 {
     private readonly double[] values;
     private readonly int[] shape;
@@ -166,4 +166,6 @@ public sealed class SampleBatch
     internal Fokker.Tensor ToCore() => TensorModule.ofArray(new[] { Count }.Concat(shape), values);
 
     internal int[]? LabelArray => labels;
+
+    internal bool IsFinite => Array.TrueForAll(values, double.IsFinite);
 }

@@ -76,7 +76,7 @@ public sealed partial class FlowTrainer
         CancellationToken cancellationToken = default
     ) => OnItsOwnThread(data, open => TrainModel(open, progress, cancellationToken), cancellationToken);
 
-    /// <summary>Trains a classifier of noisy samples, which guides models (<see cref="SampleOptions.Classifier"/>), into
+    /// <summary>Trains a classifier of noisy samples, which guides models (<see cref="GenerationOptions.Classifier"/>), into
     /// <see cref="TrainingOptions.Folder"/>.</summary>
     /// <param name="data">Data with classes.</param>
     /// <param name="progress">Hears of the steps.</param>

@@ -1,0 +1,63 @@
+using Fokker.Bridge;
+
+namespace Fokker;
+
+/// <summary>How a model’s equation is solved: what sampling, densities, latents and evaluations have in common. What is not said is as suits the model.</summary>
+/// <remarks>Immutable: <c>options with { Steps = 20 }</c> makes another. Each property refuses what it cannot be with an exception that names it.</remarks>
+public abstract record SolverOptions
+{
+    private protected SolverOptions() { }
+
+    /// <summary>The method (Heun’s; with a tolerance, Dormand and Prince’s). Densities and latents take a Runge–Kutta method, which follows the flow itself.</summary>
+    public Solver? Solver { get; init; }
+
+    /// <summary>How its steps are spaced (the solver’s own).</summary>
+    public TimeGrid? Grid { get; init; }
+
+    /// <summary>Its steps (25 for points, 10 for images).</summary>
+    public int? Steps
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    /// <summary>The error of a step, relative to the state, for each sample by itself: steps are then chosen by it.</summary>
+    public double? RelativeTolerance
+    {
+        get;
+        init => field = Check.Positive(value);
+    }
+
+    /// <summary>The same where a state is near 0 (as <see cref="RelativeTolerance"/>).</summary>
+    public double? AbsoluteTolerance
+    {
+        get;
+        init => field = Check.Positive(value);
+    }
+
+    /// <summary>The class of all samples, by its number. Without one, samples that are drawn take the classes in turn, and samples that are given keep their own.</summary>
+    public int? Label
+    {
+        get;
+        init => field = Check.AtLeast(0, value);
+    }
+
+    /// <summary>Samples that go through the network at once; what is drawn does not depend on it.</summary>
+    public int? BatchSize
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    internal virtual SamplingRequest ToRequest() =>
+        new()
+        {
+            Sampler = Solver?.Core,
+            Grid = Grid?.Core,
+            Steps = Steps,
+            Batch = BatchSize,
+            Label = Label,
+            Relative = RelativeTolerance,
+            Absolute = AbsoluteTolerance,
+        };
+}
