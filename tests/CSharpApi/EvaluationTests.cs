@@ -272,6 +272,33 @@ public class EvaluationTests
         );
     }
 
+    /// <summary>A consistency model's steps are its own: no solver makes its samples.</summary>
+    [Test]
+    public async Task AModelThatJumpsNamesNoSolver()
+    {
+        await using var model = await new FlowTrainer(
+            new TrainingOptions
+            {
+                Loss = Losses.ConsistencyTraining,
+                Steps = 2,
+                BatchSize = 16,
+                Width = 8,
+                Depth = 1,
+            }
+        ).TrainAsync(DataSources.Moons);
+        var found = await model.EvaluateAsync(
+            new EvaluationOptions
+            {
+                Steps = 3,
+                Draws = 2,
+                SamplesPerDraw = 20,
+            }
+        );
+        Assert.That(found.Solver, Is.Null);
+        Assert.That(found.Steps, Is.EqualTo(3));
+        Assert.That(found.Count, Is.EqualTo(40));
+    }
+
     /// <summary>A run on data of memory has them while they are there, and says which option gives them once they are not.</summary>
     [Test]
     public async Task DataOfMemoryServeUntilTheyAreGone()
@@ -293,6 +320,7 @@ public class EvaluationTests
             ).TrainAsync(data);
             var options = new EvaluationOptions { Steps = 2, Draws = 2 };
             var own = await model.EvaluateAsync(options);
+            Assert.That(own.Data, Is.EqualTo("samples"));
             // A tenth is held out, and a floor takes two sets.
             Assert.That(own.SamplesPerDraw, Is.EqualTo(20));
 

@@ -22,7 +22,7 @@ public sealed partial class FlowModel
     {
         var asked = options ?? new EvaluationOptions();
 
-        if (asked.HeldOut is null && !Work.BringsData(subject))
+        if (asked.HeldOut is null && !EvaluationWork.BringsData(subject))
         {
             throw new ArgumentException(
                 $"{nameof(EvaluationOptions.HeldOut)} is not said: {Name} has no data of its own to be held against.",
@@ -50,7 +50,7 @@ public sealed partial class FlowModel
                         (model, drawing) =>
                         {
                             var seed = asked.Seed ?? model.Seed;
-                            var found = Work.Evaluate(
+                            var found = EvaluationWork.Evaluate(
                                 model,
                                 drawing,
                                 data,
@@ -62,10 +62,10 @@ public sealed partial class FlowModel
                             FokkerTelemetry.Samples.Add(found.Protocol.Pool);
                             return new Evaluation(
                                 found,
-                                (data ?? model.Data).Name,
+                                DataWork.Name(data ?? model.Data),
                                 Stopwatch.GetElapsedTime(started),
-                                Work.Sampler(model, drawing) is { } sampler ? new Solver(sampler) : null,
-                                Work.Steps(drawing),
+                                SampleWork.Sampler(model, drawing) is { } sampler ? new Solver(sampler) : null,
+                                SampleWork.Steps(drawing),
                                 seed
                             );
                         }
@@ -78,10 +78,10 @@ public sealed partial class FlowModel
 
     private void RequireShape(Dataset? data)
     {
-        if (data is not null && !Work.Shape(data).SequenceEqual(shape))
+        if (data is not null && !DataWork.Shape(data).SequenceEqual(shape))
         {
             throw new ArgumentException(
-                $"{nameof(EvaluationOptions.HeldOut)} is of samples [{string.Join(", ", Work.Shape(data))}]: expected [{string.Join(", ", shape)}], as those of {Name}.",
+                $"{nameof(EvaluationOptions.HeldOut)} is of samples [{string.Join(", ", DataWork.Shape(data))}]: expected [{string.Join(", ", shape)}], as those of {Name}.",
                 nameof(EvaluationOptions.HeldOut)
             );
         }

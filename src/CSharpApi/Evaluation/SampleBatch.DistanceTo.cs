@@ -31,7 +31,7 @@ public sealed partial class SampleBatch
         Check.Samples(reference, shape, "this batch", nameof(reference));
 
         return Measured(
-            () => Work.Reference(reference.ToCore()),
+            () => EvaluationWork.Reference(reference.ToCore()),
             draws,
             samplesPerDraw,
             seed,
@@ -96,17 +96,17 @@ public sealed partial class SampleBatch
                 using var opened = new OpenedData(reference());
                 var data = opened.Data;
 
-                if (!Work.Shape(data).SequenceEqual(shape))
+                if (!DataWork.Shape(data).SequenceEqual(shape))
                 {
                     throw new ArgumentException(
-                        $"{nameof(reference)} is of samples [{string.Join(", ", Work.Shape(data))}]: expected [{string.Join(", ", shape)}], as these are.",
+                        $"{nameof(reference)} is of samples [{string.Join(", ", DataWork.Shape(data))}]: expected [{string.Join(", ", shape)}], as these are.",
                         nameof(reference)
                     );
                 }
 
                 using var x = ToCore();
-                var found = Work.Distances(data, draws, samplesPerDraw, seed, x, teller.Tell);
-                return new Distances(found, data.Name, Stopwatch.GetElapsedTime(started));
+                var found = EvaluationWork.Distances(data, draws, samplesPerDraw, seed, x, teller.Tell);
+                return new Distances(found, DataWork.Name(data), Stopwatch.GetElapsedTime(started));
             },
             cancellation
         );

@@ -42,7 +42,7 @@ public sealed class FlowPath : NamedPart, INamed<FlowPath>
         }
 
         return Translate.Errors(() =>
-            new FlowPath(Work.PathOfFunctions(name, alpha, alphaDerivative, sigma, sigmaDerivative))
+            new FlowPath(ModelWork.PathOfFunctions(name, alpha, alphaDerivative, sigma, sigmaDerivative))
         );
     }
 

@@ -35,9 +35,9 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         this.folder = folder;
         Training = training;
         Path = new FlowPath(subject.Path);
-        shape = Work.Shape(subject.Data);
-        classes = Work.Classes(subject.Data);
-        units = Work.Units(subject);
+        shape = DataWork.Shape(subject.Data);
+        classes = DataWork.Classes(subject.Data);
+        units = ModelWork.Units(subject);
         Name = subject.Name;
     }
 
@@ -79,9 +79,9 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         return threads.RunAsync(
             () =>
             {
-                var run = Work.Folder(folder);
-                var (job, state) = Work.Load(run, path is null ? [] : [path.Core], device, precision?.ToDtype());
-                return new FlowModel(Work.Trained(run, job, state), () => Work.Free(state), threads, run);
+                var run = ModelWork.Folder(folder);
+                var (job, state) = ModelWork.Load(run, path is null ? [] : [path.Core], device, precision?.ToDtype());
+                return new FlowModel(ModelWork.Trained(run, job, state), () => ModelWork.Free(state), threads, run);
             },
             cancellationToken
         );
@@ -114,7 +114,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                 var own = (path ?? FlowPaths.CondOt).Core;
                 // The mixture's tensors are small, and the collector's.
                 return new FlowModel(
-                    Work.Exact(law.Name, mixture, own, prediction, precision.ToDtype()),
+                    ModelWork.Exact(law.Name, mixture, own, prediction, precision.ToDtype()),
                     () => { },
                     threads
                 );
@@ -155,7 +155,14 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         }
 
         var own = (path ?? FlowPaths.CondOt).Core;
-        var subject = Work.OfField(name, sampleShape, own, PredictionOf(parametrization), precision.ToDtype(), field);
+        var subject = ModelWork.OfField(
+            name,
+            sampleShape,
+            own,
+            PredictionOf(parametrization),
+            precision.ToDtype(),
+            field
+        );
         return new FlowModel(subject, () => { }, runtime ?? FokkerRuntime.Default);
     }
 
@@ -181,9 +188,9 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                     cancellationToken,
                     (model, drawing) =>
                     {
-                        using var x = Work.Draw(model, drawing, asked.Seed, count);
+                        using var x = SampleWork.Draw(model, drawing, asked.Seed, count);
                         FokkerTelemetry.Samples.Add(count);
-                        return Batch(x, Work.Labels(model, drawing, count));
+                        return Batch(x, SampleWork.Labels(model, drawing, count));
                     }
                 ),
             cancellationToken
@@ -226,12 +233,12 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                 () =>
                 {
                     var request = asked.ToRequest();
-                    var guided = Work.Guided(subject, request, asked.WeakerModel?.subject);
+                    var guided = GuidanceWork.Guided(subject, request, asked.WeakerModel?.subject);
 
                     try
                     {
-                        var drawing = Work.Drawing(guided.Subject, request);
-                        var states = Work.States(guided.Subject, drawing, asked.Seed, count);
+                        var drawing = SampleWork.Drawing(guided.Subject, request);
+                        var states = SampleWork.States(guided.Subject, drawing, asked.Seed, count);
                         return (guided, drawing, states.GetEnumerator());
                     }
                     catch
@@ -247,7 +254,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         try
         {
             var model = guided.Subject;
-            var labels = Work.Labels(model, drawing, count);
+            var labels = SampleWork.Labels(model, drawing, count);
             var steps = 0;
 
             while (true)
@@ -263,7 +270,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
 
                             var state = states.Current;
                             using var x = state.X;
-                            using var denoised = Work.Denoised(state);
+                            using var denoised = SampleWork.Denoised(state);
                             steps = Math.Max(drawing.Steps, state.Step);
                             return new SampleStep(
                                 state.Step,
@@ -322,9 +329,9 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
             {
                 using var x = samples.ToCore();
                 var model = Watched(subject, cancellationToken);
-                var found = Work.LogDensity(
+                var found = FlowWork.LogDensity(
                     model,
-                    Work.Drawing(model, asked.ToRequest()),
+                    SampleWork.Drawing(model, asked.ToRequest()),
                     asked.Divergence?.Name,
                     asked.Probes,
                     asked.ClosedForm,
@@ -419,7 +426,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                     var share = (double)k / (frames.Length - 1);
                     using var x = a.ToCore();
                     using var y = b.ToCore();
-                    using var z = Work.Between(asked.Spherical, share, x, y);
+                    using var z = FlowWork.Between(asked.Spherical, share, x, y);
                     var labels = share < 0.5 ? a.LabelArray : b.LabelArray;
                     frames[k] = new InterpolationFrame(
                         share,
@@ -450,7 +457,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
             "save",
             () =>
             {
-                Work.Copy(folder, path);
+                ModelWork.Copy(folder, path);
                 return true;
             },
             cancellationToken
@@ -460,10 +467,10 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     private SampleBatch Carried(bool toNoise, SampleBatch samples, FlowOptions options, CancellationToken cancellation)
     {
         var model = Watched(subject, cancellation);
-        var drawing = Work.Drawing(model, options.ToRequest());
+        var drawing = SampleWork.Drawing(model, options.ToRequest());
         var labels = LabelsOf(samples, options.Label);
         using var x = samples.ToCore();
-        using var y = toNoise ? Work.Encode(model, drawing, x, labels) : Work.Decode(model, drawing, x, labels);
+        using var y = toNoise ? FlowWork.Encode(model, drawing, x, labels) : FlowWork.Decode(model, drawing, x, labels);
         return toNoise ? Latents(y, labels) : Batch(y, labels);
     }
 
@@ -472,14 +479,14 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     {
         using var weaker = asked.WeakerModel?.Hold();
         var request = asked.ToRequest();
-        using var guided = Work.Guided(subject, request, asked.WeakerModel?.subject);
+        using var guided = GuidanceWork.Guided(subject, request, asked.WeakerModel?.subject);
         var model = Watched(guided.Subject, cancellation);
-        return work(model, Work.Drawing(model, request));
+        return work(model, SampleWork.Drawing(model, request));
     }
 
     // A request that can be cancelled looks at it before each call of the network.
     private static Subject Watched(Subject model, CancellationToken cancellation) =>
-        cancellation.CanBeCanceled ? Work.Watched(model, cancellation.ThrowIfCancellationRequested) : model;
+        cancellation.CanBeCanceled ? SampleWork.Watched(model, cancellation.ThrowIfCancellationRequested) : model;
 
     private int[]? LabelsOf(SampleBatch samples, int? label)
     {
@@ -517,7 +524,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
 
     private SampleBatch Outside(Subject model, Fokker.Tensor x, int[]? labels)
     {
-        using var outside = Work.Outside(model, x);
+        using var outside = SampleWork.Outside(model, x);
         return Batch(outside, labels);
     }
 

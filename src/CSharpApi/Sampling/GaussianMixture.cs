@@ -42,7 +42,7 @@ public sealed class GaussianMixture
         }
 
         Name = "mixture";
-        make = () => Work.Mixture(weights, means, deviations, classes);
+        make = () => ModelWork.Mixture(weights, means, deviations, classes);
     }
 
     /// <summary>The mixture of a JSON file, as the command line’s <c>--oracle</c> takes it.</summary>
@@ -50,7 +50,7 @@ public sealed class GaussianMixture
     public static GaussianMixture Load(string path)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        return new GaussianMixture(path, () => Work.MixtureFile(path));
+        return new GaussianMixture(path, () => ModelWork.MixtureFile(path));
     }
 
     /// <summary>What it is called.</summary>

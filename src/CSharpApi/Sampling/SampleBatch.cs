@@ -96,7 +96,7 @@ public sealed partial class SampleBatch
     public static SampleBatch LoadNpy(string path)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        var (shape, values) = Translate.Errors(() => Work.ReadNpy(path));
+        var (shape, values) = Translate.Errors(() => FileWork.ReadNpy(path));
         return FromArray(values, shape);
     }
 
@@ -147,7 +147,7 @@ public sealed partial class SampleBatch
     }
 
     /// <summary>A picture as a PNG file’s bytes: a grid of up to 100 images, or up to 10,000 points of the plane of the first two coordinates.</summary>
-    public byte[] ToPng() => Work.Png(shape, units, values);
+    public byte[] ToPng() => FileWork.Png(shape, units, values);
 
     /// <summary>Writes the picture of <see cref="ToPng"/>.</summary>
     /// <param name="path">The file.</param>
@@ -159,7 +159,7 @@ public sealed partial class SampleBatch
     public void SaveNpy(string path) =>
         Translate.Errors(() =>
         {
-            Work.Npy(path, shape, units, isWide, values);
+            FileWork.Npy(path, shape, units, isWide, values);
             return true;
         });
 

@@ -178,13 +178,13 @@ public sealed class DataSource
         var content = await read(cancellation).ConfigureAwait(false);
 
         return content is null
-            ? () => Work.DataSet(Name)
+            ? () => DataWork.DataSet(Name)
             : () =>
             {
                 using var x = content.Values is byte[] pixels
                     ? TensorModule.ofArray(content.Shape, pixels)
                     : TensorModule.ofArray(content.Shape, (float[])content.Values);
-                return Work.DataSet(Name, x, labels);
+                return DataWork.DataSet(Name, x, labels);
             };
     }
 

@@ -54,7 +54,7 @@ public sealed partial class FlowTrainer
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(folder);
 
-        if (!Work.IsRun(Work.Folder(folder)))
+        if (!ModelWork.IsRun(ModelWork.Folder(folder)))
         {
             throw new DirectoryNotFoundException($"{folder}: there is no run in this folder (no run.json).");
         }
@@ -111,7 +111,7 @@ public sealed partial class FlowTrainer
             {
                 var options = Options with { Loss = Losses.Classifier };
                 var (_, _, result, summary) = Train(options, Options.Folder, open, progress, cancellationToken);
-                Work.Free(result.State);
+                ModelWork.Free(result.State);
                 return summary;
             },
             cancellationToken
@@ -174,10 +174,10 @@ public sealed partial class FlowTrainer
         var (folder, job, result, summary) = Train(Options, path, open, progress, cancellation);
 
         return new FlowModel(
-            Work.Trained(folder, job, result.State),
+            ModelWork.Trained(folder, job, result.State),
             () =>
             {
-                Work.Free(result.State);
+                ModelWork.Free(result.State);
 
                 if (!isKept)
                 {
@@ -198,14 +198,14 @@ public sealed partial class FlowTrainer
         CancellationToken cancellation
     )
     {
-        var folder = Work.Folder(path);
+        var folder = ModelWork.Folder(path);
         var paths = options.OwnPaths();
         var data = open?.Invoke();
         var job = resumed is null
-            ? Work.Start(folder, paths, options.ToRequest(), data!)
-            : Work.Resume(folder, paths, data);
-        var steps = Work.Steps(job);
-        LogStart(data?.Name ?? path, Work.Parameters(job), steps);
+            ? TrainingWork.Start(folder, paths, options.ToRequest(), data!)
+            : TrainingWork.Resume(folder, paths, data);
+        var steps = TrainingWork.Steps(job);
+        LogStart(data?.Name ?? path, TrainingWork.Parameters(job), steps);
 
         var last = default(TrainingProgress);
         var told = long.MinValue;
@@ -233,19 +233,19 @@ public sealed partial class FlowTrainer
             }
         }
 
-        var result = Work.Train(folder, job, Stepped, () => cancellation.IsCancellationRequested);
+        var result = TrainingWork.Train(folder, job, Stepped, () => cancellation.IsCancellationRequested);
 
-        if (Work.Divergence(result) is { } divergence)
+        if (TrainingWork.Divergence(result) is { } divergence)
         {
-            Work.Free(result.State);
+            ModelWork.Free(result.State);
             LogDivergence(path, divergence);
             throw new FokkerException($"{divergence} (the run is in {path})");
         }
 
-        if (!Work.IsFinished(result))
+        if (!TrainingWork.IsFinished(result))
         {
             var step = result.State.Step;
-            Work.Free(result.State);
+            ModelWork.Free(result.State);
             LogCancelled(path, step);
             throw new TrainingCanceledException(path, step, cancellation);
         }
