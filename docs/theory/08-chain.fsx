@@ -94,7 +94,7 @@ let bound variance n =
 
 let table =
     [ for n in [ 10; 30; 100; 300 ] ->
-          n, bound Variational.Small n, bound Variational.Large n ]
+          n, bound Variational.small n, bound Variational.large n ]
 
 printfn $"−E log p of the same data: %.3f{entropy} nats"
 for n, small, large in table do
