@@ -2,20 +2,13 @@
 module Fokker.Tests.CommandLine.GuideTests
 
 open System
+open System.Diagnostics
 open System.IO
 open System.Text.RegularExpressions
 open NUnit.Framework
+open Fokker.Tests
 
-let private root =
-    let rec above (folder: DirectoryInfo) =
-        if File.Exists(Path.Combine(folder.FullName, "README.md")) then
-            folder.FullName
-        else
-            above (nonNull folder.Parent)
-
-    above (DirectoryInfo AppContext.BaseDirectory)
-
-let private docs = Path.Combine(root, "docs")
+let private docs = Checkout.file "docs"
 
 /// Every page: what becomes one is Markdown or a script.
 let private pages =
@@ -23,7 +16,7 @@ let private pages =
           yield! Directory.GetFiles(docs, pattern, SearchOption.AllDirectories) ]
     |> List.sort
 
-let private short (page: string) = Path.GetRelativePath(root, page)
+let private short (page: string) = Path.GetRelativePath(Checkout.root, page)
 
 /// The values of a page's front matter.
 let private front (page: string) =
@@ -71,7 +64,7 @@ let private leadsSomewhere (page: string) (target: string) =
 [<Test>]
 let ``every link between the guide's pages leads somewhere`` () =
     let all =
-        [ for page in Path.Combine(root, "README.md") :: pages do
+        [ for page in Checkout.file "README.md" :: pages do
               for target in links page -> page, target ]
     Assert.That(all.Length, Is.GreaterThan 40)
 
@@ -105,3 +98,26 @@ let ``the first page leads to every other one`` () =
     for page in pages do
         if page <> index then
             Assert.That(reached, Does.Contain(Path.ChangeExtension(page, null)), short page)
+
+/// `./build.sh Docs` runs them, which takes minutes; that they still know the library by its names takes seconds.
+[<Test>]
+let ``every script of the guide compiles`` () =
+    let file = Path.Combine(Path.GetTempPath(), $"fokker-guide-{Guid.NewGuid():N}.fsx")
+
+    try
+        // One compilation for all of them; nothing is run.
+        File.WriteAllLines(
+            file,
+            [ for page in pages do
+                  if page.EndsWith ".fsx" then
+                      $"#load @\"{page}\"" ]
+        )
+        let words = [ "fsi"; "--quiet"; "--typecheck-only"; file ]
+        let info = ProcessStartInfo("dotnet", words, RedirectStandardError = true, RedirectStandardOutput = true)
+        use child = nonNull (Process.Start info)
+        let error = child.StandardError.ReadToEndAsync()
+        let out = child.StandardOutput.ReadToEnd()
+        child.WaitForExit()
+        Assert.That(child.ExitCode, Is.EqualTo 0, out + error.Result)
+    finally
+        File.Delete file

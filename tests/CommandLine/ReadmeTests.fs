@@ -101,7 +101,7 @@ let ``every target that the README names does its work in a fresh clone`` () =
     let told =
         dict
             [ for target in named do
-                  let code, said = run clone "./build.sh" [ target ]
+                  let code, said = run clone "bash" [ "build.sh"; target ]
                   Assert.That(code, Is.EqualTo 0, $"./build.sh {target}: {said}")
                   target, said ]
 
