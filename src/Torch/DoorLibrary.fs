@@ -6,13 +6,13 @@ open System.Reflection
 open System.Runtime.InteropServices
 
 /// Which file is the door to libtorch, and its loading. In this order: the file that FOKKER_TORCH_LIBRARY names; the
-/// checkout's own, beside the assembly; the package's, which is linked with Debian's libtorch 1.13; one built for the libtorch
-/// that is here.
+/// checkout's own, beside the assembly; the package's, linked with the libtorch of the Debian that it was packed on; one
+/// built for the libtorch that is here.
 module internal DoorLibrary =
 
     /// The package's door; another name than the checkout's, which is taken whatever Torch_DIR says.
     [<Literal>]
-    let Packaged = "libfokker_torch-1.13.so"
+    let Packaged = "libfokker_torch-debian.so"
 
     /// The folder of this assembly; none in a program of one file.
     let private own =
@@ -67,7 +67,7 @@ module internal DoorLibrary =
             Error
                 $"libtorch cannot be loaded ({reason.Trim()}): install it (Debian: apt-get install libtorch-dev libopenblas0-openmp), or set Torch_DIR to the folder of another one's TorchConfig.cmake"
 
-    /// The package's door where it fits, which the loader decides: it asks for libtorch_cpu.so.1.13 by name.
+    /// The package's door where it fits, which the loader decides: it asks for `libtorch_cpu.so.1.13`, say, by name.
     let private loadPackaged (machine: Machine) : nativeint option =
         match machine.Variable "Torch_DIR" with
         | Some _ -> None

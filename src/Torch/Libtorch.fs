@@ -67,4 +67,4 @@ module internal Libtorch =
             | Some folder -> Ok(at folder)
             | None ->
                 Error
-                    "libtorch is not on this machine: install it (Debian: apt-get install libtorch-dev libopenblas0-openmp), or set Torch_DIR to the folder of another one's TorchConfig.cmake"
+                    "libtorch and its headers are not on this machine: install them (Debian: apt-get install libtorch-dev libopenblas0-openmp), or set Torch_DIR to the folder of another one's TorchConfig.cmake"

@@ -36,7 +36,7 @@ module Linalg =
     let inv (a: Tensor) = unary invOp a
 
     // libtorch's forward rules of solve and slogdet treat the factors they reuse as constants, so that a backward pass
-    // through them is silently wrong (1.13); the two compositions below nest.
+    // through them is silently wrong or fails (1.13 and 2.6); the two compositions below nest.
 
     /// x with a x = b.
     let solve (a: Tensor) (b: Tensor) =
@@ -59,7 +59,7 @@ module Linalg =
             (Door.many slogdetOp [| Arg.tensor a |])[1]
 
     /// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix. The eigenvectors' second derivative by
-    /// reverse over forward is NaN (libtorch 1.13); the other nestings are right.
+    /// reverse over forward is NaN (libtorch 1.13 and 2.6); the other nestings are right.
     let eigh (a: Tensor) =
         let r = Door.many eighOp [| Arg.tensor a |]
         r[0], r[1]

@@ -33,8 +33,8 @@ module Nn =
     let groupNorm (groups: int) (eps: float) (x: Tensor) (w: Tensor) (b: Tensor) =
         Door.one groupNormOp [| Arg.tensor x; Arg.int groups; Arg.tensor w; Arg.tensor b; Arg.float eps |]
 
-    // libtorch's fused layer norm and softmaxes do not nest: their backward passes have no forward rule, and going back
-    // through their forward rules fails or, for the layer norm, is silently wrong (1.13). Compositions stand in for them.
+    // libtorch's fused layer norm and softmaxes do not nest: their backward passes have no forward rule (1.13), and going
+    // back through their forward rules fails or, for the layer norm, is silently wrong (1.13 and 2.6). Compositions stand in.
 
     /// Ba et al. 2016, over the last dimension.
     let layerNorm (eps: float) (x: Tensor) (w: Tensor) (b: Tensor) =

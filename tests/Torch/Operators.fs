@@ -65,7 +65,7 @@ let private of1 name f shape =
 
 let private on name f point = { Name = name; Apply = f; Point = point; ReverseOverForward = true }
 
-/// libtorch 1.13 gives NaN.
+/// libtorch gives NaN (1.13 and 2.6).
 let private notReverseOverForward operator = { operator with ReverseOverForward = false }
 
 let private labels = Tensor.ofArray [ 3 ] [| 2L; 0L; 1L |]
