@@ -147,7 +147,77 @@ The number of times $N$ grows during training: few at first, whose large steps c
 
 A jump may be followed by a step back: put the noise of a smaller time on the estimate and jump again. Each round corrects what the network got wrong at high noise, at the price of an evaluation. `./fokker sample` does it with `--steps 2`.
 
-## What lies beyond
+## From any time to any other
 
-A consistency function is one column of a larger table, the **flow map** $X_{s,t}$ that leads from any time to any other; progressive distillation learns two steps of a solver as one, again and again. The toolkit does not have these yet. How far one and two jumps are from a sampler of 25 steps on real runs is in [which loss](../combinations.html), in the rows `ict` and `cd`.
+A consistency function is one column of a larger table, the **flow map**: $X_{t,s}(x)$ is where the trajectory through $x$ at time $t$ is at time $s$ (Boffi, Albergo and Vanden-Eijnden 2024). Written by the mean velocity on the way,
+
+$$X_{t,s}(x) = x + (s - t)\,u_{t,s}(x), \qquad u_{t,t}(x) = v(t, x),$$
+
+a network for $u$ needs both times, and no care at $s = t$, where the map is the identity whatever it says. On our law, from noise to four times on the way:
+*)
+
+/// u by so many steps of the classical method; times [B; 2].
+let mean' steps : Field =
+    fun times x ->
+        let t = Tensor.flatten (Tensor.narrow 1 0 1 times)
+        let s = Tensor.flatten (Tensor.narrow 1 1 1 times)
+        let node k = t + (float k / float steps) * (s - t)
+        let go y k =
+            Integrator.rungeKuttaBetween Tableau.rk4 ode (node k) (node (k + 1)) y
+        (Seq.fold go x [ 0 .. steps - 1 ] - x) / Tensor.perSample x (s - t)
+
+let arrive s x =
+    let all (t: float) =
+        Tensor.full Kind.Float64 [ x |> Tensor.flatten |> _.Shape[0] ] t
+    FlowMap.jump (mean' 40) (all 1.0) (all s) x
+
+(*** hide ***)
+figure
+    "Where x at t = 1 is at the time s: the map steepens until it tells the two bumps apart."
+    { axes "x at t = 1" "x at s" with Window = Some((-3.0, 3.0), (-3.0, 3.0)) }
+    [ for s in [ 0.75; 0.5; 0.25; 0.0 ] -> Curve($"s = {s}", curve (arrive s)) ]
+
+(*** include-it-raw ***)
+
+(**
+Three identities hold for it, and with $u_{t,t} = v$ each of them for nothing else. It moves with the flow where it arrives (**Lagrangian**), it does not care where on a trajectory it starts (**Eulerian**), and two jumps make one (**semigroup**):
+
+$$\partial_s X_{t,s}(x) = v(s, X_{t,s}(x)), \qquad \partial_t X_{t,s}(x) + \nabla X_{t,s}(x)\,v(t, x) = 0, \qquad X_{t,s} = X_{m,s}\circ X_{t,m} .$$
+
+`FlowMap.sides` gives both sides of each, in terms of $u$. By forty steps and by eighty the largest difference at 256 points is the solver's error, which falls with the fourth power of the step; the derivatives are exact, by forward mode through all of the solver:
+*)
+
+let apart steps identity =
+    let all (t: float) = Tensor.full Kind.Float64 [ 256 ] t
+    let x =
+        Path.sample
+            path
+            (at 0.9)
+            (Mixture.sample 256 (Rng.ofSeed 6L) law)
+            (Tensor.narrow 0 0 256 noise)
+    let u = mean' steps
+    let struct (said, wanted) =
+        FlowMap.sides identity ode.Velocity u u (all 0.9) (all 0.5) (all 0.2) x
+    (Tensor.max (abs (said - wanted))).ToFloat()
+
+for identity in [ Identity.Lagrangian; Identity.Eulerian; Identity.Semigroup ] do
+    printfn
+        $"%-11O{identity} {short (apart 40 identity)}   {short (apart 80 identity)}"
+
+(*** include-output ***)
+
+(*** hide ***)
+for identity in [ Identity.Lagrangian; Identity.Eulerian; Identity.Semigroup ] do
+    expect
+        $"{identity}"
+        4.0
+        1.0
+        (log (apart 40 identity / apart 80 identity) / log 2.0)
+
+(**
+Each is a loss: a part of the batch learns $u_{t,t}$, the velocity, by flow matching or from a teacher, and the rest the difference of the two sides at drawn $t > s$, the right one held fixed. With a teacher's $v$ these are Lagrangian and Eulerian map **distillation** (`lmd`, `emd`), with the map's own $u_{s,s}$ in its place **self-distillation** (`lsd`, and by the semigroup `psd`, which needs no derivative; at steps of powers of two it is a shortcut model, Frans et al. 2025).
+
+The Eulerian right side, $u_{t,s} = v + (s-t)(\partial_t u + \nabla u\,v)$, is linear in $v$. So each sample's own velocity $\dot\alpha x_0 + \dot\sigma\varepsilon$ may stand for $v$ in it, as it does in flow matching: what counts is its mean given $x_t$. That is **MeanFlow** (Geng et al. 2025), `meanflow`, and a law of the library.
+
+A sample is then one evaluation, or a few jumps over a grid, without noise in between. Progressive distillation, which learns two steps of a solver as one, again and again (Salimans and Ho 2022), the toolkit does not have yet. How far few jumps are from a sampler of 25 steps on real runs is in [which loss](../combinations.html).
 *)

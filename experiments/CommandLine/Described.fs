@@ -50,7 +50,8 @@ module Described =
         let steps = if drawing.Steps = 1 then "one step" else $"{drawing.Steps} steps"
 
         match subject.Learned, drawing.Control with
-        | Jumping _, _ -> $"in {steps} of the consistency function"
+        | Jumping { Reach = ToData }, _ -> $"in {steps} of the consistency function"
+        | Jumping { Reach = ToAny _ }, _ -> $"in {steps} of the flow map"
         | _, Adaptive tolerance ->
             $"by `{drawing.Sampler.Name}`, its steps chosen to a relative error of {tolerance.Relative:G2}"
         | _, Fixed -> $"by `{drawing.Sampler.Name}`, {steps} on the grid `{drawing.Grid.Name}`"

@@ -32,7 +32,7 @@ module ConsistencyLaws =
                 } }
 
     /// A Gaussian N(m, v) on the line, whose flow is known: x_t − α m shrinks as the standard deviation √(α² v + σ²) does.
-    let private gaussianFlow (path: GaussianPath) (m: float) (v: float) =
+    let gaussianFlow (path: GaussianPath) (m: float) (v: float) =
         let deviation = sqrt ((v * (path.Alpha ** 2.0)) + path.Variance)
 
         fun (from: Tensor) (until: Tensor) (x: Tensor) ->
@@ -50,7 +50,7 @@ module ConsistencyLaws =
             return path, m, v, t, t + h
         }
 
-    let private many n (t: float) = Tensor.full Kind.Float64 [ n ] t
+    let many n (t: float) = Tensor.full Kind.Float64 [ n ] t
 
     let distilled =
         { Name = "consistency-distillation-zero"
@@ -77,7 +77,7 @@ module ConsistencyLaws =
     let private family (theta: Tensor) : Field = fun _ x -> tanh (theta * x) + 0.3 * x
 
     /// Nodes and weights for E over x₀ ~ N(m, v) and ε ~ N(0, 1) on a product grid.
-    let private pairs (m: float) (v: float) =
+    let pairs (m: float) (v: float) =
         let n = 161
         let u = Tensor.linspace Kind.Float64 -8.0 8.0 n
         let p = exp (-0.5 * Tensor.square u) * (16.0 / float (n - 1) / sqrt (2.0 * System.Math.PI))

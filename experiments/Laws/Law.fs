@@ -67,6 +67,9 @@ type Formulas =
         /// solver, distance, f, target, t, t', x_t' ↦ the distillation loss.
         Distillation:
             (Tensor -> Tensor -> Tensor -> Tensor) -> Distance -> Field -> Field -> Tensor -> Tensor -> Tensor -> Tensor
+        /// identity, velocity, u, u held fixed, t, m, s, x ↦ both sides.
+        MapSides:
+            Identity -> Field -> Field -> Field -> Tensor -> Tensor -> Tensor -> Tensor -> struct (Tensor * Tensor)
         Guided: Guidance -> Model -> Model
         Autoguided: Guidance -> Model -> Model -> Model
         ByClassifier: float -> (Tensor -> Tensor -> Tensor -> Tensor) -> Model -> Model
@@ -159,6 +162,7 @@ module Formulas =
           ConsistencyPreconditioning = Consistency.preconditioning
           Training = Consistency.trainingAt
           Distillation = Consistency.distillationAt
+          MapSides = FlowMap.sides
           Guided = Guidance.model
           Autoguided = Guidance.autoguided
           ByClassifier = Guidance.byClassifier

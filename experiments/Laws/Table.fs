@@ -12,6 +12,7 @@ module Table =
         @ VariationalLaws.all
         @ PartsLaws.all
         @ ConsistencyLaws.all
+        @ FlowMapLaws.all
         @ ProcessLaws.all
         @ SamplingLaws.all
         @ GuidanceLaws.all

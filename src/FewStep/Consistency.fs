@@ -250,6 +250,7 @@ module Consistency =
           Equation = equation
           Source = source
           Path = c.Path
+          Times = 1
           Outputs = 1
           Uncertain = false
           Prepare = None
@@ -258,7 +259,8 @@ module Consistency =
             | Averaged -> Some(decay 2 0.9 c.Count)
             | Frozen -> None
           Loss = loss
-          Learned = fun network -> Jumping { Path = c.Path; Map = fun condition -> wrap c (network condition) } }
+          Learned =
+            fun network -> Jumping { Path = c.Path; Reach = ToData; Map = fun condition -> wrap c (network condition) } }
 
     /// Consistency training: no teacher, the pair shares its noise.
     let training (c: Consistency) : Objective =

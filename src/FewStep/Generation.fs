@@ -31,9 +31,10 @@ module Generation =
                 invalidArg
                     (nameof sampler)
                     $"{sampler.Name} needs E[x₀ | x] on a Gaussian path, and a coupled flow has none: take a Runge–Kutta method, heun for instance"
-        | Jumping jump ->
-            let low, high = jump.Path.Interior
+        | Jumping { Reach = ToData; Path = path } ->
+            let low, high = path.Interior
             { between (high, low) with Grid = Grid.karras }
+        | Jumping { Reach = ToAny(noisy, clean) } -> { between (noisy, clean) with Grid = Grid.uniform }
 
     /// The flow of what was learned, with the network in the plan's element type; none where it jumps.
     let flow (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Ode option =
@@ -65,7 +66,12 @@ module Generation =
             | Velocity tableau, _ -> Integrator.rungeKutta tableau (Flow.ode condition flow)
             | Process(_, step), Some sde -> step sde
             | _ -> invalidArg (nameof plan) "a coupled flow has no score: see Generation.plan"
-        | Jumping jump -> Consistency.step { jump with Map = widened jump.Map } condition
+        | Jumping jump ->
+            let map = widened jump.Map
+
+            match jump.Reach with
+            | ToData -> Consistency.step { jump with Map = map } condition
+            | ToAny _ -> FlowMap.step (map condition)
 
     /// The states of one batch from the start x to the sample, as they are reached. The caller owns each, and may stop at any.
     let states

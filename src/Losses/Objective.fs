@@ -1,8 +1,16 @@
 namespace Fokker
 
-/// A map from any point of a path to the data's end of it, in one evaluation: a consistency function f(t, x_t) ≈ x₀.
+/// Where a jump leads.
+type Reach =
+    /// To the data's end of the path, from any of its points: a consistency function f(t, x_t) ≈ x₀.
+    | ToData
+    /// From any time to any earlier one inside these two: a flow map X(t, s, x_t) ≈ x_s. The network takes both times and says the mean velocity on the
+    /// way, u = (x_s − x_t)/(s − t).
+    | ToAny of noisy: float * clean: float
+
+/// A map along the flow that a network has learned, in one evaluation.
 [<NoComparison; NoEquality>]
-type Jump = { Path: GaussianPath; Map: Condition -> Field }
+type Jump = { Path: GaussianPath; Reach: Reach; Map: Condition -> Field }
 
 /// What a trained network is for.
 [<NoComparison; NoEquality>]
@@ -11,7 +19,7 @@ type Learned =
     | Denoising of Model
     /// It knows a velocity, and the score only where z was learned too.
     | Transport of Flow
-    /// It goes all the way in one step.
+    /// It goes a long way in one step.
     | Jumping of Jump
 
 [<RequireQualifiedAccess>]
@@ -36,6 +44,8 @@ type Objective =
         Equation: string
         Source: string
         Path: GaussianPath
+        /// Times that the network is told: 2 for a map from one to the other.
+        Times: int
         /// Numbers that the network says of every coordinate.
         Outputs: int
         /// Whether the network needs a learned u(t).
@@ -57,6 +67,7 @@ module Objective =
           Equation = equation
           Source = source
           Path = path
+          Times = 1
           Outputs = 1
           Uncertain = false
           Prepare = None

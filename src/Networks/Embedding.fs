@@ -30,6 +30,11 @@ module Embedding =
         let angle = Tensor.reshape [ -1; 1 ] t * (Tensor.ofArray [ 1; turns.Length ] turns).To t.Kind
         Tensor.cat 1 [ Tensor.sin angle; Tensor.cos angle ]
 
+    /// The same of so many times for each sample, one after the other: [B; times] or [1; times] ↦ [B; times · 2n].
+    let fourierOf (times: int) (frequencies: float[]) (t: Tensor) : Tensor =
+        let each = fourier frequencies t
+        if times = 1 then each else Tensor.reshape [ -1; times * 2 * frequencies.Length ] each
+
     /// The rows of `table` [classes + 1; d] for the labels, int64 [B] in 0 … classes − 1, or −1 for no class, which is the last row: [B; d].
     /// Without labels that row is for all, [1; d].
     let label (table: Tensor) (condition: Condition) : Tensor =

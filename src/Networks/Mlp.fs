@@ -19,6 +19,8 @@ type Mlp =
         /// Hidden layers.
         Depth: int
         Time: TimeFeatures
+        /// How many times it is told: 1, or 2 for a map from one time to another.
+        Times: int
         /// Numbers that it says of every coordinate: y is [B; Outputs · Dimension], one thing after the other.
         Outputs: int
         /// How many labels there are; None for an unconditional network.
@@ -34,6 +36,7 @@ module Mlp =
           Width = 256
           Depth = 3
           Time = TimeFeatures.Fourier(16, 1.0)
+          Times = 1
           Outputs = 1
           Classes = None }
 
@@ -48,6 +51,8 @@ module Mlp =
           match s.Time with
           | TimeFeatures.Plain -> "time", "plain"
           | TimeFeatures.Fourier(count, scale) -> "time", FormattableString.Invariant $"fourier {count} {scale}"
+          if s.Times > 1 then
+              "times", string s.Times
           "outputs", string s.Outputs
           "classes", string (Option.defaultValue 0 s.Classes) ]
 
@@ -57,15 +62,16 @@ module Mlp =
         positive "Dimension" s.Dimension
         positive "Width" s.Width
         positive "Depth" s.Depth
+        positive "Times" s.Times
         positive "Outputs" s.Outputs
         Option.iter (positive "Classes") s.Classes
         let b = Blueprint()
 
         let timeWidth, features =
             match s.Time with
-            | TimeFeatures.Plain -> 1, Tensor.reshape [ -1; 1 ]
+            | TimeFeatures.Plain -> s.Times, Tensor.reshape [ -1; s.Times ]
             | TimeFeatures.Fourier(count, scale) ->
-                2 * count, Embedding.fourier (Embedding.gaussianFrequencies scale count)
+                s.Times * 2 * count, Embedding.fourierOf s.Times (Embedding.gaussianFrequencies scale count)
 
         let first = Layer.linearOfTwo (b.Inside "hidden1") s.Dimension timeWidth s.Width
 
@@ -82,7 +88,7 @@ module Mlp =
                 Network.checkCondition "mlp" s.Classes condition
 
                 fun (t: Tensor) (x: Tensor) ->
-                    Network.checkInput "mlp" [ s.Dimension ] condition t x
+                    Network.checkInput "mlp" [ s.Dimension ] s.Times condition t x
                     let mutable h = first p x ((features t).To x.Kind)
 
                     match labels with

@@ -27,6 +27,7 @@ type Network =
         Specs: Spec[]
         /// parameters ↦ condition ↦ (t, x) ↦ output. Given the parameters it checks them once, so a field that is to be
         /// called many times is best made once. Time is float64, 0-dimensional or [B]; x is [B; …] in the parameters' kind.
+        /// A network of k times takes them as [1; k] or [B; k].
         Apply: Tensor[] -> Condition -> Field
         /// parameters ↦ t ↦ u(t) [B], the learned log-variance of the error at time t, for weights that are learned.
         Uncertainty: (Tensor[] -> Tensor -> Tensor) option
@@ -94,9 +95,9 @@ module Network =
             invalidArg "condition" $"{name}: labels should be [B] int64, are {labels.Describe()}"
         | _ -> ()
 
-    /// Raises ArgumentException where x is not [B; shape], or time or labels are not of its batch. A size −n in `shape`
-    /// stands for any multiple of n.
-    let internal checkInput name (shape: int list) (condition: Condition) (t: Tensor) (x: Tensor) =
+    /// Raises ArgumentException where x is not [B; shape], or the times (so many for each sample) or labels are not of its batch. A size −n in
+    /// `shape` stands for any multiple of n.
+    let internal checkInput name (shape: int list) (times: int) (condition: Condition) (t: Tensor) (x: Tensor) =
         let fits =
             x.Rank = shape.Length + 1
             && List.forall2
@@ -115,8 +116,13 @@ module Network =
 
             invalidArg "x" $"{name}: the input should be [B; {wanted}], is {x.Describe()}"
 
-        if t.Rank > 1 || (t.Rank = 1 && t.Shape[0] <> x.Shape[0]) then
+        if times = 1 && (t.Rank > 1 || (t.Rank = 1 && t.Shape[0] <> x.Shape[0])) then
             invalidArg "t" $"{name}: time should be 0-dimensional or [{x.Shape[0]}], is {t.Describe()}"
+
+        if times > 1 && not (t.Rank = 2 && t.Shape[1] = times && (t.Shape[0] = 1 || t.Shape[0] = x.Shape[0])) then
+            invalidArg
+                "t"
+                $"{name}: it takes {times} times, [1; {times}] or [{x.Shape[0]}; {times}], was given {t.Describe()}"
 
         match condition with
         | Some labels when labels.Shape[0] <> x.Shape[0] ->

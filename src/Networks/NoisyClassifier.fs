@@ -60,7 +60,7 @@ module NoisyClassifier =
                 Network.checkCondition "classifier" None condition
 
                 fun (t: Tensor) (x: Tensor) ->
-                    Network.checkInput "classifier" s.Shape condition t x
+                    Network.checkInput "classifier" s.Shape 1 condition t x
                     let emb = (Embedding.fourier frequencies t).To x.Kind
                     let h = features p emb x
                     let emb = Tensor.expand [ x.Shape[0]; time ] emb

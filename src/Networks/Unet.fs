@@ -19,6 +19,8 @@ type Unet =
         Attention: int list
         /// Groups that channels are normalized in.
         Groups: int
+        /// How many times it is told: 1, or 2 for a map from one time to another.
+        Times: int
         /// Numbers that it says of every pixel: y is [B; Outputs · Channels; H; W], one thing after the other.
         Outputs: int
         /// How many labels there are; None for an unconditional network.
@@ -39,6 +41,7 @@ module Unet =
           Blocks = 1
           Attention = []
           Groups = 8
+          Times = 1
           Outputs = 1
           Classes = None }
 
@@ -52,6 +55,8 @@ module Unet =
           "blocks", string s.Blocks
           "attention", list s.Attention
           "groups", string s.Groups
+          if s.Times > 1 then
+              "times", string s.Times
           "outputs", string s.Outputs
           "classes", string (Option.defaultValue 0 s.Classes) ]
 
@@ -62,6 +67,7 @@ module Unet =
               "Width", s.Width
               "Blocks", s.Blocks
               "Groups", s.Groups
+              "Times", s.Times
               "Outputs", s.Outputs
               "Classes", Option.defaultValue 1 s.Classes ] do
             if value < 1 then
@@ -116,7 +122,7 @@ module Unet =
 
         let embedding = 4 * s.Width
         let frequencies = Embedding.gaussianFrequencies 1.0 (max 1 (s.Width / 2))
-        let time1 = Layer.linear (b.Inside "time1") (2 * frequencies.Length) embedding
+        let time1 = Layer.linear (b.Inside "time1") (s.Times * 2 * frequencies.Length) embedding
         let time2 = Layer.linear (b.Inside "time2") embedding embedding
         let labels = s.Classes |> Option.map (fun classes -> Layer.labels (b.Inside "label") classes embedding)
 
@@ -188,8 +194,8 @@ module Unet =
                 Network.checkCondition "unet" s.Classes condition
 
                 fun (t: Tensor) (x: Tensor) ->
-                    Network.checkInput "unet" [ s.Channels; -step; -step ] condition t x
-                    let emb = time2 p (Tensor.silu (time1 p ((Embedding.fourier frequencies t).To x.Kind)))
+                    Network.checkInput "unet" [ s.Channels; -step; -step ] s.Times condition t x
+                    let emb = time2 p (Tensor.silu (time1 p ((Embedding.fourierOf s.Times frequencies t).To x.Kind)))
 
                     let emb =
                         match labels with

@@ -195,6 +195,26 @@ module Objectives =
                   Distance = Distance.squared }
               |> Consistency.distillation Tableau.heun teacher) ]
 
+    let private maps =
+        let taught name (make: Model -> Mapping) =
+            let own = FlowMap.objective (make (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)))
+
+            entry name own.Equation own.Source [ "teacher", "none"; "times", Times.uniform.Name ] (fun parts ->
+                FlowMap.objective { make (teacherOf name parts) with Times = parts.Times })
+
+        let alone (make: GaussianPath -> Mapping) =
+            let m = make Path.condOT
+            let own = FlowMap.objective m
+
+            entry m.Name own.Equation m.Source [ "path", ""; "times", m.Times.Name ] (fun parts ->
+                FlowMap.objective { make parts.Path with Times = parts.Times })
+
+        [ taught "lmd" FlowMap.lagrangian
+          taught "emd" FlowMap.eulerian
+          alone FlowMap.lagrangianSelf
+          alone FlowMap.progressiveSelf
+          alone FlowMap.meanFlow ]
+
     let private flow =
         let own = ContinuousFlow.maximumLikelihood Trace.exact Tableau.rk4 8
 
@@ -257,4 +277,5 @@ module Objectives =
         @ [ bridged Matching.schrodinger; bridged Matching.withScore ]
         @ [ flow ]
         @ consistency
+        @ maps
         @ taught

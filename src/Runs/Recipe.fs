@@ -251,7 +251,7 @@ module Recipe =
         NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
 
     let private network (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
-        let outputs = objective.Outputs
+        let outputs, times = objective.Outputs, objective.Times
         let classes = if recipe.Labels then Some data.Classes.Length else None
         let shape = String.Join("; ", data.Shape)
 
@@ -264,6 +264,7 @@ module Recipe =
                 { Mlp.standard dimension with
                     Width = recipe.Width
                     Depth = recipe.Depth
+                    Times = times
                     Outputs = outputs
                     Classes = classes }
         | "unet", [ channels; height; width ] ->
@@ -283,7 +284,12 @@ module Recipe =
                 )
 
             Networks.unet
-                { standard with Width = recipe.Width; Blocks = recipe.Depth; Outputs = outputs; Classes = classes }
+                { standard with
+                    Width = recipe.Width
+                    Blocks = recipe.Depth
+                    Times = times
+                    Outputs = outputs
+                    Classes = classes }
         | "mlp", _ ->
             raise (
                 UserError $"--network mlp: the samples of {data.Name} are [{shape}], not vectors: use --network unet"

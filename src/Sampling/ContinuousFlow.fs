@@ -29,6 +29,7 @@ module ContinuousFlow =
           Equation = "−log p₁(x₁) − ∫∇·v dt, by the instantaneous change of variables"
           Source = "Chen et al. 2018, Neural ODEs; Grathwohl et al. 2019, FFJORD, eq. 4"
           Path = Path.condOT
+          Times = 1
           Outputs = 1
           Uncertain = false
           Prepare = None

@@ -52,6 +52,8 @@ let private refusals =
       "--loss cfm --coupling ot", [ "--coupling"; "ot-cfm" ]
       "--loss ot-cfm --coupling otr", [ "--coupling"; "ot" ]
       "--loss cd", [ "--teacher" ]
+      "--loss lmd", [ "--teacher" ]
+      "--loss psd --weight snr", [ "--weight"; "psd"; "cfm" ]
       "--loss cd --teacher nothing", [ "nothing" ]
       "--loss simple --preconditioning edm", [ "--preconditioning"; "--prediction data" ]
       "--loss ism --times importance", [ "--times"; "importance" ]

@@ -218,7 +218,8 @@ let ``a loss of the catalogue can be trained`` (name: string) =
     Assert.That(objective.Source, Is.Not.Empty)
 
     Scope.run0 (fun () ->
-        let network = Networks.mlp { Mlp.standard 2 with Width = 16; Outputs = objective.Outputs }
+        let network =
+            Networks.mlp { Mlp.standard 2 with Width = 16; Times = objective.Times; Outputs = objective.Outputs }
         let state = Trainer.init Kind.Float64 key network
 
         let rec go k state =

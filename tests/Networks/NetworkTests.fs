@@ -13,6 +13,7 @@ let private unet: Unet =
       Blocks = 1
       Attention = [ 1 ]
       Groups = 2
+      Times = 1
       Outputs = 1
       Classes = None }
 

@@ -61,6 +61,22 @@ public static class Losses
     /// <summary><c>cd</c>: E d(f(t', x_t'), f⁻(t, x̂_t)), x̂_t by a step of Heun on the teacher's flow (Song et al. 2023, Consistency models, algorithm 2).</summary>
     public static TrainingLoss ConsistencyDistillation { get; } = TrainingLoss.FromName("cd");
 
+    /// <summary><c>lmd</c>, a flow map of a teacher’s flow: E d(∂_s X, v(s, X)), X = x_t + (s − t) u (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
+    public static TrainingLoss LagrangianMapDistillation { get; } = TrainingLoss.FromName("lmd");
+
+    /// <summary><c>emd</c>, a flow map of a teacher’s flow: E d(u, v + (s − t) (∂_t u + ∇u v)) (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
+    public static TrainingLoss EulerianMapDistillation { get; } = TrainingLoss.FromName("emd");
+
+    /// <summary><c>lsd</c>, a flow map without a teacher: that of <c>lmd</c>, v its own u_tt (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model).</summary>
+    public static TrainingLoss LagrangianSelfDistillation { get; } = TrainingLoss.FromName("lsd");
+
+    /// <summary><c>psd</c>, a flow map without a teacher or derivatives: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)) (Boffi, Albergo, Vanden-Eijnden 2025, How to build a
+    /// consistency model; Frans et al. 2025, Shortcut models).</summary>
+    public static TrainingLoss ProgressiveSelfDistillation { get; } = TrainingLoss.FromName("psd");
+
+    /// <summary><c>meanflow</c>, a flow map without a teacher: E d(u, v + (s − t) (∂_t u + ∇u v)), v = ẋ_t (Geng et al. 2025, Mean flows).</summary>
+    public static TrainingLoss MeanFlow { get; } = TrainingLoss.FromName("meanflow");
+
     /// <summary><c>esm</c>: E σ² ‖s − ∇log p_t‖², ∇log p_t the teacher's (Vincent 2011, eq. 4).</summary>
     public static TrainingLoss ExplicitScoreMatching { get; } = TrainingLoss.FromName("esm");
 
@@ -93,6 +109,11 @@ public static class Losses
         ConsistencyTraining,
         ImprovedConsistencyTraining,
         ConsistencyDistillation,
+        LagrangianMapDistillation,
+        EulerianMapDistillation,
+        LagrangianSelfDistillation,
+        ProgressiveSelfDistillation,
+        MeanFlow,
         ExplicitScoreMatching,
         FlowMatching,
         Classifier,
