@@ -27,7 +27,9 @@ let private combinations =
       "--loss sb-cfm --batch 256"
       "--loss sf2m --batch 256"
       "--loss hybrid"
-      "--loss ict" ]
+      "--loss ict"
+      "--loss lsd"
+      "--loss psd" ]
 
 let cases = combinations |> List.map (fun words -> TestCaseData(words).SetName("moons " + words))
 
