@@ -182,7 +182,7 @@ figure
 (**
 Three identities hold for it, and with $u_{t,t} = v$ each of them for nothing else. It moves with the flow where it arrives (**Lagrangian**), it does not care where on a trajectory it starts (**Eulerian**), and two jumps make one (**semigroup**):
 
-$$\partial_s X_{t,s}(x) = v(s, X_{t,s}(x)), \qquad \partial_t X_{t,s}(x) + \nabla X_{t,s}(x)\,v(t, x) = 0, \qquad X_{t,s} = X_{m,s}\circ X_{t,m} .$$
+$$\partial_s X_{t,s} = v(s, X_{t,s}), \qquad \partial_t X_{t,s} + \nabla X_{t,s}\,v(t, \cdot) = 0, \qquad X_{t,s} = X_{m,s}\circ X_{t,m} .$$
 
 `FlowMap.sides` gives both sides of each, in terms of $u$. By forty steps and by eighty the largest difference at 256 points is the solver's error, which falls with the fourth power of the step; the derivatives are exact, by forward mode through all of the solver:
 *)
