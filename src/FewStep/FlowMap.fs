@@ -84,7 +84,10 @@ module FlowMap =
         | Identity.Semigroup ->
             let first = frozen (times t m) x
             let second = frozen (times m s) (x + Tensor.perSample x (m - t) * first)
-            let share = Tensor.perSample x ((m - t) / (s - t))
+            let span = s - t
+            // Two times that are one, as a law of discrete times draws them: both jumps go nowhere, by any share.
+            let divisor = Tensor.where (Tensor.equalTo 0.0 span) (Tensor.onesLike span) span
+            let share = Tensor.perSample x ((m - t) / divisor)
             struct (u (times t s) x, Tensor.detach (share * first + (1.0 - share) * second))
 
     // ---- settings

@@ -63,6 +63,21 @@ let ``the exact map has no loss`` () =
                 let off: Field = fun times x -> 1.05 * exact path times x
                 holds (worst mapping off > 1e-4) $"{mapping.Name} on {path.Name} takes another map")
 
+/// A law of discrete times draws the same one twice: there every identity is about u((t, t), x), which is v.
+[<Test>]
+let ``two times may be one`` () =
+    Scope.run0 (fun () ->
+        let u = exact Path.condOT
+        let x = Rng.normal Kind.Float64 [ 4; 1 ] (Rng.ofSeed 10L)
+        let t = Tensor.full Kind.Float64 [ 4 ] 0.5
+        let struct (said, wanted) = FlowMap.sides Identity.Semigroup (FlowMap.velocityOf u) u u t t t x
+        holds ((Tensor.max (abs (said - wanted))).ToFloat() = 0.0) "semigroup"
+
+        for make in [ FlowMap.progressiveSelf; FlowMap.lagrangianSelf; FlowMap.meanFlow ] do
+            let mapping = { make Path.condOT with Times = Times.discrete 3 }
+            let still: Field = fun _ x -> Tensor.zerosLike x
+            holds (Double.IsFinite(worst mapping still)) mapping.Name)
+
 /// A map that stands still obeys every identity without a teacher: it is the instants that tell it how to move.
 [<Test>]
 let ``without instants a map may stand still`` () =
