@@ -6,6 +6,7 @@ open NUnit.Framework
 open FsCheck
 open FsCheck.FSharp
 open Fokker
+open Fokker.Experiments.Laws
 open Fokker.Tests.Theory.Expect
 
 /// Other tests count what is alive: what these leave behind goes at their end, not when the collector finds time.
@@ -17,11 +18,8 @@ let ``leave nothing behind`` () =
 let private m, s = 0.7, 0.6
 let private law () = Mixture.ofStds [| 1.0 |] (Tensor.ofArray [ 1; 1 ] [| m |]) (Tensor.ofArray [ 1; 1 ] [| s |])
 
-/// The flow from t to s of N(m, s²): distances from the mean α m go as the deviation √(α² s² + σ²) does.
-let private flow (path: GaussianPath) (t: Tensor) (until: Tensor) (x: Tensor) =
-    let at (curve: Curve) t = Tensor.perSample x (Curve.values curve t)
-    let deviation = sqrt (s * s * (path.Alpha ** 2.0) + path.Variance)
-    at path.Alpha until * m + at deviation until / at deviation t * (x - at path.Alpha t * m)
+/// The flow of N(m, s²), from one time to another.
+let private flow (path: GaussianPath) = ConsistencyLaws.gaussianFlow path m (s * s)
 
 /// Its mean velocity between two times; the velocity itself where they are one.
 let private exact (path: GaussianPath) : Field =
