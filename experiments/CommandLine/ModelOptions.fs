@@ -169,7 +169,7 @@ module ModelChoice =
                 | Some name ->
                     raise (
                         UserError
-                            $"{option} {name}: {subject.Name} jumps to the data by steps of its own: leave {option} out, and say how many jumps with --steps"
+                            $"{option} {name}: {subject.Name} goes by jumps of its own: leave {option} out, and say how many with --steps"
                     )
                 | None -> ()
         | Denoising _

@@ -55,7 +55,10 @@ module Following =
 
         match subject.Learned with
         | Jumping _ ->
-            raise (UserError $"{subject.Name} jumps to the data and has no flow to follow: take a run that learned one")
+            raise (
+                UserError
+                    $"{subject.Name} goes by jumps of its own and has no flow to follow: take a run that learned one"
+            )
         | Denoising _
         | Transport _ -> ()
 

@@ -119,7 +119,7 @@ module Guiding =
     let private jumps (option: string) (subject: Subject) =
         raise (
             UserError
-                $"{option}: {subject.Name} jumps to the data, and what it says of two classes does not add up: guide a run that knows a velocity or a score"
+                $"{option}: {subject.Name} goes by jumps, and what it says of two classes does not add up: guide a run that knows a velocity or a score"
         )
 
     let private byItself (guidance: Guidance) (subject: Subject) : Subject =

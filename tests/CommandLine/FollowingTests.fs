@@ -208,7 +208,7 @@ let ``a law of other data is refused`` () =
 
 /// A consistency model has neither a velocity nor a score, and a flow map goes by steps of its own.
 [<TestCase "ict"; TestCase "psd">]
-let ``a run that jumps to the data is refused where a flow, a score or a solver is asked for`` (loss: string) =
+let ``a run that jumps is refused where a flow, a score or a solver is asked for`` (loss: string) =
     use f = new Folder()
     let root = f.File "runs"
     let trained = fokker ([ "train"; "moons"; "--loss"; loss; "--name"; "jump"; "--runs"; root ] @ small)

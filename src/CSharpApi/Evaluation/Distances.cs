@@ -109,7 +109,7 @@ public sealed class Evaluation : Distances
     /// <summary>Samples that were drawn.</summary>
     public int Count { get; }
 
-    /// <summary>The solver that made them; null where the model jumps to the data by steps of its own.</summary>
+    /// <summary>The solver that made them; null where the model goes by jumps of its own.</summary>
     public Solver? Solver { get; }
 
     /// <summary>The solver’s steps, or the model’s jumps; null where steps were chosen by their error.</summary>
