@@ -53,6 +53,8 @@ module Errors =
     /// The line and the exit code. `command` serves the messages about options.
     let rec describe (command: string) (error: exn) : string * int =
         match error with
+        | :? RefusedException as refused ->
+            Refusal.oneLine (Refusal.text OptionNames.wording refused.Refusal), Exit.BadInput
         | :? UserError
         | :? EnvironmentException -> Refusal.oneLine error.Message, Exit.BadInput
         | :? ArguParseException -> argu command error.Message, Exit.BadInput

@@ -36,7 +36,7 @@ module Densities =
     /// there is none of that name, or an exact one is to draw probes.
     let trace (subject: Subject) (name: string option) (probes: int option) : Trace =
         let name = name |> Option.defaultValue (if subject.Data.IsImage then "rademacher" else "exact")
-        let family = Names.find "--trace" "trace" "traces" fst Trace.families name
+        let family = Names.choose Setting.Trace "trace" "traces" fst Trace.families name
 
         match probes with
         | Some n when n < 1 -> raise (UserError $"--probes {n}: expected a whole number of at least 1")

@@ -6,28 +6,34 @@ module Lookup =
 
     /// A path of the caller's own, or one of the library's.
     let pathAmong (own: GaussianPath list) : string -> GaussianPath =
-        Names.find "--path" "path" "paths" (fun (p: GaussianPath) -> p.Name) (own @ Catalogue.paths)
+        Names.choose Setting.Path "path" "paths" (fun (p: GaussianPath) -> p.Name) (own @ Catalogue.paths)
 
     let path: string -> GaussianPath = pathAmong []
 
     let prediction: string -> Prediction =
-        Names.find "--prediction" "prediction" "predictions" (fun (p: Prediction) -> p.Name) Prediction.all
+        Names.choose Setting.Prediction "prediction" "predictions" (fun (p: Prediction) -> p.Name) Prediction.all
 
     let loss: string -> LossEntry =
-        Names.find "--loss" "loss" "losses" (fun (l: LossEntry) -> l.Name) (Objectives.all @ [ Objectives.classifier ])
+        Names.choose
+            Setting.Loss
+            "loss"
+            "losses"
+            (fun (l: LossEntry) -> l.Name)
+            (Objectives.all @ [ Objectives.classifier ])
 
-    let weight: string -> Weight = Names.find "--weight" "weight" "weights" (fun (w: Weight) -> w.Name) Weight.all
+    let weight: string -> Weight =
+        Names.choose Setting.Weight "weight" "weights" (fun (w: Weight) -> w.Name) Weight.all
 
     let times: string -> Times =
-        Names.find "--times" "law of times" "laws of times" (fun (t: Times) -> t.Name) Catalogue.times
+        Names.choose Setting.Times "law of times" "laws of times" (fun (t: Times) -> t.Name) Catalogue.times
 
     let coupling: string -> Coupling =
-        Names.find "--coupling" "coupling" "couplings" (fun (c: Coupling) -> c.Name) Coupling.all
+        Names.choose Setting.Coupling "coupling" "couplings" (fun (c: Coupling) -> c.Name) Coupling.all
 
     let preconditioning (name: string) : GaussianPath -> Preconditioning =
         let _, _, make =
-            Names.find
-                "--preconditioning"
+            Names.choose
+                Setting.Preconditioning
                 "preconditioning"
                 "preconditionings"
                 (fun (name, _, _) -> name)
@@ -37,7 +43,7 @@ module Lookup =
         make
 
     let sampler: string -> Sampler =
-        Names.find "--solver" "sampler" "samplers" (fun (s: Sampler) -> s.Name) Samplers.all
+        Names.choose Setting.Solver "sampler" "samplers" (fun (s: Sampler) -> s.Name) Samplers.all
 
     /// A sampler with the number that it leaves open. Raises UserError where it has none of that name, or the value means nothing.
     let samplerWith (option: string) (value: float) (sampler: Sampler) : Sampler =
@@ -57,9 +63,9 @@ module Lookup =
                 UserError $"--{option} {value}: {sampler.Name} has no such number; it goes with {Names.either those}"
             )
 
-    let grid: string -> Grid = Names.find "--grid" "grid" "grids" (fun (g: Grid) -> g.Name) Grid.all
+    let grid: string -> Grid = Names.choose Setting.Grid "grid" "grids" (fun (g: Grid) -> g.Name) Grid.all
 
-    let trace: string -> Trace = Names.find "--trace" "trace" "traces" (fun (t: Trace) -> t.Name) Trace.all
+    let trace: string -> Trace = Names.choose Setting.Trace "trace" "traces" (fun (t: Trace) -> t.Name) Trace.all
 
     let dtype: string -> Dtype =
-        Names.find "--dtype" "element type" "element types" Dtype.name [ Dtype.Float32; Dtype.Float64 ]
+        Names.choose Setting.Dtype "element type" "element types" Dtype.name [ Dtype.Float32; Dtype.Float64 ]

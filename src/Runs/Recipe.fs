@@ -256,7 +256,13 @@ module Recipe =
         let shape = String.Join("; ", data.Shape)
 
         let chosen =
-            Names.find "--network" "network" "networks" (fun (e: Entry) -> e.Name) Catalogue.networks recipe.Network
+            Names.choose
+                Setting.Network
+                "network"
+                "networks"
+                (fun (e: Entry) -> e.Name)
+                Catalogue.networks
+                recipe.Network
 
         match chosen.Name, data.Shape with
         | "mlp", [ dimension ] ->

@@ -68,6 +68,11 @@ internal static partial class Translate
     private static Exception? Of(Exception error, string? argument) =>
         error switch
         {
+            RefusedException refused => new ArgumentException(
+                RefusalModule.text(PropertyNames.Wording, refused.Refusal),
+                PropertyNames.Of(refused.Refusal.Setting),
+                refused
+            ),
             UserError when Option().Match(error.Message) is { Success: true, Index: 0 } match => new ArgumentException(
                 Option().Replace(error.Message, PropertyOf),
                 PropertyOf(match),

@@ -2,19 +2,6 @@ namespace Fokker
 
 open System
 
-/// What an exception says, as one line for a person.
-module Refusal =
-
-    /// A message without its line ends.
-    let oneLine (message: string) =
-        String.Join(" ", message.Split([| '\r'; '\n' |], StringSplitOptions.RemoveEmptyEntries)).Trim()
-
-    /// What a refused argument's message says, without the name of the parameter that .NET appends to it.
-    let reason (error: ArgumentException) : string =
-        match error.Message.IndexOf " (Parameter '" with
-        | -1 -> oneLine error.Message
-        | at -> oneLine (error.Message.Substring(0, at))
-
 /// Things that are chosen by name: looking one up, and saying what exists where there is none.
 module Names =
 
@@ -80,3 +67,14 @@ module Names =
         with
         | Some item -> item
         | None -> raise (UserError(unknown where what plural (List.map nameOf items) given))
+
+    /// The item of that name, whatever its case, for a setting of a request. Raises RefusedException, with the nearest names, where there is none.
+    let choose (setting: Setting) what plural (nameOf: 'T -> string) (items: 'T list) (given: string) : 'T =
+        match
+            items
+            |> List.tryFind (fun item -> String.Equals(nameOf item, given, StringComparison.OrdinalIgnoreCase))
+        with
+        | Some item -> item
+        | None ->
+            let text = unknown "" what plural (List.map nameOf items) given
+            refuse setting "" $"{text}"
