@@ -184,7 +184,7 @@ Three identities hold for it, and with $u_{t,t} = v$ each of them for nothing el
 
 $$\partial_s X_{t,s} = v(s, X_{t,s}), \qquad \partial_t X_{t,s} + \nabla X_{t,s}\,v(t, \cdot) = 0, \qquad X_{t,s} = X_{m,s}\circ X_{t,m} .$$
 
-`FlowMap.sides` gives both sides of each, in terms of $u$. By forty steps and by eighty the largest difference at 256 points is the solver's error, which falls with the fourth power of the step; the derivatives are exact, by forward mode through all of the solver:
+`MapMatching.sides` gives both sides of each, in terms of $u$. By forty steps and by eighty the largest difference at 256 points is the solver's error, which falls with the fourth power of the step; the derivatives are exact, by forward mode through all of the solver:
 *)
 
 let apart steps identity =
@@ -197,7 +197,7 @@ let apart steps identity =
             (Tensor.narrow 0 0 256 noise)
     let u = mean' steps
     let struct (said, wanted) =
-        FlowMap.sides identity ode.Velocity u u (all 0.9) (all 0.5) (all 0.2) x
+        MapMatching.sides identity ode.Velocity u u (all 0.9) (all 0.5) (all 0.2) x
     (Tensor.max (abs (said - wanted))).ToFloat()
 
 for identity in [ Identity.Lagrangian; Identity.Eulerian; Identity.Semigroup ] do

@@ -1,41 +1,5 @@
 namespace Fokker
 
-/// Where a jump leads.
-type Reach =
-    /// To the data's end of the path, from any of its points: a consistency function f(t, x_t) ≈ x₀.
-    | ToData
-    /// From any time to any earlier one inside these two: a flow map X(t, s, x_t) ≈ x_s. The network takes both times and says the mean velocity on the
-    /// way, u = (x_s − x_t)/(s − t).
-    | ToAny of noisy: float * clean: float
-
-/// A map along the flow that a network has learned, in one evaluation.
-[<NoComparison; NoEquality>]
-type Jump = { Path: GaussianPath; Reach: Reach; Map: Condition -> Field }
-
-/// What a trained network is for.
-[<NoComparison; NoEquality>]
-type Learned =
-    /// It knows the score: every sampler goes.
-    | Denoising of Model
-    /// It knows a velocity, and the score only where z was learned too.
-    | Transport of Flow
-    /// It goes a long way in one step.
-    | Jumping of Jump
-
-[<RequireQualifiedAccess>]
-module Learned =
-
-    /// What was learned, with every network of it replaced.
-    let map (on: (Condition -> Field) -> Condition -> Field) (learned: Learned) : Learned =
-        match learned with
-        | Denoising model -> Denoising(Model.withNetwork (on model.Network) model)
-        | Transport flow ->
-            Transport
-                { flow with
-                    Velocity = on flow.Velocity
-                    Noise = flow.Noise |> Option.map (fun (noise, g2) -> on noise, g2) }
-        | Jumping jump -> Jumping { jump with Map = on jump.Map }
-
 /// A loss together with what it makes of a network: all that a trainer and a sampler have to agree on.
 [<NoComparison; NoEquality>]
 type Objective =

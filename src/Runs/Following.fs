@@ -54,7 +54,7 @@ module Following =
                 )
 
         match subject.Learned with
-        | Jumping _ ->
+        | Mapping _ ->
             raise (
                 UserError
                     $"{subject.Name} goes by jumps of its own and has no flow to follow: take a run that learned one"

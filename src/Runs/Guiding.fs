@@ -132,7 +132,7 @@ module Guiding =
                 match subject.Learned with
                 | Denoising model -> Denoising(Guidance.model guidance model)
                 | Transport flow -> Transport(Guidance.flow guidance flow)
-                | Jumping _ -> jumps option subject }
+                | Mapping _ -> jumps option subject }
 
     let private byAnother (guidance: Guidance) (weaker: Subject) (subject: Subject) : Subject =
         let own, other = subject.Model "--autoguidance", weaker.Model "--autoguidance"
@@ -256,7 +256,7 @@ module Guiding =
                 Guidance.composed [ for label, w in terms -> w, labels label ] network t x
 
         match subject.Learned with
-        | Jumping _ -> jumps option subject
+        | Mapping _ -> jumps option subject
         | Denoising _
         | Transport _ -> ()
 

@@ -196,24 +196,24 @@ module Objectives =
               |> Consistency.distillation Tableau.heun teacher) ]
 
     let private maps =
-        let taught name (make: Model -> Mapping) =
-            let own = FlowMap.objective (make (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)))
+        let taught name (make: Model -> MapMatching) =
+            let own = MapMatching.objective (make (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)))
 
             entry name own.Equation own.Source [ "teacher", "none"; "times", Times.uniform.Name ] (fun parts ->
-                FlowMap.objective { make (teacherOf name parts) with Times = parts.Times })
+                MapMatching.objective { make (teacherOf name parts) with Times = parts.Times })
 
-        let alone (make: GaussianPath -> Mapping) =
+        let alone (make: GaussianPath -> MapMatching) =
             let m = make Path.condOT
-            let own = FlowMap.objective m
+            let own = MapMatching.objective m
 
             entry m.Name own.Equation m.Source [ "path", ""; "times", m.Times.Name ] (fun parts ->
-                FlowMap.objective { make parts.Path with Times = parts.Times })
+                MapMatching.objective { make parts.Path with Times = parts.Times })
 
-        [ taught "lmd" FlowMap.lagrangian
-          taught "emd" FlowMap.eulerian
-          alone FlowMap.lagrangianSelf
-          alone FlowMap.progressiveSelf
-          alone FlowMap.meanFlow ]
+        [ taught "lmd" MapMatching.lagrangian
+          taught "emd" MapMatching.eulerian
+          alone MapMatching.lagrangianSelf
+          alone MapMatching.progressiveSelf
+          alone MapMatching.meanFlow ]
 
     let private flow =
         let own = ContinuousFlow.maximumLikelihood Trace.exact Tableau.rk4 8

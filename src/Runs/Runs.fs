@@ -192,7 +192,7 @@ module Runs =
             match job.Objective.Learned(job.Network.Apply state.Average) with
             | Denoising model -> model
             | Transport _
-            | Jumping _ ->
+            | Mapping _ ->
                 raise (
                     UserError
                         $"--teacher {folder}: it was trained by {job.Recipe.Loss}, which teaches no score: name a run trained by cfm, simple or another regression"

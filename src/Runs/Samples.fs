@@ -51,7 +51,7 @@ module Samples =
           Grid = Samplers.heun.Grid
           Steps =
             match subject.Learned with
-            | Jumping _ -> 2
+            | Mapping _ -> 2
             | Denoising _
             | Transport _ -> if image then 10 else 25
           Batch = if image then 100 else 4096
@@ -133,7 +133,7 @@ module Samples =
                 // A jump lays its own grid.
                 Grid =
                     match subject.Learned with
-                    | Jumping _ -> natural.Grid
+                    | Mapping _ -> natural.Grid
                     | Denoising _
                     | Transport _ -> drawing.Grid
                 Span = drawing.Span |> Option.defaultWith (fun () -> span subject natural)
@@ -262,7 +262,7 @@ module Samples =
             let atOnce how =
                 match learned with
                 | Transport _
-                | Jumping _ ->
+                | Mapping _ ->
                     raise (
                         UserError
                             $"--parallel {how.Window}: it needs a model with a score: this run has another objective"

@@ -62,7 +62,7 @@ type Subject =
         match subject.Learned with
         | Denoising model -> model
         | Transport _
-        | Jumping _ ->
+        | Mapping _ ->
             raise (
                 UserError
                     $"{wanted} needs a model that knows the score, and {subject.Name} does not; take a run trained by a regression such as cfm, dsm or simple"

@@ -6,7 +6,7 @@ open System
 open System.IO
 open NUnit.Framework
 open Fokker
-open Fokker.Experiments
+open Fokker.Tool
 open Fokker.Tests.CommandLine.Support
 
 let private train (folder: Folder) (words: string list) =

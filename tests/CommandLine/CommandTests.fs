@@ -8,7 +8,7 @@ open System.Text.Json.Nodes
 open System.Text.RegularExpressions
 open NUnit.Framework
 open Fokker
-open Fokker.Experiments
+open Fokker.Tool
 open Fokker.Tests.CommandLine.Support
 
 let private at (path: string) (json: JsonObject) : JsonNode =
@@ -187,7 +187,7 @@ let ``a file with too few samples to hold any out is trained on all the same, an
 // ---- as a process of its own
 
 let private start (folder: string) (words: string list) =
-    let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Experiments.dll")
+    let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Tool.dll")
 
     // A test run started in the background ignores Ctrl-C and hands that down; the child is to be as a terminal's.
     let info =
@@ -217,7 +217,7 @@ let ``an error is one line on the error stream and exit code 2`` () =
 [<Test>]
 let ``without libtorch the error says what to install`` () =
     use folder = new Folder()
-    let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Experiments.dll")
+    let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Tool.dll")
     // A door whose libtorch is not there: a file that the loader refuses.
     let door = folder.File "libfokker_torch.so"
     File.WriteAllText(door, "no library")

@@ -6,7 +6,7 @@ open System.IO
 open System.Text.Json.Nodes
 open NUnit.Framework
 open Fokker
-open Fokker.Experiments
+open Fokker.Tool
 open Fokker.Tests.CommandLine.Support
 
 [<OneTimeTearDown>]

@@ -57,7 +57,7 @@ let private shortened (line: string) =
 let ``every command of the README runs`` () =
     use folder = new Folder()
     // The command line where the README has it, and the files that its lines take for granted.
-    let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Experiments.dll")
+    let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Tool.dll")
     File.WriteAllText(folder.File "fokker", $"#!/bin/sh\nexec dotnet '{program}' \"$@\"\n")
     File.SetUnixFileMode(folder.File "fokker", UnixFileMode.UserRead ||| UnixFileMode.UserExecute)
     let rng = Rng.ofSeed 1L

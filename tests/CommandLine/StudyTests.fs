@@ -3,8 +3,8 @@ module Fokker.Tests.CommandLine.StudyTests
 
 open System.IO
 open NUnit.Framework
+open Fokker.Tool
 open Fokker.Experiments
-open Fokker.Experiments.Studies
 open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
 
@@ -44,12 +44,16 @@ let ``what was found is the same on the page, on the terminal and for programs``
           Summary = "A table of one row."
           Headlines = []
           Sections =
-            [ Study.table "A table" "" [ "name"; "value" ] [ [ Report.Cell.Text "one"; Report.Cell.Number 0.25 ] ] ]
+            [ Study.table
+                  "A table"
+                  ""
+                  [ "name"; "value" ]
+                  [ [ Fokker.Report.Cell.Text "one"; Fokker.Report.Cell.Number 0.25 ] ] ]
           Json = [] }
 
     equal [ "A table"; "  name   value"; "  one    0.2500" ] (Study.lines found)
     let page = Study.page Table.all.Head "./fokker study none" found
-    Assert.That(Report.Page.render page, Does.Contain "./fokker study none")
+    Assert.That(Fokker.Report.Page.render page, Does.Contain "./fokker study none")
 
 [<Test>]
 let ``a deviation is written to two digits, the value to as many places`` () =

@@ -4,7 +4,7 @@ open System
 open System.IO
 open System.Text.Json.Nodes
 open NUnit.Framework
-open Fokker.Experiments
+open Fokker.Tool
 
 /// Equal element by element, as NUnit compares collections.
 let equal (expected: 'T) (actual: 'T) = Assert.That<obj | null>(box actual, Is.EqualTo(box expected))

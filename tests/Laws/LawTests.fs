@@ -2,7 +2,7 @@ module Fokker.Tests.LawTests
 
 open NUnit.Framework
 open Fokker
-open Fokker.Experiments.Laws
+open Fokker.Laws
 
 let private names = Table.all |> List.map (fun law -> TestCaseData(law.Name).SetName("law: " + law.Name))
 let private byName name = Table.all |> List.find (fun law -> law.Name = name)
@@ -162,18 +162,18 @@ let private mutations: (string * Formulas) list =
           Training =
               fun path d f target t later x0 noise -> Consistency.trainingAt path d f target t later x0 (1.01 * noise) }
       "flow-map-lagrangian",
-      { library with MapSides = fun identity v -> FlowMap.sides identity (fun t x -> 1.01 * v t x) }
+      { library with MapSides = fun identity v -> MapMatching.sides identity (fun t x -> 1.01 * v t x) }
       "flow-map-eulerian",
-      { library with MapSides = fun identity v -> FlowMap.sides identity (fun t x -> 1.01 * v t x) }
+      { library with MapSides = fun identity v -> MapMatching.sides identity (fun t x -> 1.01 * v t x) }
       "flow-map-semigroup",
       { library with
-          MapSides = fun identity v u fixed' -> FlowMap.sides identity v u (fun t x -> 1.01 * fixed' t x) }
+          MapSides = fun identity v u fixed' -> MapMatching.sides identity v u (fun t x -> 1.01 * fixed' t x) }
       // The velocity along which the map is differentiated, and not the one that it is added to.
       "meanflow-target",
       { library with
           MapSides =
               fun identity v u fixed' t m s x ->
-                  let struct (said, wanted) = FlowMap.sides identity v u fixed' t m s x
+                  let struct (said, wanted) = MapMatching.sides identity v u fixed' t m s x
                   struct (said, wanted + 0.1 * Tensor.square (v t x)) }
       "sb-cfm-pairs", { library with Schrodinger = fun s -> Matching.schrodinger (s / sqrt 2.0) }
       // Another paper's scale: (1 + w) y_c − w y.

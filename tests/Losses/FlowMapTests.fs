@@ -6,7 +6,7 @@ open NUnit.Framework
 open FsCheck
 open FsCheck.FSharp
 open Fokker
-open Fokker.Experiments.Laws
+open Fokker.Laws
 open Fokker.Tests.Theory.Expect
 
 /// Other tests count what is alive: what these leave behind goes at their end, not when the collector finds time.
@@ -33,8 +33,8 @@ let private exact (path: GaussianPath) : Field =
 
 let private batch n : Batch = { Data = Mixture.sample n (Rng.ofSeed 1L) (law ()); Label = None; Source = None }
 
-let private worst (mapping: Mapping) (u: Field) =
-    let each = FlowMap.loss mapping (LossContext.ofNetwork (fun _ -> u)) (Rng.ofSeed 2L) (batch 500)
+let private worst (mapping: MapMatching) (u: Field) =
+    let each = MapMatching.loss mapping (LossContext.ofNetwork (fun _ -> u)) (Rng.ofSeed 2L) (batch 500)
     Assert.That(each.Shape, Is.EqualTo<int[]> [| 500 |])
     (Tensor.max each).ToFloat()
 
@@ -48,16 +48,16 @@ let ``the exact map has no loss`` () =
             let teacher = Mixture.model path Prediction.velocity (law ())
 
             for mapping in
-                [ FlowMap.lagrangian teacher
-                  FlowMap.eulerian teacher
-                  { FlowMap.lagrangianSelf path with Instants = 0.0 }
-                  { FlowMap.progressiveSelf path with Instants = 0.0 } ] do
+                [ MapMatching.lagrangian teacher
+                  MapMatching.eulerian teacher
+                  { MapMatching.lagrangianSelf path with Instants = 0.0 }
+                  { MapMatching.progressiveSelf path with Instants = 0.0 } ] do
                 // A squared rounding error; on OU the velocity is some 30 at the interior's end.
                 holds
                     (worst mapping (exact path) < 1e-18)
                     $"{mapping.Name} on {path.Name}: {worst mapping (exact path)}"
 
-            for mapping in [ FlowMap.lagrangian teacher; FlowMap.eulerian teacher ] do
+            for mapping in [ MapMatching.lagrangian teacher; MapMatching.eulerian teacher ] do
                 let off: Field = fun times x -> 1.05 * exact path times x
                 holds (worst mapping off > 1e-4) $"{mapping.Name} on {path.Name} takes another map")
 
@@ -68,10 +68,10 @@ let ``two times may be one`` () =
         let u = exact Path.condOT
         let x = Rng.normal Kind.Float64 [ 4; 1 ] (Rng.ofSeed 10L)
         let t = Tensor.full Kind.Float64 [ 4 ] 0.5
-        let struct (said, wanted) = FlowMap.sides Identity.Semigroup (FlowMap.velocityOf u) u u t t t x
+        let struct (said, wanted) = MapMatching.sides Identity.Semigroup (FlowMap.velocityOf u) u u t t t x
         holds ((Tensor.max (abs (said - wanted))).ToFloat() = 0.0) "semigroup"
 
-        for make in [ FlowMap.progressiveSelf; FlowMap.lagrangianSelf; FlowMap.meanFlow ] do
+        for make in [ MapMatching.progressiveSelf; MapMatching.lagrangianSelf; MapMatching.meanFlow ] do
             let mapping = { make Path.condOT with Times = Times.discrete 3 }
             let still: Field = fun _ x -> Tensor.zerosLike x
             holds (Double.IsFinite(worst mapping still)) mapping.Name)
@@ -82,7 +82,7 @@ let ``without instants a map may stand still`` () =
     Scope.run0 (fun () ->
         let still: Field = fun _ x -> Tensor.zerosLike x
 
-        for make in [ FlowMap.lagrangianSelf; FlowMap.progressiveSelf ] do
+        for make in [ MapMatching.lagrangianSelf; MapMatching.progressiveSelf ] do
             let mapping = make Path.condOT
             holds (worst { mapping with Instants = 0.0 } still = 0.0) mapping.Name
             holds (worst mapping still > 0.1) $"{mapping.Name} with instants")
@@ -92,7 +92,7 @@ let ``without instants a map may stand still`` () =
 let ``the mean loss of MeanFlow has no slope at the exact map`` () =
     Scope.run0 (fun () ->
         let path = Path.condOT
-        let mapping = FlowMap.meanFlow path
+        let mapping = MapMatching.meanFlow path
         let data = batch 40_000
 
         let slopes (gain: float) =
@@ -106,7 +106,7 @@ let ``the mean loss of MeanFlow has no slope at the exact map`` () =
             // The network alone moves; what it chases stands at the same map.
             let each c =
                 let context = { LossContext.ofNetwork (fun _ -> along 0.0) with Network = fun _ -> along c }
-                FlowMap.loss mapping context (Rng.ofSeed 3L) data
+                MapMatching.loss mapping context (Rng.ofSeed 3L) data
 
             Estimate.ofTensor ((each size - each -size) / (2.0 * size))
 
@@ -119,7 +119,7 @@ let ``the mean loss of MeanFlow has no slope at the exact map`` () =
 let ``jumps of the exact map are the flow`` () =
     Prop.forAll (Arb.fromGen (Gen.zip (Gen.choose (1, 12)) (Gen.elements paths))) (fun (steps, path) ->
         Scope.run0 (fun () ->
-            let jump = (FlowMap.objective (FlowMap.progressiveSelf path)).Learned(fun _ -> exact path)
+            let jump = (MapMatching.objective (MapMatching.progressiveSelf path)).Learned(fun _ -> exact path)
             let plan = { Generation.plan Samplers.heun steps jump with Kind = Kind.Float64 }
             let x = Rng.normal Kind.Float64 [ 6; 1 ] (Rng.ofSeed 4L)
             let at (t: float) = Tensor.scalar Kind.Float64 t
@@ -137,8 +137,8 @@ let ``jumps of the exact map are the flow`` () =
 [<Test>]
 let ``a map reaches as far as the velocity is finite`` () =
     let reach path =
-        match (FlowMap.objective (FlowMap.meanFlow path)).Learned(fun _ _ x -> x) with
-        | Jumping { Reach = ToAny(noisy, clean) } -> noisy, clean
+        match (MapMatching.objective (MapMatching.meanFlow path)).Learned(fun _ _ x -> x) with
+        | Mapping { Domain = Between(noisy, clean) } -> noisy, clean
         | _ -> failwith "no flow map"
 
     holds (reach Path.condOT = (1.0, 0.0)) "condot"

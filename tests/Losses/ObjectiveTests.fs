@@ -4,7 +4,7 @@ open System
 open NUnit.Framework
 open FsCheck.FSharp
 open Fokker
-open Fokker.Experiments
+open Fokker.Tool
 
 /// Other tests count what is alive: what these leave behind goes at their end, not when the collector finds time.
 [<OneTimeTearDown>]

@@ -103,7 +103,7 @@ type internal SampleWork =
     /// The method that samples are made by; null where the model jumps by steps of its own.
     static member Sampler(subject: Subject, drawing: Drawing) : Sampler | null =
         match subject.Learned with
-        | Jumping _ -> null
+        | Mapping _ -> null
         | Denoising _
         | Transport _ -> drawing.Sampler
 

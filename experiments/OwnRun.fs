@@ -1,0 +1,28 @@
+namespace Fokker.Experiments
+
+open Fokker
+open Fokker.Tool
+
+/// The run that a study trains for itself, kept beside a person's own.
+module OwnRun =
+
+    let private isFinished (run: RunFolder) =
+        match (Run.describe run.Path)["result"] with
+        | null -> false
+        | result -> string result["ending"] = "finished"
+
+    /// The run of that name: the one that is there, gone on with, or a new one of so many steps by `fokker train WORDS`.
+    let trained (terminal: Terminal) (root: string) (name: string) (words: string list) (steps: int64) : RunFolder =
+        let run = Runs.place root name
+        let isSame = Runs.isThere run && (Runs.recipe run).Steps = steps
+
+        if not (isSame && isFinished run) then
+            let words = if isSame then [ "--resume" ] else words @ [ "--steps"; string steps; "--overwrite" ]
+
+            // What training tells people goes where people read; the study's own JSON is the only one.
+            let speaking = { terminal with Json = false; Out = Terminal.reader terminal }
+
+            if Train.command.Run speaking (words @ [ "--name"; name; "--runs"; root ]) <> Exit.Success then
+                raise Stopped
+
+        run

@@ -1,0 +1,112 @@
+namespace Fokker.Experiments
+
+open System
+open System.Text.Json.Nodes
+open Fokker
+open Fokker.Tool
+open Fokker.Pictures
+open Fokker.Report
+
+/// What a person said of a study; none where it was left open. What a number means, and what it is where nobody says, is the study's own.
+type StudyOptions =
+    {
+        Seeds: int option
+        Steps: int64 option
+        /// Minutes of training.
+        Minutes: float option
+        /// Samples that are measured.
+        Count: int option
+        /// A trained run in place of one that the study would train.
+        Run: string option
+        /// The folder that runs are kept in.
+        Root: string
+    }
+
+/// What a study found: one account of it for the page, the terminal and programs.
+[<NoComparison; NoEquality>]
+type Findings =
+    {
+        DataSet: string
+        /// A sentence or two for a reader who reads nothing else.
+        Summary: string
+        Headlines: Headline list
+        /// The terminal has the tables among them.
+        Sections: Section list
+        Json: (string * (JsonNode | null)) list
+    }
+
+/// An experiment of the literature, repeated: a name, what it listens to, and how it is run. `Table.all` lists them.
+[<NoComparison; NoEquality>]
+type Study =
+    {
+        Name: string
+        Summary: string
+        Source: string
+        /// The options that it listens to, each with what it says and its default: `--seeds`, "trainings of each method (5)".
+        Uses: (string * string) list
+        /// Long work asks the terminal whether to go on, and says there how far it is.
+        Run: Terminal -> StudyOptions -> Findings
+    }
+
+[<RequireQualifiedAccess>]
+module Study =
+
+    /// The mean of some values and their standard deviation, divided by n − 1.
+    let meanAndDeviation (values: float list) =
+        let mean = List.average values
+        let spread = values |> List.sumBy (fun v -> (v - mean) * (v - mean))
+        mean, sqrt (spread / float (max 1 (values.Length - 1)))
+
+    /// `0.254 ± 0.037`.
+    let plusMinus (value: float, error: float) =
+        let decimals = if error > 0.0 then Math.Clamp(1 - int (floor (Math.Log10 error)), 0, 6) else 3
+        let text (v: float) = v.ToString($"F{decimals}", Globalization.CultureInfo.InvariantCulture)
+        $"{text value} ± {text error}"
+
+    let table title note (columns: string list) (rows: Cell list list) : Section =
+        { Title = title; Note = note; Bodies = [ Body.Table { Columns = columns; Rows = rows } ] }
+
+    let private words (cell: Cell) =
+        match cell with
+        | Cell.Text text -> text
+        | Cell.Number value -> Markup.significant 4 value
+        | Cell.Missing -> ""
+
+    /// The tables among the findings, for people.
+    let lines (findings: Findings) : string list =
+        [ for section in findings.Sections do
+              for body in section.Bodies do
+                  match body with
+                  | Body.Table table ->
+                      let rows = table.Columns :: List.map (List.map words) table.Rows
+                      let widths = List.transpose rows |> List.map (List.map String.length >> List.max)
+                      section.Title
+
+                      for row in rows do
+                          "  "
+                          + String
+                              .Join("   ", List.map2 (fun width (cell: string) -> cell.PadRight width) widths row)
+                              .TrimEnd()
+                  | _ -> () ]
+
+    /// The page of what was found; `command` is the line that repeats it.
+    let page (study: Study) (command: string) (findings: Findings) : Page =
+        { Name = study.Name
+          DataSet = findings.DataSet
+          Date = DateTimeOffset.UtcNow
+          Summary = findings.Summary
+          Headlines = findings.Headlines
+          Sections =
+            findings.Sections
+            @ [ { Title = "How to repeat this study"
+                  Note = $"After {study.Source}."
+                  Bodies =
+                    [ Body.Settings
+                          { Command = command
+                            Groups =
+                              [ "Machine",
+                                [ "fokker", Run.version
+                                  "libtorch", Torch.version ()
+                                  "cpuCapability", Torch.cpuCapability ()
+                                  "threads", string (Torch.threads ()) ] ] } ] } ]
+          Generator = $"Fokker {Run.version}" }

@@ -1,0 +1,16 @@
+namespace Fokker.Experiments
+
+/// Every study, in the order that one meets them.
+module Table =
+
+    let all: Study list =
+        [ OtCfm.study
+          Guidance.study
+          Ddim.study
+          Variance.study
+          VarianceOnImages.study
+          LikelihoodStudy.study
+          SamplerStudy.study
+          LangevinStudy.study
+          Branching.study
+          Bridge.study ]

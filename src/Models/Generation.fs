@@ -1,0 +1,83 @@
+namespace Fokker
+
+/// Samples from whatever was learned: the one place where a trained network, of any objective, meets a sampler.
+[<RequireQualifiedAccess>]
+module Generation =
+
+    /// The plan of a sampler with so many steps: where sampling begins and ends depends on what was learned. Raises ArgumentException
+    /// where the sampler needs a score that was not learned.
+    let plan (sampler: Sampler) (steps: int) (learned: Learned) : SamplingPlan =
+        let between (noisy, clean) : SamplingPlan =
+            { Sampler = sampler
+              Grid = sampler.Grid
+              Steps = steps
+              Span = { Noisy = noisy; Clean = clean; Finish = Stop }
+              Kind = Kind.Float32 }
+
+        match learned with
+        | Denoising model ->
+            // A step that needs what this model does not have says so when it is made.
+            Samplers.step sampler (Readings.ofModel steps None model) |> ignore
+            Sampling.plan sampler steps model
+        | Transport flow ->
+            match sampler.Follows, flow.Noise with
+            | Velocity _, _ -> between (1.0, 0.0)
+            | Process _, Some _ -> between (1.0 - 1e-3, 1e-3)
+            | Process _, None ->
+                invalidArg
+                    (nameof sampler)
+                    $"{sampler.Name} needs a score, and a coupled flow has none: take a sampler of the probability flow, or learn z with sf2m"
+            | Denoiser _, _ ->
+                invalidArg
+                    (nameof sampler)
+                    $"{sampler.Name} needs E[x₀ | x] on a Gaussian path, and a coupled flow has none: take a Runge–Kutta method, heun for instance"
+        | Mapping { Domain = ToData; Path = path } ->
+            let low, high = path.Interior
+            { between (high, low) with Grid = Grid.karras }
+        | Mapping { Domain = Between(noisy, clean) } -> { between (noisy, clean) with Grid = Grid.uniform }
+
+    /// The flow of what was learned, with the network in the plan's element type; none where it jumps.
+    let flow (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Ode option =
+        match learned with
+        | Denoising model ->
+            Some(Ode.ofModel condition { model with Network = Sampling.widened plan.Kind model.Network })
+        | Transport flow -> Some(Flow.ode condition { flow with Velocity = Sampling.widened plan.Kind flow.Velocity })
+        | Mapping _ -> None
+
+    /// What takes the noise off that is left at the end of a plan's span: E[x₀ | x], where that is how it ends.
+    let denoiser (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Field option =
+        match plan.Span.Finish, learned with
+        | Denoise, Denoising model ->
+            Some(Model.denoiser (Model.withNetwork (Sampling.widened plan.Kind model.Network) model) condition)
+        | _ -> None
+
+    let private step (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Step =
+        let widened (network: Condition -> Field) = Sampling.widened plan.Kind network
+
+        match learned with
+        | Denoising _ -> invalidOp "a model's own run is `Sampling.states`"
+        | Transport flow ->
+            let flow =
+                { flow with
+                    Velocity = widened flow.Velocity
+                    Noise = flow.Noise |> Option.map (fun (noise, g2) -> widened noise, g2) }
+
+            match plan.Sampler.Follows, Flow.sde condition flow with
+            | Velocity tableau, _ -> Integrator.rungeKutta tableau (Flow.ode condition flow)
+            | Process(_, step), Some sde -> step sde
+            | _ -> invalidArg (nameof plan) "a coupled flow has no score: see Generation.plan"
+        | Mapping map -> FlowMap.step { map with Map = widened map.Map } condition
+
+    /// The states of one batch from the start x to the sample, as they are reached. The caller owns each, and may stop at any.
+    let states
+        (plan: SamplingPlan)
+        (path: GaussianPath)
+        (learned: Learned)
+        (condition: Condition)
+        (noise: Noise)
+        (x: Tensor)
+        : seq<Result<State, Failure>> =
+        match learned with
+        | Denoising model -> Sampling.states plan model condition noise x
+        | Transport _
+        | Mapping _ -> Integrator.states (step plan learned condition) noise (Sampling.times plan path) x

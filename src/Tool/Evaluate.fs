@@ -1,0 +1,104 @@
+namespace Fokker.Tool
+
+open Argu
+open Fokker
+
+type EvaluateArgument =
+    | [<Unique>] Draws of pairs: int
+    | [<Unique; AltCommandLine("-n")>] Count of samples: int
+    | [<Unique>] Seed of number: int64
+    | [<Unique>] Against of file: string
+
+    interface IArgParserTemplate with
+        member argument.Usage =
+            match argument with
+            | Draws _ -> "pairs of sets that each figure is a mean over (20; 10 for images)"
+            | Count _ -> "samples in a set (1,000)"
+            | Seed _ -> "seed of the samples (the run's own; 0 for an oracle)"
+            | Against _ ->
+                "a mixture's file, the law that the data are of: also the KL divergence from the true reverse process to the model's"
+
+/// `fokker evaluate`: how far a model's samples are from held-out data, beside how far held-out data are from each other.
+module Evaluate =
+
+    let private requireAtLeast least option (value: int option) =
+        match value with
+        | Some n when n < least -> raise (UserError $"{option} {n}: expected a whole number of at least {least}")
+        | _ -> ()
+
+    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: EvaluateArgument list) =
+        let model = ModelChoice.ofArguments model
+        let terminal = { terminal with Quiet = model.Quiet }
+        let pick chooser = List.tryPick chooser arguments
+
+        let draws =
+            pick (function
+                | Draws n -> Some n
+                | _ -> None)
+
+        let count =
+            pick (function
+                | Count n -> Some n
+                | _ -> None)
+
+        let seed =
+            pick (function
+                | Seed seed -> Some seed
+                | _ -> None)
+
+        let against =
+            pick (function
+                | Against file -> Some file
+                | _ -> None)
+
+        requireAtLeast 2 "--draws" draws
+        requireAtLeast 8 "-n" count
+        let subject = ModelChoice.subject "./fokker evaluate moons" model
+        let drawing = ModelChoice.drawing subject model
+        let protocol = Evaluations.protocol subject.Data draws count |> Evaluations.fit subject.Data
+        let rng = Evaluations.samplesKey (defaultArg seed subject.Seed)
+        // First: what cannot be is better known before the samples are drawn.
+        let divergence =
+            against
+            |> Option.map (fun file ->
+                Scope.run (fun () -> Against.divergence file subject 500 2000 (Rng.named "against" rng)))
+
+        let drawn = Finish.samples terminal subject drawing rng protocol.Pool
+        let scores = Finish.evaluate terminal subject protocol drawn
+
+        divergence
+        |> Option.iter (fun kl ->
+            Terminal.tell
+                terminal
+                $"  KL of the true reverse process and this one: {kl.Mean:G4} ± {kl.StandardError:G2} nats")
+
+        Terminal.give
+            terminal
+            (Json.object
+                [ yield! Described.subject subject
+                  "sampler", Json.text drawing.Sampler.Name
+                  "steps", Json.whole (int64 drawing.Steps)
+                  "draws", Json.whole (int64 protocol.Draws)
+                  "samplesPerDraw", Json.whole (int64 protocol.Size)
+                  "samples", Json.whole (int64 protocol.Pool)
+                  match divergence with
+                  | Some kl ->
+                      "pathDivergence",
+                      Json.node (
+                          Json.object [ "value", Json.number kl.Mean; "standardError", Json.number kl.StandardError ]
+                      )
+                  | None -> ()
+                  "metrics", Json.node (Evaluation.json scores) ])
+
+        Exit.Success
+
+    let command =
+        Command.makeWith<ModelArgument, EvaluateArgument>
+            "evaluate"
+            "measures a run's samples against held-out data, beside the noise floor"
+            [ "./fokker evaluate moons", "Wasserstein distances and kernel discrepancies, each with its floor"
+              "./fokker evaluate moons --json | jq .metrics.wasserstein2.ratio", "one figure for a script"
+              "./fokker evaluate --oracle mixture.json --solver euler --steps 5",
+              "how far a solver alone takes samples from the law: the network is exact"
+              "./fokker evaluate mine --against mixture.json", "how far its score is from that of the law of its data" ]
+            run

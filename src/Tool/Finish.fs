@@ -1,0 +1,107 @@
+namespace Fokker.Tool
+
+open System
+open System.IO
+open System.Text.Json.Nodes
+open Fokker
+
+/// What follows the training of a run: samples, measures, report. Each can be done again later by a command of its own.
+module Finish =
+
+    /// Draws samples, under a progress bar.
+    let samples (terminal: Terminal) (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
+        Progress.run terminal "sampling" 1.0 (Samples.draw subject drawing rng n)
+
+    /// Measures samples, prints the scores and, where there is a run's folder, keeps them in it.
+    let evaluate (terminal: Terminal) (subject: Subject) (protocol: Protocol) (samples: Tensor) : Score list =
+        let data = subject.Data
+
+        let more =
+            if Evaluations.hasFeatures data then
+                [ Progress.run terminal "classifier" 1.0 (Evaluations.frechet data) ]
+            else
+                []
+
+        let scores =
+            Progress.run
+                terminal
+                "measuring"
+                1.0
+                (Evaluations.score protocol data more samples (Evaluations.measuresKey subject.Seed))
+
+        for score in scores do
+            Terminal.tell terminal (Evaluation.line score)
+
+        match subject.Origin with
+        // The run's own figures are those without guidance.
+        | Trained run when subject.Guidance.IsNone ->
+            Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
+        | _ -> ()
+
+        scores
+
+    /// The share of held-out samples whose class a classifier names rightly, by the time that they are noised to; none where too few are held out.
+    let classified
+        (terminal: Terminal)
+        (run: RunFolder)
+        (job: Job)
+        (state: TrainState)
+        : (string * (JsonNode | null)) list =
+        let accuracies =
+            if Evaluations.isMeasurable job.Data then
+                Scope.run (fun () ->
+                    let batch = Dataset.heldOut job.Kind 2000 (job.Stream "evaluation") job.Data
+
+                    [ for t in [ 0.05; 0.25; 0.5; 0.75; 0.95 ] ->
+                          let hits =
+                              NoisyClassifier.hits
+                                  job.Objective.Path
+                                  job.Network
+                                  state.Average
+                                  t
+                                  (job.Stream "classified")
+                                  batch
+                              |> Tensor.toFloats
+
+                          t, Measure.overDraws hits.Length (fun k -> hits[k]) ])
+            else
+                []
+
+        for t, accuracy in accuracies do
+            Terminal.tell terminal $"right at t = {t}: {accuracy.Mean:F3} ± {accuracy.StandardError:F3}"
+
+        let json () =
+            [ "accuracy",
+              Json.array
+                  [ for t, accuracy in accuracies ->
+                        Json.node (
+                            Json.object
+                                [ "t", Json.number t
+                                  "value", Json.number accuracy.Mean
+                                  "standardError", Json.number accuracy.StandardError ]
+                        ) ] ]
+
+        Runs.writeJson run.Evaluation (Json.object (json ()))
+        json ()
+
+    /// The seed's own samples: as many as the measures want. Where too little is held out there are samples and a report without measures.
+    let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) (draws: int option) : Score list =
+        let subject = Subject.trained run job state.Average
+        let isMeasured = Evaluations.isMeasurable job.Data
+        let protocol = Evaluations.protocol job.Data draws None
+        let protocol = if isMeasured then Evaluations.fit job.Data protocol else { protocol with Pool = protocol.Size }
+        let drawn =
+            samples terminal subject (Samples.standardFor subject) (Evaluations.samplesKey subject.Seed) protocol.Pool
+        Results.saveSamples run subject drawn
+
+        let scores =
+            if isMeasured then
+                evaluate terminal subject protocol drawn
+            else
+                Terminal.warn terminal $"{job.Data.Name}: too few samples are held out to measure anything against"
+                []
+
+        Progress.run terminal "report" 1.0 (fun _ -> Results.report run job state drawn scores)
+        drawn.Dispose()
+        Terminal.tell terminal $"report: {run.Report}"
+        scores

@@ -1,0 +1,231 @@
+namespace Fokker.Tool
+
+open System
+open Argu
+open Fokker
+open Fokker.Pictures
+open Fokker.Report
+
+type InterpolateArgument =
+    | [<Unique>] Data of file: string
+    | [<Unique>] Between of first: string * second: string
+    | [<Unique>] Pairs of count: int
+    | [<Unique>] Frames of count: int
+    | [<Unique>] Linear
+    | [<Unique>] Rtol of tolerance: float
+    | [<Unique>] Atol of tolerance: float
+    | [<Unique>] Seed of number: int64
+    | [<Unique; AltCommandLine("-o")>] Out of file: string
+
+    interface IArgParserTemplate with
+        member argument.Usage =
+            match argument with
+            | Data _ ->
+                "a .npy file of samples [2n; …] in the data's units, first and last of each pair in turn (held-out data)"
+            | Between _ -> "two classes, by number or name: each pair goes from one of the first to one of the second"
+            | Pairs _ -> "how many pairs where no file gives them (8; 500 points)"
+            | Frames _ -> "how many places on the way, the ends included (9)"
+            | Linear -> "straight between the latents (along the great circle, on which noise of many dimensions lies)"
+            | Rtol _ ->
+                "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince)"
+            | Atol _ -> "its absolute part (that of --rtol)"
+            | Seed _ -> "seed of the pairs (0)"
+            | Out _ ->
+                "a .png file for the strips, one pair a row; the animation goes beside it as .html (interpolation.png, in the run's folder or here for an oracle)"
+
+/// What the options of `fokker interpolate` come to.
+type private InterpolateChoice =
+    { Data: string option
+      Between: (string * string) option
+      Pairs: int option
+      Frames: int
+      Linear: bool
+      Tolerance: ToleranceChoice
+      Seed: int64
+      Out: string option }
+
+/// `fokker interpolate`: from one sample to another through their latents.
+module Interpolate =
+
+    let private choose (choice: InterpolateChoice) (argument: InterpolateArgument) : InterpolateChoice =
+        match argument with
+        | Data file -> { choice with Data = Some file }
+        | Between(first, second) -> { choice with Between = Some(first, second) }
+        | Pairs n -> { choice with Pairs = Some n }
+        | Frames n -> { choice with Frames = n }
+        | Linear -> { choice with Linear = true }
+        | Rtol value -> { choice with Tolerance = { choice.Tolerance with Relative = Some value } }
+        | Atol value -> { choice with Tolerance = { choice.Tolerance with Absolute = Some value } }
+        | Seed seed -> { choice with Seed = seed }
+        | Out file -> { choice with Out = Some file }
+
+    let private usual: InterpolateChoice =
+        { Data = None
+          Between = None
+          Pairs = None
+          Frames = 9
+          Linear = false
+          Tolerance = { Relative = None; Absolute = None }
+          Seed = 0L
+          Out = None }
+
+    let private check (choice: InterpolateChoice) =
+        if choice.Frames < 2 then
+            raise (UserError $"--frames {choice.Frames}: expected at least 2: the ends")
+
+        match choice.Pairs, choice.Between, choice.Data with
+        | Some n, _, _ when n < 1 -> raise (UserError $"--pairs {n}: expected a whole number of at least 1")
+        | Some n, _, Some file ->
+            raise (UserError $"--pairs {n} and --data {file} both say how many pairs: leave --pairs out")
+        | _, Some(a, b), Some file ->
+            raise (UserError $"--between {a} {b} and --data {file} both say what to go between: leave one of them out")
+        | _ -> ()
+
+        match choice.Out with
+        | Some file when not (file.EndsWith(".png", StringComparison.OrdinalIgnoreCase)) ->
+            raise (UserError $"--out {file}: expected a file that ends in .png")
+        | _ -> ()
+
+    /// The samples' ends, each with its class where there are some: [n; …] in the data's units, twice.
+    let private ends (subject: Subject) (choice: InterpolateChoice) =
+        let classes = subject.Data.Classes
+
+        let numberOf (given: string) =
+            match Int32.TryParse given with
+            | true, k when k >= 0 && k < classes.Length -> k
+            | _ -> List.findIndex ((=) (Names.find "--between" "class" "classes" id classes given)) classes
+
+        match choice.Data, choice.Between with
+        | Some file, _ ->
+            let x = Subject.samplesIn "--data" file subject
+
+            if x.Shape[0] % 2 <> 0 then
+                raise (
+                    UserError
+                        $"--data {file}: {x.Shape[0]} samples: expected an even number, the two ends of each pair in turn"
+                )
+
+            if subject.Labels then
+                raise (
+                    UserError
+                        $"--data {file}: this run's network is told the class, which a file does not say: use --between or neither"
+                )
+
+            let every first =
+                Tensor.indexSelect
+                    0
+                    (Tensor.ofArray [ x.Shape[0] / 2 ] [| for k in first..2 .. x.Shape[0] - 1 -> int64 k |])
+                    x
+            (every 0, None), (every 1, None)
+        | None, between ->
+            let pairs = choice.Pairs |> Option.defaultValue (if subject.Data.IsImage then 8 else 500)
+            // Enough for some of every class, where a class is asked for.
+            let wanted = if between.IsSome then max 200 (4 * classes.Length * pairs) else 2 * pairs
+            let batch = Dataset.heldOut Kind.Float64 wanted (Rng.ofSeed choice.Seed |> Rng.named "pairs") subject.Data
+            let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
+
+            let take (places: int[]) =
+                let x = Tensor.indexSelect 0 (Tensor.ofArray [ places.Length ] (Array.map int64 places)) batch.Data
+                let own = labels |> Option.map (fun labels -> places |> Array.map (fun i -> labels[i]))
+                Dataset.inData subject.Data x, (if subject.Labels then own else None)
+
+            match between, labels with
+            | None, _ -> take [| 0 .. pairs - 1 |], take [| pairs .. 2 * pairs - 1 |]
+            | Some(a, b), None ->
+                raise (
+                    UserError
+                        $"--between {a} {b}: the samples of {subject.Data.Name} come without classes: leave it out"
+                )
+            | Some(a, b), Some labels ->
+                let some skip k =
+                    let places = labels |> Seq.indexed |> Seq.filter (fun (_, label) -> label = k) |> Seq.map fst
+                    places |> Seq.skip (min skip (Seq.length places)) |> Seq.truncate pairs |> Array.ofSeq
+
+                let a, b = numberOf a, numberOf b
+                let first = some 0 a
+                let second = some (if a = b then pairs else 0) b
+
+                if first.Length < pairs || second.Length < pairs then
+                    raise (UserError $"--pairs {pairs}: too few samples of a class are held out: ask for fewer")
+
+                take first, take second
+
+    /// The frames' samples in the data's units, frame by frame: decoded mixtures of the encoded ends.
+    let private frames
+        (terminal: Terminal)
+        (following: Following)
+        (batch: int)
+        (choice: InterpolateChoice)
+        (a, labelsA)
+        (b, labelsB)
+        =
+        let subject = following.Subject
+        let units = subject.Data.Units
+        let mix = if choice.Linear then Latents.linear else Latents.spherical
+
+        let carried part toNoise labels x =
+            Progress.run terminal part 1.0 (fun report ->
+                (Following.carryAll following toNoise batch report labels x).X)
+
+        let latentA = carried "encoding" true labelsA (Units.toNetwork units a)
+        let latentB = carried "encoding" true labelsB (Units.toNetwork units b)
+
+        [| for k in 0 .. choice.Frames - 1 do
+               let w = float k / float (choice.Frames - 1)
+               // Half of the way is under the class that it comes from.
+               let labels = if w < 0.5 then labelsA else labelsB
+               w, Scope.run (fun () -> Units.toData units (carried "decoding" false labels (mix w latentA latentB))) |]
+
+    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: InterpolateArgument list) =
+        let model = ModelChoice.ofArguments model
+        let choice = List.fold choose usual arguments
+        let terminal = { terminal with Quiet = model.Quiet }
+        check choice
+        let subject = ModelChoice.subject "./fokker interpolate moons" model
+        let following = ToleranceOption.following "an interpolation" subject model choice.Tolerance None
+        let batch = (ModelChoice.drawing subject model).Batch
+        let first, last = ends subject choice
+        let frames = frames terminal following batch choice first last
+
+        // The flow there and back again, without a stop between.
+        let apart = snd frames[0] - fst first
+        let typical = Math.Sqrt((Tensor.mean (Tensor.square apart)).ToFloat())
+
+        let picture =
+            match choice.Out, subject.Origin with
+            | Some file, _ -> file
+            | None, Trained folder -> folder.File "interpolation.png"
+            | None, (Exact _ | Supplied _) -> "interpolation.png"
+
+        let page = IO.Path.ChangeExtension(picture, ".html") |> string
+        let way = if choice.Linear then "linear" else "spherical"
+        Results.interpolation subject way frames picture page
+
+        Terminal.tell
+            terminal
+            $"{(fst first).Shape[0]} pairs of {subject.Name} in {choice.Frames} places each; the ends come back off by {typical:G3} in root mean square"
+
+        for file in [ picture; page ] do
+            Terminal.tell terminal file
+
+        Terminal.give
+            terminal
+            (Json.object
+                [ yield! Described.subject subject
+                  "pairs", Json.whole (int64 (fst first).Shape[0])
+                  "frames", Json.whole (int64 choice.Frames)
+                  "way", Json.text way
+                  yield! Described.following following
+                  "roundTrip", Json.node (Json.object [ "rootMeanSquare", Json.number typical ])
+                  "files", Json.array [ Json.text picture; Json.text page ] ])
+
+        Exit.Success
+
+    let command =
+        Command.makeWith<ModelArgument, InterpolateArgument>
+            "interpolate"
+            "goes from one sample to another through their latents: strips and an animation"
+            [ "./fokker interpolate moons", "pairs of held-out points"
+              "./fokker interpolate fashion-mnist --between sneaker bag --frames 12", "from one class to another"
+              "./fokker interpolate --oracle mixture.json --rtol 1e-6 --out ways.png", "where the flow is exact" ]
+            run

@@ -1,0 +1,253 @@
+namespace Fokker.Tool
+
+open System
+open Argu
+open Fokker
+
+type LikelihoodArgument =
+    | [<Unique>] Data of file: string
+    | [<Unique; AltCommandLine("-n")>] Count of samples: int
+    | [<Unique>] Time of time: float
+    | [<Unique>] Method of exact_or_flow: string
+    | [<Unique>] Trace of trace: string
+    | [<Unique>] Probes of count: int
+    | [<Unique>] Memory of mebibytes: int
+    | [<Unique>] Rtol of tolerance: float
+    | [<Unique>] Atol of tolerance: float
+    | [<Unique>] Label of label: string
+    | [<Unique>] Seed of number: int64
+    | [<Unique; AltCommandLine("-o")>] Out of file: string
+
+    interface IArgParserTemplate with
+        member argument.Usage =
+            match argument with
+            | Data _ -> "a .npy file of samples [n; …] in the data's units (held-out data; fresh draws of an oracle)"
+            | Count _ -> "how many samples where no file gives them (1,000; 100 images)"
+            | Time _ -> "the time t of the density p_t (0, the data; just inside where a run's path is singular there)"
+            | Method _ ->
+                "exact: an oracle's closed form; flow: along the probability flow, by the instantaneous change of variables (exact for an oracle, flow for a run)"
+            | Trace _ ->
+                "how the flow's divergence is found: exact, rademacher or gaussian (exact; rademacher for images)"
+            | Probes _ -> "how many random directions estimate the divergence, the same along the whole trajectory (1)"
+            | Memory _ ->
+                "MiB that the field's graph may take: more samples than fit go through in parts, one at a time at the least (256)"
+            | Rtol _ ->
+                "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince)"
+            | Atol _ -> "its absolute part (that of --rtol)"
+            | Label _ -> "one class for all samples of --data: its number or its name"
+            | Seed _ -> "seed of the probes and of the samples that are drawn (0)"
+            | Out _ -> "a .npy file for the log-densities, float64 [n], in nats per sample in the data's units"
+
+/// What the options of `fokker likelihood` come to.
+type private LikelihoodChoice =
+    { Data: string option
+      Count: int option
+      Time: float option
+      Method: string option
+      Trace: string option
+      Probes: int option
+      Memory: int option
+      Tolerance: ToleranceChoice
+      Label: string option
+      Seed: int64
+      Out: string option }
+
+/// `fokker likelihood`: log-densities under a trained run or an exact law, in the data's units.
+module LogDensity =
+
+    let private choose (choice: LikelihoodChoice) (argument: LikelihoodArgument) : LikelihoodChoice =
+        match argument with
+        | Data file -> { choice with Data = Some file }
+        | Count n -> { choice with Count = Some n }
+        | Time time -> { choice with Time = Some time }
+        | Method name -> { choice with Method = Some name }
+        | Trace name -> { choice with Trace = Some name }
+        | Probes n -> { choice with Probes = Some n }
+        | Memory n -> { choice with Memory = Some n }
+        | Rtol value -> { choice with Tolerance = { choice.Tolerance with Relative = Some value } }
+        | Atol value -> { choice with Tolerance = { choice.Tolerance with Absolute = Some value } }
+        | Label name -> { choice with Label = Some name }
+        | Seed seed -> { choice with Seed = seed }
+        | Out file -> { choice with Out = Some file }
+
+    let private usual: LikelihoodChoice =
+        { Data = None
+          Count = None
+          Time = None
+          Method = None
+          Trace = None
+          Probes = None
+          Memory = None
+          Tolerance = { Relative = None; Absolute = None }
+          Label = None
+          Seed = 0L
+          Out = None }
+
+    /// What can be refused before anything is loaded.
+    let private check (choice: LikelihoodChoice) =
+        match choice.Count, choice.Data with
+        | Some n, _ when n < 2 -> raise (UserError $"-n {n}: expected at least 2: an error takes two")
+        | Some n, Some file -> raise (UserError $"-n {n} and --data {file} both say how many samples: leave -n out")
+        | _ -> ()
+
+        match choice.Time with
+        | Some t when not (t >= 0.0 && t <= 1.0) ->
+            raise (UserError $"--time {t}: expected a time from 0, the data, to 1, the noise")
+        | Some t when t > 0.0 && Option.isNone choice.Data ->
+            raise (UserError $"--time {t}: held-out data are of time 0: give samples of x_t with --data")
+        | _ -> ()
+
+        match choice.Label, choice.Data with
+        | Some label, None ->
+            raise (UserError $"--label {label}: held-out data have labels of their own: it goes with --data")
+        | _ -> ()
+
+        match choice.Probes with
+        | Some n when n < 1 -> raise (UserError $"--probes {n}: expected a whole number of at least 1")
+        | _ -> ()
+
+        match choice.Memory with
+        | Some n when n < 1 -> raise (UserError $"--memory {n}: expected a whole number of MiB of at least 1")
+        | _ -> ()
+
+        match choice.Out with
+        | Some file when not (file.EndsWith(".npy", StringComparison.OrdinalIgnoreCase)) ->
+            raise (UserError $"--out {file}: expected a file that ends in .npy")
+        | _ -> ()
+
+    let private wayOf (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : DensityWay =
+        let label = choice.Label |> Option.map (Subject.label subject)
+
+        let standard =
+            match subject.Origin with
+            | Supplied _
+            | Trained _ -> "flow"
+            | Exact _ -> "exact"
+
+        match
+            Names.find "--method" "method" "methods" id [ "exact"; "flow" ] (defaultArg choice.Method standard),
+            subject.Origin
+        with
+        | "exact", Exact(_, mixture) ->
+            for option, given in
+                [ "--solver", Option.isSome model.Solver
+                  "--grid", Option.isSome model.Grid
+                  "--steps", Option.isSome model.Steps
+                  "--trace", Option.isSome choice.Trace
+                  "--probes", Option.isSome choice.Probes
+                  "--memory", Option.isSome choice.Memory
+                  "--rtol", Option.isSome choice.Tolerance.Relative
+                  "--atol", Option.isSome choice.Tolerance.Absolute ] do
+                if given then
+                    raise (UserError $"{option}: the closed form takes no steps: {option} goes with --method flow")
+
+            ClosedForm(Densities.law subject label mixture)
+        | "exact", (Trained _ | Supplied _) ->
+            raise (UserError "--method exact: a trained run's density has no closed form: use --method flow")
+        | _ ->
+            let following = ToleranceOption.following "a likelihood" subject model choice.Tolerance choice.Time
+
+            match
+                Densities.alongFlow following (Densities.trace subject choice.Trace choice.Probes) label, choice.Memory
+            with
+            | AlongFlow(following, likelihood), Some mebibytes ->
+                AlongFlow(following, { likelihood with Memory = int64 mebibytes <<< 20 })
+            | way, _ -> way
+
+    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: LikelihoodArgument list) =
+        let model = ModelChoice.ofArguments model
+        let choice = List.fold choose usual arguments
+        let terminal = { terminal with Quiet = model.Quiet }
+        check choice
+        let subject = ModelChoice.subject "./fokker likelihood moons" model
+        let way = wayOf subject model choice
+        let batch = (ModelChoice.drawing subject model).Batch
+        let rng = Rng.ofSeed choice.Seed |> Rng.named "likelihood"
+        let x, labels = Following.samples subject choice.Data choice.Label choice.Count choice.Seed
+        let isSpread = Samples.areBytes subject.Data
+        let x = if isSpread then Likelihood.dequantized rng x else x
+
+        let time =
+            match way with
+            | ClosedForm _ -> defaultArg choice.Time 0.0
+            | AlongFlow(following, _) -> following.Plan.Span.Clean
+
+        let found =
+            Progress.run terminal "likelihood" 1.0 (fun report ->
+                Densities.find subject way time batch rng report (x, labels))
+
+        let over (values: float[]) = Measure.overDraws values.Length (fun k -> values[k])
+        let estimate = over found.Nats
+        let d = List.fold (*) 1 subject.Data.Shape
+        let bits = Likelihood.bitsPerDimension d
+
+        Terminal.tell
+            terminal
+            $"log p at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {subject.Name}"
+
+        choice.Out
+        |> Option.iter (fun file ->
+            Scope.run0 (fun () -> Npy.write file (Tensor.ofArray [ found.Nats.Length ] found.Nats)))
+        choice.Out |> Option.iter (Terminal.tell terminal)
+
+        Terminal.give
+            terminal
+            (Json.object
+                [ yield! Described.subject subject
+                  "count", Json.whole (int64 found.Nats.Length)
+                  "dimension", Json.whole (int64 d)
+                  "time", Json.number time
+                  match way with
+                  | ClosedForm _ -> "method", Json.text "exact"
+                  | AlongFlow(following, likelihood) ->
+                      "method", Json.text "flow"
+                      yield! Described.following following
+                      "evaluations", Json.number (Array.averageBy float found.Evaluations)
+                      "memory", Json.whole likelihood.Memory
+                      "trace", Json.text likelihood.Trace.Name
+
+                      if likelihood.Trace.Name <> Fokker.Trace.exact.Name then
+                          "probes", Json.whole (int64 likelihood.Trace.Estimates)
+
+                      if found.ProbeErrors.Length > 0 then
+                          // The probes of one sample are independent of another's.
+                          let n = float found.ProbeErrors.Length
+                          let error = Math.Sqrt(Array.sumBy (fun e -> e * e) found.ProbeErrors) / n
+                          "probeStandardError", Json.number error
+
+                      "prior",
+                      Json.text (
+                          match subject.Origin with
+                          | Supplied _
+                          | Trained _ -> $"N(0, σ² I) at t = {following.Plan.Span.Noisy}"
+                          | Exact _ -> $"the mixture's own law at t = {following.Plan.Span.Noisy}"
+                      )
+
+                      if found.PriorCost.Length > 0 then
+                          "gaussianPriorCost", Json.number (Array.average found.PriorCost)
+                  "dequantized", Json.flag isSpread
+                  "nats",
+                  Json.node (
+                      Json.object
+                          [ "value", Json.number estimate.Mean; "standardError", Json.number estimate.StandardError ]
+                  )
+                  "bitsPerDimension",
+                  Json.node (
+                      Json.object
+                          [ "value", Json.number (bits estimate.Mean)
+                            "standardError", Json.number (abs (bits estimate.StandardError)) ]
+                  )
+                  "files", Json.array (choice.Out |> Option.toList |> Seq.map Json.text) ])
+
+        Exit.Success
+
+    let command =
+        Command.makeWith<ModelArgument, LikelihoodArgument>
+            "likelihood"
+            "log-densities of data under a trained run or an exact mixture, in nats and bits per dimension"
+            [ "./fokker likelihood moons", "held-out data under a run, along its probability flow"
+              "./fokker likelihood --oracle mixture.json --data x.npy --out logp.npy", "the closed form"
+              "./fokker likelihood --oracle mixture.json --data x.npy --method flow --path vp --steps 50",
+              "the same along the flow: what is off is the solver's"
+              "./fokker likelihood moons --rtol 1e-6", "with steps that each sample's error chooses" ]
+            run

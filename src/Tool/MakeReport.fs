@@ -1,0 +1,70 @@
+namespace Fokker.Tool
+
+open System.IO
+open Argu
+open Fokker
+
+type ReportArgument =
+    | [<MainCommand; Unique>] Run of run: string
+    | [<Unique>] Device of device: string
+    | [<Unique>] Runs of folder: string
+    | [<Unique>] Quiet
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member argument.Usage =
+            match argument with
+            | Run _ -> "a name under runs/, or the path of a run's folder"
+            | Device _ -> "cpu, cuda or cuda:N"
+            | Runs _ -> "the folder that runs are kept in (runs)"
+            | Quiet -> "results only"
+            | Json -> "print one JSON object on standard output, everything else on standard error"
+
+/// `fokker report`: the report of a run, written again.
+module MakeReport =
+
+    let private run (terminal: Terminal) (arguments: ReportArgument list) =
+        let pick chooser = List.tryPick chooser arguments
+        let root =
+            pick (function
+                | Runs folder -> Some folder
+                | _ -> None)
+            |> Option.defaultValue Runs.standardRoot
+        let terminal = { terminal with Quiet = List.contains Quiet arguments }
+
+        let folder =
+            match
+                pick (function
+                    | Run name -> Some name
+                    | _ -> None)
+            with
+            | Some name -> Runs.find root name
+            | None -> raise (UserError "say which run: ./fokker report moons")
+
+        let job, state =
+            Runs.load
+                folder
+                (pick (function
+                    | Device name -> Some name
+                    | _ -> None))
+                None
+
+        // What was measured stands; what was not is measured now.
+        match Evaluation.saved folder with
+        | Some scores ->
+            let n = if job.Data.IsImage then 100 else 4000
+            let subject = Subject.trained folder job state.Average
+            let drawn = Finish.samples terminal subject (Samples.standardFor subject) (job.Stream "samples") n
+            Progress.run terminal "report" 1.0 (fun _ -> Results.report folder job state drawn scores)
+            Terminal.tell terminal $"report: {folder.Report}"
+        | None -> Finish.all terminal folder job state None |> ignore
+
+        Terminal.give terminal (Json.object [ "run", Json.text folder.Name; "report", Json.text folder.Report ])
+        Exit.Success
+
+    let command =
+        Command.make<ReportArgument>
+            "report"
+            "writes the report of a run again: samples, animation, field, loss, measures, settings"
+            [ "./fokker report moons", "runs/moons/report.html, one file that needs nothing else" ]
+            (fun terminal arguments -> Interrupt.Around terminal (fun terminal -> run terminal arguments))

@@ -1,0 +1,63 @@
+module Fokker.Tool.Program
+
+open System
+open System.Text
+open Fokker
+
+/// Every command, in the order that one meets them.
+let commands =
+    [ Train.command
+      Sample.command
+      Evaluate.command
+      LogDensity.command
+      Encode.command
+      Interpolate.command
+      MakeReport.command
+      Listing.command
+      Verify.command
+      RunStudy.command
+      Doctor.command ]
+
+let private isHelp word = List.contains word [ "--help"; "-h"; "help" ]
+
+/// One command line. Every error ends here, as one line on the error stream and an exit code.
+let run (terminal: Terminal) (words: string list) : int =
+    let terminal = if List.contains "--json" words then Terminal.forPrograms terminal else terminal
+
+    let known = commands |> List.map _.Name
+    let find word = commands |> List.tryFind (fun command -> command.Name = word)
+
+    let fail prefix (line: string, code: int) =
+        terminal.Error.WriteLine $"{prefix}: {line}"
+        terminal.Error.Flush()
+        code
+
+    match words with
+    | [] ->
+        terminal.Out.WriteLine(Command.overview commands)
+        Exit.Success
+    | [ word ] when isHelp word ->
+        terminal.Out.WriteLine(Command.overview commands)
+        Exit.Success
+    | [ word ] when word = "--version" ->
+        terminal.Out.WriteLine Run.version
+        Exit.Success
+    | word :: rest ->
+        match find word, rest with
+        | None, [ next ] when word = "help" && Option.isSome (find next) ->
+            terminal.Out.WriteLine(Command.help (Option.get (find next)))
+            Exit.Success
+        | None, _ -> fail "fokker" (Names.unknown "" "command" "commands" known word, Exit.BadInput)
+        | Some command, _ when rest |> List.exists (fun word -> word = "--help" || word = "-h") ->
+            terminal.Out.WriteLine(Command.help command)
+            Exit.Success
+        | Some command, _ ->
+            try
+                command.Run terminal rest
+            with error ->
+                fail $"fokker {command.Name}" (Errors.describe command.Name error)
+
+[<EntryPoint>]
+let main arguments =
+    Console.OutputEncoding <- UTF8Encoding false
+    run (Terminal.ofProcess ()) (List.ofArray arguments)

@@ -1,0 +1,408 @@
+namespace Fokker.Tool
+
+open System
+open System.IO
+open Argu
+open Fokker
+
+type TrainArgument =
+    | [<MainCommand; Unique>] DataSet of dataset: string
+    | [<Unique>] Name of name: string
+    | [<Unique>] Runs of folder: string
+    | [<Unique>] Steps of count: int64
+    | [<Unique>] Minutes of minutes: float
+    | [<Unique>] Seed of number: int64
+    | [<Unique>] Batch of size: int
+    | [<Unique>] Lr of rate: float
+    | [<Unique>] Warmup of steps: int64
+    | [<Unique>] Weight_Decay of rate: float
+    | [<Unique>] Clip of norm: float
+    | [<Unique>] Ema of decay: float
+    | [<Unique>] Path of path: string
+    | [<Unique>] Loss of loss: string
+    | [<Unique>] Prediction of prediction: string
+    | [<Unique>] Weight of weight: string
+    | [<Unique>] Times of times: string
+    | [<Unique>] Coupling of coupling: string
+    | [<Unique>] Source of dataset: string
+    | [<Unique>] Preconditioning of kind: string
+    | [<Unique>] Teacher of run: string
+    | [<Unique>] Network of network: string
+    | [<Unique>] Width of units: int
+    | [<Unique>] Depth of layers: int
+    | [<Unique>] Labels of on_or_off: string
+    | [<Unique>] Label_Dropout of probability: float
+    | [<Unique>] Device of device: string
+    | [<Unique>] Dtype of dtype: string
+    | [<Unique>] Draws of pairs: int
+    | [<Unique>] Resume
+    | [<Unique>] Overwrite
+    | [<Unique>] Quiet
+    | [<Unique>] Json
+
+    interface IArgParserTemplate with
+        member argument.Usage =
+            match argument with
+            | DataSet _ -> "what to learn: moons, fashion-mnist, csv:points.csv, … (fokker list datasets)"
+            | Name _ -> "the run's name; without one, the data set's with a number where that is taken"
+            | Runs _ -> "the folder that runs are kept in (runs)"
+            | Steps _ -> "optimization steps (about a minute's worth)"
+            | Minutes _ ->
+                "minutes of training instead of steps: the speed is measured first, and the schedule fitted to it"
+            | Seed _ -> "seed of everything random (0)"
+            | Batch _ -> "samples in a step"
+            | Lr _ -> "highest learning rate; it falls to 0 along half a cosine"
+            | Warmup _ -> "steps over which the learning rate rises"
+            | Weight_Decay _ -> "AdamW's decoupled weight decay (0)"
+            | Clip _ -> "length that gradients are cut to; 0 cuts none (1)"
+            | Ema _ -> "decay of the parameters' moving average, which samples are drawn with"
+            | Path _ -> "how data become noise (condot; fokker list paths)"
+            | Loss _ -> "what is minimized (cfm; fokker list losses)"
+            | Prediction _ -> "what the network's output means (the loss's own; fokker list predictions)"
+            | Weight _ -> "how much each time counts (the loss's own; fokker list weights)"
+            | Times _ -> "the law of training times (uniform; fokker list times)"
+            | Coupling _ -> "how data are paired with the source (the loss's own; fokker list couplings)"
+            | Source _ -> "the law at the noisy end: normal, or another data set (normal)"
+            | Preconditioning _ -> "what is put around the network (the loss's own; fokker list preconditionings)"
+            | Teacher _ -> "the run that a distillation (cd, esm, fm) learns from"
+            | Network _ -> "mlp for vectors, unet for images (fokker list networks)"
+            | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
+            | Depth _ -> "hidden layers, or residual blocks at each scale"
+            | Labels _ -> "whether the network is told the class: on or off (on where there are classes)"
+            | Label_Dropout _ ->
+                "how often a label is left out in training, so that samples can be guided: from 0 to below 1 (0.1 for images with classes, 0 elsewhere)"
+            | Device _ -> "cpu, cuda or cuda:N (cpu)"
+            | Dtype _ -> "float32 or float64 (float32)"
+            | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
+            | Resume -> "go on with the run of this name from its checkpoint"
+            | Overwrite -> "replace the run of this name"
+            | Quiet -> "results only"
+            | Json -> "print one JSON object on standard output, everything else on standard error"
+
+/// `fokker train`: from a data set to a trained model, samples, measures and a report.
+module Train =
+
+    let private apply (recipe: Recipe) (argument: TrainArgument) : Recipe =
+        match argument with
+        | Steps steps -> { recipe with Steps = steps }
+        | Seed seed -> { recipe with Seed = seed }
+        | Batch size -> { recipe with Batch = size }
+        | Lr rate -> { recipe with LearningRate = rate }
+        | Warmup steps -> { recipe with WarmUp = steps }
+        | Weight_Decay rate -> { recipe with WeightDecay = rate }
+        | Clip norm -> { recipe with Clip = norm }
+        | Ema decay -> { recipe with Ema = decay }
+        | Path name -> { recipe with Path = name }
+        | Prediction name -> { recipe with Prediction = name }
+        | Weight name -> { recipe with Weight = name }
+        | Times name -> { recipe with Times = name }
+        | Coupling name -> { recipe with Coupling = name }
+        | Source name -> { recipe with Source = name }
+        | Preconditioning name -> { recipe with Preconditioning = name }
+        | Teacher run -> { recipe with Teacher = run }
+        | Network name -> { recipe with Network = name }
+        | Width units -> { recipe with Width = units }
+        | Depth layers -> { recipe with Depth = layers }
+        | Labels word ->
+            { recipe with
+                Labels = snd (Names.find "--labels" "choice" "choices" fst [ "on", true; "off", false ] word) }
+        | Label_Dropout probability -> { recipe with LabelDropout = probability }
+        | Device name -> { recipe with Device = name }
+        | Dtype name -> { recipe with Dtype = name }
+        | Loss _
+        | DataSet _
+        | Name _
+        | Runs _
+        | Minutes _
+        | Draws _
+        | Resume
+        | Overwrite
+        | Quiet
+        | Json -> recipe
+
+    /// The loss comes first, since it brings parts that other options may replace.
+    let private applyAll (arguments: TrainArgument list) (recipe: Recipe) : Recipe =
+        let loss =
+            arguments
+            |> List.tryPick (function
+                | Loss name -> Some name
+                | _ -> None)
+        let recipe = loss |> Option.fold (fun recipe name -> Recipe.withLoss name recipe) recipe
+        let recipe = List.fold apply recipe arguments
+
+        let isDropoutGiven =
+            arguments
+            |> List.exists (function
+                | Label_Dropout _ -> true
+                | _ -> false)
+
+        // Where there are no labels none can be left out; only what was asked for is refused.
+        if recipe.Labels || isDropoutGiven then recipe else { recipe with LabelDropout = 0.0 }
+
+    /// How many steps of this job fit into so many minutes: a scratch run is timed for a few seconds. The first steps,
+    /// which load and tune code, are left out.
+    let private stepsIn (terminal: Terminal) (minutes: float) (job: Job) : int64 =
+        let start = 5L
+        let mutable from = 0.0
+        let mutable steps = 0L
+        let mutable last = 0.0
+        let span = Math.Clamp(60.0 * minutes * 0.03, 0.2, 5.0)
+
+        Progress.run terminal "measuring speed" 1.0 (fun report ->
+            let key = Rng.ofSeed job.Recipe.Seed
+
+            let state, _ =
+                Trainer.run
+                    job.Training
+                    job.Network
+                    job.Objective.Loss
+                    (Dataset.batches job.Kind job.Recipe.Batch (Rng.named "batches" key) job.Data)
+                    (Budget.Steps Int64.MaxValue)
+                    0.0
+                    { Stepped =
+                        fun _ info seconds ->
+                            if info.Step = start then
+                                from <- seconds
+
+                            steps <- info.Step - start
+                            last <- seconds
+                            report (Math.Min(1.0, (last - from) / span)) ""
+                      Stop = fun () -> steps >= 3L && last - from >= span }
+                    (Trainer.init job.Kind key job.Network)
+
+            Scope.free state)
+
+        max 1L (int64 ((60.0 * minutes - last) * float steps / (last - from)))
+
+    let private requireMinutes (arguments: TrainArgument list) =
+        let minutes =
+            arguments
+            |> List.tryPick (function
+                | Minutes minutes -> Some minutes
+                | _ -> None)
+        let steps =
+            arguments
+            |> List.exists (function
+                | Steps _ -> true
+                | _ -> false)
+
+        match minutes with
+        | Some _ when steps -> raise (UserError "--minutes and --steps both say how long: give one of them")
+        | Some minutes when not (minutes > 0.0 && minutes <= 100_000.0) ->
+            raise (UserError $"--minutes {minutes}: expected a positive number of minutes")
+        | minutes -> minutes
+
+    /// A new run: its folder is made only when everything else is known to be well.
+    let private start
+        (terminal: Terminal)
+        (arguments: TrainArgument list)
+        (root: string)
+        name
+        overwrite
+        : RunFolder * Job =
+        let dataset =
+            match
+                arguments
+                |> List.tryPick (function
+                    | DataSet name -> Some name
+                    | _ -> None)
+            with
+            | Some name -> name
+            | None ->
+                raise (UserError "name what to learn: ./fokker train moons (fokker list datasets says what there is)")
+
+        let minutes = requireMinutes arguments
+        let data = Datasets.load dataset
+        let standard = Recipe.standardFor data
+        let standard = minutes |> Option.fold (fun recipe minutes -> Recipe.withMinutes minutes data recipe) standard
+        let recipe = applyAll arguments { standard with DataSet = dataset }
+        let job = Runs.job recipe data
+
+        let run =
+            match name with
+            | Some name -> Runs.place root name
+            // `csv:data/points.csv` is no name for a folder; `points` is.
+            | None ->
+                Runs.free root (Path.GetFileNameWithoutExtension(dataset.Substring(dataset.IndexOf ':' + 1)) |> string)
+
+        if Runs.isThere run && not overwrite then
+            raise (
+                UserError
+                    $"--name {run.Name}: {run.Path} holds a run already: choose another name, or say --resume or --overwrite"
+            )
+
+        Runs.requireWritable run
+
+        let job =
+            match minutes with
+            | Some minutes -> Runs.job { recipe with Steps = stepsIn terminal minutes job } data
+            | None -> job
+
+        Runs.clear run
+
+        Run.create
+            run.Path
+            (("command", Option.ofObj (Json.text (Results.commandOf run.Name job.Recipe data)) |> Option.get)
+             :: Recipe.settings job.Recipe)
+
+        run, job
+
+    /// A run that goes on: its settings are those of `run.json`, and an option that says otherwise is refused.
+    let private resume (arguments: TrainArgument list) (root: string) (name: string option) : RunFolder * Job =
+        let dataset =
+            arguments
+            |> List.tryPick (function
+                | DataSet name -> Some name
+                | _ -> None)
+
+        let run =
+            match name, dataset with
+            | Some name, _
+            | None, Some name -> Runs.find root name
+            | None, None -> raise (UserError "--resume: say which run with --name NAME")
+
+        let recipe = Runs.recipe run
+
+        if
+            arguments
+            |> List.exists (function
+                | Minutes _ -> true
+                | _ -> false)
+        then
+            raise (UserError "--resume goes on with the number of steps in run.json: leave --minutes out")
+
+        let wanted =
+            applyAll
+                arguments
+                { recipe with
+                    DataSet =
+                        (if Option.isSome name then Option.defaultValue recipe.DataSet dataset else recipe.DataSet) }
+        // A run may move to another device; nothing else of it may change half-way.
+        let wanted = { wanted with Device = wanted.Device }
+
+        if { wanted with Device = recipe.Device } <> recipe then
+            let differing =
+                List.zip (Recipe.settings recipe) (Recipe.settings { wanted with Device = recipe.Device })
+                |> List.filter (fun ((_, a), (_, b)) -> a.ToJsonString() <> b.ToJsonString())
+                |> List.map (fun ((name, a), (_, b)) -> $"{name} is {a} there, not {b}")
+
+            raise (UserError $"""--resume goes on with the settings in {run.Record}: {String.Join(", ", differing)}""")
+
+        run, Runs.job wanted (Datasets.load recipe.DataSet)
+
+    let private train (terminal: Terminal) (interrupt: Interrupt) (run: RunFolder) (job: Job) : RunResult =
+        let steps = float job.Recipe.Steps
+        let mutable mean = nan
+        let mutable first = 0L
+        let mutable firstAt = nan
+
+        let progress (report: Ticker) (info: StepInfo) (seconds: float) =
+            // A running mean over about fifty steps: a single batch says little.
+            mean <- if Double.IsNaN mean then info.Loss else mean + 0.02 * (info.Loss - mean)
+
+            if Double.IsNaN firstAt then
+                first <- info.Step
+                firstAt <- seconds
+
+            let rate =
+                if info.Step = first then "" else $" · {float (info.Step - first) / (seconds - firstAt):F0} steps/s"
+
+            report (float info.Step) $"loss {mean:F4}{rate}"
+
+        Progress.run terminal $"training {run.Name}" steps (fun report ->
+            Run.train run.Path (Recipe.plan job) (progress report) (fun () -> interrupt.IsRequested))
+
+    let private json
+        (run: RunFolder)
+        (job: Job)
+        (result: RunResult)
+        (found: (string * (System.Text.Json.Nodes.JsonNode | null)) list)
+        =
+        Json.object
+            [ "run", Json.text run.Name
+              "folder", Json.text run.Path
+              "dataset", Json.text job.Recipe.DataSet
+              "steps", Json.whole result.State.Step
+              "seconds", Json.number result.Seconds
+              "command", Json.text (Results.commandOf run.Name job.Recipe job.Data)
+              yield! found ]
+
+    let private run (terminal: Terminal) (arguments: TrainArgument list) =
+        let has argument = List.contains argument arguments
+        let name =
+            arguments
+            |> List.tryPick (function
+                | Name name -> Some name
+                | _ -> None)
+        let root =
+            arguments
+            |> List.tryPick (function
+                | Runs folder -> Some folder
+                | _ -> None)
+            |> Option.defaultValue Runs.standardRoot
+        let terminal = { terminal with Quiet = has Quiet }
+
+        let draws =
+            arguments
+            |> List.tryPick (function
+                | Draws n -> Some n
+                | _ -> None)
+
+        match draws with
+        | Some n when n < 2 -> raise (UserError $"--draws {n}: expected at least 2: an error takes two")
+        | _ -> ()
+
+        if has Resume && has Overwrite then
+            raise (UserError "--resume and --overwrite exclude each other: give one of them")
+
+        Diagnosis.warnIfSlow terminal
+        use interrupt = Interrupt.Watch()
+
+        let folder, job =
+            if has Resume then
+                resume arguments root name
+            else
+                start terminal arguments root name (has Overwrite)
+
+        Terminal.say
+            terminal
+            $"{job.Recipe.DataSet}: {job.Network.Name} with {Network.size job.Network} parameters, {job.Recipe.Loss} on {job.Recipe.Path}, {job.Recipe.Steps} steps of {job.Recipe.Batch}"
+
+        let result = train terminal interrupt folder job
+
+        match result.Ending with
+        | Ending.Diverged divergence -> raise (UserError divergence.Message)
+        | Ending.Interrupted ->
+            terminal.Error.WriteLine
+                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to go on: ./fokker train --resume --name {folder.Name}"
+
+            interrupt.ExitCode
+        | Ending.Finished ->
+            try
+                let found =
+                    if job.IsClassifier then
+                        Finish.classified terminal folder job result.State
+                    else
+                        let stoppable = { terminal with Stop = fun () -> interrupt.IsRequested }
+                        let scores = Finish.all stoppable folder job result.State draws
+                        [ "report", Json.text folder.Report; "metrics", Json.node (Evaluation.json scores) ]
+
+                Terminal.give terminal (json folder job result found)
+                Exit.Success
+            with Stopped ->
+                terminal.Error.WriteLine
+                    $"stopped; the trained model is saved, what is missing comes with: ./fokker report {folder.Name}"
+
+                interrupt.ExitCode
+
+    let command =
+        Command.make<TrainArgument>
+            "train"
+            "trains a model on a data set, samples from it, measures it and writes a report"
+            [ "./fokker train moons",
+              "two moons with the defaults, about a minute; runs/moons/report.html shows how it went"
+              "./fokker train fashion-mnist --minutes 30", "garments of ten classes, as good as half an hour allows"
+              "./fokker train checkerboard --path vp --loss simple --name ddpm",
+              "the checkerboard by denoising diffusion"
+              "./fokker train --resume --name moons", "goes on where Ctrl-C stopped it" ]
+            run
