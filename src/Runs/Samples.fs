@@ -21,6 +21,7 @@ type Drawing =
     {
         Sampler: Sampler
         Grid: Grid
+        /// Steps, the denoising one at the end included, if there is one.
         Steps: int
         /// Samples that go through the network at once; the draws do not depend on it.
         Batch: int

@@ -66,8 +66,9 @@ module Exponential =
                     [ whole * (1.0 - 0.5 / back); whole * 0.5 / back ] }
 
     /// As `adamsBashforth` with three values, but for half of the second difference: so in the authors' code, which made it the
-    /// method of that name (Lu et al. 2023, DPM-Solver++, 3M). The difference is of second order, as the start is.
-    let dpm3 (reading: Reading) (eta: float) : Rule =
+    /// method of that name (Lu et al. 2023, DPM-Solver++, 3M). The difference is of second order, as the start is: the weights of fewer values are `start`'s,
+    /// for which the published samplers differ.
+    let dpm3 (start: Rule) (reading: Reading) (eta: float) : Rule =
         { Reading = reading
           Eta = eta
           Values = 3
@@ -88,8 +89,7 @@ module Exponential =
                         constant * f0 + linear * d1 + 0.5 * quadratic * d2
 
                     [ weight 1.0 0.0 0.0; weight 0.0 1.0 0.0; weight 0.0 0.0 1.0 ]
-                | times when times.Length = 2 && eta = 0.0 -> (dpm2 reading eta).Weights leg times
-                | times -> Leg.inLambda leg times }
+                | times -> start.Weights leg times }
 
     // ---- steps
 

@@ -93,9 +93,10 @@ module Grid =
             "Trefethen 2000, Spectral methods, chapter 5"
             (fun _ (noisy, clean) u -> clean + 0.5 * (1.0 + Math.Cos(Math.PI * u)) * (noisy - clean))
 
-    /// N of the times k/T of a model with T discrete steps that lie in the span, falling, by their places 1 … M among these; then the
-    /// span's end, if it stops there: for a DDPM that is the step to ᾱ = 1 at t = 0.
-    let private discrete name equation source (steps: int) (place: int -> int -> int -> int) : Grid =
+    /// The times k/T of a model with T discrete steps, falling, by the equation's places k of N steps among 1 … M, M the noisiest step of the span; then
+    /// the span's end, if it stops there: for a DDPM that is the step to ᾱ = 1 at t = 0. Where some of these lie at or below the end they are left out, and
+    /// the equation is that of more steps, of which N remain.
+    let private discrete name equation source (steps: int) (places: int -> int -> int[]) : Grid =
         make name equation source (fun _ span n ->
             // A time that is a whole number of steps but for rounding is that time.
             let least = int (Math.Ceiling(span.Clean * float steps - 1e-9))
@@ -105,15 +106,25 @@ module Grid =
                 else
                     max 1 least
             let most = int (Math.Floor(span.Noisy * float steps + 1e-9))
-            let count = most - least + 1
 
-            if n > count then
+            let remaining = seq { n..most } |> Seq.map (places most >> Array.filter (fun k -> k >= least))
+
+            let chosen =
+                // The last before more than N remain: its own next time is nearest to the end. ⌊T/N⌋ jumps over some.
+                remaining
+                |> Seq.takeWhile (fun kept -> kept.Length <= n)
+                |> Seq.filter (fun kept -> kept.Length = n)
+                |> Seq.tryLast
+                |> Option.orElseWith (fun () -> remaining |> Seq.tryFind (fun kept -> kept.Length = n))
+
+            match chosen with
+            | None ->
                 invalidArg
                     "steps"
-                    $"{n} steps on grid {name}: there are {count} of {steps} discrete times in the span; take fewer"
-
-            let times = Array.init n (fun j -> float (least - 1 + place count n j) / float steps)
-            if span.Finish = Stop then Array.append times [| span.Clean |] else times)
+                    $"{n} steps on grid {name}: there are {most - least + 1} of {steps} discrete times in the span; take fewer"
+            | Some kept ->
+                let times = kept |> Array.map (fun k -> float k / float steps)
+                if span.Finish = Stop then Array.append times [| span.Clean |] else times)
 
     /// Every ⌊T/N⌋-th step, counted from the data.
     let leadingOf (steps: int) =
@@ -122,9 +133,11 @@ module Grid =
             "t = (1 + k ⌊T/N⌋)/T, k = N − 1 … 0, T = 1000"
             "Ho et al. 2020; Lin et al. 2024, Common diffusion noise schedules are flawed, table 2"
             steps
-            (fun count n j -> 1 + (n - 1 - j) * (count / n))
+            (fun most n -> Array.init n (fun j -> 1 + (n - 1 - j) * (most / n)))
 
     let leading = leadingOf 1000
+
+    // Math.Round takes halves to the even number, as the published code does; its products are made as they are there, since a half may hang on their rounding.
 
     /// Every T/N-th step, counted from the noise.
     let trailingOf (steps: int) =
@@ -133,7 +146,11 @@ module Grid =
             "t = round(k T/N)/T, k = N … 1, T = 1000"
             "Lin et al. 2024, Common diffusion noise schedules are flawed, table 2"
             steps
-            (fun count n j -> int (Math.Round(float count - float j * float count / float n)))
+            (fun most n ->
+                let last = float most
+                // What the second time is less than the first.
+                let stride = last - last / float n - last
+                Array.init n (fun j -> int (Math.Round(last + float j * stride))))
 
     let trailing = trailingOf 1000
 
@@ -141,14 +158,15 @@ module Grid =
     let linspaceOf (steps: int) =
         discrete
             "linspace"
-            "t = round(1 + k (T − 1)/(N − 1))/T, k = N − 1 … 0, T = 1000"
+            "t = (1 + round(k (T − 1)/(N − 1)))/T, k = N − 1 … 0, T = 1000"
             "Nichol, Dhariwal 2021; Lin et al. 2024, table 2"
             steps
-            (fun count n j ->
+            (fun most n ->
                 if n = 1 then
-                    count
+                    [| most |]
                 else
-                    int (Math.Round(1.0 + float (n - 1 - j) * float (count - 1) / float (n - 1))))
+                    let stride = float (most - 1) / float (n - 1)
+                    Array.init n (fun j -> 1 + int (Math.Round(float (n - 1 - j) * stride))))
 
     let linspace = linspaceOf 1000
 

@@ -110,11 +110,13 @@ module Samplers =
             3
             (Exponential.threeStage (1.0 / 3.0) (2.0 / 3.0) OfNoise)
 
+    /// The third-order rule as DPM-Solver's authors start it: by the midpoint rule.
+    let private dpm3Of (reading: Reading) = Exponential.dpm3 (Exponential.dpm2 reading 0.0) reading 0.0
+
     let dpm2m =
         multistep "dpm-2m" "ε̂ now and a step before" $"{dpmSolverPp}, section 4" 2 (Exponential.dpm2 OfNoise 0.0)
 
-    let dpm3m =
-        multistep "dpm-3m" "ε̂ now and two steps before" $"{dpmSolverPp}, code" 2 (Exponential.dpm3 OfNoise 0.0)
+    let dpm3m = multistep "dpm-3m" "ε̂ now and two steps before" $"{dpmSolverPp}, code" 2 (dpm3Of OfNoise)
 
     let dpmPp2s =
         semilinear
@@ -137,8 +139,7 @@ module Samplers =
     let dpmPp2m =
         multistep "dpmpp-2m" "x̂₀ now and a step before" $"{dpmSolverPp}, algorithm 2" 2 (Exponential.dpm2 OfData 0.0)
 
-    let dpmPp3m =
-        multistep "dpmpp-3m" "x̂₀ now and two steps before" $"{dpmSolverPp}, code" 2 (Exponential.dpm3 OfData 0.0)
+    let dpmPp3m = multistep "dpmpp-3m" "x̂₀ now and two steps before" $"{dpmSolverPp}, code" 2 (dpm3Of OfData)
 
     /// DEIS with so many values: the first order of it is `ddim`.
     let deis (values: int) =
@@ -340,7 +341,8 @@ module Samplers =
             match values with
             | 1 -> Exponential.adamsBashforth OfData eta 1
             | 2 -> Exponential.dpm2 OfData eta
-            | 3 -> Exponential.dpm3 OfData eta
+            // k-diffusion's, which integrates the line through the first two values exactly.
+            | 3 -> Exponential.dpm3 (Exponential.adamsBashforth OfData eta 2) OfData eta
             | n -> invalidArg (nameof values) $"{n} values: 1, 2 or 3"
 
         { stochastic
@@ -450,3 +452,7 @@ module Samplers =
           predictorCorrector
           annealedLangevin
           alternating ]
+
+    /// Whether the method draws noise at some value of its number: at η = 0 it draws none, and belongs to the same sweep.
+    let mayDraw (sampler: Sampler) : bool =
+        sampler.IsStochastic || all |> List.exists (fun s -> s.Name = sampler.Name && s.IsStochastic)

@@ -40,7 +40,7 @@ type ModelArgument =
             | Solver _ -> "the sampler (heun; fokker list samplers)"
             | Grid _ -> "how its steps are spaced (the sampler's own; fokker list grids)"
             | Steps _ ->
-                "steps of the sampler, one evaluation each for a method of one a step (25 for points, 10 for images)"
+                "steps of the sampler, the denoising one at the end included, if there is one: as many evaluations for a method of one a step (25 for points, 10 for images)"
             | Eta _ -> "η of ddim-eta and sde-dpmpp: 0 is the flow, 1 the reverse process (1)"
             | Churn _ -> "the churn of euler-maruyama and stochastic-heun (1), S_churn of edm (40)"
             | Snr _ -> "the signal-to-noise ratio of predictor-corrector's corrections (0.16)"

@@ -194,7 +194,7 @@ module Sample =
         let replayed =
             choice.Replay
             |> Option.map (fun file ->
-                if not asked.Sampler.IsStochastic then
+                if not (Samplers.mayDraw asked.Sampler) then
                     raise (
                         UserError
                             $"--replay {file}: {asked.Sampler.Name} draws nothing on its way: take a stochastic sampler (fokker list samplers)"
@@ -202,7 +202,7 @@ module Sample =
 
                 Subject.drawsIn "--replay" file subject)
 
-        if choice.Brownian && not asked.Sampler.IsStochastic then
+        if choice.Brownian && not (Samplers.mayDraw asked.Sampler) then
             raise (UserError $"--brownian: {asked.Sampler.Name} draws nothing on its way: leave it out")
 
         let trajectory = choice.Trajectory |> Option.map (fun file -> file, Fokker.Trajectory())

@@ -56,6 +56,53 @@ let ``discrete spacings are those of the paper`` () =
     holds (steps Grid.linspace = [ 1000; 889; 778; 667; 556; 445; 334; 223; 112; 1; 0 ]) "linspace"
     holds (steps Grid.trailing = [ 1000; 900; 800; 700; 600; 500; 400; 300; 200; 100; 0 ]) "trailing"
 
+let private numbers (times: float[]) = times |> Array.map (fun t -> int (Math.Round(1000.0 * t)))
+
+/// The times that a span leaves are those of the equation: its end does not move the others.
+[<Test>]
+let ``a discrete spacing keeps its equation in a span that ends early`` () =
+    let steps grid span n = numbers (Grid.times grid Paths.ddpm span n) |> List.ofArray
+    holds (steps Grid.trailing (1.0, 0.001) 10 = [ for k in 10..-1..1 -> 100 * k ] @ [ 1 ]) "trailing"
+    holds
+        (steps Grid.leading (1.0, 0.001) 9 = [ for k in 9..-1..1 -> 1 + 100 * k ] @ [ 1 ])
+        "leading: ten, without the last"
+    holds (steps Grid.trailing (1.0, 0.5) 5 = [ 1000; 900; 800; 700; 600; 500 ]) "half of ten"
+    holds (steps Grid.trailing (0.5, 0.0) 5 = [ 500; 400; 300; 200; 100; 0 ]) "from the middle"
+
+    let equations: (Grid * (int -> int -> Set<int>)) list =
+        [ Grid.leading, (fun m n -> set [ for k in 0 .. n - 1 -> 1 + k * (m / n) ])
+          Grid.trailing,
+          (fun m n ->
+              let second = float m - float m / float n
+              set [ for k in 0 .. n - 1 -> int (Math.Round(float m + float k * (second - float m))) ])
+          Grid.linspace,
+          (fun m n ->
+              set [ for k in 0 .. n - 1 -> 1 + int (Math.Round(float k * (float (m - 1) / float (max 1 (n - 1))))) ]) ]
+
+    for grid, equation in equations do
+        for noisy, clean in [ 1.0, 0.001; 1.0, 0.25; 0.5, 0.25; 0.7, 0.03 ] do
+            let most, end' = int (1000.0 * noisy), int (Math.Round(1000.0 * clean))
+
+            for n in [ 1..40 ] @ [ 100; 200; 250 ] do
+                if n <= most - end' && (n > 1 || grid.Name <> "linspace") then
+                    let times = numbers (Grid.times grid Paths.ddpm (noisy, clean) n)
+                    let found = set times[.. n - 1]
+                    let whole =
+                        [ n..1000 ] |> List.exists (fun n -> Set.filter (fun k -> k > end') (equation most n) = found)
+                    holds whole $"{grid.Name}, {n} steps from {noisy} to {clean}: {List.ofSeq found}"
+
+/// numpy's arange and linspace as diffusers rounds them, whose steps are numbered from 0: halves go to the even number of these.
+[<Test>]
+let ``halves are rounded as in diffusers`` () =
+    let steps grid n = numbers (Grid.times grid Paths.ddpm (1.0, 0.0) n)
+    // np.linspace(0, 999, 25).round() has 500 for 499.5, and np.round(np.arange(1000, 0, -1000/16)) 938 and 812 for 937.5 and 812.5.
+    holds ((steps Grid.linspace 25)[12] = 501) "linspace of 25"
+    holds (Array.contains 938 (steps Grid.trailing 16) && Array.contains 812 (steps Grid.trailing 16)) "trailing of 16"
+
+    for n in 2..999 do
+        let places = [| for i in n - 1 .. -1 .. 0 -> 1 + int (Math.Round(float i * (999.0 / float (n - 1)))) |]
+        holds ((steps Grid.linspace n)[.. n - 1] = places) $"linspace of {n}"
+
 /// A grid of a table's own number of steps is the table; equal shares of a constant density are equal steps.
 [<Test>]
 let ``grids are values: tables of λ and densities of steps`` () =

@@ -207,7 +207,7 @@ let ``DPM-Solver++'s multistep methods, with and without noise`` () =
 
     agrees "DPM-Solver++(3M)" pp3m (run Samplers.dpmPp3m)
 
-    for eta in [ 0.4; 1.0 ] do
+    for eta in [ 0.0; 0.4; 1.0 ] do
         // With σ_t e^{−ηh}/σ_s and (1 + η) h in the place of h (Lu et al. 2023, eq. 13; Crowson 2022, k-diffusion, in σ of α = 1).
         let sde rule =
             remembering (fun i x values ->
@@ -238,6 +238,18 @@ let ``DPM-Solver++'s multistep methods, with and without noise`` () =
                 whole * values[0] + phi2 * d1 - phi3 * d2
 
         agrees $"SDE-DPM-Solver++(3M), η = {eta}" (sde three) (run (Samplers.sdeDpmPpWith eta 3))
+
+/// A sweep over η, with the same draws, ends where the deterministic sampler is: nothing in a sampler looks at whether η is 0.
+[<Test>]
+let ``samplers with η are continuous at 0`` () =
+    let families: (string * (float -> Sampler)) list =
+        [ yield "ddim-eta", Samplers.ddimWith
+          for values in 1..3 do
+              yield $"sde-dpmpp-{values}", (fun eta -> Samplers.sdeDpmPpWith eta values) ]
+
+    for name, family in families do
+        // The noise is of the order √η.
+        close 1e-5 (run (family 0.0)) (run (family 1e-13)) name
 
 /// Coefficients of Adams and Bashforth in their own setting: α = 1, σ = t, equal steps in t. There ε̂ is dx/dt, and DEIS, whose polynomial is in t, and
 /// linear multistep, whose polynomial is in σ/α, are both this.

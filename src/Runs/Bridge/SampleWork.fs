@@ -56,7 +56,7 @@ type internal SampleWork =
         | Fixed -> ()
 
         for option, isGiven in [ "--replay", not (isNull request.Replay); "--brownian", request.Brownian ] do
-            if isGiven && not sampler.IsStochastic then
+            if isGiven && not (Samplers.mayDraw sampler) then
                 raise (
                     UserError
                         $"{option}: {sampler.Name} draws nothing on its way: leave it out, or take a stochastic solver"
