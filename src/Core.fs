@@ -99,7 +99,7 @@ module Path =
     let ouTo (horizon: float) : GaussianPath =
         ofLogAlpha
             "ou"
-            "x_t = e^{−Tt}·x₀ + √(1 − e^{−2Tt})·ε"
+            $"x_t = e^{{−Tt}}·x₀ + √(1 − e^{{−2Tt}})·ε, T = {horizon}"
             "Uhlenbeck, Ornstein 1930; Song et al. 2021"
             (-horizon * Curve.time)
 
@@ -112,7 +112,7 @@ module Path =
 
         ofLogAlpha
             "vp"
-            "dX = −½β(t) X dt + √β(t) dW, β from 0.1 to 20"
+            $"dX = −½β(t) X dt + √β(t) dW, β from {betaMin} to {betaMax}"
             "Song et al. 2021, Score-based generative modeling through SDEs, eq. 32–33"
             (-0.25 * (betaMax - betaMin) * (t ** 2.0) - 0.5 * betaMin * t)
 
@@ -129,8 +129,15 @@ module Path =
             (cos angle)
             (sin angle)
 
-    /// The paths that the command line knows by name.
-    let all = [ condOT; ou; vp; trigonometric ]
+    let internal betaMin = Parameter.make "beta-min" 0.1 Allowed.Positive "β at the data"
+    let internal betaMax = Parameter.make "beta-max" 20.0 Allowed.Positive "β at the noise"
+
+    /// The paths of the calculus, of which `Paths.parts` has more.
+    let parts: Part<GaussianPath> list =
+        [ Part.fixedAt condOT
+          Part.of1 (Parameter.make "horizon" 5.0 Allowed.Positive "the time T that the process runs to") ouTo
+          Part.of2 betaMin betaMax vpBetween
+          Part.fixedAt trigonometric ]
 
     /// σ(t) and α(t) at one time.
     let alphaSigma (path: GaussianPath) (t: float) = struct (Curve.eval path.Alpha t, Curve.eval path.Sigma t)
@@ -276,7 +283,8 @@ module Prediction =
     let score =
         make "score" "−ε/σ" "Song et al. 2021; Vincent 2011" (fun path -> struct (Constant 0.0, -1.0 / path.Sigma))
 
-    let all = [ velocity; noise; data; v; score ]
+    let parts = List.map Part.fixedAt [ velocity; noise; data; v; score ]
+    let all = List.map Part.standard parts
 
     let private refuse (path: GaussianPath) (from: Prediction) what (t: Tensor) =
         let shown = Tensor.toFloats t |> Seq.truncate 3 |> Seq.map string |> String.concat ", "

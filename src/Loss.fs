@@ -52,13 +52,21 @@ type Loss = LossContext -> Rng -> Batch -> Tensor
 
 /// The law that training times are drawn from: `Draw path rng n` is float64 [n]. Give it the path once: what it prepares is kept.
 [<NoComparison; NoEquality>]
-type Times = { Name: string; Equation: string; Source: string; Draw: GaussianPath -> Rng -> int -> Tensor }
+type Times =
+    {
+        Name: string
+        Equation: string
+        Source: string
+        Draw: GaussianPath -> Rng -> int -> Tensor
+        /// Whether a regression draws in proportion to its own weight instead, and counts all draws the same.
+        FollowsWeight: bool
+    }
 
 [<RequireQualifiedAccess>]
 module Times =
 
     let private make name equation source draw : Times =
-        { Name = name; Equation = equation; Source = source; Draw = draw }
+        { Name = name; Equation = equation; Source = source; Draw = draw; FollowsWeight = false }
 
     /// One draw in each of n equal cells of [0, 1], dealt at random: the same expectation as independent draws with less variance.
     let private stratified (rng: Rng) (n: int) : Tensor =
@@ -119,13 +127,32 @@ module Times =
             fun rng n -> Tensor.ofArray [ n ] (Array.map time (Tensor.toFloats (stratified rng n))))
 
     /// Both ends more often than the middle.
-    let uShaped =
-        { proportionalTo (fun _ -> exp (4.0 * Curve.time) + exp (-4.0 * Curve.time)) with
+    let uShapedWith (a: float) =
+        { proportionalTo (fun _ -> exp (a * Curve.time) + exp (-a * Curve.time)) with
             Name = "u-shaped"
-            Equation = "p(t) ∝ e^{4t} + e^{−4t}"
+            Equation = $"p(t) ∝ e^{{at}} + e^{{−at}}, a = {a}"
             Source = "Lee, Lin, Fanti 2024, Improving the training of rectified flows, section 4.1" }
 
-    let all = [ uniform; logitNormal 0.0 1.0; logNormal -1.2 1.2; discrete 1000; uShaped ]
+    let uShaped = uShapedWith 4.0
+
+    /// In proportion to whatever weight the regression has.
+    let importance = { proportionalTo (fun _ -> Constant 1.0) with FollowsWeight = true }
+
+    let parts: Part<Times> list =
+        let normal what mean std =
+            Part.of2
+                (Parameter.make "mean" mean Allowed.Real $"the mean of {what}")
+                (Parameter.make "std" std Allowed.Positive $"the standard deviation of {what}")
+
+        [ Part.fixedAt uniform
+          normal "logit t" 0.0 1.0 logitNormal
+          normal "log σ/α" -1.2 1.2 logNormal
+          Part.of1 (Parameter.make "levels" 1000.0 (Allowed.Whole 1) "the number N of times") (int >> discrete)
+          Part.of1 (Parameter.make "a" 4.0 Allowed.Positive "how much more often the ends are drawn") uShapedWith
+          Part.fixedAt importance ]
+
+    /// Those that do not depend on a weight.
+    let all = parts |> List.map Part.standard |> List.filter (fun times -> not times.FollowsWeight)
 
 /// How much each time counts. A weight of the literature is stated for the error of one quantity (min-SNR for that of the
 /// data, σ² for that of the score); on a network that says another it is the same loss only with the conversion's square beside it,
@@ -216,13 +243,15 @@ module Weight =
                 (data * (path.Alpha ** 2.0) + path.Variance) / (data * path.Variance))
 
     /// Less on the times where only imperceptible detail is left to learn.
-    let p2 =
+    let p2With (k: float) (gamma: float) =
         onErrorOf
             Prediction.noise
             "p2"
-            "1/(1 + α²/σ²)"
+            $"1/(k + α²/σ²)^γ, k = {k}, γ = {gamma}"
             "Choi et al. 2022, Perception prioritized training, eq. 8"
-            (fun path -> 1.0 / (1.0 + snrOf path))
+            (fun path -> (k + snrOf path) ** -gamma)
+
+    let p2 = p2With 1.0 1.0
 
     /// w/e^{u(t)} + u(t) with u learned: the error of every time is scaled to one.
     let learned =
@@ -232,7 +261,20 @@ module Weight =
             Source = "Kendall, Gal, Cipolla 2018; Karras et al. 2024, EDM2, eq. 22"
             Learned = true }
 
-    let all = [ uniform; variance; likelihood; snr; truncatedSnr; minSnr 5.0; softMinSnr 4.0; edm 1.0; p2; learned ]
+    let parts: Part<Weight> list =
+        [ yield! List.map Part.fixedAt [ uniform; variance; likelihood; snr; truncatedSnr ]
+          Part.of1 (Parameter.make "gamma" 5.0 Allowed.Positive "γ, the largest ratio that counts") minSnr
+          Part.of1
+              (Parameter.make "gamma" 4.0 Allowed.Positive "γ, the ratio at which the weight levels off")
+              softMinSnr
+          Part.of1 (Parameter.make "sigma-data" 1.0 Allowed.Positive "s, the data's standard deviation") edm
+          Part.of2
+              (Parameter.make "k" 1.0 Allowed.Positive "the ratio below which all times count alike")
+              (Parameter.make "gamma" 1.0 (Allowed.AtLeast 0.0) "γ, the power of what is above it")
+              p2With
+          Part.fixedAt learned ]
+
+    let all = List.map Part.standard parts
 
 /// E_t w(t) ‖network(t, x_t) − (A x₀ + B ε)‖² and its parts, each replaceable.
 [<NoComparison; NoEquality>]
@@ -258,9 +300,6 @@ module Loss =
 
     let predicting (prediction: Prediction) (r: Regression) = { r with Prediction = prediction }
     let weighted (weight: Weight) (r: Regression) = { r with Weight = weight }
-    let timesFrom (times: Times) (r: Regression) = { r with Times = times }
-    let private named name source (r: Regression) = { r with Name = name; Source = source }
-
     /// The same expectation with times drawn where the weight is large, p(t) ∝ w(t), and all counting the same: less variance
     /// where the weight varies more than the error does.
     let importanceSampled (r: Regression) : Regression =
@@ -273,6 +312,12 @@ module Loss =
         { r with
             Times = Times.proportionalTo density
             Weight = { r.Weight with Of = fun _ _ -> Constant mean } }
+
+    /// Times from another law; the one that follows the weight follows that which the regression has now.
+    let timesFrom (times: Times) (r: Regression) =
+        if times.FollowsWeight then importanceSampled r else { r with Times = times }
+
+    let private named name source (r: Regression) = { r with Name = name; Source = source }
 
     /// Conditional flow matching: ‖v − (α̇ x₀ + σ̇ ε)‖².
     let cfm path = regression path |> named "cfm" "Lipman et al. 2023, Flow matching, eq. 9"
@@ -299,9 +344,6 @@ module Loss =
     /// Noise-conditional score networks: denoising score matching on N noise levels, each counting the same after its σ².
     let ncsn (levels: int) path =
         dsm path |> timesFrom (Times.discrete levels) |> named "ncsn" "Song, Ermon 2019, eq. 5–6"
-
-    /// The regression losses that the command line knows by name.
-    let all = [ cfm; dsm; simple; denoiser; ncsn 10 ]
 
     /// The loss that a regression describes: at t ~ times and ε ~ N(0, I), w(t) times the mean squared error over the
     /// coordinates of each sample. Raises ArgumentException where the weight is learned and the network has no u(t).

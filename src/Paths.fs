@@ -38,7 +38,7 @@ module Paths =
     let veBetween (sigmaMin: float) (sigmaMax: float) : GaussianPath =
         exploding
             "ve"
-            "x_t = x₀ + σ_min (σ_max/σ_min)^t·ε, σ from 0.01 to 50"
+            $"x_t = x₀ + σ_min (σ_max/σ_min)^t·ε, σ from {sigmaMin} to {sigmaMax}"
             "Song et al. 2021, eq. 30–31"
             (sigmaMin * exp (Math.Log(sigmaMax / sigmaMin) * t))
 
@@ -50,7 +50,7 @@ module Paths =
 
         exploding
             "edm"
-            "x_t = x₀ + (σ_min^{1/7} + t (σ_max^{1/7} − σ_min^{1/7}))⁷·ε, σ from 0.002 to 80"
+            $"x_t = x₀ + (σ_min^{{1/ρ}} + t (σ_max^{{1/ρ}} − σ_min^{{1/ρ}}))^ρ·ε, ρ = {rho}, σ from {sigmaMin} to {sigmaMax}"
             "Karras et al. 2022, EDM, eq. 5"
             ((low + (high - low) * t) ** rho)
 
@@ -62,7 +62,7 @@ module Paths =
 
         Path.ofLogAlpha
             "cosine"
-            "α = cos(π/2 (t + s)/(1 + s)) / cos(π/2 s/(1 + s)), s = 0.008"
+            $"α = cos(π/2 (t + s)/(1 + s)) / cos(π/2 s/(1 + s)), s = {offset}"
             "Nichol, Dhariwal 2021, Improved DDPM, eq. 17"
             (log (cos angle) - Math.Log(Math.Cos(0.5 * Math.PI * offset / (1.0 + offset))))
 
@@ -152,28 +152,38 @@ module Paths =
         between -6.0 6.0 n
         |> Array.map (fun z -> min 0.999 (scale * (1e-4 + (0.02 - 1e-4) / (1.0 + Math.Exp -z))))
 
-    let ddpm = ofBetas "ddpm" "β₁ … β₁₀₀₀ from 10⁻⁴ to 0.02" "Ho, Jain, Abbeel 2020, section 4" (ddpmBetas 1000)
+    let ddpmOf (steps: int) =
+        ofBetas
+            "ddpm"
+            $"β₁ … β_N from 10⁻⁴ to 0.02 (1000/N times that), N = {steps}"
+            "Ho, Jain, Abbeel 2020, section 4"
+            (ddpmBetas steps)
 
-    let scaledLinear =
+    let scaledLinearOf (steps: int) =
         ofBetas
             "scaled-linear"
-            "√β₁ … √β₁₀₀₀ from √0.00085 to √0.012"
+            $"√β₁ … √β_N from √0.00085 to √0.012 (1000/N times that), N = {steps}"
             "Rombach et al. 2022, Latent diffusion, appendix"
-            (scaledLinearBetas 1000)
+            (scaledLinearBetas steps)
 
-    let ddpmCosine =
+    let ddpmCosineOf (steps: int) =
         ofBetas
             "ddpm-cosine"
-            "β_k = 1 − ᾱ_k/ᾱ_{k−1} ≤ 0.999, ᾱ = cos²"
+            $"β_k = 1 − ᾱ_k/ᾱ_{{k−1}} ≤ 0.999, ᾱ = cos², N = {steps}"
             "Nichol, Dhariwal 2021, eq. 17"
-            (cosineBetas 1000)
+            (cosineBetas steps)
 
-    let ddpmSigmoid =
+    let ddpmSigmoidOf (steps: int) =
         ofBetas
             "ddpm-sigmoid"
-            "β = 10⁻⁴ + 0.0199·sigmoid(−6 … 6)"
+            $"β = 10⁻⁴ + 0.0199·sigmoid(−6 … 6) (1000/N times that), N = {steps}"
             "Xu et al. 2022, GeoDiff, appendix"
-            (sigmoidBetas 1000)
+            (sigmoidBetas steps)
+
+    let ddpm = ddpmOf 1000
+    let scaledLinear = scaledLinearOf 1000
+    let ddpmCosine = ddpmCosineOf 1000
+    let ddpmSigmoid = ddpmSigmoidOf 1000
 
     // ---- the path of an SDE
 
@@ -254,4 +264,21 @@ module Paths =
           WithVariance = None }
 
     /// Every path that has a name.
-    let all = Path.all @ [ subVp; ve; edm; cosine; linearGamma; ddpm; scaledLinear; ddpmCosine; ddpmSigmoid ]
+    let parts: Part<GaussianPath> list =
+        let least low = Parameter.make "sigma-min" low Allowed.Positive "σ at the data"
+        let most high = Parameter.make "sigma-max" high Allowed.Positive "σ at the noise"
+
+        let steps (make: int -> GaussianPath) =
+            Part.of1 (Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number N of discrete times") (int >> make)
+
+        [ yield! Path.parts
+          Part.of2 Path.betaMin Path.betaMax subVpBetween
+          Part.of2 (least 0.01) (most 50.0) veBetween
+          Part.of3 (least 0.002) (most 80.0) (Parameter.make "rho" 7.0 Allowed.Positive "ρ of the warp") edmBetween
+          Part.of1
+              (Parameter.make "offset" 0.008 Allowed.Positive "s, which keeps the first step from vanishing")
+              cosineWith
+          Part.fixedAt linearGamma
+          yield! List.map steps [ ddpmOf; scaledLinearOf; ddpmCosineOf; ddpmSigmoidOf ] ]
+
+    let all = List.map Part.standard parts

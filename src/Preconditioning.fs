@@ -75,9 +75,23 @@ module Preconditioning =
 
         Coefficient.combine [ Curve.at (1.0 / p.Out) t, x0; Curve.at (-1.0 * p.Skip / p.Out) t, x ]
 
-    /// Those that the command line knows by name, for data of unit variance.
-    let all: (string * string * (GaussianPath -> Preconditioning)) list =
-        [ "edm", "D = c_skip x + c_out F(c_in x), unit variances in and out", edm 1.0
-          "vp", "D = (x − σ F)/α, told 999 t", vp
-          "ve", "D = (x + σ F)/α, told log ½σ", ve
-          "iddpm", "D = (x − σ F)/α, told the step of 1000", iddpm 1000 ]
+    let parts: Part<GaussianPath -> Preconditioning> list =
+        let part parameters equation (make: float list -> GaussianPath -> Preconditioning) =
+            let standard = make (parameters |> List.map _.Default) Path.condOT
+
+            { Name = standard.Name
+              Equation = equation
+              Source = standard.Source
+              Parameters = parameters
+              Make = make }
+
+        [ part
+              [ Parameter.make "sigma-data" 1.0 Allowed.Positive "the data's standard deviation" ]
+              "D = c_skip x + c_out F(c_in x), unit variances in and out"
+              (fun x -> edm x[0])
+          part [] "D = (x − σ F)/α, told 999 t" (fun _ -> vp)
+          part [] "D = (x + σ F)/α, told log ½σ" (fun _ -> ve)
+          part
+              [ Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number of discrete times" ]
+              "D = (x − σ F)/α, told the step"
+              (fun x -> iddpm (int x[0])) ]

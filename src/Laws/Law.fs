@@ -258,7 +258,7 @@ module Draw =
             let own = Paths.ofSde "own" "" "" (low + 3.0 * (Curve.time ** 2.0)) (exp Curve.time * high)
             let drawn = [ Path.ouTo horizon; Path.vpBetween low high; Paths.subVpBetween low high; own ]
             // Tables are smooth only between their nodes; they have laws of their own.
-            return! oneOf (drawn @ Path.all @ [ Paths.ve; Paths.edm; Paths.cosine ])
+            return! oneOf (drawn @ List.map Part.standard Path.parts @ [ Paths.ve; Paths.edm; Paths.cosine ])
         }
 
     /// Interpolants with and without noise of their own, towards anything.

@@ -1,95 +1,89 @@
 namespace Fokker
 
-/// One thing that can be named on the command line.
-type Entry =
-    {
-        Name: string
-        /// What it is: an equation, or a few words.
-        Meaning: string
-        Source: string
-    }
-
-/// A list of the library's, as people and programs see it.
-type Shelf =
-    {
-        /// `paths`: the word after `fokker list`.
-        Name: string
-        /// The option of `fokker train` or `fokker sample` that takes one of them.
-        Option: string
-        Entries: Entry list
-    }
-
-/// Everything that has a name. The library keeps one list of each; nothing is listed twice.
+/// Everything that has a name: one list of each kind, which the command line, `list`, C#'s catalogue, the tests and the docs read.
 module Catalogue =
 
-    let private entry name meaning source : Entry = { Name = name; Meaning = meaning; Source = source }
+    let private list name setting one many parts : PartList<'T> =
+        { Name = name; Setting = setting; One = one; Many = many; Parts = parts }
 
-    let paths: GaussianPath list = Paths.all
+    let private part name equation source make : Part<'T> =
+        { Name = name; Equation = equation; Source = source; Parameters = []; Make = fun _ -> make }
 
-    let networks: Entry list =
-        [ entry
-              "mlp"
-              "a multilayer perceptron with Fourier features of time, for vectors"
-              "Rahimi, Recht 2007; Tancik et al. 2020"
-          entry
-              "unet"
-              "residual blocks and self-attention at several scales, for images, with classes or without"
-              "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021" ]
+    let paths = list "paths" (Some Setting.Path) "path" "paths" Paths.parts
+    let losses = list "losses" (Some Setting.Loss) "loss" "losses" Objectives.parts
+    let predictions = list "predictions" (Some Setting.Prediction) "prediction" "predictions" Prediction.parts
+    let weights = list "weights" (Some Setting.Weight) "weight" "weights" Weight.parts
+    let times = list "times" (Some Setting.Times) "law of times" "laws of times" Times.parts
+    let couplings = list "couplings" (Some Setting.Coupling) "coupling" "couplings" Coupling.parts
 
-    /// Times drawn in proportion to whatever weight the loss has.
-    let importance: Times = Times.proportionalTo (fun _ -> Constant 1.0)
+    let preconditionings =
+        list
+            "preconditionings"
+            (Some Setting.Preconditioning)
+            "preconditioning"
+            "preconditionings"
+            (part "none" "the network says the prediction itself" "" None
+             :: List.map (Part.map Some) Preconditioning.parts)
 
-    let times: Times list = Times.all @ [ importance ]
+    let networks =
+        list
+            "networks"
+            (Some Setting.Network)
+            "network"
+            "networks"
+            [ part
+                  "mlp"
+                  "a multilayer perceptron with Fourier features of time, for vectors"
+                  "Rahimi, Recht 2007; Tancik et al. 2020"
+                  ()
+              part
+                  "unet"
+                  "residual blocks and self-attention at several scales, for images, with classes or without"
+                  "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021"
+                  () ]
 
-    let private samplerEntry (sampler: Sampler) =
-        let kind =
-            match sampler.Follows, sampler.IsStochastic with
-            | _, true -> "stochastic"
-            | Velocity _, _ -> "on dx/dt = v"
-            | _ -> "semi-linear"
+    let samplers =
+        let described (part: Part<Sampler>) =
+            let sampler = Part.standard part
 
-        let cost =
-            if sampler.EvaluationsPerStep = 1 then
-                "one evaluation"
-            else
-                $"{sampler.EvaluationsPerStep} evaluations"
-        entry sampler.Name $"{sampler.Equation}; order {sampler.Order}, {cost} a step, {kind}" sampler.Source
+            let kind =
+                match sampler.Follows, sampler.IsStochastic with
+                | _, true -> "stochastic"
+                | Velocity _, _ -> "on dx/dt = v"
+                | _ -> "semi-linear"
 
-    let preconditionings: Entry list =
-        entry "none" "the network says the prediction itself" ""
-        :: [ for name, equation, make in Preconditioning.all -> entry name equation (make Path.condOT).Source ]
+            let cost =
+                match sampler.EvaluationsPerStep with
+                | 1 -> "one evaluation"
+                | n -> $"{n} evaluations"
 
-    let shelves: Shelf list =
-        [ { Name = "datasets"
-            Option = "train DATASET"
-            Entries = Datasets.all |> List.map (fun d -> entry d.Name d.Summary d.Source) }
-          { Name = "paths"
-            Option = "--path"
-            Entries = paths |> List.map (fun p -> entry p.Name p.Equation p.Source) }
-          { Name = "losses"
-            Option = "--loss"
-            Entries = Objectives.all @ [ Objectives.classifier ] |> List.map (fun l -> entry l.Name l.Equation l.Source) }
-          { Name = "predictions"
-            Option = "--prediction"
-            Entries = Prediction.all |> List.map (fun p -> entry p.Name p.Equation p.Source) }
-          { Name = "weights"
-            Option = "--weight"
-            Entries = Weight.all |> List.map (fun w -> entry w.Name w.Equation w.Source) }
-          { Name = "times"
-            Option = "--times"
-            Entries = times |> List.map (fun t -> entry t.Name t.Equation t.Source) }
-          { Name = "couplings"
-            Option = "--coupling"
-            Entries = Coupling.all |> List.map (fun c -> entry c.Name c.Equation c.Source) }
-          { Name = "preconditionings"; Option = "--preconditioning"; Entries = preconditionings }
-          { Name = "networks"; Option = "--network"; Entries = networks }
-          { Name = "samplers"; Option = "--solver"; Entries = Samplers.all |> List.map samplerEntry }
-          { Name = "grids"
-            Option = "--grid"
-            Entries = Grid.all |> List.map (fun g -> entry g.Name g.Equation g.Source) }
-          { Name = "traces"
-            Option = "likelihood --trace"
-            Entries = Trace.all |> List.map (fun t -> entry t.Name t.Equation t.Source) }
-          { Name = "measures"
-            Option = "evaluate"
-            Entries = Measures.all |> List.map (fun m -> entry m.Name m.Equation m.Source) } ]
+            { part with Equation = $"{part.Equation}; order {sampler.Order}, {cost} a step, {kind}" }
+
+        list "samplers" (Some Setting.Solver) "sampler" "samplers" (List.map described Samplers.parts)
+
+    let grids = list "grids" (Some Setting.Grid) "grid" "grids" Grid.parts
+    let traces = list "traces" (Some Setting.Trace) "trace" "traces" Trace.parts
+    let measures = list "measures" None "measure" "measures" Measures.parts
+
+    let datasets =
+        list
+            "datasets"
+            (Some Setting.Data)
+            "data set"
+            "data sets"
+            (Datasets.all |> List.map (fun entry -> part entry.Name entry.Summary entry.Source entry.Open))
+
+    let all: PartList<unit> list =
+        [ datasets.Described
+          paths.Described
+          losses.Described
+          predictions.Described
+          weights.Described
+          times.Described
+          couplings.Described
+          preconditionings.Described
+          networks.Described
+          samplers.Described
+          grids.Described
+          traces.Described
+          measures.Described ]

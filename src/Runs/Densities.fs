@@ -36,15 +36,16 @@ module Densities =
     /// there is none of that name, or an exact one is to draw probes.
     let trace (subject: Subject) (name: string option) (probes: int option) : Trace =
         let name = name |> Option.defaultValue (if subject.Data.IsImage then "rademacher" else "exact")
-        let family = Names.choose Setting.Trace "trace" "traces" fst Trace.families name
+        let chosen = Catalogue.traces.Parse name
 
         match probes with
         | Some n when n < 1 -> raise (UserError $"--probes {n}: expected a whole number of at least 1")
-        | Some n when fst family = Trace.exact.Name ->
+        | Some n when chosen.Numbers.IsEmpty ->
             raise (
                 UserError $"--probes {n}: an exact divergence draws none: it goes with --trace rademacher or gaussian"
             )
-        | probes -> snd family (defaultArg probes 1)
+        | Some n -> Catalogue.traces.Make { chosen with Numbers = [ "probes", float n ] }
+        | None -> Catalogue.traces.Make chosen
 
     /// The flow's likelihood, between the times that the flow is followed between. An oracle's prior is its own law at the noisy end, so that what is off
     /// is the solver's and the trace's; a run's is N(0, σ² I), which it samples from. Raises UserError where samples start from a law of unknown density.

@@ -8,8 +8,6 @@ type Parts =
         Prediction: Prediction
         Weight: Weight
         Times: Times
-        /// Whether times are drawn in proportion to the weight instead.
-        Importance: bool
         Coupling: Coupling
         /// The law of x₁; none for N(0, I).
         Source: (Rng -> Tensor -> Tensor) option
@@ -48,7 +46,6 @@ module Objectives =
         |> Loss.predicting parts.Prediction
         |> Loss.weighted parts.Weight
         |> Loss.timesFrom parts.Times
-        |> if parts.Importance then Loss.importanceSampled else id
 
     let private regression (make: GaussianPath -> Regression) : LossEntry =
         let r = make Path.condOT
@@ -59,6 +56,17 @@ module Objectives =
           Source = r.Source
           Uses = regressionUses r
           Make = assembled make >> Objective.ofRegression }
+
+    /// As many noise levels as the times that are drawn.
+    let private ncsn (levels: int) : LossEntry =
+        let own = regression (Loss.ncsn levels)
+        let times = { Name = own.Name; Numbers = [ "levels", float levels ] }
+
+        { own with
+            Uses =
+                own.Uses
+                |> List.map (fun (part, name) ->
+                    part, (if part = "times" then string { times with Name = name } else name)) }
 
     /// EDM's whole recipe is a regression by its parts.
     let private edm: LossEntry =
@@ -100,9 +108,6 @@ module Objectives =
               "Song et al. 2019, Sliced score matching, eq. 7"
               (fun p -> ScoreMatching.sliced 1 p.Weight p.Times p.Path) ]
 
-    /// Steps of the discrete bounds.
-    let private boundSteps = 1000
-
     /// The bound's last step is at t = 1, where the data must still be read off.
     let private requireData (parts: Parts) =
         let struct (a, b) = parts.Prediction.Coefficients parts.Path
@@ -117,32 +122,38 @@ module Objectives =
     let private bounds =
         let uses = [ "path", Path.vp.Name; "prediction", Prediction.noise.Name ]
 
+        let steps = Parameter.make "steps" 1000.0 (Allowed.Whole 2) "N, the steps of the discrete process"
+
         let bound name equation source variance =
-            entry name equation source uses (fun parts ->
-                requireData parts
-                let loss = Variational.bound boundSteps variance parts.Prediction parts.Path
+            Part.of1 steps (fun steps ->
+                entry name $"{equation}, N = {steps}" source uses (fun parts ->
+                    requireData parts
+                    let loss = Variational.bound (int steps) variance parts.Prediction parts.Path
 
-                Objective.predicting name equation source parts.Path parts.Prediction loss
-                |> if variance = StepVariance.Learned then Objective.withVariance else id)
+                    Objective.predicting name equation source parts.Path parts.Prediction loss
+                    |> if variance = StepVariance.Learned then Objective.withVariance else id))
 
-        [ bound
-              "vlb"
-              "Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), 1000 steps of variance β"
-              "Ho, Jain, Abbeel 2020, DDPM, eq. 5"
-              StepVariance.Forward
+        let kl = "Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁)"
+
+        [ bound "vlb" $"{kl}, steps of variance β" "Ho, Jain, Abbeel 2020, DDPM, eq. 5" StepVariance.Forward
           bound
               "vlb-learned"
-              "the same with the steps' variance learned"
+              $"{kl}, steps of learned variance"
               "Nichol, Dhariwal 2021, Improved DDPM, eq. 15"
               StepVariance.Learned
-          let equation = "L_simple + 0.001 L_vlb, which alone moves the variance"
-          let source = "Nichol, Dhariwal 2021, Improved DDPM, eq. 16"
-          entry "hybrid" equation source uses (fun parts ->
-              requireData parts
+          Part.of2
+              (Parameter.make "weight" 0.001 Allowed.Positive "λ, what the bound counts beside L_simple")
+              steps
+              (fun weight steps ->
+                  let equation = $"L_simple + {weight} L_vlb, which alone moves the variance, N = {steps}"
+                  let source = "Nichol, Dhariwal 2021, Improved DDPM, eq. 16"
 
-              Variational.hybrid 0.001 boundSteps parts.Prediction parts.Path
-              |> Objective.predicting "hybrid" equation source parts.Path parts.Prediction
-              |> Objective.withVariance) ]
+                  entry "hybrid" equation source uses (fun parts ->
+                      requireData parts
+
+                      Variational.hybrid weight (int steps) parts.Prediction parts.Path
+                      |> Objective.predicting "hybrid" equation source parts.Path parts.Prediction
+                      |> Objective.withVariance)) ]
 
     let private matchingUses (m: Matching) path =
         [ "path", path; "times", m.Times.Name; "coupling", m.Coupling.Name; "source", "normal" ]
@@ -164,12 +175,12 @@ module Objectives =
                 Name = "i-cfm"
                 Citation = "Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023" })
 
-    /// The noise of the bridges, for data of unit variance.
-    let private bridge = 0.5
-
     let private bridged (make: float -> Matching) =
-        let entry = matching "" (fun _ -> make bridge)
-        { entry with Uses = entry.Uses |> List.filter (fun (part, _) -> part <> "path") }
+        Part.of1
+            (Parameter.make "sigma" 0.5 Allowed.Positive "s, the bridge's noise for data of unit variance")
+            (fun s ->
+                let entry = matching "" (fun _ -> make s)
+                { entry with Uses = entry.Uses |> List.filter (fun (part, _) -> part <> "path") })
 
     let private teacherOf (name: string) (parts: Parts) : Model =
         match parts.Teacher with
@@ -186,28 +197,48 @@ module Objectives =
         let distilled = "E d(f(t', x_t'), f⁻(t, x̂_t)), x̂_t by a step of Heun on the teacher's flow"
 
         [ training "ct" "Song et al. 2023, Consistency models, algorithm 3" Consistency.original
+          |> Part.fixedAt
           training "ict" "Song, Dhariwal 2024, Improved consistency training" Consistency.improved
-          entry "cd" distilled "Song et al. 2023, Consistency models, algorithm 2" [ "teacher", "none" ] (fun parts ->
-              let teacher = teacherOf "cd" parts
+          |> Part.fixedAt
+          Part.of1 (Parameter.make "times" 18.0 (Allowed.Whole 2) "N, the times of the grid") (fun count ->
+              entry
+                  "cd"
+                  distilled
+                  "Song et al. 2023, Consistency models, algorithm 2"
+                  [ "teacher", "none" ]
+                  (fun parts ->
+                      let teacher = teacherOf "cd" parts
 
-              { Consistency.original parts.Steps teacher.Path with
-                  Count = (fun _ -> 18)
-                  Distance = Distance.squared }
-              |> Consistency.distillation Tableau.heun teacher) ]
+                      { Consistency.original parts.Steps teacher.Path with
+                          Count = (fun _ -> int count)
+                          Distance = Distance.squared }
+                      |> Consistency.distillation Tableau.heun teacher)) ]
 
     let private maps =
+        let instants (make: float -> LossEntry) =
+            Part.of1
+                (Parameter.make
+                    "instants"
+                    0.25
+                    (Allowed.Within(0.0, 1.0))
+                    "the share of a batch that learns the velocity")
+                make
+
         let taught name (make: Model -> MapMatching) =
             let own = MapMatching.objective (make (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)))
 
-            entry name own.Equation own.Source [ "teacher", "none"; "times", Times.uniform.Name ] (fun parts ->
-                MapMatching.objective { make (teacherOf name parts) with Times = parts.Times })
+            instants (fun share ->
+                entry name own.Equation own.Source [ "teacher", "none"; "times", Times.uniform.Name ] (fun parts ->
+                    { make (teacherOf name parts) with Times = parts.Times; Instants = share }
+                    |> MapMatching.objective))
 
         let alone (make: GaussianPath -> MapMatching) =
             let m = make Path.condOT
             let own = MapMatching.objective m
 
-            entry m.Name own.Equation m.Source [ "path", ""; "times", m.Times.Name ] (fun parts ->
-                MapMatching.objective { make parts.Path with Times = parts.Times })
+            instants (fun share ->
+                entry m.Name own.Equation m.Source [ "path", ""; "times", m.Times.Name ] (fun parts ->
+                    { make parts.Path with Times = parts.Times; Instants = share } |> MapMatching.objective))
 
         [ taught "lmd" MapMatching.lagrangian
           taught "emd" MapMatching.eulerian
@@ -218,8 +249,11 @@ module Objectives =
     let private flow =
         let own = ContinuousFlow.maximumLikelihood Trace.exact Tableau.rk4 8
 
-        entry own.Name own.Equation own.Source [] (fun parts ->
-            ContinuousFlow.maximumLikelihood (trace parts) Tableau.rk4 8)
+        Part.of1
+            (Parameter.make "steps" 8.0 (Allowed.Whole 1) "steps of the fourth-order Runge–Kutta method")
+            (fun steps ->
+                entry own.Name own.Equation own.Source [] (fun parts ->
+                    ContinuousFlow.maximumLikelihood (trace parts) Tableau.rk4 (int steps)))
 
     /// Regression on what a teacher says instead of on what one sample says.
     let private taught =
@@ -267,15 +301,18 @@ module Objectives =
                                 "a classifier is no law to sample from or to measure: let it guide a run, ./fokker sample RUN --guidance 2 --classifier NAME"
                         ) })
 
+    let parts: Part<LossEntry> list =
+        [ yield! List.map (regression >> Part.fixedAt) [ Loss.cfm; Loss.dsm; Loss.simple; Loss.denoiser ]
+          Part.of1 (Parameter.make "levels" 10.0 (Allowed.Whole 1) "the noise levels") (int >> ncsn)
+          yield! List.map Part.fixedAt (edm :: scores)
+          yield! bounds
+          yield! List.map Part.fixedAt [ independent; matching "" Matching.optimal ]
+          bridged Matching.schrodinger
+          bridged Matching.withScore
+          flow
+          yield! consistency
+          yield! maps
+          yield! List.map Part.fixedAt (taught @ [ classifier ]) ]
+
     /// Those that make something to sample from.
-    let all: LossEntry list =
-        List.map regression Loss.all
-        @ [ edm ]
-        @ scores
-        @ bounds
-        @ [ independent; matching "" Matching.optimal ]
-        @ [ bridged Matching.schrodinger; bridged Matching.withScore ]
-        @ [ flow ]
-        @ consistency
-        @ maps
-        @ taught
+    let all = parts |> List.map Part.standard |> List.filter (fun loss -> loss.Name <> classifier.Name)

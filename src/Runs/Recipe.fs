@@ -161,7 +161,8 @@ module Recipe =
                 )
 
         if
-            recipe.Times = Catalogue.importance.Name
+            recipe.Times <> unused
+            && (Lookup.times recipe.Times).FollowsWeight
             && not (List.exists (fst >> (=) "prediction") loss.Uses && recipe.Weight <> unused)
         then
             raise (
@@ -208,7 +209,6 @@ module Recipe =
                   Prediction = orElse Prediction.velocity Lookup.prediction recipe.Prediction
                   Weight = orElse Weight.uniform Lookup.weight recipe.Weight
                   Times = orElse Times.uniform Lookup.times recipe.Times
-                  Importance = (recipe.Times = Catalogue.importance.Name)
                   Coupling = orElse Coupling.independent Lookup.coupling recipe.Coupling
                   Source = source |> Option.map (fun draw -> fun rng (x0: Tensor) -> (draw rng x0.Shape[0]).To x0.Kind)
                   Teacher =
@@ -216,16 +216,16 @@ module Recipe =
                   Steps = recipe.Steps
                   Dimension = List.fold (*) 1 data.Shape }
 
-        if recipe.Preconditioning = unused || recipe.Preconditioning = "none" then
-            objective
-        else
+        match orElse None Lookup.preconditioning recipe.Preconditioning with
+        | None -> objective
+        | Some preconditioning ->
             if recipe.Prediction <> Prediction.data.Name then
                 raise (
                     UserError
                         $"--preconditioning {recipe.Preconditioning}: what comes out of a preconditioned network is the data: say --prediction data, not {recipe.Prediction}"
                 )
 
-            Objective.preconditioned (Lookup.preconditioning recipe.Preconditioning path) objective
+            Objective.preconditioned (preconditioning path) objective
 
     /// Raises UserError where a classifier is asked for that there is not.
     let private classifier (recipe: Recipe) (data: Dataset) : Network =
@@ -255,14 +255,7 @@ module Recipe =
         let classes = if recipe.Labels then Some data.Classes.Length else None
         let shape = String.Join("; ", data.Shape)
 
-        let chosen =
-            Names.choose
-                Setting.Network
-                "network"
-                "networks"
-                (fun (e: Entry) -> e.Name)
-                Catalogue.networks
-                recipe.Network
+        let chosen = Catalogue.networks.Parse recipe.Network
 
         match chosen.Name, data.Shape with
         | "mlp", [ dimension ] ->

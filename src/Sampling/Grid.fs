@@ -50,7 +50,8 @@ module Grid =
                 else place (float k / float (n - 1))))
 
     /// Equal steps in t.
-    let uniform = ofPlace "uniform" "t = t₁ + u (t₀ − t₁)" "" (fun _ (noisy, clean) u -> noisy + u * (clean - noisy))
+    let uniform =
+        ofPlace "uniform" "t = t₁ + u (t₀ − t₁)" "Euler 1768" (fun _ (noisy, clean) u -> noisy + u * (clean - noisy))
 
     /// The span's ends, drawn into the path's interior where λ is infinite at them.
     let private regular (path: GaussianPath) (noisy: float, clean: float) =
@@ -71,7 +72,7 @@ module Grid =
     let karrasWith (rho: float) =
         ofPlace
             "karras"
-            "ς^{1/ρ} = ς₁^{1/ρ} + u (ς₀^{1/ρ} − ς₁^{1/ρ}), ς = σ/α, ρ = 7"
+            $"ς^{{1/ρ}} = ς₁^{{1/ρ}} + u (ς₀^{{1/ρ}} − ς₁^{{1/ρ}}), ς = σ/α, ρ = {rho}"
             "Karras et al. 2022, EDM, eq. 5"
             (equalIn (fun lambda -> Math.Exp(-lambda / rho)) (fun root -> -rho * Math.Log root))
 
@@ -130,7 +131,7 @@ module Grid =
     let leadingOf (steps: int) =
         discrete
             "leading"
-            "t = (1 + k ⌊T/N⌋)/T, k = N − 1 … 0, T = 1000"
+            $"t = (1 + k ⌊T/N⌋)/T, k = N − 1 … 0, T = {steps}"
             "Ho et al. 2020; Lin et al. 2024, Common diffusion noise schedules are flawed, table 2"
             steps
             (fun most n -> Array.init n (fun j -> 1 + (n - 1 - j) * (most / n)))
@@ -143,7 +144,7 @@ module Grid =
     let trailingOf (steps: int) =
         discrete
             "trailing"
-            "t = round(k T/N)/T, k = N … 1, T = 1000"
+            $"t = round(k T/N)/T, k = N … 1, T = {steps}"
             "Lin et al. 2024, Common diffusion noise schedules are flawed, table 2"
             steps
             (fun most n ->
@@ -158,7 +159,7 @@ module Grid =
     let linspaceOf (steps: int) =
         discrete
             "linspace"
-            "t = (1 + round(k (T − 1)/(N − 1)))/T, k = N − 1 … 0, T = 1000"
+            $"t = (1 + round(k (T − 1)/(N − 1)))/T, k = N − 1 … 0, T = {steps}"
             "Nichol, Dhariwal 2021; Lin et al. 2024, table 2"
             steps
             (fun most n ->
@@ -234,7 +235,19 @@ module Grid =
                 Curve.inverse (snd span, fst span) path.Lambda (first + (float k + inside) * width))
 
     /// The grids that the command line knows by name.
-    let all = [ uniform; lambda; karras; edmFlow; quadratic; cosine; leading; trailing; linspace ]
+    let parts: Part<Grid> list =
+        let steps (make: int -> Grid) =
+            Part.of1
+                (Parameter.make "times" 1000.0 (Allowed.Whole 1) "T, the discrete times of the model")
+                (int >> make)
+
+        [ Part.fixedAt uniform
+          Part.fixedAt lambda
+          Part.of1 (Parameter.make "rho" 7.0 Allowed.Positive "ρ: the larger, the more steps near the data") karrasWith
+          yield! List.map Part.fixedAt [ edmFlow; quadratic; cosine ]
+          yield! List.map steps [ leadingOf; trailingOf; linspaceOf ] ]
+
+    let all = List.map Part.standard parts
 
     /// The times at which a sampler of so many steps evaluates its model, falling, and the span's end: N + 1 times for a span
     /// that stops there, N where the last step denoises; N = `steps` ≥ 1. Raises ArgumentException where the span is empty or

@@ -30,9 +30,6 @@ type Sampler =
         Evaluations: int -> int
         /// The grid that suits it where nobody asks for another.
         Grid: Grid
-        /// The number that the method leaves open, by name, and the sampler with another value of it. Raises ArgumentException for a value
-        /// that means nothing.
-        Parameter: (string * (float -> Sampler)) option
     }
 
     /// Evaluations of the network a step, the first steps' extra ones left out.
@@ -51,8 +48,7 @@ module Samplers =
           Order = tableau.Order
           IsStochastic = false
           Evaluations = fun n -> n * tableau.EvaluationsPerStep + (if tableau.IsFsal && n > 0 then 1 else 0)
-          Grid = Grid.uniform
-          Parameter = None }
+          Grid = Grid.uniform }
 
     let euler = flow Tableau.euler
     let midpoint = flow Tableau.midpoint
@@ -69,8 +65,7 @@ module Samplers =
           Order = order
           IsStochastic = false
           Evaluations = fun n -> n * evaluations
-          Grid = Grid.lambda
-          Parameter = None }
+          Grid = Grid.lambda }
 
     let private suffix (reading: Reading) =
         match reading with
@@ -225,7 +220,7 @@ module Samplers =
         if not (churn >= 0.0 && Double.IsFinite churn) then
             invalidArg (nameof churn) $"{what} {churn}: a number, 0 or more"
 
-    let rec private ofProcess name equation source order evaluations churn step : Sampler =
+    let private ofProcess name equation source order evaluations churn step : Sampler =
         checkChurn "churn" churn
 
         { Name = name
@@ -235,8 +230,7 @@ module Samplers =
           Order = order
           IsStochastic = churn > 0.0
           Evaluations = fun n -> n * evaluations
-          Grid = Grid.lambda
-          Parameter = Some("churn", fun churn -> ofProcess name equation source order evaluations churn step) }
+          Grid = Grid.lambda }
 
     /// Euler–Maruyama with c times the diffusion of the path's SDE, c ≥ 0. Its default grid is even in λ, in which the process
     /// relaxes at the same rate throughout; even in t the step would have to resolve its fastest rate, at the ends.
@@ -271,7 +265,7 @@ module Samplers =
         { semilinear name equation source order evaluations step with IsStochastic = true }
 
     /// DDIM(η).
-    let rec ddimWith (eta: float) : Sampler =
+    let ddimWith (eta: float) : Sampler =
         checkChurn "η" eta
 
         { stochastic
@@ -281,8 +275,7 @@ module Samplers =
               1
               1
               (Stochastic.ddim eta) with
-            IsStochastic = eta > 0.0
-            Parameter = Some("eta", ddimWith) }
+            IsStochastic = eta > 0.0 }
 
     /// DDPM's sampling with variance β̃.
     let ancestral =
@@ -314,7 +307,7 @@ module Samplers =
             1
             (Stochastic.ancestral Learned)
 
-    let rec edmWith (churn: Churn) : Sampler =
+    let edmWith (churn: Churn) : Sampler =
         checkChurn "churn" churn.Churn
 
         { karras (
@@ -326,15 +319,14 @@ module Samplers =
                   2
                   (Stochastic.edm churn)
           ) with
-            IsStochastic = churn.Churn > 0.0
-            Parameter = Some("churn", (fun value -> edmWith { churn with Churn = value })) }
+            IsStochastic = churn.Churn > 0.0 }
 
     /// With the paper's window for ImageNet, and without the inflation of the noise (1.003 there) that makes up for what a trained network
     /// takes off too much: an exact model needs none.
     let edm = edmWith { Churn = 40.0; Least = 0.05; Most = 50.0; Inflation = 1.0 }
 
     /// SDE-DPM-Solver++ with η: 1 is the reverse SDE.
-    let rec sdeDpmPpWith (eta: float) (values: int) : Sampler =
+    let sdeDpmPpWith (eta: float) (values: int) : Sampler =
         checkChurn "η" eta
 
         let rule =
@@ -352,8 +344,7 @@ module Samplers =
               (min values 2)
               1
               (Exponential.multistep rule) with
-            IsStochastic = eta > 0.0
-            Parameter = Some("eta", (fun eta -> sdeDpmPpWith eta values)) }
+            IsStochastic = eta > 0.0 }
 
     let sdeDpmPp1 = sdeDpmPpWith 1.0 1
     let sdeDpmPp2m = sdeDpmPpWith 1.0 2
@@ -367,7 +358,7 @@ module Samplers =
         | Process(churn, step) -> step (Readings.reverse churn readings)
 
     /// A predictor's steps, each followed by Langevin corrections at the signal-to-noise ratio r.
-    let rec predictorCorrectorWith (ratio: float) (corrections: int) (predictor: Sampler) : Sampler =
+    let predictorCorrectorWith (ratio: float) (corrections: int) (predictor: Sampler) : Sampler =
         if not (ratio > 0.0 && Double.IsFinite ratio) || corrections < 1 then
             invalidArg (nameof ratio) $"ratio {ratio}, {corrections} corrections: positive numbers are needed"
 
@@ -379,8 +370,7 @@ module Samplers =
               1
               (fun readings -> Stochastic.corrected ratio corrections (step predictor readings) readings) with
             Evaluations = fun n -> predictor.Evaluations n + n * corrections
-            Grid = predictor.Grid
-            Parameter = Some("snr", (fun ratio -> predictorCorrectorWith ratio corrections predictor)) }
+            Grid = predictor.Grid }
 
     /// With the reverse SDE's Euler–Maruyama steps and the paper's ratio.
     let predictorCorrector = predictorCorrectorWith 0.16 1 eulerMaruyama
@@ -416,42 +406,48 @@ module Samplers =
     let alternating = alternatingOf dpmPp2s sdeDpmPp1
 
     /// The samplers that the command line, the tests and the docs know.
-    let all =
-        [ yield! List.map flow Tableau.all
-          ddim
-          dpm2
-          dpm3
-          dpm2m
-          dpm3m
-          dpmPp2s
-          dpmPp3s
-          dpmPp2m
-          dpmPp3m
+    let parts: Part<Sampler> list =
+        let nonNegative = Allowed.AtLeast 0.0
+        let churn = Parameter.make "churn" 1.0 nonNegative "the share of the reverse process's noise: 0 is the flow"
+        let eta = Parameter.make "eta" 1.0 nonNegative "η: 0 is the flow, 1 the reverse process"
+
+        [ yield! List.map (flow >> Part.fixedAt) Tableau.all
+          yield! List.map Part.fixedAt [ ddim; dpm2; dpm3; dpm2m; dpm3m; dpmPp2s; dpmPp3s; dpmPp2m; dpmPp3m ]
           for values in 2..4 do
-              deis values
+              Part.fixedAt (deis values)
           for values in 2..4 do
-              linearMultistep values
+              Part.fixedAt (linearMultistep values)
           for reading in [ OfData; OfNoise ] do
               for values in 2..3 do
-                  exponentialAdamsBashforth reading values
+                  Part.fixedAt (exponentialAdamsBashforth reading values)
           for reading in [ OfData; OfNoise ] do
               for size in [ Exponential.Bh2; Exponential.Bh1 ] do
                   for order in 1..3 do
-                      unipc size reading order
-          heunSigma
-          eulerMaruyama
-          stochasticHeun
-          ddimWith 1.0
-          ancestral
-          ancestralLarge
-          ancestralLearned
-          edm
-          sdeDpmPp1
-          sdeDpmPp2m
-          sdeDpmPp3m
-          predictorCorrector
-          annealedLangevin
-          alternating ]
+                      Part.fixedAt (unipc size reading order)
+          Part.fixedAt heunSigma
+          Part.of1 churn eulerMaruyamaWith
+          Part.of1 churn stochasticHeunWith
+          Part.of1 eta ddimWith
+          yield! List.map Part.fixedAt [ ancestral; ancestralLarge; ancestralLearned ]
+          Part.leaving
+              [ Parameter.make "churn" 40.0 nonNegative "S_churn: 0 is the flow"
+                Parameter.make "least" 0.05 nonNegative "S_min, the lowest noise level σ/α that noise is put back at"
+                Parameter.make "most" 50.0 Allowed.Positive "S_max, the highest"
+                Parameter.make "noise" 1.0 Allowed.Positive "S_noise, the noise's standard deviation" ]
+              (fun x -> edmWith { Churn = x[0]; Least = x[1]; Most = x[2]; Inflation = x[3] })
+          for values in 1..3 do
+              Part.of1 eta (fun eta -> sdeDpmPpWith eta values)
+          Part.of2
+              (Parameter.make "snr" 0.16 Allowed.Positive "r, the corrections' signal-to-noise ratio")
+              (Parameter.make "corrections" 1.0 (Allowed.Whole 1) "corrections after each step")
+              (fun ratio corrections -> predictorCorrectorWith ratio (int corrections) eulerMaruyama)
+          Part.of2
+              (Parameter.make "ratio" 0.2 Allowed.Positive "r, a step's length in the level's variance")
+              (Parameter.make "steps" 5.0 (Allowed.Whole 1) "Langevin steps at each level")
+              (fun ratio steps -> annealedLangevinWith ratio (int steps))
+          Part.fixedAt alternating ]
+
+    let all = List.map Part.standard parts
 
     /// Whether the method draws noise at some value of its number: at η = 0 it draws none, and belongs to the same sweep.
     let mayDraw (sampler: Sampler) : bool =

@@ -105,4 +105,13 @@ module Coupling =
 
                     struct (Tensor.cat 0 (Array.map fst parts), Tensor.cat 0 (Array.map snd parts)) }
 
-    let all = [ independent; exact; entropic 0.1; unbalanced 0.1 1.0 ]
+    let parts: Part<Coupling> list =
+        let epsilon =
+            Parameter.make "epsilon" 0.1 Allowed.Positive "ε, the price of a plan's information, in squared distance"
+
+        [ Part.fixedAt independent
+          Part.fixedAt exact
+          Part.of1 epsilon entropic
+          Part.of2 epsilon (Parameter.make "rho" 1.0 Allowed.Positive "ρ, the price of changed mass") unbalanced ]
+
+    let all = List.map Part.standard parts

@@ -68,9 +68,11 @@ module Measures =
         make "wasserstein2" "√(min_π 1/n Σ ‖xᵢ − y_π(i)‖²)" "Villani 2009; Jonker, Volgenant 1987" (fun _ x y ->
             Wasserstein.exact x y)
 
-    let sliced =
-        make "sliced" "√(E_θ W₂²(⟨θ, x⟩, ⟨θ, y⟩)), 128 directions" "Bonneel et al. 2015" (fun rng x y ->
-            Wasserstein.sliced 128 rng x y)
+    let slicedBy (directions: int) =
+        make "sliced" $"√(E_θ W₂²(⟨θ, x⟩, ⟨θ, y⟩)), {directions} directions" "Bonneel et al. 2015" (fun rng x y ->
+            Wasserstein.sliced directions rng x y)
+
+    let sliced = slicedBy 128
 
     let mmd =
         make "mmd" "E k(x, x') + E k(y, y') − 2 E k(x, y), five Gaussian kernels" "Gretton et al. 2012" (fun _ x y ->
@@ -80,4 +82,10 @@ module Measures =
         make "energy" "2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖" "Székely, Rizzo 2013" (fun _ x y -> Discrepancy.energy x y)
 
     /// Those that ask nothing of the data.
-    let all = [ wasserstein2; sliced; mmd; energy ]
+    let parts: Part<Measure> list =
+        [ Part.fixedAt wasserstein2
+          Part.of1 (Parameter.make "directions" 128.0 (Allowed.Whole 1) "random directions θ") (int >> slicedBy)
+          Part.fixedAt mmd
+          Part.fixedAt energy ]
+
+    let all = List.map Part.standard parts

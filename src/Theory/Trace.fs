@@ -30,7 +30,7 @@ module Trace =
     let exact =
         { Name = "exact"
           Equation = "Σᵢ ∂fᵢ/∂xᵢ"
-          Source = "definition"
+          Source = "the definition"
           Cost = id
           Estimates = 1
           Probes = fun _ x -> Tensor.zeros x.Kind [ yield 0; yield! x.Shape ]
@@ -60,9 +60,8 @@ module Trace =
     /// vᵀ J v with v ~ N(0, I): variance 2 ‖S‖²_F.
     let gaussian = estimate "gaussian" "vᵀ(∂f/∂x)v, v ~ N(0, I)" Rng.normalLike
 
-    /// Those that the command line knows by name, by the number of probes; the exact one has none.
-    let families: (string * (int -> Trace)) list =
-        [ "exact", (fun _ -> exact); "rademacher", rademacher; "gaussian", gaussian ]
+    let parts: Part<Trace> list =
+        let probes = Parameter.make "probes" 1.0 (Allowed.Whole 1) "random directions"
+        [ Part.fixedAt exact; Part.of1 probes (int >> rademacher); Part.of1 probes (int >> gaussian) ]
 
-    /// The same, the estimates with one probe.
-    let all = families |> List.map (fun (_, make) -> make 1)
+    let all = List.map Part.standard parts

@@ -11,42 +11,61 @@ type ListArgument =
     interface IArgParserTemplate with
         member argument.Usage =
             match argument with
-            | What _ -> "one list only: " + String.Join(", ", Catalogue.shelves |> List.map _.Name)
+            | What _ -> "one list only: " + String.Join(", ", Catalogue.all |> List.map _.Name)
             | Json -> "print one JSON object on standard output"
 
 /// `fokker list`: what there is to choose from, each with its equation and its source.
 module Listing =
 
-    let private show (terminal: Terminal) (shelf: Shelf) =
-        let width = shelf.Entries |> List.map _.Name.Length |> List.max
-        Terminal.tell terminal $"{shelf.Name.ToUpperInvariant()} ({shelf.Option})"
+    /// How the command line takes one of a list.
+    let private option (list: PartList<unit>) =
+        match list.Setting with
+        | Some Setting.Data -> "train DATASET"
+        | Some Setting.Trace -> "likelihood --trace"
+        | Some setting -> OptionNames.ofSetting setting
+        | None -> "evaluate"
 
-        for entry in shelf.Entries do
-            let meaning = if entry.Meaning = "" then entry.Source else entry.Meaning
-            Terminal.tell terminal $"    {entry.Name.PadRight width}  {meaning}"
+    let private show (terminal: Terminal) (list: PartList<unit>) =
+        let width = list.Parts |> List.map _.Name.Length |> List.max
+        Terminal.tell terminal $"{list.Name.ToUpperInvariant()} ({option list})"
 
-            if entry.Meaning <> "" && entry.Source <> "" then
-                Terminal.tell terminal $"""    {"".PadRight width}  {entry.Source}"""
+        for part in list.Parts do
+            Terminal.tell terminal $"    {part.Name.PadRight width}  {part.Equation}"
+
+            for line in [ yield! List.map Parameter.describe part.Parameters; part.Source ] do
+                if line <> "" then
+                    Terminal.tell terminal $"""    {"".PadRight width}  {line}"""
 
         Terminal.tell terminal ""
 
-    let private json (shelf: Shelf) =
-        let entry (entry: Entry) =
+    let private json (list: PartList<unit>) =
+        let parameter (p: Parameter) =
             Json.object
-                [ "name", Json.text entry.Name; "meaning", Json.text entry.Meaning; "source", Json.text entry.Source ]
+                [ "name", Json.text p.Name
+                  "default", Json.number p.Default
+                  "allowed", Json.text (string p.Allowed)
+                  "meaning", Json.text p.Meaning ]
 
-        shelf.Name, Json.array (shelf.Entries |> Seq.map (fun e -> entry e))
+        let part (part: Part<unit>) =
+            Json.object
+                [ "name", Json.text part.Name
+                  "meaning", Json.text part.Equation
+                  "source", Json.text part.Source
+                  "parameters", Json.array (part.Parameters |> Seq.map (fun p -> parameter p)) ]
+
+        list.Name, Json.array (list.Parts |> Seq.map (fun p -> part p))
 
     let private run (terminal: Terminal) (arguments: ListArgument list) =
         let wanted =
             arguments
             |> List.tryPick (function
-                | What name -> Some(Names.find "" "list" "lists" (fun (s: Shelf) -> s.Name) Catalogue.shelves name)
+                | What name ->
+                    Some(Names.find "" "list" "lists" (fun (list: PartList<unit>) -> list.Name) Catalogue.all name)
                 | Json -> None)
 
-        let shelves = wanted |> Option.map List.singleton |> Option.defaultValue Catalogue.shelves
-        List.iter (show terminal) shelves
-        Terminal.give terminal (Json.object (List.map json shelves))
+        let lists = wanted |> Option.map List.singleton |> Option.defaultValue Catalogue.all
+        List.iter (show terminal) lists
+        Terminal.give terminal (Json.object (List.map json lists))
         Exit.Success
 
     let command =

@@ -215,9 +215,14 @@ module ModelChoice =
         requireAtLeastOne "--steps" choice.Steps
         requireAtLeastOne "--batch" choice.Batch
         let standard = Samples.standardFor subject
-        let sampler = choice.Solver |> Option.map Lookup.sampler |> Option.defaultValue standard.Sampler
 
-        let sampler = List.foldBack (fun (option, value) -> Lookup.samplerWith option value) choice.Parameters sampler
+        let sampler =
+            match choice.Solver, choice.Parameters with
+            | None, [] -> standard.Sampler
+            | solver, numbers ->
+                let name = Catalogue.samplers.Parse(defaultArg solver standard.Sampler.Name)
+                let others = name.Numbers |> List.filter (fun (key, _) -> not (List.exists (fst >> (=) key) numbers))
+                Catalogue.samplers.Make { name with Numbers = others @ numbers }
 
         { standard with
             Sampler = sampler

@@ -175,37 +175,6 @@ module Datasets =
         | -1 -> entry.Name
         | at -> entry.Name.Substring(0, at + 1)
 
-    /// Optimal string alignment would forgive swaps as well; Levenshtein's distance is enough to guess at a slip of the finger.
-    let private distance (a: string) (b: string) =
-        let mutable row = [| 0 .. b.Length |]
-
-        for i in 1 .. a.Length do
-            let next = Array.create (b.Length + 1) i
-
-            for j in 1 .. b.Length do
-                let change = if a[i - 1] = b[j - 1] then 0 else 1
-                next[j] <- min (row[j - 1] + change) (1 + min row[j] next[j - 1])
-
-            row <- next
-
-        row[b.Length]
-
-    let private unknown (text: string) =
-        let names = all |> List.map _.Name
-
-        let close =
-            all
-            |> List.map stem
-            |> List.filter (fun name ->
-                distance (text.ToLowerInvariant()) name <= 2 || text.Length > 2 && name.StartsWith text)
-
-        let guess =
-            match close with
-            | [] -> ""
-            | names -> $"""; did you mean {String.concat " or " names}?"""
-
-        raise (UserError $"""there is no data set '{text}'{guess} There are: {String.concat ", " names}""")
-
     /// The data set that a person named: `moons`, `fashion-mnist`, `csv:points.csv`.
     /// Raises UserError where there is none of that name, or its files are missing, damaged or not numbers.
     let load (text: string) : Dataset =
@@ -217,4 +186,4 @@ module Datasets =
 
         match found with
         | Some entry -> entry.Open(text.Substring((stem entry).Length))
-        | None -> unknown text
+        | None -> raise (UserError(Names.unknown "" "data set" "data sets" (List.map _.Name all) text))

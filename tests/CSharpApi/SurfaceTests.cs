@@ -124,10 +124,10 @@ public class SurfaceTests
         Check(TimeGrids.All, typeof(TimeGrids), TimeGrid.FromName);
         Check(DivergenceEstimators.All, typeof(DivergenceEstimators), DivergenceEstimator.FromName);
 
-        static void Check<T>(IReadOnlyList<T> all, Type shelf, Func<string, T> fromName)
+        static void Check<T>(IReadOnlyList<T> all, Type list, Func<string, T> fromName)
             where T : NamedPart
         {
-            var properties = shelf.GetProperties().Where(p => p.PropertyType == typeof(T)).ToList();
+            var properties = list.GetProperties().Where(p => p.PropertyType == typeof(T)).ToList();
             Assert.That(properties.Select(p => p.GetValue(null)), Is.EqualTo(all));
             Assert.That(all.Select(part => part.Name), Is.Unique);
             Assert.That(all.Select(part => fromName(part.Name.ToUpperInvariant())), Is.EqualTo(all));
@@ -141,7 +141,7 @@ public class SurfaceTests
     [Test]
     public void NothingThatTheLibraryKnowsIsMissing()
     {
-        var lists = new (string Shelf, IEnumerable<string> Names)[]
+        var lists = new (string List, IEnumerable<string> Names)[]
         {
             ("paths", FlowPaths.All.Select(part => part.Name)),
             ("losses", Losses.All.Select(part => part.Name)),
@@ -157,13 +157,13 @@ public class SurfaceTests
             ("networks", Enum.GetNames<NetworkKind>().Select(name => name.ToLowerInvariant())),
         };
 
-        var shelves = Catalogue.shelves.ToDictionary(shelf => shelf.Name);
+        var known = Catalogue.all.ToDictionary(list => list.Name);
 
-        foreach (var (shelf, names) in lists)
+        foreach (var (list, names) in lists)
         {
             // A data set that is a file is one of DataSource's methods.
-            var known = shelves[shelf].Entries.Select(entry => entry.Name).Where(name => !name.Contains(':'));
-            Assert.That(names, Is.EqualTo(known), shelf);
+            var expected = known[list].Parts.Select(entry => entry.Name).Where(name => !name.Contains(':'));
+            Assert.That(names, Is.EqualTo(expected), list);
         }
     }
 

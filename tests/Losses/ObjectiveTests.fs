@@ -199,16 +199,14 @@ let ``a loss of the catalogue can be trained`` (name: string) =
         |> Option.map snd
         |> Option.filter ((<>) "")
         |> Option.defaultValue other
-    let find nameOf items name = items |> List.find (fun item -> nameOf item = name)
 
     let objective =
         entry.Make
-            { Path = find (fun (p: GaussianPath) -> p.Name) Paths.all (used "path" "condot")
-              Prediction = find (fun (p: Prediction) -> p.Name) Prediction.all (used "prediction" "velocity")
-              Weight = find (fun (w: Weight) -> w.Name) Weight.all (used "weight" "uniform")
-              Times = find (fun (t: Times) -> t.Name) Times.all (used "times" "uniform")
-              Importance = false
-              Coupling = find (fun (c: Coupling) -> c.Name) Coupling.all (used "coupling" "independent")
+            { Path = Catalogue.paths.Find(used "path" "condot")
+              Prediction = Catalogue.predictions.Find(used "prediction" "velocity")
+              Weight = Catalogue.weights.Find(used "weight" "uniform")
+              Times = Catalogue.times.Find(used "times" "uniform")
+              Coupling = Catalogue.couplings.Find(used "coupling" "independent")
               Source = None
               Teacher = Some(Mixture.model Path.condOT Prediction.velocity mixture)
               Steps = 100L

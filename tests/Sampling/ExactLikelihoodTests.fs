@@ -50,7 +50,9 @@ let private under (likelihood: Likelihood) path m rng x =
     ok (Likelihood.underFlow likelihood path flow None rng x)
 
 // A table of betas and a path of a thousand pieces have no higher derivatives for a high order to use.
-let private smooth = Path.all @ [ Paths.subVp; Paths.ve; Paths.edm; Paths.cosine; Paths.linearGamma ]
+let private smooth =
+    List.map Part.standard Path.parts
+    @ [ Paths.subVp; Paths.ve; Paths.edm; Paths.cosine; Paths.linearGamma ]
 
 let private cases =
     [ for path in smooth do
@@ -93,7 +95,7 @@ let ``pure noise in the place of the law at the end costs what the formula says`
 let ``several probes are each fixed along the trajectory, and say how far their mean may be off`` (name: string) =
     Scope.run0 (fun () ->
         let m, path = mixture 4, Path.condOT
-        let _, make = Trace.families |> List.find (fun (n, _) -> n = name)
+        let make (probes: int) = Catalogue.traces.Find $"{name}:{probes}"
         let x = Mixture.sample 12 (Rng.ofSeed 3L) m
         let exact = Mixture.logDensityOfData m x
         let density = under (adaptive 1e-6 (make 32) path m) path m (Rng.ofSeed 4L) x

@@ -21,7 +21,7 @@ let private mixture () =
     Mixture.ofStds [| 0.3; 0.3; 0.2; 0.2 |] means stds |> Mixture.labelled [| 0; 1; 1; 0 |]
 
 /// The paths that are smooth and not scaled by thousands: relative errors mean the same on all of them.
-let private paths = Path.all @ [ Paths.edm ]
+let private paths = List.map Part.standard Path.parts @ [ Paths.edm ]
 let private labels (values: int list) = Tensor.ofArray [ values.Length ] (values |> Array.ofList |> Array.map int64)
 
 /// Times strictly inside, and points that live there.

@@ -10,7 +10,7 @@ public sealed class Preconditioner : NamedPart, INamed<Preconditioner>
     /// <inheritdoc />
     public static Preconditioner FromName(string name)
     {
-        var found = Find(Catalogue.preconditionings, x => x.Name, "preconditioning", name);
-        return new(found.Name, found.Meaning, found.Source);
+        var found = Find(Catalogue.preconditionings.Described.Parts, x => x.Name, "preconditioning", name);
+        return new(found.Name, found.Equation, found.Source);
     }
 }

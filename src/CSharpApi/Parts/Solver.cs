@@ -22,14 +22,16 @@ public sealed class Solver : NamedPart, INamed<Solver>
     public int EvaluationsPerStep => Core.EvaluationsPerStep;
 
     /// <summary>The name of the number that the method leaves open: <c>eta</c>, <c>churn</c> or <c>snr</c>; null where there is none.</summary>
-    public string? ParameterName => Core.Parameter?.Value.Item1;
+    public string? ParameterName => Numbers.FirstOrDefault()?.Name;
 
     /// <summary>The same method with another value of the number that it leaves open.</summary>
     /// <param name="value">The value.</param>
     /// <exception cref="InvalidOperationException">The method leaves no number open.</exception>
     /// <exception cref="ArgumentException">The value means nothing.</exception>
     public Solver With(double value) =>
-        Core.Parameter is { } parameter
-            ? Translate.Errors(() => new Solver(parameter.Value.Item2.Invoke(value)), nameof(value))
+        ParameterName is not null
+            ? Translate.Errors(() => new Solver(Catalogue.samplers.Find($"{Name}:{value:R}")), nameof(value))
             : throw new InvalidOperationException($"The solver {Name} leaves no number open.");
+
+    private IEnumerable<Parameter> Numbers => Catalogue.samplers.Described.Parts.First(p => p.Name == Name).Parameters;
 }

@@ -10,7 +10,7 @@ public sealed class TimeLaw : NamedPart, INamed<TimeLaw>
     /// <inheritdoc />
     public static TimeLaw FromName(string name)
     {
-        var found = Find(Catalogue.times, x => x.Name, "law of training times", name);
+        var found = Find(Catalogue.times.Described.Parts, x => x.Name, "law of training times", name);
         return new(found.Name, found.Equation, found.Source);
     }
 }
