@@ -1,6 +1,7 @@
 namespace Fokker
 
 open System
+open System.Collections.Generic
 
 #nowarn "9" // the engine takes arrays of native pointers
 
@@ -18,23 +19,32 @@ module Diff =
     let private leaf (x: Tensor) =
         let mutable value = Unchecked.defaultof<NativeValue>
 
-        if Native.fk_leaf (x.Pointer, &value) < 0 then
-            raise (TensorException $"Diff: {x.Describe()}: {Native.error ()}")
+        let pointer = x.Use()
 
-        let result = Door.accept value
-        GC.KeepAlive x
-        result
+        try
+            if Native.fk_leaf (pointer, &value) < 0 then
+                raise (TensorException $"Diff: {x.Describe()}: {Native.error ()}")
+        finally
+            x.Leave()
+
+        Door.accept value
 
     let private onGraph (y: Tensor) =
-        let r = Native.fk_requires_grad y.Pointer
-        GC.KeepAlive y
-        r > 0
+        let pointer = y.Use()
+
+        try
+            Native.fk_requires_grad pointer > 0
+        finally
+            y.Leave()
 
     /// Whether somebody around is differentiating in this tensor.
     let internal isTracked (t: Tensor) =
-        let r = Native.fk_is_tracked t.Pointer
-        GC.KeepAlive t
-        r > 0
+        let pointer = t.Use()
+
+        try
+            Native.fk_is_tracked pointer > 0
+        finally
+            t.Leave()
 
     /// Σₖ ⟨vₖ, ∂yₖ/∂xᵢ⟩ for every i; zeros where y does not depend on xᵢ.
     let private pullback (ys: Tensor[]) (xs: Tensor[]) (vs: (Tensor | null)[]) (retain: bool) : Tensor[] =
@@ -46,39 +56,46 @@ module Diff =
                 [| for k in 0 .. ys.Length - 1 do
                        if onGraph ys[k] then
                            k |]
+            let used = List<Tensor>()
+
+            // In use until the engine is done, whoever frees them meanwhile.
             let pointers (ts: (Tensor | null)[]) =
                 ts
                 |> Array.map (function
                     | null -> 0n
-                    | t -> t.Pointer)
+                    | t ->
+                        let pointer = t.Use()
+                        used.Add t
+                        pointer)
 
-            let outputs = pointers [| for k in live -> ys[k] |]
-            let inputs = pointers [| for x in xs -> x |]
-            let seeds = pointers [| for k in live -> vs[k] |]
             // The derivative is itself differentiated when another Diff is at work around this one.
             let create = Nesting.Reverse > 1 || Nesting.Forward
             let results = Array.zeroCreate<NativeValue> xs.Length
-            use outputsAt = fixed outputs
-            use inputsAt = fixed inputs
-            use seedsAt = fixed seeds
-            use resultsAt = fixed results
 
             let rc =
-                Native.fk_grad (
-                    NativeInterop.NativePtr.toNativeInt outputsAt,
-                    outputs.Length,
-                    NativeInterop.NativePtr.toNativeInt inputsAt,
-                    inputs.Length,
-                    NativeInterop.NativePtr.toNativeInt seedsAt,
-                    (if create then 1 else 0),
-                    (if retain || create then 1 else 0),
-                    (if Nesting.Forward then 1 else 0),
-                    NativeInterop.NativePtr.toNativeInt resultsAt
-                )
+                try
+                    let outputs = pointers [| for k in live -> ys[k] |]
+                    let inputs = pointers [| for x in xs -> x |]
+                    let seeds = pointers [| for k in live -> vs[k] |]
+                    use outputsAt = fixed outputs
+                    use inputsAt = fixed inputs
+                    use seedsAt = fixed seeds
+                    use resultsAt = fixed results
 
-            GC.KeepAlive ys
-            GC.KeepAlive xs
-            GC.KeepAlive vs
+                    Native.fk_grad (
+                        NativeInterop.NativePtr.toNativeInt outputsAt,
+                        outputs.Length,
+                        NativeInterop.NativePtr.toNativeInt inputsAt,
+                        inputs.Length,
+                        NativeInterop.NativePtr.toNativeInt seedsAt,
+                        (if create then 1 else 0),
+                        (if retain || create then 1 else 0),
+                        (if Nesting.Forward then 1 else 0),
+                        NativeInterop.NativePtr.toNativeInt resultsAt
+                    )
+                finally
+                    for t in used do
+                        t.Leave()
 
             if rc < 0 then
                 let shapes = ys |> Array.map (fun y -> y.Describe()) |> String.concat ", "

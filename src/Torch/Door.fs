@@ -137,17 +137,18 @@ module internal Native =
     extern void fk_free_many(nativeint tensors, int n)
 
     [<DllImport(Library)>]
-    extern int fk_shape(nativeint tensor, nativeint sizes, nativeint strides)
+    extern int fk_shape(nativeint tensor, nativeint sizes, nativeint strides, int capacity)
 
     [<DllImport(Library)>]
     extern nativeint fk_data(nativeint tensor, int strided)
 
     [<DllImport(Library)>]
-    extern int fk_from_memory(nativeint data, int dtype, nativeint sizes, int rank, NativeValue& result)
+    extern int fk_from_memory(nativeint data, int64 bytes, int dtype, nativeint sizes, int rank, NativeValue& result)
 
     [<DllImport(Library)>]
     extern int fk_wrap(
         nativeint data,
+        int64 bytes,
         int dtype,
         nativeint sizes,
         int rank,
@@ -276,11 +277,11 @@ module internal Native =
                  match variable "FOKKER_CACHE_MB" with
                  | Some text ->
                      match Int64.TryParse text with
-                     | true, value when value >= 0L -> value
+                     | true, value when value >= 0L && value <= (1L <<< 32) -> value
                      | _ ->
                          raise (
                              EnvironmentException
-                                 $"FOKKER_CACHE_MB is '{text}': expected a number of megabytes, 0 or more"
+                                 $"FOKKER_CACHE_MB is '{text}': expected a number of megabytes from 0 to {1L <<< 32}"
                          )
                  | None -> 1024L
 
@@ -347,22 +348,21 @@ module Torch =
         ready ()
         Native.fk_get_threads ()
 
+    // OpenMP ends the process where the system gives it no more threads.
+    let private checkThreads n =
+        if n < 1 || n > 1024 then
+            invalidArg (nameof n) $"threads = {n}: from 1 to 1024"
+
     /// Sets the threads inside one operator, for the calling thread's operators from now on.
     let setThreads n =
         ready ()
-
-        if n < 1 then
-            invalidArg (nameof n) $"threads = {n}: at least 1"
-
+        checkThreads n
         Native.fk_set_threads n
 
     /// The same without a word to threads that are yet to come: for a thread that works beside another.
     let setOwnThreads n =
         ready ()
-
-        if n < 1 then
-            invalidArg (nameof n) $"threads = {n}: at least 1"
-
+        checkThreads n
         Native.fk_own_threads n
 
     /// How many CUDA devices this libtorch can use (0 where it was built without CUDA).

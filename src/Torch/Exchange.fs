@@ -25,16 +25,37 @@ module internal Exchange =
         | Some(_, dtype) -> dtype
         | None -> raise (TensorException $"no element type stands for .NET's {typeof<'T>.Name}")
 
+    /// FK_MAX_RANK of native/door.h: ATen's iterators have no more dimensions, and the door keeps the rank in 8 bits.
+    [<Literal>]
+    let MaxRank = 64
+
+    /// How many elements a shape holds, or why it is none that a tensor can have. An empty dimension does not excuse the
+    /// others: strides are made of their product, which 64 bits have to hold in bytes.
+    let elements (shape: int64[]) : Result<int64, string> =
+        if shape.Length > MaxRank then
+            Error $"{shape.Length} dimensions are too many: expected at most {MaxRank}"
+        else
+            match shape |> Array.tryFind (fun n -> n < 0L || n > int64 Int32.MaxValue) with
+            | Some n when n < 0L -> Error $"a size is negative ({n})"
+            | Some n -> Error $"{n} is no size: expected 0 to {Int32.MaxValue}"
+            | None ->
+                let reach = shape |> Array.fold (fun total n -> total * bigint (max 1L n)) 8I
+
+                if reach > bigint Int64.MaxValue then
+                    Error "no memory holds so many elements"
+                else
+                    Ok(Array.fold (*) 1L shape)
+
     /// Checks that `length` elements fill `shape`, and gives the sizes as libtorch wants them.
     let sizes (shape: seq<int>) (length: int64) =
         let sizes = [| for s in shape -> int64 s |]
-        let expected = Array.fold (*) 1L sizes
+        let text = String.Join("; ", sizes)
 
-        if expected <> length || Array.exists (fun s -> s < 0L) sizes then
-            let text = String.Join("; ", shape)
+        match elements sizes with
+        | Error reason -> raise (TensorException $"ofArray: [{text}]: {reason}")
+        | Ok expected when expected <> length ->
             raise (TensorException $"ofArray: {length} elements do not fill [{text}], which takes {expected}")
-
-        sizes
+        | Ok _ -> sizes
 
     let private filled (rc: int) (value: NativeValue) =
         if rc < 0 then
@@ -43,20 +64,28 @@ module internal Exchange =
         Door.accept value
 
     /// A CPU tensor with a copy of `data`, `bytes` read as elements of `dtype`.
-    let ofMemory (dtype: Dtype) (shape: int64[]) (data: nativeint) =
+    let ofMemory (dtype: Dtype) (shape: int64[]) (data: nativeint) (bytes: int64) =
         Native.ensure ()
         let mutable value = Unchecked.defaultof<NativeValue>
         use sizes = fixed shape
 
         let rc =
-            Native.fk_from_memory (data, int dtype, NativeInterop.NativePtr.toNativeInt sizes, shape.Length, &value)
+            Native.fk_from_memory (
+                data,
+                bytes,
+                int dtype,
+                NativeInterop.NativePtr.toNativeInt sizes,
+                shape.Length,
+                &value
+            )
 
         filled rc value
 
     let ofSpan<'T when 'T: unmanaged> (shape: seq<int>) (data: ReadOnlySpan<'T>) =
         let sizes = sizes shape (int64 data.Length)
         use pointer = fixed data
-        ofMemory (dtypeOf<'T>()) sizes (NativeInterop.NativePtr.toNativeInt pointer)
+        let bytes = int64 data.Length * int64 sizeof<'T>
+        ofMemory (dtypeOf<'T>()) sizes (NativeInterop.NativePtr.toNativeInt pointer) bytes
 
     [<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
     type private Release = delegate of nativeint -> unit
@@ -74,8 +103,8 @@ module internal Exchange =
 
     let private releasePointer = Marshal.GetFunctionPointerForDelegate release
 
-    /// A CPU tensor over pinned memory, which is unpinned when the last tensor that looks at it is freed.
-    let lendPinned<'T when 'T: unmanaged> (shape: int64[]) (pinned: Buffers.MemoryHandle) =
+    /// A CPU tensor over `length` elements of pinned memory, which is unpinned when the last tensor that looks at it is freed.
+    let lendPinned<'T when 'T: unmanaged> (shape: int64[]) (length: int64) (pinned: Buffers.MemoryHandle) =
         Native.ensure ()
         let dtype = dtypeOf<'T>()
         let holder = GCHandle.Alloc(box pinned)
@@ -85,6 +114,7 @@ module internal Exchange =
         let rc =
             Native.fk_wrap (
                 NativeInterop.NativePtr.toNativeInt (NativeInterop.NativePtr.ofVoidPtr<byte> pinned.Pointer),
+                length * int64 sizeof<'T>,
                 int dtype,
                 NativeInterop.NativePtr.toNativeInt sizes,
                 shape.Length,
@@ -102,7 +132,21 @@ module internal Exchange =
     /// A CPU tensor over the array's own memory, which stays pinned until the tensor is freed. Writing to the array writes to the tensor.
     let lend<'T when 'T: unmanaged> (shape: seq<int>) (data: 'T[]) =
         let shape = sizes shape (int64 data.Length)
-        lendPinned<'T> shape (Memory<'T>(data).Pin())
+        lendPinned<'T> shape (int64 data.Length) (Memory<'T>(data).Pin())
+
+    /// Runs `read` over the memory of a contiguous CPU tensor, which stays as long as it runs.
+    let private whereItLies (t: Tensor) (read: nativeint -> 'R) : 'R =
+        let pointer = t.Use()
+
+        try
+            let data = Native.fk_data (pointer, 0)
+
+            if data = 0n then
+                raise (TensorException $"read: {t.Describe()}: {Native.error ()}")
+
+            read data
+        finally
+            t.Leave()
 
     /// Runs `read` over the elements of a contiguous CPU tensor where they lie.
     let inPlace<'T, 'R when 'T: unmanaged> (t: Tensor) (read: nativeint -> int -> 'R) : 'R =
@@ -112,17 +156,7 @@ module internal Exchange =
         if t.Count > int64 Int32.MaxValue then
             raise (TensorException $"read: {t.Describe()} has more elements than a span can hold")
 
-        if t.Count = 0L then
-            read 0n 0
-        else
-            let data = Native.fk_data (t.Pointer, 0)
-
-            if data = 0n then
-                raise (TensorException $"read: {t.Describe()}: {Native.error ()}")
-
-            let result = read data (int t.Count)
-            GC.KeepAlive t
-            result
+        if t.Count = 0L then read 0n 0 else whereItLies t (fun data -> read data (int t.Count))
 
     let toArray<'T when 'T: unmanaged> (t: Tensor) : 'T[] =
         let local = Ops.unary Ops.contiguous (t.To Device.Cpu)
@@ -145,16 +179,15 @@ module internal Exchange =
     /// The raw bytes of a tensor, little-endian, whatever its element type.
     let toBytes (t: Tensor) : byte[] =
         let local = Ops.unary Ops.contiguous (t.To Device.Cpu)
-        let bytes = Array.zeroCreate<byte>(int (local.Count * int64 (Dtype.size local.Dtype)))
+        let length = local.Count * int64 (Dtype.size local.Dtype)
+
+        if length > int64 Array.MaxLength then
+            raise (TensorException $"read: {t.Describe()} has more bytes than an array can hold")
+
+        let bytes = Array.zeroCreate<byte>(int length)
 
         if bytes.Length > 0 then
-            let data = Native.fk_data (local.Pointer, 0)
-
-            if data = 0n then
-                raise (TensorException $"read: {t.Describe()}: {Native.error ()}")
-
-            Marshal.Copy(data, bytes, 0, bytes.Length)
-            GC.KeepAlive local
+            whereItLies local (fun data -> Marshal.Copy(data, bytes, 0, bytes.Length))
 
         bytes
 
@@ -162,7 +195,7 @@ module internal Exchange =
     let ofBytes (dtype: Dtype) (shape: seq<int>) (bytes: ReadOnlySpan<byte>) =
         let sizes = sizes shape (int64 bytes.Length / int64 (Dtype.size dtype))
         use pointer = fixed bytes
-        ofMemory dtype sizes (NativeInterop.NativePtr.toNativeInt pointer)
+        ofMemory dtype sizes (NativeInterop.NativePtr.toNativeInt pointer) (int64 bytes.Length)
 
     let private chunk = 1 <<< 24
 
@@ -178,14 +211,6 @@ module internal Exchange =
     let private bytesAt (data: nativeint) length =
         Span<byte>(NativeInterop.NativePtr.toVoidPtr (NativeInterop.NativePtr.ofNativeInt<byte> data), length)
 
-    let private dataOf (t: Tensor) =
-        let data = Native.fk_data (t.Pointer, 0)
-
-        if data = 0n then
-            raise (TensorException $"read: {t.Describe()}: {Native.error ()}")
-
-        data
-
     type Piece = delegate of Span<byte> -> unit
     let asStored = Piece(fun _ -> ())
 
@@ -200,12 +225,12 @@ module internal Exchange =
         let t = Door.one empty [| { Tag = 5; Bits = 0L; Ref = shape }; Arg.dtype stored |]
 
         if t.Count > 0L then
-            pieces (dataOf t) (t.Count * int64 (Dtype.size stored)) (fun data length ->
-                let piece = bytesAt data length
-                stream.ReadExactly piece
-                adjust.Invoke piece)
+            whereItLies t (fun start ->
+                pieces start (t.Count * int64 (Dtype.size stored)) (fun data length ->
+                    let piece = bytesAt data length
+                    stream.ReadExactly piece
+                    adjust.Invoke piece))
 
-        GC.KeepAlive t
         t.To dtype
 
     /// The raw bytes of a tensor in row-major order, little-endian, straight from its memory where it is contiguous.
@@ -213,10 +238,9 @@ module internal Exchange =
         let local = Ops.unary Ops.contiguous (t.To Device.Cpu)
 
         if local.Count > 0L then
-            pieces (dataOf local) (local.Count * int64 (Dtype.size local.Dtype)) (fun data length ->
-                stream.Write(Span<byte>.op_Implicit(bytesAt data length): ReadOnlySpan<byte>))
-
-        GC.KeepAlive local
+            whereItLies local (fun start ->
+                pieces start (local.Count * int64 (Dtype.size local.Dtype)) (fun data length ->
+                    stream.Write(Span<byte>.op_Implicit(bytesAt data length): ReadOnlySpan<byte>)))
 
     /// Runs `read` over the elements of a CPU tensor where they lie: address, how many elements the strides reach over, strides.
     let strided<'T, 'R when 'T: unmanaged> (t: Tensor) (read: nativeint -> nativeint -> nativeint[] -> 'R) : 'R =
@@ -229,27 +253,30 @@ module internal Exchange =
         use at = fixed layout
         let sizes = NativeInterop.NativePtr.toNativeInt at
 
-        if Native.fk_shape (local.Pointer, sizes, sizes + nativeint (8 * rank)) < 0 then
-            raise (TensorException(Native.error ()))
+        let pointer = local.Use()
 
-        // A dimension of one element is never stepped along, and .NET wants to hear it so.
-        let strides = Array.init rank (fun k -> if layout[k] <= 1L then 0n else nativeint layout[rank + k])
+        try
+            if Native.fk_shape (pointer, sizes, sizes + nativeint (8 * rank), rank) < 0 then
+                raise (TensorException(Native.error ()))
 
-        let length =
-            if local.Count = 0L then
-                0n
-            else
-                Array.fold2
-                    (fun reach size stride -> reach + nativeint (size - 1L) * stride)
-                    1n
-                    layout[.. rank - 1]
-                    strides
+            // A dimension of one element is never stepped along, and .NET wants to hear it so.
+            let strides = Array.init rank (fun k -> if layout[k] <= 1L then 0n else nativeint layout[rank + k])
 
-        let data = if local.Count = 0L then 0n else Native.fk_data (local.Pointer, 1)
+            let length =
+                if local.Count = 0L then
+                    0n
+                else
+                    Array.fold2
+                        (fun reach size stride -> reach + nativeint (size - 1L) * stride)
+                        1n
+                        layout[.. rank - 1]
+                        strides
 
-        if data = 0n && local.Count > 0L then
-            raise (TensorException $"read: {t.Describe()}: {Native.error ()}")
+            let data = if local.Count = 0L then 0n else Native.fk_data (pointer, 1)
 
-        let result = read data length strides
-        GC.KeepAlive local
-        result
+            if data = 0n && local.Count > 0L then
+                raise (TensorException $"read: {t.Describe()}: {Native.error ()}")
+
+            read data length strides
+        finally
+            local.Leave()

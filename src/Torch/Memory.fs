@@ -25,6 +25,8 @@ type internal Guard(pointer: nativeint) =
 and [<AbstractClass>] Handle internal (pointer: nativeint) =
     let mutable pointer = pointer
     let mutable guard: Guard | null = null
+    // Twice the native calls under way with it, plus 1 from when it was freed on.
+    let mutable state = 0
     static let mutable live = 0L
     static let mutable made = 0
     static let mutable collectAt = 1L <<< 30
@@ -41,12 +43,23 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
 
     static member internal Released() = Interlocked.Decrement &live |> ignore
 
-    /// The native pointer. Raises ObjectDisposedException after the tensor was freed.
-    member internal _.Pointer =
-        if pointer = 0n then
+    /// The native pointer, which stays good until `Leave`, whoever frees the tensor meanwhile; a thread that comes after
+    /// that finds it freed. Raises ObjectDisposedException after the tensor was freed.
+    member internal handle.Use() : nativeint =
+        if Interlocked.Add(&state, 2) &&& 1 <> 0 then
+            handle.Leave()
             raise (ObjectDisposedException(null, "the tensor was freed: its scope has ended, or Dispose was called"))
 
         pointer
+
+    /// The end of a `Use`. The last to leave a freed tensor frees its memory.
+    member internal _.Leave() : unit =
+        if Interlocked.Add(&state, -2) = 1 then
+            // A late comer's failed `Use` may pass here a second time.
+            let p = Interlocked.Exchange(&pointer, 0n)
+
+            if p <> 0n then
+                Native.fk_free p
 
     /// Entered into the current scope, or put under the collector's guard.
     member internal handle.Register() =
@@ -66,7 +79,12 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
             scope.Add handle
 
     member private handle.Guard() =
-        guard <- Guard pointer
+        let mine = Guard pointer
+        Interlocked.Exchange(&guard, mine) |> ignore
+
+        // Another thread may free the tensor just now, and not have seen the guard.
+        if handle.IsDisposed then
+            handle.Disarm()
 
         // The collector cannot see native memory: where much of it waits for finalizers, ask it to look.
         if Interlocked.Increment &made &&& 0xff = 0 then
@@ -81,24 +99,34 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
                 Native.fk_memory (&bytes, &cached, &peak)
                 Volatile.Write(&collectAt, max (1L <<< 30) (2L * bytes))
 
-    /// The pointer, once, for whoever frees it.
-    member internal _.Take() =
-        match guard with
-        | null -> Interlocked.Exchange(&pointer, 0n)
+    member private _.Disarm() =
+        match Volatile.Read &guard with
+        | null -> ()
         | g ->
-            let p = g.Take()
+            g.Point 0n
             GC.SuppressFinalize g
-            guard <- null
-            pointer <- 0n
-            p
 
-    member handle.IsDisposed = pointer = 0n
+    /// Marks the tensor as freed. Gives the pointer, once, to whoever is to free it; zero where it was freed before, or where
+    /// the last of those who still use it will.
+    member internal handle.Take() : nativeint =
+        let before = Interlocked.Or(&state, 1)
+
+        if before &&& 1 <> 0 then
+            0n
+        else
+            Handle.Released()
+            handle.Disarm()
+            if before = 0 then Interlocked.Exchange(&pointer, 0n) else 0n
+
+    member _.IsDisposed = Volatile.Read &state &&& 1 <> 0
 
     /// Exchanges what two handles own.
     member internal handle.Swap(other: Handle) =
-        let mine = pointer
-        handle.Point other.Pointer
+        let mine, theirs = handle.Use(), other.Use()
+        handle.Point theirs
         other.Point mine
+        handle.Leave()
+        other.Leave()
 
     member private _.Point(p: nativeint) =
         pointer <- p
@@ -108,10 +136,10 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
         | g -> g.Point p
 
     interface IDisposable with
-        /// Frees the native tensor now. Using it afterwards raises ObjectDisposedException; disposing it again does nothing.
+        /// Frees the native tensor now, or when the calls under way with it on other threads are done. Using it afterwards raises
+        /// ObjectDisposedException; disposing it again does nothing.
         member handle.Dispose() =
             let p = handle.Take()
 
             if p <> 0n then
-                Handle.Released()
                 Native.fk_free p

@@ -75,22 +75,22 @@ module Npy =
                 .Groups[1].Value.Split(',', StringSplitOptions.TrimEntries ||| StringSplitOptions.RemoveEmptyEntries)
             |> Array.map (fun size ->
                 match Int64.TryParse(size.TrimEnd 'L') with
-                | true, n when n >= 0L && n <= int64 Int32.MaxValue -> n
+                | true, n -> n
                 | _ ->
                     refuse
                         name
                         $"its npy header gives '{size}' as a size, expected a number from 0 to {Int32.MaxValue}")
 
-        let bytes = shape |> Array.fold (fun total size -> total * bigint size) (bigint (Dtype.size dtype))
-
-        if bytes > bigint Int64.MaxValue then
-            refuse name "its npy header gives a shape that no memory holds"
+        let elements =
+            match Exchange.elements shape with
+            | Ok elements -> elements
+            | Error reason -> refuse name $"its npy header gives a shape that no tensor has: {reason}"
 
         { Dtype = dtype
           BigEndian = (order = '>')
           Fortran = (field orderField "fortran_order").Groups[1].Value = "True"
           Shape = shape
-          Bytes = int64 bytes }
+          Bytes = elements * int64 (Dtype.size dtype) }
 
     /// Reads the magic string, the version and the header; `length` is of everything, from the magic on. Gives the
     /// header and how many bytes it took.

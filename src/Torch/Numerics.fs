@@ -42,7 +42,7 @@ module Numerics =
                     "lend: the tensor's elements do not lie densely in row-major order; use ofTensor, or ToDenseTensor first"
             )
 
-        Exchange.lendPinned<'T> (sizes x.Lengths) (x.GetPinnedHandle())
+        Exchange.lendPinned<'T> (sizes x.Lengths) (int64 x.FlattenedLength) (x.GetPinnedHandle())
 
     /// A copy of the elements as .NET's tensor; the element type must be 'T's.
     let toTensor<'T when 'T: unmanaged> (x: Tensor) : System.Numerics.Tensors.Tensor<'T> =

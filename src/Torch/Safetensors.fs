@@ -71,15 +71,17 @@ module Safetensors =
 
         let shape = numbers "shape"
 
-        if shape |> Array.exists (fun n -> n > int64 Int32.MaxValue) then
-            refuse path $"tensor '{name}' has a size above {Int32.MaxValue}"
+        let bytes =
+            match Exchange.elements shape with
+            | Ok elements -> elements * int64 (Dtype.size dtype)
+            | Error reason -> refuse path $"tensor '{name}' has a shape that no tensor has: {reason}"
 
         match numbers "data_offsets" with
         | [| first; last |] ->
-            let bytes = shape |> Array.fold (fun total n -> total * bigint n) (bigint (Dtype.size dtype))
             let text = String.Join("; ", shape)
 
-            if bigint last - bigint first <> bytes then
+            // Both are from 0, so their difference is no less than −2⁶³ + 1.
+            if last - first <> bytes then
                 refuse
                     path
                     $"tensor '{name}' is [{text}] {Dtype.name dtype}, {bytes} bytes, but its offsets {first} to {last} span {last - first}"

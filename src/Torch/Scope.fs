@@ -129,7 +129,6 @@ module Scope =
                 let p = handle.Take()
 
                 if p <> 0n then
-                    Handle.Released()
                     pointers[n] <- p
                     n <- n + 1
 

@@ -33,19 +33,33 @@ type Tensor internal (pointer: nativeint, meta: int, count: int64) =
         | null ->
             let rank = t.Rank
             let sizes = NativeInterop.NativePtr.stackalloc<int64>(2 * rank + 1)
+            let strides = NativeInterop.NativePtr.add sizes rank
+            let pointer = t.Use()
 
-            if
-                Native.fk_shape (
-                    t.Pointer,
-                    NativeInterop.NativePtr.toNativeInt sizes,
-                    NativeInterop.NativePtr.toNativeInt (NativeInterop.NativePtr.add sizes rank)
-                )
-                    <
-                    0
-            then
-                raise (TensorException(Native.error ()))
+            try
+                if
+                    Native.fk_shape (
+                        pointer,
+                        NativeInterop.NativePtr.toNativeInt sizes,
+                        NativeInterop.NativePtr.toNativeInt strides,
+                        rank
+                    )
+                        <
+                        0
+                then
+                    raise (TensorException(Native.error ()))
+            finally
+                t.Leave()
 
-            let value = Array.init rank (fun k -> int (NativeInterop.NativePtr.get sizes k))
+            let value =
+                Array.init rank (fun k ->
+                    match NativeInterop.NativePtr.get sizes k with
+                    | size when size <= int64 Int32.MaxValue -> int size
+                    | size ->
+                        raise (
+                            TensorException
+                                $"a tensor of {size} elements along dimension {k}: at most {Int32.MaxValue}"
+                        ))
             shape <- value
             value
         | known -> known
@@ -100,7 +114,8 @@ module internal Arg =
         match a.Ref with
         | :? Tensor as t -> Some(t.Describe())
         | :? (Tensor[]) as ts ->
-            let shown = ts |> Seq.truncate 4 |> Seq.map (fun t -> t.Describe()) |> String.concat ", "
+            let each (t: Tensor) = if isNull (box t) then "null" else t.Describe()
+            let shown = ts |> Seq.truncate 4 |> Seq.map each |> String.concat ", "
             let more = if ts.Length > 4 then $", … {ts.Length} in all" else ""
             Some $"({shown}{more})"
         | :? (int64[]) as ns ->
@@ -130,6 +145,7 @@ module internal Door =
     type private Buffers() =
         let mutable listBytes = 1 <<< 14
         let mutable lists = Marshal.AllocHGlobal listBytes
+        member val ArgsCapacity = 64
         member val Args = Marshal.AllocHGlobal(64 * sizeof<NativeValue>)
         member val Capacity = 4096
         member val Results = Marshal.AllocHGlobal(4096 * sizeof<NativeValue>)
@@ -165,6 +181,29 @@ module internal Door =
         let shapes = args |> Array.choose Arg.describe |> String.concat ", "
         TensorException($"{op.Name}: {shapes}: {Native.error ()}")
 
+    /// The end of `Use` for the first `count` tensors of the arguments, in their order.
+    let private leave (args: Arg[]) (count: int) =
+        let mutable left = count
+        let mutable k = 0
+
+        while left > 0 do
+            match args[k].Ref with
+            | :? Tensor as t ->
+                t.Leave()
+                left <- left - 1
+            | :? (Tensor[]) as ts ->
+                let mutable i = 0
+
+                while left > 0 && i < ts.Length do
+                    if not (isNull (box ts[i])) then
+                        ts[i].Leave()
+                        left <- left - 1
+
+                    i <- i + 1
+            | _ -> ()
+
+            k <- k + 1
+
     let private listLength (a: Arg) =
         match a.Ref with
         | :? (int64[]) as v -> v.Length
@@ -180,48 +219,62 @@ module internal Door =
     let call (op: Op) (args: Arg[]) (read: int -> nativeint -> 'T) : 'T =
         let handle = op.Handle
         let buffers = PerThread.Buffers
-        let mutable total = 0
+        let mutable total = 0L
 
         for a in args do
-            total <- total + listLength a
+            total <- total + int64 (listLength a)
 
-        let mutable room = buffers.Lists(8 * total + 8)
+        if args.Length > buffers.ArgsCapacity || total > (1L <<< 27) then
+            raise (
+                TensorException $"{op.Name}: {args.Length} arguments with {total} elements in their lists are too many"
+            )
+
+        let mutable room = buffers.Lists(8 * int total + 8)
         let start = buffers.Args
+        // Tensors in use: they outlive the call, whoever frees them meanwhile.
+        let mutable used = 0
+        let mutable count = 0
 
-        for k in 0 .. args.Length - 1 do
-            let a = args[k]
-            let slot = start + nativeint (k * sizeof<NativeValue>)
+        try
+            for k in 0 .. args.Length - 1 do
+                let a = args[k]
+                let slot = start + nativeint (k * sizeof<NativeValue>)
 
-            match a.Ref with
-            | null -> write slot { Tag = a.Tag; Meta = 0; Count = 0L; Payload = a.Bits }
-            | :? Tensor as t -> write slot { Tag = a.Tag; Meta = 0; Count = 0L; Payload = int64 t.Pointer }
-            | reference ->
-                let length =
-                    match reference with
-                    | :? (int64[]) as v ->
-                        Marshal.Copy(v, 0, room, v.Length)
-                        v.Length
-                    | :? (float[]) as v ->
-                        Marshal.Copy(v, 0, room, v.Length)
-                        v.Length
-                    | :? (byte[]) as v ->
-                        Marshal.Copy(v, 0, room, v.Length)
-                        v.Length
-                    | :? (Tensor[]) as v ->
-                        for i in 0 .. v.Length - 1 do
-                            let p = if isNull (box v[i]) then 0n else v[i].Pointer
+                match a.Ref with
+                | null -> write slot { Tag = a.Tag; Meta = 0; Count = 0L; Payload = a.Bits }
+                | :? Tensor as t ->
+                    write slot { Tag = a.Tag; Meta = 0; Count = 0L; Payload = int64 (t.Use()) }
+                    used <- used + 1
+                | reference ->
+                    let length =
+                        match reference with
+                        | :? (int64[]) as v ->
+                            Marshal.Copy(v, 0, room, v.Length)
+                            v.Length
+                        | :? (float[]) as v ->
+                            Marshal.Copy(v, 0, room, v.Length)
+                            v.Length
+                        | :? (byte[]) as v ->
+                            Marshal.Copy(v, 0, room, v.Length)
+                            v.Length
+                        | :? (Tensor[]) as v ->
+                            for i in 0 .. v.Length - 1 do
+                                if isNull (box v[i]) then
+                                    Marshal.WriteInt64(room, 8 * i, 0L)
+                                else
+                                    Marshal.WriteInt64(room, 8 * i, int64 (v[i].Use()))
+                                    used <- used + 1
 
-                            Marshal.WriteInt64(room, 8 * i, int64 p)
+                            v.Length
+                        | _ -> 0
 
-                        v.Length
-                    | _ -> 0
+                    write slot { Tag = a.Tag; Meta = 0; Count = int64 length; Payload = int64 room }
 
-                write slot { Tag = a.Tag; Meta = 0; Count = int64 length; Payload = int64 room }
+                    room <- room + nativeint (8 * listLength a)
 
-                room <- room + nativeint (8 * listLength a)
-
-        let count = Native.fk_call (handle, start, args.Length, buffers.Results, buffers.Capacity)
-        GC.KeepAlive args
+            count <- Native.fk_call (handle, start, args.Length, buffers.Results, buffers.Capacity)
+        finally
+            leave args used
 
         if count < 0 then
             raise (failed op args)

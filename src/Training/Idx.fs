@@ -64,14 +64,16 @@ module Idx =
         let shape =
             [ for k in 0 .. rank - 1 -> BinaryPrimitives.ReadInt32BigEndian(ReadOnlySpan(content, 4 + 4 * k, 4)) ]
 
-        if List.exists (fun size -> size < 0) shape then
-            fail file "one of its sizes is negative"
-
         let width = Dtype.size dtype
-        let expected = List.fold (fun n (size: int) -> n * bigint size) (bigint width) shape
+
+        let expected =
+            match Exchange.elements [| for size in shape -> int64 size |] with
+            | Ok elements -> elements * int64 width
+            | Error reason -> fail file $"its shape is none that a tensor has: {reason}"
+
         let found = content.Length - start
 
-        if bigint found <> expected then
+        if int64 found <> expected then
             let sizes = shape |> List.map string |> String.concat " × "
             fail file $"its header promises {sizes} elements of {width} bytes ({expected}), but {found} bytes follow"
 

@@ -115,7 +115,13 @@ let ``a gradient sees what its function captured from an enclosing one`` () =
     close rounding (Diff.grad (fun a -> Diff.grad (fun x -> a * a) a + a) at) (Tensor.scalar kind 1.0)
     close rounding (Diff.grad (fun a -> fst (Diff.jvp (fun x -> a * a) at at)) at) (Tensor.scalar kind 3.0)
 
-let private onGraph (t: Tensor) = Native.fk_requires_grad t.Pointer > 0
+let private onGraph (t: Tensor) =
+    let pointer = t.Use()
+
+    try
+        Native.fk_requires_grad pointer > 0
+    finally
+        t.Leave()
 
 [<Test>]
 let ``results are off every graph, whatever was nested inside`` () =

@@ -16,6 +16,8 @@
 #include <torch/csrc/autograd/forward_grad.h>
 #include <torch/version.h>
 
+#include <algorithm>
+#include <cstring>
 #include <mutex>
 #include <string>
 
@@ -46,6 +48,7 @@ R guarded(R failed, F&& f) {
 }
 
 at::Tensor borrow(void* p) {
+  TORCH_CHECK(p, "a tensor is missing (null)");
   return at::Tensor(c10::intrusive_ptr<at::TensorImpl, at::UndefinedTensorImpl>::unsafe_reclaim_from_nonowning(
       static_cast<at::TensorImpl*>(p)));
 }
@@ -62,10 +65,28 @@ void give(at::Tensor&& t, fk_value& out) {
     out.tag = FK_NONE;
     return;
   }
+  // Before it changes hands: where this throws, `t` frees it.
+  TORCH_CHECK(t.dim() <= FK_MAX_RANK, "a result of ", t.dim(), " dimensions; there are at most ", FK_MAX_RANK);
   out.tag = FK_TENSOR;
   out.meta = meta_of(t);
   out.n = t.numel();
   out.p = t.unsafeReleaseTensorImpl();
+}
+
+// The sizes as libtorch wants them, where they are sizes and take `bytes` elements' bytes of that type.
+c10::IntArrayRef sizes_of(const int64_t* sizes, int32_t rank, int32_t dtype, int64_t bytes) {
+  TORCH_CHECK(rank >= 0 && rank <= FK_MAX_RANK, "a tensor of ", rank, " dimensions; there are 0 to ", FK_MAX_RANK);
+  TORCH_CHECK(dtype >= 0 && dtype < static_cast<int32_t>(at::ScalarType::NumOptions), "element type ", dtype, " is unknown");
+  auto total = static_cast<int64_t>(c10::elementSize(static_cast<at::ScalarType>(dtype)));
+  bool empty = false;
+  for (int32_t k = 0; k < rank; k++) {
+    TORCH_CHECK(sizes[k] >= 0, "a size of ", sizes[k]);
+    // An empty dimension does not excuse the others: strides are made of their product.
+    TORCH_CHECK(!__builtin_mul_overflow(total, std::max<int64_t>(1, sizes[k]), &total), "a shape that no memory holds");
+    empty = empty || sizes[k] == 0;
+  }
+  TORCH_CHECK((empty ? 0 : total) == bytes, "a shape that takes ", empty ? 0 : total, " bytes, where ", bytes, " are there");
+  return c10::IntArrayRef(sizes, static_cast<size_t>(rank));
 }
 
 c10::Device device_of(int64_t code) {
@@ -74,6 +95,7 @@ c10::Device device_of(int64_t code) {
 }
 
 c10::IValue take(const fk_value& v, const c10::Argument& formal) {
+  TORCH_CHECK(v.n >= 0, "a list of ", v.n, " elements for argument '", formal.name(), "'");
   switch (v.tag) {
     case FK_NONE: return c10::IValue();
     case FK_TENSOR: return c10::IValue(borrow(v.p));
@@ -196,9 +218,10 @@ void* fk_find(const char* name, const char* overload) {
 int32_t fk_call(void* op, const fk_value* args, int32_t n, fk_value* out, int32_t capacity) {
   Collector results{out, capacity};
   auto rc = guarded<int32_t>(-1, [&] {
+    TORCH_CHECK(op, "an operator is missing (null)");
     auto& handle = *static_cast<c10::OperatorHandle*>(op);
     auto& formals = handle.schema().arguments();
-    TORCH_CHECK(static_cast<size_t>(n) <= formals.size(), handle.schema().name(), " takes ", formals.size(),
+    TORCH_CHECK(n >= 0 && static_cast<size_t>(n) <= formals.size(), handle.schema().name(), " takes ", formals.size(),
                 " arguments, was given ", n);
     stack.clear();
     for (int32_t k = 0; k < n; k++) stack.push_back(take(args[k], formals[k]));
@@ -233,9 +256,10 @@ int32_t fk_describe(void* tensor, fk_value* out) {
   });
 }
 
-int32_t fk_shape(void* tensor, int64_t* sizes, int64_t* strides) {
+int32_t fk_shape(void* tensor, int64_t* sizes, int64_t* strides, int32_t capacity) {
   return guarded<int32_t>(-1, [&] {
     auto t = borrow(tensor);
+    TORCH_CHECK(t.dim() <= capacity, "a tensor of ", t.dim(), " dimensions, where there is room for ", capacity);
     for (int64_t k = 0; k < t.dim(); k++) {
       sizes[k] = t.size(k);
       strides[k] = t.stride(k);
@@ -253,19 +277,21 @@ void* fk_data(void* tensor, int32_t strided) {
   });
 }
 
-int32_t fk_from_memory(const void* data, int32_t dtype, const int64_t* sizes, int32_t rank, fk_value* out) {
+int32_t fk_from_memory(const void* data, int64_t bytes, int32_t dtype, const int64_t* sizes, int32_t rank, fk_value* out) {
   return guarded<int32_t>(-1, [&] {
-    auto t = at::empty(c10::IntArrayRef(sizes, rank), at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype)));
+    auto t = at::empty(sizes_of(sizes, rank, dtype, bytes), at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype)));
     if (t.numel() > 0) std::memcpy(t.data_ptr(), data, t.nbytes());
     give(std::move(t), *out);
     return 1;
   });
 }
 
-int32_t fk_wrap(void* data, int32_t dtype, const int64_t* sizes, int32_t rank, void (*release)(void*), void* context,
-                fk_value* out) {
+int32_t fk_wrap(void* data, int64_t bytes, int32_t dtype, const int64_t* sizes, int32_t rank, void (*release)(void*),
+                void* context, fk_value* out) {
   return guarded<int32_t>(-1, [&] {
-    auto t = at::from_blob(data, c10::IntArrayRef(sizes, rank), [release, context](void*) { release(context); },
+    // All that can fail does so before `release` has an owner.
+    auto shape = sizes_of(sizes, rank, dtype, bytes);
+    auto t = at::from_blob(data, shape, [release, context](void*) { release(context); },
                            at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype)));
     give(std::move(t), *out);
     return 1;
@@ -298,7 +324,9 @@ int32_t fk_is_tracked(void* tensor) {
 
 int32_t fk_grad(void** outputs, int32_t n_outputs, void** inputs, int32_t n_inputs, void** grad_outputs,
                 int32_t create_graph, int32_t retain_graph, int32_t forward_mode, fk_value* out) {
-  return guarded<int32_t>(-1, [&] {
+  Collector results{out, n_inputs};
+  auto rc = guarded<int32_t>(-1, [&] {
+    TORCH_CHECK(n_outputs >= 0 && n_inputs >= 0, "a derivative of ", n_outputs, " tensors by ", n_inputs);
     // Some backward formulas have no forward-mode rule: they are only asked for one where a tangent is wanted.
     c10::AutoFwGradMode forward(forward_mode != 0);
     torch::autograd::variable_list ys, xs, vs;
@@ -308,9 +336,11 @@ int32_t fk_grad(void** outputs, int32_t n_outputs, void** inputs, int32_t n_inpu
     }
     for (int32_t k = 0; k < n_inputs; k++) xs.push_back(borrow(inputs[k]));
     auto grads = torch::autograd::grad(ys, xs, vs, retain_graph != 0, create_graph != 0, /*allow_unused=*/true);
-    for (int32_t k = 0; k < n_inputs; k++) give(std::move(grads[k]), out[k]);
+    for (auto& grad : grads) results.tensor(std::move(grad));
     return n_inputs;
   });
+  if (rc < 0) results.undo();
+  return rc;
 }
 
 namespace {
@@ -331,6 +361,7 @@ int64_t fk_dual_enter() {
 int32_t fk_dual_exit(int64_t level) {
   return guarded<int32_t>(-1, [&] {
     std::lock_guard<std::mutex> lock(dual_mutex);
+    TORCH_CHECK(dual_users > 0, "nobody is inside the forward-mode level");
     if (--dual_users == 0) torch::autograd::ForwardADLevel::release_idx(dual_level);
     return 0;
   });

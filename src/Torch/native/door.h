@@ -7,6 +7,9 @@
 
 #define FK_API extern "C" __attribute__((visibility("default")))
 
+// A tensor has at most this many dimensions here, as ATen's own iterators have it; `meta` keeps the rank in 8 bits.
+enum { FK_MAX_RANK = 64 };
+
 enum fk_tag : int32_t {
   FK_NONE = 0,
   FK_TENSOR = 1,
@@ -44,10 +47,12 @@ FK_API int32_t fk_call(void* op, const fk_value* args, int32_t n, fk_value* out,
 FK_API void fk_free(void* tensor);
 FK_API void fk_free_many(void** tensors, int32_t n);
 FK_API int32_t fk_describe(void* tensor, fk_value* out);
-FK_API int32_t fk_shape(void* tensor, int64_t* sizes, int64_t* strides);
+FK_API int32_t fk_shape(void* tensor, int64_t* sizes, int64_t* strides, int32_t capacity); // room for `capacity` numbers in each
 FK_API void* fk_data(void* tensor, int32_t strided); // of a CPU tensor, contiguous unless strided; null and an error otherwise
-FK_API int32_t fk_from_memory(const void* data, int32_t dtype, const int64_t* sizes, int32_t rank, fk_value* out);
-FK_API int32_t fk_wrap(void* data, int32_t dtype, const int64_t* sizes, int32_t rank, void (*release)(void*), void* context, fk_value* out);
+// Both refuse a shape that does not take exactly `bytes`. fk_wrap calls `release` once where it succeeds, never where it fails.
+FK_API int32_t fk_from_memory(const void* data, int64_t bytes, int32_t dtype, const int64_t* sizes, int32_t rank, fk_value* out);
+FK_API int32_t fk_wrap(void* data, int64_t bytes, int32_t dtype, const int64_t* sizes, int32_t rank, void (*release)(void*),
+                       void* context, fk_value* out);
 
 FK_API int32_t fk_leaf(void* tensor, fk_value* out);
 FK_API int32_t fk_requires_grad(void* tensor);

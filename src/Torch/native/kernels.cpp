@@ -108,7 +108,14 @@ std::vector<at::Tensor> adam(std::vector<at::Tensor> p, std::vector<at::Tensor> 
               g.size(), " gradients, ", m.size(), " first, ", v.size(), " second moments, ", e.size(), " averages");
   bool everywhere = true;
   for (size_t k = 0; k < n; k++) {
-    TORCH_CHECK(p[k].sizes() == g[k].sizes(), "adam: parameter ", k, " is ", p[k].sizes(), ", its gradient ", g[k].sizes());
+    // The fused pass reads as many elements of each as the parameter has.
+    auto like = [&](const at::Tensor& t, const char* what) {
+      TORCH_CHECK(p[k].sizes() == t.sizes(), "adam: parameter ", k, " is ", p[k].sizes(), ", its ", what, " ", t.sizes());
+    };
+    like(g[k], "gradient");
+    like(m[k], "first moment");
+    like(v[k], "second moment");
+    if (averaging) like(e[k], "average");
     g[k] = g[k].contiguous();
     everywhere = everywhere && plain(p[k]) && plain(g[k]) && plain(m[k]) && plain(v[k]) && (!averaging || plain(e[k]));
   }

@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t alignment = 64;
 constexpr int classes = 4 * 64;
+constexpr size_t most = size_t(1) << 48; // no processor addresses more
 
 struct alignas(alignment) Header {
   int32_t size_class;
@@ -67,6 +68,8 @@ struct KeepingAllocator final : c10::Allocator {
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
 
   static c10::DataPtr make(size_t n) {
+    // Rounding up to a size class must not go around: libtorch asks for anything below 2^64.
+    TORCH_CHECK(n <= most, "not enough memory: cannot allocate ", n, " bytes on the CPU");
     if (n == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
     size_t rounded;
     int c = class_of(n, rounded);

@@ -251,6 +251,8 @@ at::Tensor prepare(at::IntArrayRef size, at::ScalarType dtype, int64_t& rows, in
   auto t = at::empty(size, at::TensorOptions().dtype(dtype));
   rows = size.empty() ? 1 : size[0];
   width = rows == 0 ? 0 : t.numel() / rows;
+  // A row's blocks are numbered in 32 bits, two or more numbers to a block.
+  TORCH_CHECK(width <= int64_t(1) << 33, "a row of ", width, " draws: there are at most 2^33");
   return t;
 }
 
@@ -263,6 +265,7 @@ at::Tensor normal(int64_t key, int64_t first_row, at::IntArrayRef size, int64_t 
             [](const Words& c, Planes<double>& p, int) { to_normal(c, p); });
     return t;
   }
+  TORCH_CHECK(at::isFloatingType(type), "draws of element type ", dtype, ": a floating one is needed");
   auto t = prepare(size, at::kFloat, rows, width);
   fill<4>(t.data_ptr<float>(), rows, width, key, first_row,
           [](const Words& c, Planes<float>& p, int pairs) { to_normal(c, p, pairs); });
@@ -278,6 +281,7 @@ at::Tensor uniform(int64_t key, int64_t first_row, at::IntArrayRef size, int64_t
             [](const Words& c, Planes<double>& p, int) { to_uniform(c, p); });
     return t;
   }
+  TORCH_CHECK(at::isFloatingType(type), "draws of element type ", dtype, ": a floating one is needed");
   auto t = prepare(size, at::kFloat, rows, width);
   fill<4>(t.data_ptr<float>(), rows, width, key, first_row,
           [](const Words& c, Planes<float>& p, int) { to_uniform(c, p); });
