@@ -26,19 +26,27 @@ module Names =
 
         d[a.Length, b.Length]
 
-    /// The known names that someone may have meant, nearest first: a third of the letters may be wrong, or the name is
-    /// an unfinished one.
-    let near (known: string list) (given: string) : string list =
-        let given = given.ToLowerInvariant()
+    /// A name without what people write in other ways: `DPM++ 2M`, `dpm++2m` and `dpmpp-2m` are one.
+    let private plain (name: string) : string =
+        name.ToLowerInvariant().Replace('+', 'p') |> String.filter Char.IsLetterOrDigit
 
-        known
-        |> List.map (fun name -> name, distance given (name.ToLowerInvariant()))
-        |> List.filter (fun (name, d) ->
-            d <= max 1 (max name.Length given.Length / 3)
-            || given.Length >= 3 && name.StartsWith(given, StringComparison.OrdinalIgnoreCase))
-        |> List.sortBy snd
-        |> List.map fst
-        |> List.truncate 3
+    /// The known names that someone may have meant, nearest first: one that is written otherwise; else a third of the letters may be wrong, or the name
+    /// is an unfinished one.
+    let near (known: string list) (given: string) : string list =
+        match known |> List.filter (fun name -> plain name <> "" && plain name = plain given) with
+        | _ :: _ as same -> same
+        | [] ->
+
+            let given = given.ToLowerInvariant()
+
+            known
+            |> List.map (fun name -> name, distance given (name.ToLowerInvariant()))
+            |> List.filter (fun (name, d) ->
+                d <= max 1 (max name.Length given.Length / 3)
+                || given.Length >= 3 && name.StartsWith(given, StringComparison.OrdinalIgnoreCase))
+            |> List.sortBy snd
+            |> List.map fst
+            |> List.truncate 3
 
     /// `a`, `a or b`, `a, b or c`.
     let either (names: string list) : string =

@@ -65,43 +65,25 @@ module Runs =
 
         at (Path.Combine(root, name))
 
+    /// A run's name as the words of a command line, with the folder of runs where that is not the usual one.
+    let words (root: string) (name: string) : string = if root = standardRoot then name else $"{name} --runs {root}"
+
     /// NAME, NAME-2, NAME-3, …: the first that is not taken.
     let free (root: string) (name: string) : RunFolder =
         Seq.initInfinite (fun k -> if k = 0 then name else $"{name}-{k + 1}")
         |> Seq.map (place root)
         |> Seq.find (fun run -> not (Directory.Exists run.Path))
 
-    /// Raises UserError where the run's folder could not be made or written to: better known before the training than after it.
-    let requireWritable (run: RunFolder) =
-        let refused (reason: string) =
-            raise (UserError $"{run.Path}: cannot be written to ({reason}); choose another folder with --runs FOLDER")
+    /// The first of NAME, NAME-2, … that is free, and the right to write it: one that another process takes at the same moment is not.
+    let rec claimFree (root: string) (name: string) : RunFolder * RunClaim =
+        let run = free root name
 
-        let existed = Directory.Exists run.Path
-
-        try
-            Directory.CreateDirectory run.Path |> ignore
-            let probe = run.File ".probe"
-            File.WriteAllText(probe, "fokker")
-            File.Delete probe
-
-            if not existed then
-                Directory.Delete run.Path
-        with
-        | :? UnauthorizedAccessException -> refused "permission denied"
-        | :? IOException as e -> refused (e.Message.TrimEnd '.')
-
-    /// Takes away what an earlier run of the name left, and nothing else.
-    let clear (run: RunFolder) =
-        for file in
-            [ run.Record
-              Run.metricsFile run.Path
-              run.Checkpoint
-              run.Samples
-              run.Picture
-              run.Evaluation
-              run.Report ] do
-            if File.Exists file then
-                File.Delete file
+        match Run.tryClaim run.Path with
+        | Some claim when not (isThere run) -> run, claim
+        | Some claim ->
+            (claim :> IDisposable).Dispose()
+            claimFree root name
+        | None -> claimFree root name
 
     /// The recipe that a run was made with. Raises UserError where `run.json` is damaged.
     let recipe (run: RunFolder) : Recipe = Recipe.ofSettings run.Record (Run.settings run.Path)
@@ -152,6 +134,12 @@ module Runs =
                 | :? InvalidOperationException
                 | :? FormatException -> damaged ()
 
+    /// The folder of runs that a run is kept in: where it finds the run that it learned from.
+    let rootOf (run: RunFolder) =
+        match Path.GetDirectoryName(Path.GetFullPath run.Path) with
+        | null -> standardRoot
+        | root -> root
+
     /// A finished or interrupted run, ready to be sampled from: its job and its averaged parameters, on its device and in
     /// its element type unless others are given. Raises UserError where a file of it is missing or damaged. Its path may be one of the caller's own.
     let rec loadWith
@@ -160,28 +148,30 @@ module Runs =
         (device: string option)
         (dtype: Dtype option)
         : Job * TrainState =
-        let own = recipe run
+        let load () =
+            let own = recipe run
 
-        let recipe =
-            { own with
-                Device = defaultArg device own.Device
-                Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue own.Dtype }
+            let recipe =
+                { own with
+                    Device = defaultArg device own.Device
+                    Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue own.Dtype }
 
-        let job = jobWith paths recipe (data run recipe)
+            let job = jobWith (rootOf run) paths recipe (data run recipe)
 
-        if not (File.Exists run.Checkpoint) then
-            raise (
-                UserError
-                    $"{run.Checkpoint}: there is no checkpoint yet: train it with ./fokker train --resume --name {run.Name}"
-            )
+            if not (File.Exists run.Checkpoint) then
+                raise (
+                    UserError
+                        $"{run.Checkpoint}: there is no checkpoint yet: train it with ./fokker train --resume --name {run.Name}"
+                )
 
-        let state = Scope.run (fun () -> Trainer.toKind job.Kind (fst (Checkpoint.read run.Checkpoint job.Network)))
-        job, state
+            job, Scope.run (fun () -> Trainer.toKind job.Kind (fst (Checkpoint.read run.Checkpoint job.Network)))
 
-    /// A recipe's job. The run that it is to learn from, if any, is found by its folder.
-    and jobWith (paths: GaussianPath list) (recipe: Recipe) (data: Dataset) : Job =
+        Run.reading run.Path (fun (_, state) -> Scope.free state) load
+
+    /// A recipe's job. The run that it is to learn from, if any, is found under a folder of runs, by its name or its path.
+    and jobWith (root: string) (paths: GaussianPath list) (recipe: Recipe) (data: Dataset) : Job =
         let teacher (folder: string) =
-            let job, state = loadWith paths (find standardRoot folder) (Some recipe.Device) None
+            let job, state = loadWith paths (find root folder) (Some recipe.Device) None
 
             if job.Data.Shape <> data.Shape then
                 raise (
@@ -200,10 +190,10 @@ module Runs =
 
         Recipe.job paths teacher recipe data
 
-    /// `loadWith` and `jobWith` on the library's own paths.
+    /// `loadWith` and `jobWith` on the library's own paths; a teacher is found where runs are kept unless it is said otherwise.
     let load = loadWith []
 
-    let job = jobWith []
+    let job = jobWith standardRoot []
 
     let private format =
         JsonSerializerOptions(

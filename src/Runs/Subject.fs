@@ -96,10 +96,9 @@ module Subject =
         let job = Runs.job recipe data
         let result = Run.inMemory (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)
 
-        match result.Ending with
-        | Ending.Diverged divergence -> raise (UserError divergence.Message)
-        | Ending.Finished
-        | Ending.Interrupted -> trained { Name = data.Name; Path = "" } job result.State.Average
+        match result.Divergence with
+        | Some divergence -> raise (UserError divergence)
+        | None -> trained { Name = data.Name; Path = "" } job result.State.Average
 
     /// A mixture as data set and network at once; it can be told a class, and needs none. `name` is its data set's, `file` what messages call it.
     let ofMixture

@@ -1,5 +1,6 @@
 namespace Fokker.Tool
 
+open System
 open Argu
 open Fokker
 
@@ -7,6 +8,7 @@ type EvaluateArgument =
     | [<Unique>] Draws of pairs: int
     | [<Unique; AltCommandLine("-n")>] Count of samples: int
     | [<Unique>] Seed of number: int64
+    | [<Unique; AltCommandLine("--class")>] Label of label: string
     | [<Unique>] Against of file: string
 
     interface IArgParserTemplate with
@@ -15,6 +17,8 @@ type EvaluateArgument =
             | Draws _ -> "pairs of sets that each figure is a mean over (20; 10 for images)"
             | Count _ -> "samples in a set (1,000)"
             | Seed _ -> "seed of the samples (the run's own; 0 for an oracle)"
+            | Label _ ->
+                "the class that all samples are of, by number or name, measured against the held-out data of that class"
             | Against _ ->
                 "a mixture's file, the law that the data are of: also the KL divergence from the true reverse process to the model's"
 
@@ -54,8 +58,20 @@ module Evaluate =
         requireAtLeast 2 "--draws" draws
         requireAtLeast 8 "-n" count
         let subject = ModelChoice.subject "./fokker evaluate moons" model
-        let drawing = ModelChoice.drawing subject model
-        let protocol = Evaluations.protocol subject.Data draws count |> Evaluations.fit subject.Data
+
+        let label =
+            pick (function
+                | Label label -> Some(Subject.label subject label)
+                | _ -> None)
+
+        let drawing = { ModelChoice.drawing subject model with Label = label }
+
+        let data =
+            match label with
+            | Some label -> Evaluations.ofClass subject label subject.Data
+            | None -> subject.Data
+
+        let protocol = Evaluations.protocol data draws count |> Evaluations.fit data
         let rng = Evaluations.samplesKey (defaultArg seed subject.Seed)
         // First: what cannot be is better known before the samples are drawn.
         let divergence =
@@ -63,8 +79,25 @@ module Evaluate =
             |> Option.map (fun file ->
                 Scope.run (fun () -> Against.divergence file subject 500 2000 (Rng.named "against" rng)))
 
+        // A run's own figures, those of all classes without guidance, are kept with it.
+        let own =
+            match subject.Origin with
+            | Trained folder when subject.Guidance.IsNone && label.IsNone -> Some folder
+            | _ -> None
+
+        use claim =
+            match own |> Option.bind (fun folder -> Run.tryClaim folder.Path) with
+            | Some claim -> claim :> IDisposable | null
+            | None -> null
+
         let drawn = Finish.samples terminal subject drawing rng protocol.Pool
-        let scores = Finish.evaluate terminal subject protocol drawn
+        let scores = Finish.evaluate terminal subject data protocol drawn
+
+        match own, claim with
+        | Some folder, null ->
+            Terminal.warn terminal $"{folder.Path}: another process is writing to the run: these figures are not kept"
+        | Some folder, _ -> Finish.keep folder scores
+        | None, _ -> ()
 
         divergence
         |> Option.iter (fun kl ->

@@ -12,10 +12,14 @@ module Finish =
     let samples (terminal: Terminal) (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
         Progress.run terminal "sampling" 1.0 (Samples.draw subject drawing rng n)
 
-    /// Measures samples, prints the scores and, where there is a run's folder, keeps them in it.
-    let evaluate (terminal: Terminal) (subject: Subject) (protocol: Protocol) (samples: Tensor) : Score list =
-        let data = subject.Data
-
+    /// Measures samples against what the data hold out, and prints the scores.
+    let evaluate
+        (terminal: Terminal)
+        (subject: Subject)
+        (data: Dataset)
+        (protocol: Protocol)
+        (samples: Tensor)
+        : Score list =
         let more =
             if Evaluations.hasFeatures data then
                 [ Progress.run terminal "classifier" 1.0 (Evaluations.frechet data) ]
@@ -32,13 +36,11 @@ module Finish =
         for score in scores do
             Terminal.tell terminal (Evaluation.line score)
 
-        match subject.Origin with
-        // The run's own figures are those without guidance.
-        | Trained run when subject.Guidance.IsNone ->
-            Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
-        | _ -> ()
-
         scores
+
+    /// Keeps a run's scores in its folder, for its report.
+    let keep (run: RunFolder) (scores: Score list) =
+        Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
 
     /// The share of held-out samples whose class a classifier names rightly, by the time that they are noised to; none where too few are held out.
     let classified
@@ -96,7 +98,9 @@ module Finish =
 
         let scores =
             if isMeasured then
-                evaluate terminal subject protocol drawn
+                let scores = evaluate terminal subject job.Data protocol drawn
+                keep run scores
+                scores
             else
                 Terminal.warn terminal $"{job.Data.Name}: too few samples are held out to measure anything against"
                 []

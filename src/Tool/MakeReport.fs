@@ -41,6 +41,8 @@ module MakeReport =
             | Some name -> Runs.find root name
             | None -> raise (UserError "say which run: ./fokker report moons")
 
+        use _ = Run.claim folder.Path
+
         let job, state =
             Runs.load
                 folder

@@ -38,11 +38,26 @@ module Progress =
             else
                 $"{span.Minutes}:{span.Seconds:D2}"
 
-    /// What is left at the pace so far.
-    let private left (clock: Stopwatch) (share: float) =
-        if share >= 1.0 then "in " + duration clock.Elapsed.TotalSeconds
-        elif share <= 0.0 || clock.Elapsed.TotalSeconds < 1.0 then ""
-        else duration (clock.Elapsed.TotalSeconds * (1.0 - share) / share) + " left"
+    /// Seconds that are left at the pace so far, for work that began at one share of the whole, a resumed training's for instance, and came to another.
+    let remaining (began: float) (share: float) (seconds: float) : float option =
+        if share > began && seconds > 0.0 then Some(seconds * (1.0 - share) / (share - began)) else None
+
+    /// Says how long is still to go; the first share that it hears of is where the work began.
+    let private left (clock: Stopwatch) : float -> string =
+        let mutable began = nan
+
+        fun share ->
+            if Double.IsNaN began then
+                began <- share
+
+            if share >= 1.0 then
+                "in " + duration clock.Elapsed.TotalSeconds
+            elif clock.Elapsed.TotalSeconds < 1.0 then
+                ""
+            else
+                match remaining began share clock.Elapsed.TotalSeconds with
+                | Some seconds -> duration seconds + " left"
+                | None -> ""
 
     let private joined (parts: string list) = String.Join(" · ", List.filter ((<>) "") parts)
 
@@ -61,12 +76,13 @@ module Progress =
         progress.Start(fun context ->
             let task = context.AddTask(Markup.Escape title, maxValue = total)
             let clock = Stopwatch.StartNew()
+            let left = left clock
             let mutable isSilent = true
 
             let report done' detail =
                 isSilent <- false
                 task.Value <- done'
-                words.Detail <- joined [ detail; left clock (done' / total) ]
+                words.Detail <- joined [ detail; left (done' / total) ]
 
             let result = work report
 
@@ -80,6 +96,7 @@ module Progress =
     let private inLines (terminal: Terminal) (title: string) (total: float) (work: Ticker -> 'T) : 'T =
         let writer = Terminal.reader terminal
         let clock = Stopwatch.StartNew()
+        let left = left clock
         let gate = obj ()
         let mutable position = 0.0
         let mutable words = ""
@@ -90,7 +107,7 @@ module Progress =
             let share = position / total
             let percent = (100.0 * Math.Clamp(share, 0.0, 1.0)).ToString("0", CultureInfo.InvariantCulture)
 
-            let line = $"""{title}: {joined [ percent + " %"; words; left clock share ]}"""
+            let line = $"""{title}: {joined [ percent + " %"; words; left share ]}"""
 
             // Work that reports nothing for a while is still at work, and says so.
             let line = if line = spoken then $"{line} · {duration clock.Elapsed.TotalSeconds} so far" else line
@@ -109,6 +126,8 @@ module Progress =
         let result =
             work (fun done' detail ->
                 lock gate (fun () ->
+                    // Whoever is told a share first says where the work began.
+                    left (done' / total) |> ignore
                     position <- done'
                     words <- detail))
 

@@ -28,6 +28,8 @@ type StudyArgument =
                           if name = option then
                               $"{study.Name}: {meaning}" ]
                 |> String.concat "; "
+                // Without words the next option would follow on the same line.
+                |> fun text -> if text = "" then "no study has a use for it" else text
 
             match argument with
             | Name _ ->

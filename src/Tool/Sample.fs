@@ -258,6 +258,13 @@ module Sample =
                             field t x) }
 
         let rng = Rng.ofSeed choice.Seed |> Rng.named "sample"
+
+        // Without a file of their own the samples are written to the run.
+        use _ =
+            match choice.Out, subject.Origin with
+            | None, Trained folder -> Run.claim folder.Path :> IDisposable | null
+            | _ -> null
+
         let drawn = Finish.samples terminal counting drawing rng n
         trajectory |> Option.iter (fun (file, trajectory) -> trajectory.Write(subject.Path, file))
 

@@ -192,14 +192,14 @@ module Train =
             raise (UserError $"--minutes {minutes}: expected a positive number of minutes")
         | minutes -> minutes
 
-    /// A new run: its folder is made only when everything else is known to be well.
+    /// A new run: its folder is claimed only when everything else is known to be well, and before anything is measured or written.
     let private start
         (terminal: Terminal)
         (arguments: TrainArgument list)
         (root: string)
         name
         overwrite
-        : RunFolder * Job =
+        : RunFolder * Job * RunClaim =
         let dataset =
             match
                 arguments
@@ -216,39 +216,53 @@ module Train =
         let standard = Recipe.standardFor data
         let standard = minutes |> Option.fold (fun recipe minutes -> Recipe.withMinutes minutes data recipe) standard
         let recipe = applyAll arguments { standard with DataSet = dataset }
-        let job = Runs.job recipe data
+        let makeJob recipe = Runs.jobWith root [] recipe data
+        let job = makeJob recipe
 
-        let run =
+        let refuseAnother (run: RunFolder) =
+            if Runs.isThere run && not overwrite then
+                raise (
+                    UserError
+                        $"--name {run.Name}: {run.Path} holds a run already: choose another name, or say --resume or --overwrite"
+                )
+
+        let run, claim =
             match name with
-            | Some name -> Runs.place root name
+            | Some name ->
+                let run = Runs.place root name
+                refuseAnother run
+                run, Run.claim run.Path
             // `csv:data/points.csv` is no name for a folder; `points` is.
             | None ->
-                Runs.free root (Path.GetFileNameWithoutExtension(dataset.Substring(dataset.IndexOf ':' + 1)) |> string)
+                Runs.claimFree
+                    root
+                    (Path.GetFileNameWithoutExtension(dataset.Substring(dataset.IndexOf ':' + 1)) |> string)
 
-        if Runs.isThere run && not overwrite then
-            raise (
-                UserError
-                    $"--name {run.Name}: {run.Path} holds a run already: choose another name, or say --resume or --overwrite"
-            )
+        try
+            // Another process may have made one before this one had its claim.
+            refuseAnother run
 
-        Runs.requireWritable run
+            let job =
+                match minutes with
+                | Some minutes -> makeJob { recipe with Steps = stepsIn terminal minutes job }
+                | None -> job
 
-        let job =
-            match minutes with
-            | Some minutes -> Runs.job { recipe with Steps = stepsIn terminal minutes job } data
-            | None -> job
+            Run.replace
+                claim
+                (("command", Option.ofObj (Json.text (Results.commandOf run.Name job.Recipe data)) |> Option.get)
+                 :: Recipe.settings job.Recipe)
 
-        Runs.clear run
-
-        Run.create
-            run.Path
-            (("command", Option.ofObj (Json.text (Results.commandOf run.Name job.Recipe data)) |> Option.get)
-             :: Recipe.settings job.Recipe)
-
-        run, job
+            run, job, claim
+        with _ ->
+            (claim :> IDisposable).Dispose()
+            reraise ()
 
     /// A run that goes on: its settings are those of `run.json`, and an option that says otherwise is refused.
-    let private resume (arguments: TrainArgument list) (root: string) (name: string option) : RunFolder * Job =
+    let private resume
+        (arguments: TrainArgument list)
+        (root: string)
+        (name: string option)
+        : RunFolder * Job * RunClaim =
         let dataset =
             arguments
             |> List.tryPick (function
@@ -261,36 +275,50 @@ module Train =
             | None, Some name -> Runs.find root name
             | None, None -> raise (UserError "--resume: say which run with --name NAME")
 
-        let recipe = Runs.recipe run
+        let claim = Run.claim run.Path
 
-        if
-            arguments
-            |> List.exists (function
-                | Minutes _ -> true
-                | _ -> false)
-        then
-            raise (UserError "--resume goes on with the number of steps in run.json: leave --minutes out")
+        try
+            let recipe = Runs.recipe run
 
-        let wanted =
-            applyAll
+            if
                 arguments
-                { recipe with
-                    DataSet =
-                        (if Option.isSome name then Option.defaultValue recipe.DataSet dataset else recipe.DataSet) }
-        // A run may move to another device; nothing else of it may change half-way.
-        let wanted = { wanted with Device = wanted.Device }
+                |> List.exists (function
+                    | Minutes _ -> true
+                    | _ -> false)
+            then
+                raise (UserError "--resume goes on with the number of steps in run.json: leave --minutes out")
 
-        if { wanted with Device = recipe.Device } <> recipe then
-            let differing =
-                List.zip (Recipe.settings recipe) (Recipe.settings { wanted with Device = recipe.Device })
-                |> List.filter (fun ((_, a), (_, b)) -> a.ToJsonString() <> b.ToJsonString())
-                |> List.map (fun ((name, a), (_, b)) -> $"{name} is {a} there, not {b}")
+            let wanted =
+                applyAll
+                    arguments
+                    { recipe with
+                        DataSet =
+                            (if Option.isSome name then Option.defaultValue recipe.DataSet dataset else recipe.DataSet) }
+            // A run may move to another device; nothing else of it may change half-way.
+            let wanted = { wanted with Device = wanted.Device }
 
-            raise (UserError $"""--resume goes on with the settings in {run.Record}: {String.Join(", ", differing)}""")
+            if { wanted with Device = recipe.Device } <> recipe then
+                let differing =
+                    List.zip (Recipe.settings recipe) (Recipe.settings { wanted with Device = recipe.Device })
+                    |> List.filter (fun ((_, a), (_, b)) -> a.ToJsonString() <> b.ToJsonString())
+                    |> List.map (fun ((name, a), (_, b)) -> $"{name} is {a} there, not {b}")
 
-        run, Runs.job wanted (Datasets.load recipe.DataSet)
+                raise (
+                    UserError $"""--resume goes on with the settings in {run.Record}: {String.Join(", ", differing)}"""
+                )
 
-    let private train (terminal: Terminal) (interrupt: Interrupt) (run: RunFolder) (job: Job) : RunResult =
+            run, Runs.jobWith (Runs.rootOf run) [] wanted (Datasets.load recipe.DataSet), claim
+        with _ ->
+            (claim :> IDisposable).Dispose()
+            reraise ()
+
+    let private train
+        (terminal: Terminal)
+        (interrupt: Interrupt)
+        (run: RunFolder)
+        (claim: RunClaim)
+        (job: Job)
+        : RunResult =
         let steps = float job.Recipe.Steps
         let mutable mean = nan
         let mutable first = 0L
@@ -310,7 +338,7 @@ module Train =
             report (float info.Step) $"loss {mean:F4}{rate}"
 
         Progress.run terminal $"training {run.Name}" steps (fun report ->
-            Run.train run.Path (Recipe.plan job) (progress report) (fun () -> interrupt.IsRequested))
+            Run.train claim (Recipe.plan job) (progress report) (fun () -> interrupt.IsRequested))
 
     let private json
         (run: RunFolder)
@@ -358,23 +386,28 @@ module Train =
         Diagnosis.warnIfSlow terminal
         use interrupt = Interrupt.Watch()
 
-        let folder, job =
+        let folder, job, claim =
             if has Resume then
                 resume arguments root name
             else
                 start terminal arguments root name (has Overwrite)
 
+        // Samples, measures and the report are written under it too.
+        use _ = claim
+
         Terminal.say
             terminal
             $"{job.Recipe.DataSet}: {job.Network.Name} with {Network.size job.Network} parameters, {job.Recipe.Loss} on {job.Recipe.Path}, {job.Recipe.Steps} steps of {job.Recipe.Batch}"
 
-        let result = train terminal interrupt folder job
+        let result = train terminal interrupt folder claim job
 
         match result.Ending with
-        | Ending.Diverged divergence -> raise (UserError divergence.Message)
+        | Ending.Diverged _ ->
+            let kept = if result.Kept.IsNone then $"; {folder.Path} is the run that it was to replace" else ""
+            raise (UserError $"{Option.get result.Divergence}{kept}")
         | Ending.Interrupted ->
             terminal.Error.WriteLine
-                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to go on: ./fokker train --resume --name {folder.Name}"
+                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to go on: ./fokker train --resume --name {Runs.words root folder.Name}"
 
             interrupt.ExitCode
         | Ending.Finished ->
@@ -391,7 +424,7 @@ module Train =
                 Exit.Success
             with Stopped ->
                 terminal.Error.WriteLine
-                    $"stopped; the trained model is saved, what is missing comes with: ./fokker report {folder.Name}"
+                    $"stopped; the trained model is saved, what is missing comes with: ./fokker report {Runs.words root folder.Name}"
 
                 interrupt.ExitCode
 

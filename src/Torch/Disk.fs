@@ -17,13 +17,24 @@ module Disk =
             | -1 -> error.Message
             | at -> error.Message.Substring(0, at)
 
+    /// Whether another process holds the file: EWOULDBLOCK of Linux and macOS, and Windows' sharing violation.
+    let internal isHeld (error: IOException) = List.contains error.HResult [ 11; 35; 0x80070020 ]
+
+    /// The file, open for reading. Who replaces a file holds it for a moment under its final name: that is waited for.
+    let rec private opened (attempts: int) (path: string) : FileStream =
+        try
+            new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 <<< 16)
+        with :? IOException as e when isHeld e && attempts > 0 ->
+            Threading.Thread.Sleep 10
+            opened (attempts - 1) path
+
     /// Runs `read` on the open file. Raises UserError where the file is not there or cannot be read.
     let read (path: string) (read: FileStream -> 'T) : 'T =
         let refused text = raise (UserError $"{path}: {text}")
 
         let stream =
             try
-                new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 <<< 16)
+                opened 100 path
             with
             | :? FileNotFoundException
             | :? DirectoryNotFoundException -> refused "there is no such file"

@@ -117,7 +117,7 @@ module Classifier =
                 let loss p = Tensor.mean (Nn.crossEntropy (logits p batch.Data) (Option.get batch.Label))
 
                 let gradients = Diff.grads loss moments.Parameters
-                let struct (next, _) = Optimizer.step optimizer Average.standard (int64 k) gradients moments
+                let struct (next, _, _) = Optimizer.step optimizer Average.standard (int64 k) gradients moments
                 progress (k + 1) steps
                 next
 

@@ -106,14 +106,14 @@ module Optimizer =
           Second = Array.map Tensor.zerosLike parameters }
 
     /// The step that follows k others, in one pass over memory; everything it gives is new. Also the joint norm of the
-    /// gradients before clipping (float64, 0-dimensional).
+    /// gradients before clipping (float64, 0-dimensional), and whether every number of what is new is finite.
     let step
         (optimizer: Optimizer)
         (average: Average)
         (k: int64)
         (gradients: Tensor[])
         (old: Moments)
-        : struct (Moments * Tensor) =
+        : struct (Moments * Tensor * bool) =
         let results =
             Door.many
                 adamOp
@@ -134,4 +134,6 @@ module Optimizer =
         let n = old.Parameters.Length
         let part i = Array.sub results (i * n) n
 
-        struct ({ Parameters = part 0; First = part 1; Second = part 2; Average = part 3 }, results[4 * n])
+        struct ({ Parameters = part 0; First = part 1; Second = part 2; Average = part 3 },
+                results[4 * n],
+                results[4 * n + 1].ToBool())

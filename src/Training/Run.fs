@@ -43,7 +43,49 @@ type RunResult =
         Ending: Ending
         /// Of training, those before a resumption included.
         Seconds: float
+        /// The step of the checkpoint in the folder; none where there is no folder, or it still holds the run that was to be replaced.
+        Kept: int64 option
     }
+
+    /// Why it diverged, what is kept, and the remedy, in one line; none where it did not.
+    member result.Divergence: string option =
+        match result.Ending with
+        | Ending.Diverged divergence ->
+            let kept =
+                match result.Kept with
+                | Some step -> $"; the state after step {step}, the last good one, is kept"
+                | None -> ""
+
+            Some $"training diverged at step {divergence.Step}: {divergence.Reason}{kept}: {Divergence.Remedy}"
+        | Ending.Finished
+        | Ending.Interrupted -> None
+
+/// The right to write a run's folder, which one process has at a time. The system takes it back when the process ends, however it ends.
+[<Sealed>]
+type RunClaim internal (folder: string, replacement: string, lock: FileStream) =
+    /// The run's folder.
+    member _.Folder = folder
+    /// Where a run is made that is to replace the one in the folder.
+    member internal _.Replacement = replacement
+    /// Where the run that is trained is: its folder, or the place that it is made in until it replaces the run before.
+    member val internal Home = folder with get, set
+
+    interface IDisposable with
+        member _.Dispose() =
+            try
+                if Directory.Exists replacement then
+                    Directory.Delete(replacement, true)
+
+                File.Delete lock.Name
+
+                // A folder that nothing came into leaves no trace.
+                if Seq.isEmpty (Directory.EnumerateFileSystemEntries folder) then
+                    Directory.Delete folder
+            with
+            | :? IOException
+            | :? UnauthorizedAccessException -> ()
+
+            lock.Dispose()
 
 /// A run on disk: `run.json` (what repeats it), `metrics.jsonl` (its history), `checkpoint.safetensors` (its state).
 [<RequireQualifiedAccess>]
@@ -88,25 +130,157 @@ module Run =
               "system", str RuntimeInformation.OSDescription
               "architecture", str (string RuntimeInformation.ProcessArchitecture) ]
 
-    /// Makes a run's folder and its `run.json` with the given settings. Raises UserError where the folder already holds a
-    /// run, or cannot be written.
-    let create (folder: string) (settings: (string * JsonNode) list) : unit =
-        if File.Exists(runFile folder) then
-            raise (
-                UserError
-                    $"{folder}: a run of that name is there already: give this one another --name, or continue that one with --resume"
-            )
+    // ---- who writes
+
+    /// Where a run is made that is to replace another, until there is a state of it.
+    let private replacement folder = Path.Combine(folder, "replacement")
+
+    /// The same when it is whole: from then on the replacing is only to be completed.
+    let private readyReplacement folder = Path.Combine(folder, "replacement-ready")
+
+    /// What is made of a run after its training.
+    let results = [ "samples.npy"; "samples.png"; "evaluation.json"; "report.html" ]
+
+    let private deleteFolder (folder: string) =
+        if Directory.Exists folder then
+            Directory.Delete(folder, true)
+
+    /// The new run's files in the old one's place. It can be interrupted after any of them, and done again.
+    let private completeReplacing (folder: string) =
+        let ready = readyReplacement folder
+
+        if Directory.Exists ready then
+            for file in Directory.GetFiles ready do
+                File.Move(file, Path.Combine(folder, nonNull (Path.GetFileName file)), overwrite = true)
+
+            for name in results do
+                File.Delete(Path.Combine(folder, name))
+
+            Directory.Delete ready
+
+    let private unwritable (folder: string) (error: exn) =
+        let reason =
+            match error with
+            | :? UnauthorizedAccessException -> "permission denied"
+            | _ -> error.Message.TrimEnd '.'
+
+        raise (UserError($"{folder}: cannot be written to ({reason}); choose another folder with --runs FOLDER", error))
+
+    /// The right to write a run's folder, which is made where there is none; none where another process has it. What a process that was
+    /// killed left half-done there is completed or taken away. Raises UserError where the folder cannot be written.
+    let rec tryClaim (folder: string) : RunClaim option =
+        let lock = Path.Combine(folder, "training.lock")
 
         try
             Directory.CreateDirectory folder |> ignore
-        with
-        | :? IOException
-        | :? UnauthorizedAccessException as e ->
-            raise (UserError($"{folder}: the folder cannot be made ({e.Message}): choose another place for the run", e))
+            let file = new FileStream(lock, FileMode.OpenOrCreate, FileAccess.Write, FileShare.None, 1)
+            // Who had it before takes the file away while it is locked: this one may be that one, with no name any more.
+            let length = Random.Shared.NextInt64(1L, 1L <<< 30)
+            file.SetLength length
+            let named = FileInfo lock
 
-        writeJson
-            (runFile folder)
-            (object [ "fokker", str version; "settings", object settings; "environment", environment () ])
+            if named.Exists && named.Length = length then
+                let claim = new RunClaim(folder, replacement folder, file)
+
+                try
+                    completeReplacing folder
+                    deleteFolder (replacement folder)
+                    Some claim
+                with _ ->
+                    (claim :> IDisposable).Dispose()
+                    reraise ()
+            else
+                file.Dispose()
+                tryClaim folder
+        with
+        | :? IOException as e when Disk.isHeld e -> None
+        | :? IOException as e -> unwritable folder e
+        | :? UnauthorizedAccessException as e -> unwritable folder e
+
+    /// The right to write a run's folder. Raises UserError where another process has it, or the folder cannot be written.
+    let claim (folder: string) : RunClaim =
+        match tryClaim folder with
+        | Some claim -> claim
+        | None ->
+            raise (
+                UserError
+                    $"{folder}: another process is training the run or writing its results: wait for its end, or take another name"
+            )
+
+    /// What is read of a run, and read again where another run took its place meanwhile, so that no two of its files are of two runs.
+    /// Raises UserError as `read` does, and where the replacing was cut off in the middle.
+    let rec private steadily (attempts: int) (folder: string) (free: 'T -> unit) (read: unit -> 'T) : 'T =
+        let state () =
+            if File.Exists(runFile folder) then
+                Disk.read (runFile folder) (fun stream ->
+                    let json = JsonNode.Parse(stream) |> Option.ofObj
+                    json |> Option.map (fun json -> string json["settings"]))
+            else
+                None
+
+        let isReplacing () = Directory.Exists(readyReplacement folder)
+        let settings () =
+            try
+                state ()
+            with :? JsonException ->
+                None
+
+        let before = settings ()
+
+        let found =
+            try
+                Ok(read ())
+            with :? UserError as e ->
+                Error e
+
+        if not (isReplacing ()) && settings () = before then
+            match found with
+            | Ok found -> found
+            | Error e -> raise e
+        else
+            Result.iter free found
+
+            if attempts = 0 then
+                raise (
+                    UserError
+                        $"{folder}: another run is taking the place of this one, or was stopped while it did: complete it with ./fokker train --resume"
+                )
+
+            Threading.Thread.Sleep 100
+            steadily (attempts - 1) folder free read
+
+    /// Reads a run, again where another one took its place meanwhile (`free` takes what was read in vain): no two files of what is read are of two runs.
+    let reading (folder: string) (free: 'T -> unit) (read: unit -> 'T) : 'T = steadily 20 folder free read
+
+    let private record (settings: (string * JsonNode) list) =
+        object [ "fokker", str version; "settings", object settings; "environment", environment () ]
+
+    /// Makes the `run.json` of a new run with the given settings. Raises UserError where the folder already holds a
+    /// run, or cannot be written.
+    let create (claim: RunClaim) (settings: (string * JsonNode) list) : unit =
+        if File.Exists(runFile claim.Folder) then
+            raise (
+                UserError
+                    $"{claim.Folder}: a run of that name is there already: give this one another --name, or continue that one with --resume"
+            )
+
+        writeJson (runFile claim.Folder) (record settings)
+
+    /// The same in the place of the run that is there, if any, which stays as it is until training has saved a state of the new one.
+    let replace (claim: RunClaim) (settings: (string * JsonNode) list) : unit =
+        if File.Exists(runFile claim.Folder) then
+            Directory.CreateDirectory claim.Replacement |> ignore
+            writeJson (runFile claim.Replacement) (record settings)
+            claim.Home <- claim.Replacement
+        else
+            create claim settings
+
+    /// The run that was to replace another does so now.
+    let private takeItsPlace (claim: RunClaim) =
+        if claim.Home <> claim.Folder then
+            Directory.Move(claim.Home, readyReplacement claim.Folder)
+            completeReplacing claim.Folder
+            claim.Home <- claim.Folder
 
     /// What `run.json` says. Raises UserError where it is missing or not JSON.
     let describe (folder: string) : JsonObject =
@@ -140,27 +314,6 @@ module Run =
                       | null -> ()
                       | value -> name, value ]
         | _ -> raise (UserError $"{runFile folder}: it has no settings; restore it, or start a new run")
-
-    /// Held while a process trains the run; the system lets go of it when the process ends, however it ends.
-    let private lock (folder: string) =
-        try
-            new FileStream(
-                Path.Combine(folder, "training.lock"),
-                FileMode.OpenOrCreate,
-                FileAccess.Write,
-                FileShare.None,
-                1,
-                FileOptions.DeleteOnClose
-            )
-        with
-        | :? IOException
-        | :? UnauthorizedAccessException as e ->
-            raise (
-                UserError(
-                    $"{folder}: the run cannot be trained here: another process is training it, or its folder cannot be written ({e.Message})",
-                    e
-                )
-            )
 
     let private ending (e: Ending) =
         match e with
@@ -203,23 +356,24 @@ module Run =
                 { Stepped = stepped; Stop = stop }
                 (Trainer.init plan.Kind key plan.Network)
 
-        { State = state; Ending = e; Seconds = seconds }
+        { State = state; Ending = e; Seconds = seconds; Kept = None }
 
     /// Trains from the folder's checkpoint, or from the beginning where there is none, until the plan's budget is spent or
     /// `stop` says so; the state is saved at the plan's cadence and at the end, whatever the end is. `progress` hears of
-    /// every step and of the seconds of training so far.
+    /// every step and of the seconds of training so far. What is saved has been found good (`Trainer.run`); a run that replaces another
+    /// does so with its first checkpoint, and not at all where it diverges before that.
     ///
     /// The result is a function of the plan: a run that was killed and taken up again ends with the same bytes.
     /// Raises UserError where the checkpoint is of another architecture or the folder cannot be written; the last checkpoint stays.
-    let train (folder: string) (plan: Plan) (progress: StepInfo -> float -> unit) (stop: unit -> bool) : RunResult =
-        use _lock = lock folder
-        let checkpoint = checkpointFile folder
+    let train (claim: RunClaim) (plan: Plan) (progress: StepInfo -> float -> unit) (stop: unit -> bool) : RunResult =
         let key = Rng.ofSeed plan.Seed
         let notes = ("units", Units.text plan.Dataset.Units) :: plan.Notes
+        let isReplacing () = claim.Home <> claim.Folder
+        let start = checkpointFile claim.Home
 
         let state =
-            if File.Exists checkpoint then
-                let state, _ = Checkpoint.read checkpoint plan.Network
+            if File.Exists start then
+                let state, _ = Checkpoint.read start plan.Network
                 Trainer.toKind plan.Kind state
             else
                 Trainer.init plan.Kind key plan.Network
@@ -229,10 +383,16 @@ module Run =
 
             raise (
                 UserError
-                    $"{checkpoint}: it was made with another seed than {plan.Seed}: resume with the seed in run.json, or start a new run"
+                    $"{start}: it was made with another seed than {plan.Seed}: resume with the seed in run.json, or start a new run"
             )
 
-        use metrics = new MetricsWriter(metricsFile folder, state.Step)
+        let mutable saved = if File.Exists start then state.Step else -1L
+        let mutable metrics = new MetricsWriter(metricsFile claim.Home, state.Step)
+        let before = metrics.Seconds
+
+        use _metrics =
+            { new IDisposable with
+                member _.Dispose() = (metrics :> IDisposable).Dispose() }
 
         let batches = plainBatches plan key
 
@@ -248,27 +408,31 @@ module Run =
 
         let save (state: TrainState) =
             metrics.Sync()
-            Checkpoint.write checkpoint plan.Network notes state
+            Checkpoint.write (checkpointFile claim.Home) plan.Network notes state
+
+            if isReplacing () then
+                (metrics :> IDisposable).Dispose()
+                takeItsPlace claim
+                metrics <- new MetricsWriter(metricsFile claim.Folder, state.Step)
+
+            saved <- state.Step
 
         let mutable savedAt = Environment.TickCount64
-        let mutable saved = if File.Exists checkpoint then state.Step else -1L
-        let mutable seconds = metrics.Seconds
+        let mutable seconds = before
 
-        let stepped (state: TrainState) (info: StepInfo) (now: float) =
+        let stepped (good: TrainState) (info: StepInfo) (now: float) =
             seconds <- now
 
             let due =
                 match plan.Save with
-                | Cadence.Steps n -> info.Step % n = 0L
+                | Cadence.Steps n -> good.Step % n = 0L
                 | Cadence.Seconds s -> float (Environment.TickCount64 - savedAt) >= 1000.0 * s
 
-            metrics.Add info now
-
-            if due then
-                save state
-                saved <- info.Step
+            if due && good.Step > 0L && good.Step <> saved then
+                save good
                 savedAt <- Environment.TickCount64
 
+            metrics.Add info now
             progress info now
 
         let state, e =
@@ -278,21 +442,25 @@ module Run =
                 plan.Loss
                 batches
                 plan.Budget
-                metrics.Seconds
+                before
                 { Stepped = stepped; Stop = stop }
                 state
 
-        if state.Step <> saved then
+        if state.Step <> saved && not (e.IsDiverged && isReplacing ()) then
             save state
 
-        let json = describe folder
+        if not (isReplacing ()) then
+            let json = describe claim.Folder
 
-        json["result"] <-
-            object
-                [ "ending", str (ending e)
-                  "step", JsonValue.Create state.Step
-                  "seconds", JsonValue.Create(Math.Round(seconds, 3)) ]
+            json["result"] <-
+                object
+                    [ "ending", str (ending e)
+                      "step", JsonValue.Create state.Step
+                      "seconds", JsonValue.Create(Math.Round(seconds, 3)) ]
 
-        writeJson (runFile folder) json
+            writeJson (runFile claim.Folder) json
 
-        { State = state; Ending = e; Seconds = seconds }
+        { State = state
+          Ending = e
+          Seconds = seconds
+          Kept = (if isReplacing () then None else Some saved) }

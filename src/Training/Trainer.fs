@@ -37,7 +37,7 @@ type StepInfo =
         Rate: float
     }
 
-/// A step that was not made because its loss or its gradient is not a finite number.
+/// A step that was not made because its loss, its gradient, or a number of the state that it led to is not finite.
 [<Struct>]
 type Divergence =
     {
@@ -47,15 +47,20 @@ type Divergence =
         GradientNorm: float
     }
 
-    /// One line with the remedy.
-    member d.Message =
-        let what =
-            if Double.IsFinite d.Loss then
-                $"gradient is not finite (norm {d.GradientNorm}, loss {d.Loss})"
-            else
-                $"loss is {d.Loss}"
+    /// What was not finite.
+    member d.Reason =
+        if not (Double.IsFinite d.Loss) then
+            $"its loss is {d.Loss}"
+        elif not (Double.IsFinite d.GradientNorm) then
+            $"its gradient is not finite (norm {d.GradientNorm}, loss {d.Loss})"
+        else
+            $"it led to numbers that are not finite (gradient of norm {d.GradientNorm}, loss {d.Loss})"
 
-        $"training diverged at step {d.Step}: its {what}; what was learned until then is kept: lower the learning rate, warm it up for longer or clip the gradient"
+    /// One line with the remedy.
+    member d.Message = $"training diverged at step {d.Step}: {d.Reason}: {Divergence.Remedy}"
+
+    /// What to do about it.
+    static member Remedy = "lower the learning rate, warm it up for longer or clip the gradient"
 
 /// How parameters are learned, whatever the loss.
 [<NoComparison; NoEquality>]
@@ -80,8 +85,8 @@ type Ending =
 [<NoComparison; NoEquality>]
 type Observer =
     {
-        /// Called after every step with the state that it led to (to be read, not kept: the next step frees it), what there
-        /// is to say about it, and the seconds of training so far.
+        /// Called after every step with the state that it started from, whose loss and gradient are now known to be finite (to be
+        /// read, not kept: the next step frees it), what there is to say about the step, and the seconds of training so far.
         Stepped: TrainState -> StepInfo -> float -> unit
         /// Asked before every step.
         Stop: unit -> bool
@@ -118,8 +123,37 @@ module Trainer =
             FirstMoment = convert state.FirstMoment
             SecondMoment = convert state.SecondMoment }
 
+    /// The mean of the loss over a batch, at the state's key and step and at the given parameters.
+    let private meanLoss
+        (network: Network)
+        (loss: Loss)
+        (batch: Batch)
+        (state: TrainState)
+        (parameters: Tensor[])
+        : Tensor =
+        let rng = state.Key |> Rng.named "loss" |> Rng.at state.Step
+
+        let context: LossContext =
+            { Network = network.Apply parameters
+              Frozen = fun condition -> network.Apply state.Parameters condition
+              Average = fun condition -> network.Apply state.Average condition
+              Uncertainty = network.Uncertainty |> Option.map (fun u -> u parameters)
+              Step = state.Step }
+
+        let each = loss context rng batch
+
+        if each.Rank <> 1 then
+            invalidArg (nameof loss) $"a loss gives one value for each sample, [B]; this one gave {each.Describe()}"
+
+        Tensor.mean each
+
+    /// The loss of a state on the draws and the batch of the step that led to it.
+    let private valueAfter network loss (batches: int64 -> Batch) (state: TrainState) : float =
+        let before = { state with Step = state.Step - 1L }
+        Scope.run (fun () -> (meanLoss network loss (batches before.Step) before state.Parameters).ToFloat())
+
     /// One step on one batch: state ↦ state. The loss draws from the state's key and step number, so the same batch and state give
-    /// the same bytes. Where the loss or its gradient is not finite there is no new state, and the old one is as good as before.
+    /// the same bytes. Where the loss, its gradient or a number of the new state is not finite there is no new state.
     let step
         (settings: TrainSettings)
         (network: Network)
@@ -128,28 +162,11 @@ module Trainer =
         (state: TrainState)
         : Result<TrainState * StepInfo, Divergence> =
         Scope.run (fun () ->
-            let rng = state.Key |> Rng.named "loss" |> Rng.at state.Step
-
-            let objective parameters =
-                let context: LossContext =
-                    { Network = network.Apply parameters
-                      Frozen = fun condition -> network.Apply state.Parameters condition
-                      Average = fun condition -> network.Apply state.Average condition
-                      Uncertainty = network.Uncertainty |> Option.map (fun u -> u parameters)
-                      Step = state.Step }
-
-                let each = loss context rng batch
-
-                if each.Rank <> 1 then
-                    invalidArg
-                        (nameof loss)
-                        $"a loss gives one value for each sample, [B]; this one gave {each.Describe()}"
-
-                Tensor.mean each, ()
+            let objective parameters = meanLoss network loss batch state parameters, ()
 
             let value, gradients, () = Diff.valueAndGrads objective state.Parameters
 
-            let struct (moments, norm) =
+            let struct (moments, norm, isFinite) =
                 Optimizer.step
                     settings.Optimizer
                     settings.Average
@@ -162,7 +179,7 @@ module Trainer =
 
             let value, norm = value.ToFloat(), norm.ToFloat()
 
-            if Double.IsFinite value && Double.IsFinite norm then
+            if Double.IsFinite value && Double.IsFinite norm && isFinite then
                 Ok(
                     ofMoments (state.Step + 1L) state.Key moments,
                     { Step = state.Step + 1L
@@ -175,6 +192,9 @@ module Trainer =
 
     /// Steps until the budget is spent, someone asks to stop, or a step fails. `batches` gives the batch of every step;
     /// `before` is how many seconds of training the state has behind it.
+    ///
+    /// A run that diverges gives back its last good state: a finite one whose loss on the batch that it was made from is finite, which may be one step
+    /// before the one that the failed step began from.
     ///
     /// The run owns the state it is given and frees it; the one it returns is the caller's. Do not call it inside
     /// `Scope.run`: the scope would remember every state that came and went.
@@ -196,17 +216,39 @@ module Trainer =
             | Budget.Steps n -> state.Step >= n
             | Budget.Minutes minutes -> seconds () >= 60.0 * minutes
 
-        let rec go (state: TrainState) =
+        /// `good` is the state before, where this run has made a step.
+        let rec go (good: TrainState option) (state: TrainState) =
+            let freeing (other: TrainState option) result =
+                Option.iter Scope.free other
+                result
+
+            /// A state that steps led to is as good as its loss on the batch that it was made from is finite.
+            let isGood () = Double.IsFinite(valueAfter network loss batches state)
+
+            let diverged (divergence: Divergence) =
+                match good with
+                | Some good when not (isGood ()) -> freeing (Some state) (good, Ending.Diverged divergence)
+                | _ -> freeing good (state, Ending.Diverged divergence)
+
+            // Adam moves no parameter further than some ten times its rate in one step: below 1 the step before has seen what comes.
+            let isBold = state.Step > 0L && Schedule.at settings.Optimizer.Rate (state.Step - 1L) > 1.0
+
+            let ended ending =
+                if good.IsSome && isBold && not (isGood ()) then
+                    diverged { Step = state.Step; Loss = valueAfter network loss batches state; GradientNorm = nan }
+                else
+                    freeing good (state, ending)
+
             if spent state then
-                state, Ending.Finished
+                ended Ending.Finished
             elif observer.Stop() then
-                state, Ending.Interrupted
+                ended Ending.Interrupted
             else
                 match Scope.run (fun () -> step settings network loss (batches state.Step) state) with
                 | Ok(next, info) ->
-                    Scope.free state
-                    observer.Stepped next info (seconds ())
-                    go next
-                | Error divergence -> state, Ending.Diverged divergence
+                    Option.iter Scope.free good
+                    observer.Stepped state info (seconds ())
+                    go (Some state) next
+                | Error divergence -> diverged divergence
 
-        go state
+        go None state

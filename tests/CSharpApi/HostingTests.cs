@@ -34,7 +34,42 @@ public class HostingTests
             var models = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => store.GetAsync("moons")));
             Assert.That(models, Has.All.SameAs(models[0]));
             Assert.That((await models[0].SampleAsync()).Count, Is.EqualTo(1));
-            Assert.ThrowsAsync<FokkerException>(() => store.GetAsync("missing"));
+            Assert.That(store.ListNames(), Is.EqualTo(new[] { "moons" }));
+            var missing = Assert.ThrowsAsync<ModelNotFoundException>(() => store.GetAsync("missing"))!;
+            Assert.That(missing.ModelName, Is.EqualTo("missing"));
+            Assert.That(await store.TryGetAsync("missing"), Is.Null);
+            Assert.That(await store.TryGetAsync("moons"), Is.SameAs(models[0]));
+
+            // Names come from requests: a run beside the store's folder, and the folder's own run by its path, are no models of it.
+            var secret = folder + "-secret";
+            Directory.CreateDirectory(secret);
+            File.Copy(Path.Combine(folder, "moons", "run.json"), Path.Combine(secret, "run.json"));
+
+            try
+            {
+                foreach (
+                    var name in new[]
+                    {
+                        "../" + Path.GetFileName(secret),
+                        secret,
+                        Path.Combine(folder, "moons"),
+                        "./moons",
+                        "moons/../moons",
+                        "..",
+                        ".",
+                        "moons\0",
+                    }
+                )
+                {
+                    Assert.ThrowsAsync<ModelNotFoundException>(() => store.GetAsync(name), name);
+                    Assert.That(await store.TryGetAsync(name), Is.Null, name);
+                }
+            }
+            finally
+            {
+                Directory.Delete(secret, recursive: true);
+            }
+
             await services.DisposeAsync();
             Assert.ThrowsAsync<ObjectDisposedException>(() => models[0].SampleAsync());
         }

@@ -308,4 +308,41 @@ public class TrainingTests
         );
         Assert.That(samples.Labels, Is.EqualTo(new[] { 1, 1 }));
     }
+
+    [Test]
+    public async Task ATrainingThatIsRefusedLeavesNoFolder()
+    {
+        string[] Folders() => Directory.GetDirectories(Path.GetTempPath(), "fokker-run-*");
+
+        var before = Folders();
+        var refused = new FlowTrainer(new TrainingOptions { LabelDropout = 0.5 });
+        Assert.CatchAsync<Exception>(() => refused.TrainAsync(DataSources.Moons));
+        var untaught = new FlowTrainer(
+            new TrainingOptions
+            {
+                Steps = 2,
+                Width = 8,
+                Teacher = "nobody",
+            }
+        );
+        Assert.CatchAsync<Exception>(() => untaught.TrainAsync(DataSources.Moons));
+        Assert.That(Folders(), Is.EquivalentTo(before));
+
+        // One that trains has its folder for as long as its model.
+        await using (
+            await new FlowTrainer(
+                new TrainingOptions
+                {
+                    Steps = 2,
+                    Width = 8,
+                    BatchSize = 8,
+                }
+            ).TrainAsync(DataSources.Moons)
+        )
+        {
+            Assert.That(Folders(), Has.Length.EqualTo(before.Length + 1));
+        }
+
+        Assert.That(Folders(), Is.EquivalentTo(before));
+    }
 }

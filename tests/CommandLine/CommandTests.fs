@@ -269,8 +269,9 @@ let ``a signal saves the bytes that an untouched run has at that step, and says 
     let saved, _ = Checkpoint.read (Run.checkpointFile run) job.Network
     Assert.That(saved.Step, Is.InRange(1L, 59999L))
     let untouched = Path.Combine(folder.Path, "untouched")
-    Run.create untouched (Recipe.settings recipe)
-    Run.train untouched { Recipe.plan job with Budget = Budget.Steps saved.Step } (fun _ _ -> ()) (fun () -> false)
+    use claim = Run.claim untouched
+    Run.create claim (Recipe.settings recipe)
+    Run.train claim { Recipe.plan job with Budget = Budget.Steps saved.Step } (fun _ _ -> ()) (fun () -> false)
     |> ignore
     equal (File.ReadAllBytes(Run.checkpointFile untouched)) (File.ReadAllBytes(Run.checkpointFile run))
 

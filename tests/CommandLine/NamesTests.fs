@@ -34,3 +34,11 @@ let ``a slip of the finger finds the name, nonsense finds none`` () =
     equal [ "moons" ] (Names.near known "mooons")
     equal [ "swiss-roll" ] (Names.near known "swiss")
     Assert.That(Names.near known "qqqqqqqq", Is.Empty)
+
+[<Test>]
+let ``a name that is written in another way is that name, not its neighbour`` () =
+    let samplers = Samplers.all |> List.map _.Name
+
+    for given, meant in
+        [ "dpm++2m", "dpmpp-2m"; "DPM++ 2M", "dpmpp-2m"; "dpm_2", "dpm-2"; "DormandPrince", "dormand-prince" ] do
+        equal [ meant ] (Names.near samplers given)

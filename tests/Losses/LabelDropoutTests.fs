@@ -70,10 +70,11 @@ let ``a run with dropped labels that is taken up again ends with the same bytes`
 
         let train (name: string) (lengths: int64 list) =
             let place = IO.Path.Combine(folder, name)
-            Run.create place []
+            use claim = Run.claim place
+            Run.create claim []
 
             for steps in lengths do
-                Scope.free (Run.train place (plan steps) (fun _ _ -> ()) (fun () -> false)).State
+                Scope.free (Run.train claim (plan steps) (fun _ _ -> ()) (fun () -> false)).State
 
             IO.File.ReadAllBytes(Run.checkpointFile place)
 

@@ -56,7 +56,7 @@ let private runSteps (kind: Kind) (o: Optimizer) (a: Average) (sizes: int list l
     let mutable state = Optimizer.init (convert start)
 
     for k in 0..7 do
-        let struct (next, norm) = Optimizer.step o a (int64 k) (convert gradients[k]) state
+        let struct (next, norm, _) = Optimizer.step o a (int64 k) (convert gradients[k]) state
         let expected = sqrt (Array.sumBy (fun g -> g * g) (flat gradients[k]))
         // A float64 sum of squares either way: rounding of the sum only.
         Assert.That(norm.ToFloat(), Is.EqualTo(expected).Within(1e-12 * expected))
@@ -100,8 +100,8 @@ let ``a step makes new tensors and leaves the old ones as they were`` () =
     let _, _, state = runSteps Kind.Float32 Optimizer.adam Average.standard shapes[0]
     let before = [| for ts in [ state.Parameters; state.Average; state.First; state.Second ] -> flat ts |]
     let gradients = state.Parameters |> Array.map Tensor.onesLike
-    let struct (a, _) = Optimizer.step Optimizer.adam Average.standard 8L gradients state
-    let struct (b, _) = Optimizer.step Optimizer.adam Average.standard 8L gradients state
+    let struct (a, _, _) = Optimizer.step Optimizer.adam Average.standard 8L gradients state
+    let struct (b, _, _) = Optimizer.step Optimizer.adam Average.standard 8L gradients state
     Assert.That(
         [| for ts in [ state.Parameters; state.Average; state.First; state.Second ] -> flat ts |],
         sameAs before
@@ -117,7 +117,7 @@ let ``AdamW without a gradient shrinks parameters geometrically`` () =
     let zero = [| Tensor.zeros Kind.Float64 [ 3 ] |]
 
     for k in 0L .. 9L do
-        let struct (next, _) = Optimizer.step o Average.standard k zero state
+        let struct (next, _, _) = Optimizer.step o Average.standard k zero state
         state <- next
 
     // Ten roundings.
@@ -128,12 +128,39 @@ let ``a clipped gradient keeps its direction and takes the limit as its norm`` (
     // With β₁ = 0 the first moment is the gradient that the step used.
     let o = { Optimizer.adam with Beta1 = 0.0; MaxNorm = Some 2.0 }
     let gradient = [| Rng.normal Kind.Float64 [ 4; 4 ] key * 100.0; Rng.normal Kind.Float64 [ 3 ] (Rng.at 1L key) |]
-    let struct (next, norm) =
+    let struct (next, norm, _) =
         Optimizer.step o Average.standard 0L gradient (Optimizer.init (Array.map Tensor.zerosLike gradient))
     let used, whole = flat next.First, flat gradient
     // Relative rounding of a few operations.
     Assert.That(sqrt (Array.sumBy (fun g -> g * g) used), Is.EqualTo(2.0).Within 1e-14)
     close 1e-13 (whole |> Array.map (fun g -> g * 2.0 / norm.ToFloat())) used
+
+/// The fused pass over float32 and the composite of everything else; each of the four things that a step makes can be the one that overflows.
+[<Test>]
+let ``a step says whether all that it led to is finite`` () =
+    for kind, largest in [ Kind.Float32, 3e38; Kind.Float64, 1.7e308 ] do
+        let at (value: float) = [| Tensor.full kind [ 3 ] 1.0; Tensor.full kind [ 20_000 ] value |]
+        let calm = Optimizer.init (at 1.0)
+        let adam = { Optimizer.adam with Epsilon = 1e-30; Rate = Schedule.Constant 1.0 }
+
+        let isFinite optimizer gradients state =
+            let struct (_, _, isFinite) = Optimizer.step optimizer (Average.constant 0.5) 0L gradients state
+            isFinite
+
+        Assert.That(isFinite adam (at 1.0) calm)
+        // g² overflows, though g and, in float64, its norm do not.
+        Assert.That(isFinite adam (at (sqrt largest * 100.0)) calm, Is.False)
+        // p − η g/|g| does.
+        let edge = { calm with Parameters = at -largest }
+        Assert.That(isFinite { adam with Rate = Schedule.Constant largest } (at 1.0) edge, Is.False)
+        // What was lost before stays lost.
+        for lost in [ infinity; nan ] do
+            for state in
+                [ { calm with Parameters = at lost }
+                  { calm with Average = at lost }
+                  { calm with First = at lost }
+                  { calm with Second = at lost } ] do
+                Assert.That(isFinite adam (at 1.0) state, Is.False)
 
 [<Test>]
 let ``the average is the closed form: the weight of step k is (1 - d_k) times all later d`` () =
@@ -144,7 +171,7 @@ let ``the average is the closed form: the weight of step k is (1 - d_k) times al
 
         for k in 0 .. steps - 1 do
             let gradient = [| Rng.normal Kind.Float64 [ 2 ] (Rng.at (int64 k) key) |]
-            let struct (next, _) =
+            let struct (next, _, _) =
                 Optimizer.step { Optimizer.adam with Rate = Schedule.Constant 0.3 } average (int64 k) gradient state
             state <- next
             seen <- seen @ [ (Tensor.toFloats state.Parameters[0])[0] ]

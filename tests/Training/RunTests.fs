@@ -12,10 +12,18 @@ let private quiet: StepInfo -> float -> unit = fun _ _ -> ()
 let private never () = false
 let private node (value: string) : JsonNode = nonNull (JsonValue.Create value)
 
-let private made folder = Run.create folder [ "dataset", node "moons"; "seed", JsonValue.Create 3 ]
+let private settings () : (string * JsonNode) list = [ "dataset", node "moons"; "seed", JsonValue.Create 3 ]
+
+let private made folder =
+    use claim = Run.claim folder
+    Run.create claim (settings ())
+
+let private trainWith folder plan progress stop =
+    use claim = Run.claim folder
+    Run.train claim plan progress stop
 
 let private train folder plan =
-    let result = Run.train folder plan quiet never
+    let result = trainWith folder plan quiet never
     Scope.free result.State
     result
 
@@ -62,7 +70,7 @@ let ``a run in memory ends where one on disk does`` () =
                         { batch with Source = Some(Rng.normal batch.Data.Kind batch.Data.Shape rng) }) }
 
         let before = Scope.live ()
-        let onDisk = Run.train folder coupled quiet never
+        let onDisk = trainWith folder coupled quiet never
         let inMemory = Run.inMemory coupled quiet never
 
         Scope.run0 (fun () ->
@@ -130,7 +138,7 @@ let ``a run that dies at any step and is taken up again ends with the same bytes
 
                 try
                     // Dying without a last word: nothing is saved on the way out.
-                    Run.train
+                    trainWith
                         folder
                         (plan 110L)
                         (fun info _ ->
@@ -154,7 +162,7 @@ let ``a run that is asked to stop saves itself where it is`` () =
         train a (plan 60L) |> ignore
         made b
         let mutable step = 0L
-        let result = Run.train b (plan 60L) (fun info _ -> step <- info.Step) (fun () -> step = 37L)
+        let result = trainWith b (plan 60L) (fun info _ -> step <- info.Step) (fun () -> step = 37L)
         Assert.That(result.Ending, Is.EqualTo Ending.Interrupted)
         Assert.That((fst (Checkpoint.read (Run.checkpointFile b) small)).Step, Is.EqualTo 37L)
         Assert.That(List.last (steps b), Is.EqualTo 37L)
@@ -174,7 +182,7 @@ let ``a run that diverges keeps what it had learned and says so`` () =
                 let each = flowMatching context rng batch
                 if context.Step = 40L then each * nan else each
 
-        let result = Run.train folder { plan 60L with Loss = poisoned } quiet never
+        let result = trainWith folder { plan 60L with Loss = poisoned } quiet never
 
         match result.Ending with
         | Ending.Diverged d -> Assert.That(d.Step, Is.EqualTo 41L)
@@ -264,7 +272,7 @@ let ``two processes cannot train one run`` () =
         // From within the run itself, a second one is tried.
         let second _ _ = userError (fun () -> train folder (plan 50L)) |> names [ folder; "another process" ]
 
-        let result = Run.train folder (plan 26L) second never
+        let result = trainWith folder (plan 26L) second never
         Scope.free result.State
         Assert.That(Directory.GetFiles(folder) |> Array.filter (fun f -> f.EndsWith ".lock"), Is.Empty))
 
@@ -275,7 +283,7 @@ let child (folder: string) (steps: int64) =
     if not (File.Exists(Run.runFile folder)) then
         made folder
 
-    let result = Run.train folder { plan steps with Save = Cadence.Steps 7L } quiet never
+    let result = trainWith folder { plan steps with Save = Cadence.Steps 7L } quiet never
     printfn $"{result.State.Step}"
 
 let private spawn (folder: string) (steps: int64) =

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Fokker.Bridge;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
@@ -30,13 +31,46 @@ public sealed partial class FlowModelStore : IAsyncDisposable
         this.logger = logger ?? NullLogger<FlowModelStore>.Instance;
     }
 
+    /// <summary>The names of the models that there are, in the order of their letters.</summary>
+    public IReadOnlyList<string> ListNames() =>
+        Directory.Exists(folder)
+            ?
+            [
+                .. Directory
+                    .EnumerateDirectories(folder)
+                    .Where(path => ModelWork.IsRun(ModelWork.Folder(path)))
+                    .Select(path => Path.GetFileName(path)!)
+                    .Where(IsName)
+                    .Order(StringComparer.Ordinal),
+            ]
+            : [];
+
     /// <summary>The model of a name, which the store keeps: do not dispose of it.</summary>
-    /// <param name="name">A run’s name under <see cref="FokkerOptions.ModelsFolder"/>, or the path of its folder.</param>
-    /// <exception cref="FokkerException">There is no such run, or it is damaged; the next request tries again.</exception>
-    public async Task<FlowModel> GetAsync(string name)
+    /// <param name="name">A run’s name under <see cref="FokkerOptions.ModelsFolder"/>. It may come from anywhere: nothing outside that folder is opened.</param>
+    /// <exception cref="ModelNotFoundException">There is no model of that name.</exception>
+    /// <exception cref="FokkerException">The run is damaged; the next request tries again.</exception>
+    public async Task<FlowModel> GetAsync(string name) =>
+        await TryGetAsync(name).ConfigureAwait(false) ?? throw new ModelNotFoundException(name, folder);
+
+    /// <summary>The model of a name as of <see cref="GetAsync"/>; null where there is none of that name.</summary>
+    /// <param name="name">A run’s name under <see cref="FokkerOptions.ModelsFolder"/>.</param>
+    /// <exception cref="FokkerException">The run is damaged; the next request tries again.</exception>
+    public async Task<FlowModel?> TryGetAsync(string name)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
+
+        if (!IsName(name))
+        {
+            return null;
+        }
+
         var path = Path.Combine(folder, name);
+
+        if (!models.ContainsKey(path) && !ModelWork.IsRun(ModelWork.Folder(path)))
+        {
+            return null;
+        }
+
         var loading = models.GetOrAdd(path, key => new Lazy<Task<FlowModel>>(() => Load(key)));
 
         try
@@ -49,6 +83,9 @@ public sealed partial class FlowModelStore : IAsyncDisposable
             throw;
         }
     }
+
+    /// <summary>Whether it can only be a folder right under another one: no path, nothing hidden, no way upwards.</summary>
+    private static bool IsName(string name) => !name.StartsWith('.') && name.AsSpan().IndexOfAny("/\\:\0") < 0;
 
     private async Task<FlowModel> Load(string path)
     {

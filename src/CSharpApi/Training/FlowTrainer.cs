@@ -170,7 +170,7 @@ public sealed partial class FlowTrainer
         }
 
         var isKept = Options.Folder is not null;
-        var path = Options.Folder ?? Directory.CreateTempSubdirectory("fokker-run-").FullName;
+        var path = Options.Folder ?? Path.Combine(Path.GetTempPath(), "fokker-run-" + Path.GetRandomFileName());
         var (folder, job, result, summary) = Train(Options, path, open, progress, cancellation);
 
         return new FlowModel(
@@ -201,8 +201,11 @@ public sealed partial class FlowTrainer
         var folder = ModelWork.Folder(path);
         var paths = options.OwnPaths();
         var data = open?.Invoke();
+
+        // A folder that nothing was written to goes with the claim: a training that is refused leaves none.
+        using var claim = TrainingWork.Claim(folder);
         var job = resumed is null
-            ? TrainingWork.Start(folder, paths, options.ToRequest(), data!)
+            ? TrainingWork.Start(claim, paths, options.ToRequest(), data!)
             : TrainingWork.Resume(folder, paths, data);
         var steps = TrainingWork.Steps(job);
         LogStart(data?.Name ?? path, TrainingWork.Parameters(job), steps);
@@ -233,7 +236,7 @@ public sealed partial class FlowTrainer
             }
         }
 
-        var result = TrainingWork.Train(folder, job, Stepped, () => cancellation.IsCancellationRequested);
+        var result = TrainingWork.Train(claim, job, Stepped, () => cancellation.IsCancellationRequested);
 
         if (TrainingWork.Divergence(result) is { } divergence)
         {

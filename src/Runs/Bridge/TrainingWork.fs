@@ -39,10 +39,13 @@ type internal TrainingWork =
             Device = request.Device
             Dtype = Dtype.name request.Dtype }
 
-    /// The job of a new run, whose folder and `run.json` are made.
-    static member Start(folder: RunFolder, paths: GaussianPath[], request: TrainingRequest, data: Dataset) : Job =
-        let job = Runs.jobWith (List.ofArray paths) (TrainingWork.Recipe(request, data)) data
-        Run.create folder.Path (("data", Runs.describe data) :: Recipe.settings job.Recipe)
+    /// The right to write a run's folder, until it is disposed of.
+    static member Claim(folder: RunFolder) : RunClaim = Run.claim folder.Path
+
+    /// The job of a new run, whose `run.json` is made.
+    static member Start(claim: RunClaim, paths: GaussianPath[], request: TrainingRequest, data: Dataset) : Job =
+        let job = Runs.jobWith Runs.standardRoot (List.ofArray paths) (TrainingWork.Recipe(request, data)) data
+        Run.create claim (("data", Runs.describe data) :: Recipe.settings job.Recipe)
         job
 
     /// The job of a run that goes on, on its own data set (null) or one that was in memory.
@@ -60,19 +63,16 @@ type internal TrainingWork =
                 )
             | given -> { given with Name = own.Name }
 
-        Runs.jobWith (List.ofArray paths) recipe data
+        Runs.jobWith (Runs.rootOf folder) (List.ofArray paths) recipe data
 
     /// Trains until the job's steps are made or somebody asks to stop; `stepped` hears of each step and of the seconds so far.
-    static member Train(folder: RunFolder, job: Job, stepped: Action<StepInfo, float>, stop: Func<bool>) : RunResult =
-        Run.train folder.Path (Recipe.plan job) (fun info seconds -> stepped.Invoke(info, seconds)) stop.Invoke
+    static member Train(claim: RunClaim, job: Job, stepped: Action<StepInfo, float>, stop: Func<bool>) : RunResult =
+        Run.train claim (Recipe.plan job) (fun info seconds -> stepped.Invoke(info, seconds)) stop.Invoke
 
     static member IsFinished(result: RunResult) : bool = result.Ending.IsFinished
 
     /// The line that says why a training diverged; null where it did not.
-    static member Divergence(result: RunResult) : string | null =
-        match result.Ending with
-        | Ending.Diverged divergence -> divergence.Message
-        | _ -> null
+    static member Divergence(result: RunResult) : string | null = Option.toObj result.Divergence
 
     static member Steps(job: Job) : int64 = job.Recipe.Steps
     static member Parameters(job: Job) : int64 = Network.size job.Network

@@ -8,7 +8,9 @@
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <atomic>
 #include <cmath>
+#include <cstring>
 
 namespace {
 
@@ -73,32 +75,50 @@ double global_norm(const std::vector<at::Tensor>& grads, const std::vector<Piece
   return std::sqrt(total);
 }
 
+// Whether a number is an infinity or no number, by its exponent: as integers, which the vector units test at no cost.
+inline uint32_t is_lost(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return (bits & 0x7f800000u) == 0x7f800000u;
+}
+
 struct Step {
   float lr, beta1, beta2, eps, decay, scale, correction1, correction2, ema;
 };
 
-FK_CLONES void adam_piece(const Step& s, const float* __restrict p, const float* __restrict g, const float* __restrict m,
+// Both say whether a number that they wrote is not finite.
+FK_CLONES uint32_t adam_piece(const Step& s, const float* __restrict p, const float* __restrict g, const float* __restrict m,
                           const float* __restrict v, float* __restrict p1, float* __restrict m1, float* __restrict v1,
                           int64_t n) {
   const float keep = 1.0f - s.lr * s.decay, a = s.lr / s.correction1, b = 1.0f / std::sqrt(s.correction2);
   const float beta1 = s.beta1, beta2 = s.beta2, eps = s.eps, scale = s.scale;
+  uint32_t lost = 0;
   for (int64_t i = 0; i < n; i++) {
     float grad = g[i] * scale;
     float mi = beta1 * m[i] + (1.0f - beta1) * grad;
     float vi = beta2 * v[i] + (1.0f - beta2) * grad * grad;
     m1[i] = mi;
     v1[i] = vi;
-    p1[i] = p[i] * keep - a * mi / (std::sqrt(vi) * b + eps);
+    float pi = p[i] * keep - a * mi / (std::sqrt(vi) * b + eps);
+    p1[i] = pi;
+    lost |= is_lost(mi) | is_lost(vi) | is_lost(pi);
   }
+  return lost;
 }
 
-FK_CLONES void average_piece(float ema, const float* __restrict e, const float* __restrict p, float* __restrict e1, int64_t n) {
-  for (int64_t i = 0; i < n; i++) e1[i] = ema * e[i] + (1.0f - ema) * p[i];
+FK_CLONES uint32_t average_piece(float ema, const float* __restrict e, const float* __restrict p, float* __restrict e1, int64_t n) {
+  uint32_t lost = 0;
+  for (int64_t i = 0; i < n; i++) {
+    float ei = ema * e[i] + (1.0f - ema) * p[i];
+    e1[i] = ei;
+    lost |= is_lost(ei);
+  }
+  return lost;
 }
 
 // AdamW (Loshchilov, Hutter 2019, algorithm 2; Adam where decay = 0) with the gradient scaled to a norm of at most
-// max_norm, and an exponential moving average of the result: (p, g, m, v, e) ↦ (p', m', v', e') and the norm before scaling.
-// Where there are no averages e, none come back.
+// max_norm, and an exponential moving average of the result: (p, g, m, v, e) ↦ (p', m', v', e'), the norm before scaling, and
+// whether all that is new is finite. Where there are no averages e, none come back.
 std::vector<at::Tensor> adam(std::vector<at::Tensor> p, std::vector<at::Tensor> g, std::vector<at::Tensor> m,
                              std::vector<at::Tensor> v, std::vector<at::Tensor> e, int64_t step, double lr, double beta1,
                              double beta2, double eps, double decay, double max_norm, double ema) {
@@ -122,6 +142,7 @@ std::vector<at::Tensor> adam(std::vector<at::Tensor> p, std::vector<at::Tensor> 
   size_t parts = averaging ? 4 : 3;
   double c1 = 1 - std::pow(beta1, static_cast<double>(step)), c2 = 1 - std::pow(beta2, static_cast<double>(step));
   double norm = 0, scale = 1;
+  at::Tensor finite;
   auto clip = [&] { scale = max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0; };
   std::vector<at::Tensor> out(parts * n);
   if (everywhere) {
@@ -134,12 +155,15 @@ std::vector<at::Tensor> adam(std::vector<at::Tensor> p, std::vector<at::Tensor> 
            static_cast<float>(ema)};
     for (size_t part = 0; part < parts; part++)
       for (size_t k = 0; k < n; k++) out[part * n + k] = at::detail::empty_cpu(p[k].sizes(), at::kFloat);
+    std::atomic<uint32_t> lost{0};
     for_tasks(static_cast<int64_t>(pieces.size()), elements, [&](int64_t task) {
       auto& [k, i, count] = pieces[task];
       auto at = [i = i](const at::Tensor& t) { return t.data_ptr<float>() + i; };
-      adam_piece(s, at(p[k]), at(g[k]), at(m[k]), at(v[k]), at(out[k]), at(out[n + k]), at(out[2 * n + k]), count);
-      if (averaging) average_piece(s.ema, at(e[k]), at(out[k]), at(out[3 * n + k]), count);
+      uint32_t own = adam_piece(s, at(p[k]), at(g[k]), at(m[k]), at(v[k]), at(out[k]), at(out[n + k]), at(out[2 * n + k]), count);
+      if (averaging) own |= average_piece(s.ema, at(e[k]), at(out[k]), at(out[3 * n + k]), count);
+      if (own) lost = 1;
     });
+    finite = at::scalar_tensor(lost == 0, at::kBool);
   } else {
     for (auto& grad : g) norm += grad.to(at::kDouble).square().sum().item<double>();
     norm = std::sqrt(norm);
@@ -154,8 +178,14 @@ std::vector<at::Tensor> adam(std::vector<at::Tensor> p, std::vector<at::Tensor> 
       out[2 * n + k] = vk;
       if (averaging) out[3 * n + k] = e[k] * ema + pk * (1 - ema);
     }
+    // The largest of each is no finite number where one of its numbers is none; one question to the device for all.
+    std::vector<at::Tensor> largest;
+    for (auto& t : out)
+      if (t.numel() > 0) largest.push_back(t.detach().abs().max().to(at::kDouble));
+    finite = largest.empty() ? at::scalar_tensor(true, at::kBool) : at::isfinite(at::stack(largest)).all();
   }
   out.push_back(at::scalar_tensor(norm, at::kDouble));
+  out.push_back(finite);
   return out;
 }
 
