@@ -16,26 +16,25 @@ let private seconds (work: unit -> unit) =
     clock.Elapsed.TotalSeconds
 
 /// An untrained run on data of noise: the façade's model and the library's own of the same folder.
-let private pair (options: string -> TrainingOptions) (data: DataSource) (use': FlowModel -> Subject -> unit) =
+let private pair (options: string -> TrainingOptions) (data: DataSource) (use': FlowModel -> GenerativeModel -> unit) =
     let folder = IO.Directory.CreateTempSubdirectory("fokker-bench-").FullName
     let path = IO.Path.Combine(folder, "run")
 
     try
         use model = (FlowTrainer(options path)).TrainAsync(data).GetAwaiter().GetResult()
-        let run = Runs.at path
-        let job, state = Runs.load run None None
-        use' model (Subject.trained run job state.Average)
-        Scope.free state
+        let own = Runs.load Runs.standardRoot None None path
+        use' model own
+        Scope.free own
     finally
         IO.Directory.Delete(folder, true)
 
-let private compare' (rounds: int) (calls: int) (model: FlowModel) (subject: Subject) (count: int) (steps: int) =
+let private compare' (rounds: int) (calls: int) (model: FlowModel) (own: GenerativeModel) (count: int) (steps: int) =
     let options seed = SampleOptions(Count = count, Steps = steps, Seed = seed)
 
-    let drawing = { Samples.standardFor subject with Steps = steps; Batch = count }
+    let drawing = { Samples.standardFor own with Steps = steps; Batch = count }
 
     let draw k =
-        use x = Samples.draw subject drawing (Rng.ofSeed (int64 k) |> Rng.named "sample") count (fun _ _ -> ())
+        use x = Samples.draw own drawing (Rng.ofSeed (int64 k) |> Rng.named "sample") count (fun _ _ -> ())
         Tensor.toArray<float> x |> ignore
 
     let direct () =
@@ -84,15 +83,15 @@ let run (rounds: int) =
         let said = measured |> List.map (said measured.Head) |> String.concat " | "
         printfn $"| {request} | {said} |"
 
-    pair (fun path -> TrainingOptions(Steps = 1L, Folder = path)) images (fun model subject ->
-        row "64 images 28 × 28, 10 steps of Heun's" (compare' rounds 1 model subject 64 10) (fun direct s ->
+    pair (fun path -> TrainingOptions(Steps = 1L, Folder = path)) images (fun model own ->
+        row "64 images 28 × 28, 10 steps of Heun's" (compare' rounds 1 model own 64 10) (fun direct s ->
             sprintf "%.1f ms (%+.2f %%)" (1e3 * s) (100.0 * (s / direct - 1.0))))
 
     pair
         (fun path -> TrainingOptions(Steps = 1L, Width = 16, Depth = 1, Folder = path))
         DataSources.Moons
-        (fun model subject ->
-            row "one point, one step of Heun's" (compare' rounds 1000 model subject 1 1) (fun direct s ->
+        (fun model own ->
+            row "one point, one step of Heun's" (compare' rounds 1000 model own 1 1) (fun direct s ->
                 sprintf "%.1f µs (%+.1f µs)" (1e6 * s) (1e6 * (s - direct))))
 
     0

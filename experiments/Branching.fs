@@ -72,28 +72,26 @@ module Branching =
             | Some name -> Runs.find options.Root name
             | None -> OwnRun.trained terminal options.Root runName [ "fashion-mnist" ] (defaultArg options.Steps steps)
 
-        let job, state = Runs.load folder None None
-        let subject = Subject.trained folder job state.Average
-        let data = subject.Data
+        let model, data = OwnRun.opened terminal folder
 
-        if not (data.IsImage && data.Classes.Length > 1 && (subject.Null || not subject.Labels)) then
+        if not (data.IsImage && data.Classes.Length > 1 && (model.Null || not model.Labels)) then
             raise (
                 UserError
                     $"--run {folder.Name}: the study wants images with classes, and a network that can do without: take a run trained on fashion-mnist with --label-dropout 0.1"
             )
 
-        let model = subject.Model "branching"
+        let score = model.ScoreModel(Setting.Model, folder.Name)
         let roots = max 2 (defaultArg options.Count standardRoots)
 
         let classifier =
             Progress.run terminal "classifier" 1.0 (fun report ->
                 Classifier.cached (fun made all -> report (float made / float all) "") data)
 
-        let rng = subject.Stream "branching"
-        let plan = { Sampling.plan Samplers.ancestral sampling model with Kind = subject.Kind }
+        let rng = model.Stream "branching"
+        let plan = { Sampling.plan Samplers.ancestral sampling score with Kind = model.Kind }
         let times = Sampling.times plan model.Path
 
-        let truth = Dataset.heldOut subject.Kind 1000 (Rng.named "held-out" rng) data
+        let truth = Dataset.heldOut model.Kind 1000 (Rng.named "held-out" rng) data
 
         /// The part of the data's variance that the denoiser leaves open at t.
         let unexplained (t: float) =
@@ -105,7 +103,7 @@ module Branching =
 
                 let said =
                     Tensor.split 100 0 x
-                    |> Array.map (fun x -> (Model.denoiser model None time (x.To subject.Kind.Dtype)).To Dtype.Float64)
+                    |> Array.map (fun x -> (Model.denoiser score None time (x.To model.Kind.Dtype)).To Dtype.Float64)
                     |> Tensor.cat 0
 
                 let error (from: Tensor) = (Tensor.mean (Tensor.square (x0 - from))).ToFloat()
@@ -117,7 +115,7 @@ module Branching =
                     let start, noise = numbers rng data.Shape roots place
                     let x = Curve.eval model.Path.Sigma times[0] * start
 
-                    match Sampling.run plan model None noise x with
+                    match Sampling.run plan score None noise x with
                     | Ok x -> x.To Dtype.Float32
                     | Error failure -> raise (UserError $"sampling failed at {failure}"))
 
@@ -155,7 +153,7 @@ module Branching =
                     outcomes
                     |> List.map (fun o -> Tensor.narrow 0 (root * branches) branches o.Samples)
                     |> Tensor.cat 0
-                    |> fun x -> Depict.images data (Samples.outside subject x))
+                    |> fun x -> SamplePicture.images model.Range (GenerativeModel.outside model x))
               Columns = branches
               Labels =
                 outcomes

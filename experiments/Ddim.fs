@@ -64,7 +64,7 @@ module Ddim =
     let private runName = "study-ddim"
     let private standardSteps, standardCount = 2000L, 300
 
-    let private subjectOf (terminal: Terminal) (options: StudyOptions) : Subject * Job =
+    let private opened (terminal: Terminal) (options: StudyOptions) : GenerativeModel * Dataset =
         let folder =
             match options.Run with
             | Some name -> Runs.find options.Root name
@@ -76,39 +76,35 @@ module Ddim =
                     [ "fashion-mnist"; "--path"; "ddpm"; "--loss"; "simple" ]
                     (defaultArg options.Steps standardSteps)
 
-        let job, state = Runs.load folder None None
-        let subject = Subject.trained folder job state.Average
+        let model, data = OwnRun.opened terminal folder
 
-        if
-            not (subject.Data.IsImage && subject.Data.Classes.Length > 1)
-            || subject.Path.Name <> Paths.ddpm.Name
-        then
+        if not (data.IsImage && data.Classes.Length > 1) || model.Path.Name <> Paths.ddpm.Name then
             raise (
                 UserError
                     $"--run {folder.Name}: the study's steps are those of a DDPM of images with classes: take a run trained on fashion-mnist with --path ddpm --loss simple"
             )
 
-        subject.Model "the study" |> ignore
-        subject, job
+        model.ScoreModel(Setting.Model, folder.Name) |> ignore
+        model, data
 
     /// Samples of every row by so many steps, in the data's units.
-    let private drawn (terminal: Terminal) (subject: Subject) (n: int) (steps: int) : (Row * Tensor) list =
+    let private drawn (terminal: Terminal) (model: GenerativeModel) (n: int) (steps: int) : (Row * Tensor) list =
         [ for row in rows do
               Terminal.say terminal $"{row.Name}, {steps} steps"
 
-              let drawing =
-                  { Samples.standardFor subject with Sampler = row.Sampler; Grid = Grid.leading; Steps = steps }
+              let drawing = { Samples.standardFor model with Sampler = row.Sampler; Grid = Grid.leading; Steps = steps }
 
-              row, Finish.samples terminal subject drawing (subject.Stream "study") n ]
+              row, Finish.samples terminal model drawing (model.Stream "study") n ]
 
     /// Distances of sets of so many images.
     let private onImages
         (classifier: Classifier)
-        (subject: Subject)
+        (model: GenerativeModel)
+        (data: Dataset)
         (size: int)
         (samples: (int * (Row * Tensor) list) list)
         : Found =
-        let data, rng = subject.Data, subject.Stream "measure"
+        let rng = model.Stream "measure"
 
         let distance (x: Tensor) =
             Scope.run (fun () ->
@@ -129,7 +125,10 @@ module Ddim =
 
         { Title = $"{steps} steps"
           Images =
-            Scope.run (fun () -> Depict.images data (Tensor.cat 0 [ for _, x in drawn -> Tensor.narrow 0 0 columns x ]))
+            Scope.run (fun () ->
+                SamplePicture.images
+                    (Option.get data.Range)
+                    (Tensor.cat 0 [ for _, x in drawn -> Tensor.narrow 0 0 columns x ]))
           Columns = columns
           Labels =
             [| for row, _ in drawn -> row.Name |]
@@ -201,23 +200,29 @@ module Ddim =
 
     let private run (terminal: Terminal) (options: StudyOptions) : Findings =
         // What can be refused is refused before anything takes long.
-        let subject, job = subjectOf terminal options
+        let model, data = opened terminal options
         let oracle = Progress.run terminal "oracle" 1.0 onOracle
-        let classifier = FeatureDistance.classifier terminal subject.Data
-        let classes = subject.Data.Classes.Length
+        let classifier = FeatureDistance.classifier terminal data
+        let classes = data.Classes.Length
         let n = max (5 * classes) (defaultArg options.Count standardCount)
         // A thousand steps take ten times the time of a hundred: a quarter of the samples.
         let small = max classes (n / 4)
-        let short = [ for s in few -> s, drawn terminal subject n s ]
-        let all = short @ [ many, drawn terminal subject small many ]
-        let large, even = onImages classifier subject n short, onImages classifier subject small all
+        let short = [ for s in few -> s, drawn terminal model n s ]
+        let all = short @ [ many, drawn terminal model small many ]
+        let large, even = onImages classifier model data n short, onImages classifier model data small all
+
+        let steps =
+            match model.Origin with
+            | Origin.Trained trained -> trained.Training.Steps
+            | Origin.Exact _
+            | Origin.Supplied -> 0L
 
         let bests (found: Found) steps =
             { Label = $"Best by {steps} steps"
               Value = best steps found
               Note = $"{best steps oracle} on the oracle" }
 
-        { DataSet = subject.Data.Name
+        { DataSet = data.Name
           Summary =
             "DDIM's table: samples by $S$ of a DDPM's 1000 steps, with the noise of each step from none ($η = 0$) to DDPM's own ($η = 1$) and DDPM's larger variance ($σ̂$); on a mixture whose denoiser is exact, and with a trained network."
           Headlines = [ bests large 10; bests large 100; bests even many ]
@@ -229,7 +234,7 @@ module Ddim =
               |> withChart "2-Wasserstein distance" oracle
               table
                   "Fashion-MNIST"
-                  $"Fréchet distance on {Classifier.featureCount} features of sets of {small} images, samples of `{(subject: Subject).Name}` ({job.Recipe.Steps} steps of training); means over {FeatureDistance.draws} pairs of sets with standard errors. {n} samples a cell, {small} by {many} steps; classes in turn, the same noise at the start."
+                  $"Fréchet distance on {Classifier.featureCount} features of sets of {small} images, samples of `{model.Name}` ({steps} steps of training); means over {FeatureDistance.draws} pairs of sets with standard errors. {n} samples a cell, {small} by {many} steps; classes in turn, the same noise at the start."
                   even
               |> withChart "Fréchet distance" even
               table
@@ -239,9 +244,9 @@ module Ddim =
               { Title = "Samples"
                 Note =
                   "A line for each row of the table, the first sample of each class, not picked; a column starts from the same noise."
-                Bodies = [ for cells in all -> Body.Images [ pictures subject.Data cells ] ] } ]
+                Bodies = [ for cells in all -> Body.Images [ pictures data cells ] ] } ]
           Json =
-            [ "run", Json.text subject.Name
+            [ "run", Json.text model.Name
               "samples", Json.whole (int64 n)
               "oracle", json oracle
               $"frechet{small}", json even

@@ -47,7 +47,7 @@ module Guidance =
           Images =
             Scope.run (fun () ->
                 let chosen = Tensor.indexSelect 0 (Tensor.ofArray [ index.Length ] index) outcome.Samples
-                Depict.images data chosen)
+                SamplePicture.images (Option.get data.Range) chosen)
           Columns = columns
           // The class stands under the first of its row.
           Labels = data.Classes |> List.collect (fun name -> name :: List.replicate (columns - 1) "") |> Array.ofList }
@@ -64,11 +64,10 @@ module Guidance =
                     [ "fashion-mnist" ]
                     (defaultArg options.Steps standardSteps)
 
-        let job, state = Runs.load folder None None
-        let subject = Subject.trained folder job state.Average
-        let data = subject.Data
+        let model, data = OwnRun.opened terminal folder
+        let recipe = Runs.recipe folder
 
-        if not (data.IsImage && subject.Labels && subject.Null) then
+        if not (data.IsImage && model.Labels && model.Null) then
             raise (
                 UserError
                     $"--run {folder.Name}: the study wants images with classes and a network that learned what no class looks like: take a run trained on fashion-mnist with --label-dropout 0.1"
@@ -80,12 +79,13 @@ module Guidance =
         let size = min n 1000
 
         let classifier = FeatureDistance.classifier terminal data
-        let rng = subject.Stream "study"
+        let rng = model.Stream "study"
 
         let outcome (case: Case) =
-            let choice = { Guiding.none with Scale = Some case.Guidance.Scale; Interval = case.Guidance.Interval }
+            let request =
+                { GuidanceRequest.none with Scale = Some case.Guidance.Scale; Interval = case.Guidance.Interval }
 
-            let guided = Guiding.apply (fun _ -> subject) choice subject
+            let guided = Guided.apply request model
             Terminal.say terminal case.Name
             // The same noise for every case: what differs between their pictures is guidance.
             let x = Finish.samples terminal guided (Samples.standardFor guided) (Rng.named "samples" rng) n
@@ -98,7 +98,7 @@ module Guidance =
 
         let outcomes = List.map outcome cases
         let floor = FeatureDistance.floor size classifier data (Rng.named "floor" rng)
-        let drawing = Samples.standardFor subject
+        let drawing = Samples.standardFor model
         let estimate (e: Estimate) = Study.plusMinus (e.Mean, e.StandardError)
 
         let plain, guided = outcomes[1], outcomes[2]
@@ -106,7 +106,7 @@ module Guidance =
 
         { DataSet = data.Name
           Summary =
-            $"Samples of `{folder.Name}` ({job.Recipe.Steps} steps, labels left out with probability {job.Recipe.LabelDropout}) under $y_∅ + s (y_c − y_∅)$: how many of them a classifier that had no part in it takes for what they were meant to be, and how far their law is from that of the data."
+            $"Samples of `{folder.Name}` ({recipe.Steps} steps, labels left out with probability {recipe.LabelDropout}) under $y_∅ + s (y_c − y_∅)$: how many of them a classifier that had no part in it takes for what they were meant to be, and how far their law is from that of the data."
           Headlines =
             [ { Label = "Accuracy"
                 Value = percent guided.Accuracy

@@ -58,7 +58,7 @@ module OtCfm =
         (m: Matching)
         (key: Rng)
         : Flow * float =
-        let outputs = if m.Diffusion.IsSome then 2 else 1
+        let outputs = NetworkOutput.count (Matching.output m)
         let network = Networks.mlp { Mlp.standard 2 with Width = 64; Outputs = outputs }
         let m = Matching.from (fun rng x0 -> (source rng x0.Shape[0]).To x0.Kind) m
 

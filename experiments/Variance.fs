@@ -79,7 +79,7 @@ module Variance =
             let network = network.Apply state.Average condition
             fun t x -> (network t (x.To Dtype.Float32)).To x.Dtype
 
-        match ending, training.Objective.Learned wide with
+        match ending, training.Objective.Dynamics wide with
         | Ending.Diverged divergence, _ -> raise (UserError divergence.Message)
         | _, Denoising model -> model
         | _ -> invalidOp "these losses teach a model"

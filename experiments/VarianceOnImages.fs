@@ -114,7 +114,9 @@ module VarianceOnImages =
             { Title = $"{List.last samplings} steps"
               Images =
                 Scope.run (fun () ->
-                    Depict.images data (Units.toData data.Units (Tensor.cat 0 [ for o in outcomes -> o.Seen ])))
+                    SamplePicture.images
+                        (Option.get data.Range)
+                        (Units.toData data.Units (Tensor.cat 0 [ for o in outcomes -> o.Seen ])))
               Columns = 10
               Labels =
                 [| for case in cases do

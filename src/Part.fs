@@ -96,6 +96,19 @@ module Part =
     let inline of3 a b c (make: float -> float -> float -> ^T) : Part< ^T > =
         leaving [ a; b; c ] (fun x -> make x[0] x[1] x[2])
 
+    /// The part whose values say by their names which of its numbers are not the defaults, so that the name alone makes the value again.
+    let naming (rename: string -> 'T -> 'T) (part: Part<'T>) : Part<'T> =
+        { part with
+            Make =
+                fun numbers ->
+                    let own =
+                        List.zip part.Parameters numbers
+                        |> List.filter (fun (p, number) -> number <> p.Default)
+                        |> List.map (fun (p, number) -> p.Name, number)
+
+                    let value = part.Make numbers
+                    if own.IsEmpty then value else rename (string { Name = part.Name; Numbers = own }) value }
+
     let map (f: 'T -> 'U) (part: Part<'T>) : Part<'U> =
         { Name = part.Name
           Equation = part.Equation

@@ -280,5 +280,15 @@ module Paths =
               cosineWith
           Part.fixedAt linearGamma
           yield! List.map steps [ ddpmOf; scaledLinearOf; ddpmCosineOf; ddpmSigmoidOf ] ]
+        |> List.map (Part.naming (fun name path -> { path with Name = name }))
 
     let all = List.map Part.standard parts
+
+    /// The path of a name with numbers, one of the caller's own or one of the library's. Raises UserError where there is none of it.
+    let find (own: GaussianPath list) (name: string) : GaussianPath =
+        let list: PartList<GaussianPath> =
+            { Name = "paths"; Setting = None; One = "path"; Many = "paths"; Parts = parts }
+
+        match own |> List.tryFind (fun path -> path.Name = name) with
+        | Some path -> path
+        | None -> list.Find name

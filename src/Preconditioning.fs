@@ -62,6 +62,23 @@ module Preconditioning =
             (float (steps - 1) * Curve.time)
             path
 
+    /// The lowest ς = σ/α of the path's interior, ς₀, where a consistency function meets its boundary condition.
+    let private cleanest (path: GaussianPath) = System.Math.Exp(-(Curve.eval path.Lambda (fst path.Interior)))
+
+    /// c_skip = s² α/((σ − ς₀ α)² + s² α²), c_out = s (σ − ς₀ α)/√(σ² + s² α²), c_in = 1/√(σ² + s² α²): the network is not heard at
+    /// the clean end, where f = x/α (Song et al. 2023, eq. 5 and appendix C; theirs has α = 1).
+    let consistency (sigmaData: float) (path: GaussianPath) : Preconditioning =
+        let s2 = sigmaData * sigmaData
+        let alpha, above = path.Alpha, path.Sigma - cleanest path * path.Alpha
+        let total = path.Variance + s2 * (alpha ** 2.0)
+
+        { Name = "consistency"
+          Source = "Song et al. 2023, Consistency models, appendix C"
+          Skip = s2 * alpha / (above ** 2.0 + s2 * (alpha ** 2.0))
+          Out = sigmaData * above / sqrt total
+          In = total ** -0.5
+          Noise = Curve.time }
+
     /// The denoiser that a raw network becomes.
     let wrap (p: Preconditioning) (network: Field) : Field =
         fun t x ->
@@ -84,6 +101,7 @@ module Preconditioning =
               Source = standard.Source
               Parameters = parameters
               Make = make }
+            |> Part.naming (fun name make path -> { make path with Name = name })
 
         [ part
               [ Parameter.make "sigma-data" 1.0 Allowed.Positive "the data's standard deviation" ]
@@ -95,3 +113,14 @@ module Preconditioning =
               [ Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number of discrete times" ]
               "D = (x − σ F)/α, told the step"
               (fun x -> iddpm (int x[0])) ]
+
+    /// The one of a name with numbers, on a path. Raises UserError where there is none of it.
+    let find (name: string) (path: GaussianPath) : Preconditioning =
+        let list: PartList<GaussianPath -> Preconditioning> =
+            { Name = "preconditionings"
+              Setting = None
+              One = "preconditioning"
+              Many = "preconditionings"
+              Parts = parts }
+
+        list.Find name path

@@ -14,6 +14,8 @@ type Setting =
     | Dtype
     // Training.
     | Name
+    /// Where runs are kept.
+    | Folder
     | Data
     | Loss
     | Path

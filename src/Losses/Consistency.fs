@@ -115,24 +115,10 @@ module Consistency =
     /// The ratio ς₀ = σ/α at the clean end of the interior, where the boundary condition is met.
     let private cleanest (path: GaussianPath) = Math.Exp(-(Curve.eval path.Lambda (fst path.Interior)))
 
-    /// c_skip = s² α/((σ − ς₀ α)² + s² α²), c_out = s (σ − ς₀ α)/√(σ² + s² α²), c_in = 1/√(σ² + s² α²): the network is not heard at
-    /// the clean end, where f = x/α (Song et al. 2023, eq. 5 and appendix C; theirs has α = 1).
-    let preconditioning (sigmaData: float) (path: GaussianPath) : Preconditioning =
-        let s2 = sigmaData * sigmaData
-        let alpha, above = path.Alpha, path.Sigma - cleanest path * path.Alpha
-        let total = path.Variance + s2 * (alpha ** 2.0)
-
-        { Name = "consistency"
-          Source = "Song et al. 2023, Consistency models, appendix C"
-          Skip = s2 * alpha / (above ** 2.0 + s2 * (alpha ** 2.0))
-          Out = sigmaData * above / sqrt total
-          In = total ** -0.5
-          Noise = Curve.time }
-
     /// f, from a raw network.
     let wrap (c: Consistency) (network: Field) : Field =
         match c.Boundary with
-        | Parametrized sigmaData -> Preconditioning.wrap (preconditioning sigmaData c.Path) network
+        | Parametrized sigmaData -> Preconditioning.wrap (Preconditioning.consistency sigmaData c.Path) network
         | Penalized -> network
 
     // ---- losses at given times
@@ -250,17 +236,19 @@ module Consistency =
           Equation = equation
           Source = source
           Path = c.Path
-          Times = 1
-          Outputs = 1
+          Output =
+            NetworkOutput.ConsistencyFunction(
+                match c.Boundary with
+                | Parametrized sigmaData -> Some sigmaData
+                | Penalized -> None
+            )
           Uncertain = false
           Prepare = None
           Decay =
             match c.Target with
             | Averaged -> Some(decay 2 0.9 c.Count)
             | Frozen -> None
-          Loss = loss
-          Learned =
-            fun network -> Mapping { Path = c.Path; Domain = ToData; Map = fun condition -> wrap c (network condition) } }
+          Loss = loss }
 
     /// Consistency training: no teacher, the pair shares its noise.
     let training (c: Consistency) : Objective =

@@ -29,10 +29,8 @@ module ContinuousFlow =
           Equation = "−log p₁(x₁) − ∫∇·v dt, by the instantaneous change of variables"
           Source = "Chen et al. 2018, Neural ODEs; Grathwohl et al. 2019, FFJORD, eq. 4"
           Path = Path.condOT
-          Times = 1
-          Outputs = 1
+          Output = NetworkOutput.Velocity
           Uncertain = false
           Prepare = None
           Decay = None
-          Loss = loss
-          Learned = fun network -> Transport { Interpolant = Interpolant.linear; Velocity = network; Noise = None } }
+          Loss = loss }

@@ -195,10 +195,8 @@ module MapMatching =
           Equation = equation m
           Source = m.Source
           Path = m.Path
-          Times = 2
-          Outputs = 1
+          Output = NetworkOutput.MeanVelocity(ends m)
           Uncertain = false
           Prepare = None
           Decay = None
-          Loss = loss m
-          Learned = fun network -> Mapping { Path = m.Path; Domain = Between(ends m); Map = network } }
+          Loss = loss m }

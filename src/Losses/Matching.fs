@@ -7,16 +7,23 @@ type Matching =
         Name: string
         Equation: string
         Citation: string
-        Interpolant: Interpolant
         /// The Gaussian path with α = a and σ = b: where times are drawn, and solvers' grids are laid.
         Path: GaussianPath
         Times: Times
         Coupling: Coupling
         /// The law of x₁: as many samples as, and in the shape and kind of, those of the data.
         Source: Rng -> Tensor -> Tensor
-        /// g² of the process that E[z | x_t] is learned for; none where only the velocity is.
-        Diffusion: Curve option
+        /// s of the Brownian bridge between the pair, γ = s √(t (1 − t)); none where the interpolant has no noise of its own.
+        Bridge: float option
+        /// Whether E[z | x_t] is learned too, by a second output: for a bridge.
+        WithScore: bool
     }
+
+    /// x_t = a(t)·x₀ + b(t)·x₁ + γ(t)·z of a pair.
+    member m.Interpolant =
+        match m.Bridge with
+        | Some s -> Interpolant.bridge s
+        | None -> Interpolant.ofPath m.Path
 
 [<RequireQualifiedAccess>]
 module Matching =
@@ -28,12 +35,12 @@ module Matching =
         { Name = "cfm"
           Equation = "E‖v − (ȧ x₀ + ḃ x₁)‖²"
           Citation = "Lipman et al. 2023, Flow matching, eq. 9"
-          Interpolant = Interpolant.ofPath path
           Path = path
           Times = Times.uniform
           Coupling = Coupling.independent
           Source = normal
-          Diffusion = None }
+          Bridge = None
+          WithScore = false }
 
     /// OT-CFM: pairs of the batch's optimal plan, so that paths hardly cross.
     let optimal (path: GaussianPath) : Matching =
@@ -50,7 +57,7 @@ module Matching =
             Name = "sb-cfm"
             Equation = "E‖v − (x₁ − x₀ + γ̇ z)‖², γ = s √(t (1 − t))"
             Citation = "Tong et al. 2024, section 3.3, proposition 3.5"
-            Interpolant = Interpolant.bridge s
+            Bridge = Some s
             Coupling = Coupling.entropic (2.0 * s * s) }
 
     /// Simulation-free score and flow matching, [SF]²M: the bridge's flow and, by a second output, E[z | x_t], which turns it into the Schrödinger bridge itself, the
@@ -60,7 +67,7 @@ module Matching =
             Name = "sf2m"
             Equation = "E‖v − (x₁ − x₀ + γ̇ z)‖² + E‖ẑ − z‖²"
             Citation = "Tong et al. 2024, Simulation-free Schrödinger bridges via score and flow matching, eq. 9"
-            Diffusion = Some(Constant(s * s)) }
+            WithScore = true }
 
     let coupledBy (coupling: Coupling) (m: Matching) = { m with Coupling = coupling }
     let timesFrom (times: Times) (m: Matching) = { m with Times = times }
@@ -84,43 +91,46 @@ module Matching =
     /// The loss, on pairs made before or, where the batch has none, made here.
     let loss (m: Matching) : Loss =
         let draw = m.Times.Draw m.Path
-        let slopes = [ m.Interpolant.A; m.Interpolant.B; m.Interpolant.Gamma ] |> List.map Curve.derivative
+        let interpolant = m.Interpolant
+        let slopes = [ interpolant.A; interpolant.B; interpolant.Gamma ] |> List.map Curve.derivative
 
         fun context rng batch ->
             let batch = if batch.Source.IsSome then batch else pair m rng batch
             let x0, x1 = batch.Data, batch.Source.Value
             let t = draw (Rng.named "times" rng) x0.Shape[0]
             let z = Rng.normalLike x0 (Rng.named "noise" rng)
-            let x = Interpolant.sample m.Interpolant t x0 x1 z
+            let x = Interpolant.sample interpolant t x0 x1 z
             let velocity = Coefficient.combine (List.zip (slopes |> List.map (fun c -> Curve.at c t)) [ x0; x1; z ])
             let said = context.Network batch.Label t x
 
-            let target =
-                match m.Diffusion with
-                | None -> velocity
-                | Some _ -> Tensor.cat 1 [ velocity; z ]
+            let target = if m.WithScore then Tensor.cat 1 [ velocity; z ] else velocity
 
-            Tensor.meanRows (Tensor.square (said - target)) * float (if m.Diffusion.IsSome then 2 else 1)
+            Tensor.meanRows (Tensor.square (said - target)) * float (if m.WithScore then 2 else 1)
 
     /// The same against a known marginal velocity u_t(x): flow matching proper (Lipman et al. 2023, eq. 5).
     let marginal (velocity: Field) (m: Matching) : Loss =
         let draw = m.Times.Draw m.Path
+        let interpolant = m.Interpolant
 
         fun context rng batch ->
             let batch = if batch.Source.IsSome then batch else pair m rng batch
             let t = draw (Rng.named "times" rng) batch.Data.Shape[0]
             let z = Rng.normalLike batch.Data (Rng.named "noise" rng)
-            let x = Interpolant.sample m.Interpolant t batch.Data batch.Source.Value z
+            let x = Interpolant.sample interpolant t batch.Data batch.Source.Value z
             Tensor.meanRows (Tensor.square (context.Network batch.Label t x - velocity t x))
+
+    /// What a network trained by it says: a velocity.
+    let output (m: Matching) : NetworkOutput =
+        match m.Bridge with
+        | None -> NetworkOutput.Velocity
+        | Some s -> NetworkOutput.Bridge(s, m.WithScore)
 
     /// What a network trained by it is: a flow.
     let flow (m: Matching) (network: Condition -> Field) : Flow =
-        match m.Diffusion with
-        | None -> { Interpolant = m.Interpolant; Velocity = network; Noise = None }
-        | Some g2 ->
-            { Interpolant = m.Interpolant
-              Velocity = Networks.part 0 network
-              Noise = Some(Networks.part 1 network, g2) }
+        match NetworkOutput.dynamics m.Path (output m) network with
+        | Transport flow -> flow
+        | Denoising _
+        | Mapping _ -> invalidOp "a matching learns a velocity"
 
     /// ∫₀¹ E‖v(t, x_t)‖² dt along the flow's own trajectories, from the source x₁ [n; …] at t = 1 by Euler steps: at least W₂²
     /// of the end laws, with equality for the optimal map (Benamou, Brenier 2000).

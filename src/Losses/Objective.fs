@@ -8,10 +8,8 @@ type Objective =
         Equation: string
         Source: string
         Path: GaussianPath
-        /// Times that the network is told: 2 for a map from one to the other.
-        Times: int
-        /// Numbers that the network says of every coordinate.
-        Outputs: int
+        /// What the network's output stands for.
+        Output: NetworkOutput
         /// Whether the network needs a learned u(t).
         Uncertain: bool
         /// What is done to a batch before the step that needs it, on another thread if there is one: pairing.
@@ -19,29 +17,38 @@ type Objective =
         /// The decay of the parameters' average at each step, where the loss has a say in it: its target is that average.
         Decay: (int64 -> float) option
         Loss: Loss
-        /// Raises UserError where nothing was learned that samples could come from: a classifier.
-        Learned: (Condition -> Field) -> Learned
     }
+
+    /// Times that the network is told: 2 for a map from one to the other.
+    member o.Times = NetworkOutput.times o.Output
+
+    /// Numbers that the network says for every coordinate of a sample.
+    member o.Outputs = NetworkOutput.count o.Output
+
+    /// What a network knows that was trained by it. Raises UserError for a classifier, which no samples come from.
+    member o.Dynamics(network: Condition -> Field) : Dynamics = NetworkOutput.dynamics o.Path o.Output network
 
 [<RequireQualifiedAccess>]
 module Objective =
 
-    let private plain name equation source path loss learned : Objective =
+    let private plain name equation source path output loss : Objective =
         { Name = name
           Equation = equation
           Source = source
           Path = path
-          Times = 1
-          Outputs = 1
+          Output = output
           Uncertain = false
           Prepare = None
           Decay = None
-          Loss = loss
-          Learned = learned }
+          Loss = loss }
 
     /// A loss under which a network learns the given prediction on a path.
     let predicting name equation source (path: GaussianPath) (prediction: Prediction) (loss: Loss) : Objective =
-        plain name equation source path loss (fun network -> Denoising(Model.make path prediction network))
+        plain name equation source path (NetworkOutput.Prediction(prediction, None, false)) loss
+
+    /// A loss under which a network learns to tell classes of noisy samples apart: nothing to sample from.
+    let classifying name equation source (path: GaussianPath) (loss: Loss) : Objective =
+        plain name equation source path NetworkOutput.ClassLogits loss
 
     let ofRegression (r: Regression) : Objective =
         let weight = if r.Weight.Name = Weight.uniform.Name then "" else r.Weight.Equation + " · "
@@ -56,27 +63,24 @@ module Objective =
             Uncertain = r.Weight.Learned }
 
     let ofMatching (m: Matching) : Objective =
-        { plain m.Name m.Equation m.Citation m.Path (Matching.loss m) (Matching.flow m >> Transport) with
-            Outputs = (if m.Diffusion.IsSome then 2 else 1)
+        { plain m.Name m.Equation m.Citation m.Path (Matching.output m) (Matching.loss m) with
             Prepare = Some(Matching.pair m) }
+
+    /// The same with what it predicts changed; any other output is none of this matter.
+    let private predictingAs
+        (change: Prediction -> Preconditioning option -> bool -> NetworkOutput)
+        (what: string)
+        (o: Objective)
+        : NetworkOutput =
+        match o.Output with
+        | NetworkOutput.Prediction(prediction, preconditioning, withVariance) ->
+            change prediction preconditioning withVariance
+        | _ -> invalidArg (nameof o) $"{o.Name} learns no prediction: {what} is for those that do"
 
     /// An objective whose network says the variance of the reverse steps by a second output.
     let withVariance (o: Objective) : Objective =
-        let both (network: Condition -> Field) (condition: Condition) =
-            let network = network condition
-
-            fun t (x: Tensor) ->
-                let y = network t x
-                let width = x.Shape[1]
-                struct (Tensor.narrow 1 0 width y, Tensor.narrow 1 width width y)
-
         { o with
-            Outputs = 2
-            Learned =
-                fun network ->
-                    match o.Learned(Networks.part 0 network) with
-                    | Denoising model -> Denoising { model with WithVariance = Some(both network) }
-                    | other -> other }
+            Output = o |> predictingAs (fun p c _ -> NetworkOutput.Prediction(p, c, true)) "a variance of the steps" }
 
     /// The same with labels left out at random in training, so that the network learns the null of classifier-free guidance too.
     let droppingLabels (probability: float) (o: Objective) : Objective =
@@ -96,4 +100,4 @@ module Objective =
 
         { o with
             Loss = fun context -> o.Loss(LossContext.map wrap context)
-            Learned = fun network -> o.Learned(fun condition -> wrap (network condition)) }
+            Output = o |> predictingAs (fun said _ v -> NetworkOutput.Prediction(said, Some p, v)) "a preconditioning" }

@@ -1,12 +1,12 @@
 namespace Fokker
 
-/// Samples from whatever was learned: the one place where a trained network, of any objective, meets a sampler.
+/// Samples from whatever was dynamics: the one place where a trained network, of any objective, meets a sampler.
 [<RequireQualifiedAccess>]
 module Generation =
 
-    /// The plan of a sampler with so many steps: where sampling begins and ends depends on what was learned. Raises ArgumentException
-    /// where the sampler needs a score that was not learned.
-    let plan (sampler: Sampler) (steps: int) (learned: Learned) : SamplingPlan =
+    /// The plan of a sampler with so many steps: where sampling begins and ends depends on what was dynamics. Raises ArgumentException
+    /// where the sampler needs a score that was not dynamics.
+    let plan (sampler: Sampler) (steps: int) (dynamics: Dynamics) : SamplingPlan =
         let between (noisy, clean) : SamplingPlan =
             { Sampler = sampler
               Grid = sampler.Grid
@@ -14,7 +14,7 @@ module Generation =
               Span = { Noisy = noisy; Clean = clean; Finish = Stop }
               Kind = Kind.Float32 }
 
-        match learned with
+        match dynamics with
         | Denoising model ->
             // A step that needs what this model does not have says so when it is made.
             Samplers.step sampler (Readings.ofModel steps None model) |> ignore
@@ -36,25 +36,25 @@ module Generation =
             { between (high, low) with Grid = Grid.karras }
         | Mapping { Domain = Between(noisy, clean) } -> { between (noisy, clean) with Grid = Grid.uniform }
 
-    /// The flow of what was learned, with the network in the plan's element type; none where it jumps.
-    let flow (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Ode option =
-        match learned with
+    /// The flow of what was dynamics, with the network in the plan's element type; none where it jumps.
+    let flow (plan: SamplingPlan) (dynamics: Dynamics) (condition: Condition) : Ode option =
+        match dynamics with
         | Denoising model ->
             Some(Ode.ofModel condition { model with Network = Sampling.widened plan.Kind model.Network })
         | Transport flow -> Some(Flow.ode condition { flow with Velocity = Sampling.widened plan.Kind flow.Velocity })
         | Mapping _ -> None
 
     /// What takes the noise off that is left at the end of a plan's span: E[x₀ | x], where that is how it ends.
-    let denoiser (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Field option =
-        match plan.Span.Finish, learned with
+    let denoiser (plan: SamplingPlan) (dynamics: Dynamics) (condition: Condition) : Field option =
+        match plan.Span.Finish, dynamics with
         | Denoise, Denoising model ->
             Some(Model.denoiser (Model.withNetwork (Sampling.widened plan.Kind model.Network) model) condition)
         | _ -> None
 
-    let private step (plan: SamplingPlan) (learned: Learned) (condition: Condition) : Step =
+    let private step (plan: SamplingPlan) (dynamics: Dynamics) (condition: Condition) : Step =
         let widened (network: Condition -> Field) = Sampling.widened plan.Kind network
 
-        match learned with
+        match dynamics with
         | Denoising _ -> invalidOp "a model's own run is `Sampling.states`"
         | Transport flow ->
             let flow =
@@ -72,12 +72,12 @@ module Generation =
     let states
         (plan: SamplingPlan)
         (path: GaussianPath)
-        (learned: Learned)
+        (dynamics: Dynamics)
         (condition: Condition)
         (noise: Noise)
         (x: Tensor)
         : seq<Result<State, Failure>> =
-        match learned with
+        match dynamics with
         | Denoising model -> Sampling.states plan model condition noise x
         | Transport _
-        | Mapping _ -> Integrator.states (step plan learned condition) noise (Sampling.times plan path) x
+        | Mapping _ -> Integrator.states (step plan dynamics condition) noise (Sampling.times plan path) x

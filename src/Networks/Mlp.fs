@@ -56,6 +56,24 @@ module Mlp =
           "outputs", string s.Outputs
           "classes", string (Option.defaultValue 0 s.Classes) ]
 
+    /// The inverse of a network's `Settings`. Raises FormatException or KeyNotFoundException where one is missing or of the wrong kind.
+    let ofSettings (settings: Map<string, string>) : Mlp =
+        let number name = int settings[name]
+
+        { Dimension = number "dimension"
+          Width = number "width"
+          Depth = number "depth"
+          Time =
+            match settings["time"].Split ' ' with
+            | [| "fourier"; count; scale |] -> TimeFeatures.Fourier(int count, float scale)
+            | _ -> TimeFeatures.Plain
+          Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
+          Outputs = number "outputs"
+          Classes =
+            match number "classes" with
+            | 0 -> None
+            | classes -> Some classes }
+
     /// h₁ = silu(W₁ (x, φ(t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
     /// Raises ArgumentException where a size is not positive, and in use where the labels, times or shapes do not fit.
     let network (s: Mlp) : Network =

@@ -39,3 +39,13 @@ module Networks =
             fun t x ->
                 let width = x.Shape[1]
                 Tensor.narrow 1 (k * width) width (network t x)
+
+    /// The network of a name and of the settings that it wrote (`Network.Settings`): the architecture without its parameters. None where there is no
+    /// network of that name. Raises FormatException or KeyNotFoundException where a setting is missing or of the wrong kind.
+    let ofSettings (name: string) (settings: Map<string, string>) : Network option =
+        match name with
+        | "mlp" -> Some(mlp (Mlp.ofSettings settings))
+        | "unet" -> Some(unet (Unet.ofSettings settings))
+        | "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
+        | _ -> None
+        |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)

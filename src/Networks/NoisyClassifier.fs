@@ -18,6 +18,12 @@ module NoisyClassifier =
     /// 128 units.
     let standard (shape: int list) (classes: int) : NoisyClassifier = { Shape = shape; Classes = classes; Width = 128 }
 
+    /// The inverse of a network's `Settings`. Raises FormatException or KeyNotFoundException where one is missing or of the wrong kind.
+    let ofSettings (settings: Map<string, string>) : NoisyClassifier =
+        { Shape = [ for size in settings["shape"].Split ' ' -> int size ]
+          Classes = int settings["classes"]
+          Width = int settings["width"] }
+
     /// Features of images: two strided convolutions, each told the time as a shift of its channels. Of vectors: themselves.
     let private features (b: Blueprint) (s: NoisyClassifier) (time: int) =
         match s.Shape with

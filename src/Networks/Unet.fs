@@ -60,6 +60,26 @@ module Unet =
           "outputs", string s.Outputs
           "classes", string (Option.defaultValue 0 s.Classes) ]
 
+    /// The inverse of a network's `Settings`. Raises FormatException or KeyNotFoundException where one is missing or of the wrong kind.
+    let ofSettings (settings: Map<string, string>) : Unet =
+        let number name = int settings[name]
+        let numbers name =
+            settings[name].Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.map int |> List.ofArray
+
+        { Channels = number "channels"
+          Patch = number "patch"
+          Width = number "width"
+          Multipliers = numbers "multipliers"
+          Blocks = number "blocks"
+          Attention = numbers "attention"
+          Groups = number "groups"
+          Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
+          Outputs = number "outputs"
+          Classes =
+            match number "classes" with
+            | 0 -> None
+            | classes -> Some classes }
+
     let private validate (s: Unet) =
         for name, value in
             [ "Channels", s.Channels

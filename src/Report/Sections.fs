@@ -17,6 +17,14 @@ module Sections =
             "Held-out data and as many samples over the same axes. Drag to zoom both at once; double-click to go back."
             [ Body.Scatter { Panels = [ panel data; panel samples ]; XLabel = "x₁"; YLabel = "x₂" } ]
 
+    /// Samples of a model whose data are not at hand.
+    let samplesAlone (samples: Cloud) =
+        section
+            "Samples"
+            "Samples of the model. Drag to zoom; double-click to go back."
+            [ Body.Scatter
+                  { Panels = [ { Title = samples.Label; Clouds = [ samples ] } ]; XLabel = "x₁"; YLabel = "x₂" } ]
+
     /// The way of the samples from the source to the data.
     let fromNoiseToData (motion: CloudMotion) =
         section
@@ -100,6 +108,10 @@ module Sections =
             "Samples beside data"
             "Held-out data and samples, neither of them picked."
             [ Body.Images [ data; samples ] ]
+
+    /// Images of a model whose data are not at hand.
+    let imagesAlone (samples: ImageGrid) =
+        section "Samples" "Samples of the model, not picked." [ Body.Images [ samples ] ]
 
     /// The way of the images from the source to the data.
     let imagesFromNoise (motion: ImageMotion) =

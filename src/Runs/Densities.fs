@@ -6,7 +6,7 @@ open System
 [<NoComparison; NoEquality>]
 type DensityWay =
     | ClosedForm of Mixture
-    | AlongFlow of Following * Likelihood
+    | AlongFlow of FlowPlan * Likelihood
 
 /// The log-densities that were found of some samples, in the data's units.
 type Densities =
@@ -24,56 +24,56 @@ type Densities =
 [<RequireQualifiedAccess>]
 module Densities =
 
-    /// The mixture whose density is asked for: that of a class where one is named. Raises UserError where guidance changed the law.
-    let law (subject: Subject) (label: int option) (mixture: Mixture) : Mixture =
-        match subject.Guidance, label with
+    /// The mixture whose density is asked for: that of a class where one is named. Raises RefusedException where guidance changed the law.
+    let law (model: GenerativeModel) (label: int option) (mixture: Mixture) : Mixture =
+        match model.Guidance, label with
         | Some guide, _ ->
-            raise (UserError $"{guide.Option}: an oracle's law is known without guidance only: leave it out")
+            let setting, given = guide.Setting
+            refuse setting given $"an exact law is known without guidance only: leave it out"
         | None, Some label -> Mixture.ofClass label mixture
         | None, None -> mixture
 
-    /// A way of finding the flow's divergence, by name: exact for vectors and Rademacher's probes for images unless one is named. Raises UserError where
-    /// there is none of that name, or an exact one is to draw probes.
-    let trace (subject: Subject) (name: string option) (probes: int option) : Trace =
-        let name = name |> Option.defaultValue (if subject.Data.IsImage then "rademacher" else "exact")
+    /// A way of finding the flow's divergence, by name: exact for vectors and Rademacher's probes for images unless one is named. Raises RefusedException
+    /// where there is none of that name, or an exact one is to draw probes.
+    let trace (model: GenerativeModel) (name: string option) (probes: int option) : Trace =
+        let name = name |> Option.defaultValue (if model.IsImage then "rademacher" else "exact")
         let chosen = Catalogue.traces.Parse name
 
         match probes with
-        | Some n when n < 1 -> raise (UserError $"--probes {n}: expected a whole number of at least 1")
+        | Some n when n < 1 -> refuse Setting.Probes n $"expected a whole number of at least 1"
         | Some n when chosen.Numbers.IsEmpty ->
-            raise (
-                UserError $"--probes {n}: an exact divergence draws none: it goes with --trace rademacher or gaussian"
-            )
+            refuse
+                Setting.Probes
+                n
+                $"""an exact divergence draws none: it goes with {Setting.Trace.Is "rademacher"} or gaussian"""
         | Some n -> Catalogue.traces.Make { chosen with Numbers = [ "probes", float n ] }
         | None -> Catalogue.traces.Make chosen
 
-    /// The flow's likelihood, between the times that the flow is followed between. An oracle's prior is its own law at the noisy end, so that what is off
-    /// is the solver's and the trace's; a run's is N(0, σ² I), which it samples from. Raises UserError where samples start from a law of unknown density.
-    let alongFlow (following: Following) (trace: Trace) (label: int option) : DensityWay =
-        let subject = following.Subject
+    /// The flow's likelihood, between the times that the flow is followed between. An exact law's prior is its own law at the noisy end, so that the error is
+    /// that of the solver and of the trace; any other model's is N(0, σ² I), which it samples from. Raises RefusedException where samples start from a law of
+    /// unknown density.
+    let alongFlow (flow: FlowPlan) (trace: Trace) (label: int option) : DensityWay =
+        let model = flow.Model
 
-        if subject.Source.IsSome then
-            raise (
-                UserError
-                    $"{subject.Name} starts from a source whose density is not known: take a run that starts from noise"
-            )
+        if model.Source.IsSome then
+            refuse
+                Setting.Model
+                model.Name
+                $"it starts from a source whose density is not known: take a model that starts from noise"
 
-        let likelihood = { Likelihood.make trace following.Plan subject.Path with Control = following.Control }
+        let likelihood = { Likelihood.make trace flow.Plan model.Path with Control = flow.Control }
 
-        match subject.Origin with
-        | Trained _
-        | Supplied _ -> AlongFlow(following, likelihood)
-        | Exact(_, mixture) ->
-            let noisy = Tensor.scalar Kind.Float64 following.Plan.Span.Noisy
-            AlongFlow(
-                following,
-                { likelihood with Prior = Mixture.logDensity subject.Path (law subject label mixture) noisy }
-            )
+        match model.Origin with
+        | Origin.Trained _
+        | Origin.Supplied -> AlongFlow(flow, likelihood)
+        | Origin.Exact(_, mixture) ->
+            let noisy = Tensor.scalar Kind.Float64 flow.Plan.Span.Noisy
+            AlongFlow(flow, { likelihood with Prior = Mixture.logDensity model.Path (law model label mixture) noisy })
 
     /// The log-densities of samples x [n; …] in the data's units, each of its class where the network is told classes, so many at once; the densities are
     /// those of x_t at `time`. The probes of a stochastic divergence come from the key. Raises UserError where the flow fails, or a density is not finite.
     let find
-        (subject: Subject)
+        (model: GenerativeModel)
         (way: DensityWay)
         (time: float)
         (batch: int)
@@ -82,7 +82,7 @@ module Densities =
         (x: Tensor, labels: int[] option)
         : Densities =
         let n = x.Shape[0]
-        let volume = Units.logVolume subject.Data.Units (List.fold (*) 1 subject.Data.Shape)
+        let volume = Units.logVolume model.Units (List.fold (*) 1 model.Shape)
         let only nats = { Nats = Tensor.toFloats nats; ProbeErrors = [||]; Evaluations = [||]; PriorCost = [||] }
 
         let piece (first: int) =
@@ -91,26 +91,26 @@ module Densities =
 
             match way with
             | ClosedForm mixture when time = 0.0 -> only (Mixture.logDensityOfData mixture own)
-            | ClosedForm mixture -> only (Mixture.logDensity subject.Path mixture (Tensor.scalar Kind.Float64 time) own)
-            | AlongFlow(following, likelihood) ->
+            | ClosedForm mixture -> only (Mixture.logDensity model.Path mixture (Tensor.scalar Kind.Float64 time) own)
+            | AlongFlow(flow, likelihood) ->
                 let condition =
-                    Samples.condition subject (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+                    Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
 
-                let inside = (Units.toNetwork subject.Data.Units own).To subject.Kind.Device
+                let inside = (Units.toNetwork model.Units own).To model.Kind.Device
                 let seen share = report ((float first + share * float size) / float n) ""
-                let flow condition = Following.watched following.Plan.Span seen (Following.flow following condition)
+                let watched condition = FlowPlan.watched flow.Plan.Span seen (FlowPlan.ode flow condition)
 
                 match
-                    Likelihood.underFlow likelihood subject.Path flow condition (Rng.rows (int64 first) rng) inside
+                    Likelihood.underFlow likelihood model.Path watched condition (Rng.rows (int64 first) rng) inside
                 with
-                | Error failure -> Following.failed failure
+                | Error failure -> FlowPlan.failed failure
                 | Ok density ->
                     let cost =
-                        match subject.Origin with
-                        | Trained _
-                        | Supplied _ -> [||]
-                        | Exact _ ->
-                            let noise = Likelihood.make likelihood.Trace likelihood.Plan subject.Path
+                        match model.Origin with
+                        | Origin.Trained _
+                        | Origin.Supplied -> [||]
+                        | Origin.Exact _ ->
+                            let noise = Likelihood.make likelihood.Trace likelihood.Plan model.Path
                             Tensor.toFloats (Likelihood.costOfPrior likelihood.Prior noise density)
 
                     { Nats = Tensor.toFloats (density.LogDensity - volume)
@@ -129,17 +129,17 @@ module Densities =
 
         match Array.tryFindIndex (Double.IsFinite >> not) found.Nats with
         | Some row ->
-            raise (
-                UserError
-                    $"the density of sample {row} at t = {time} is not finite: the law has a point or a flat direction there; ask for a later one with --time"
-            )
+            refuse
+                Setting.Time
+                time
+                $"the density of sample {row} there is not finite, since the law has a point or a flat direction: ask for a later time"
         | None -> found
 
-    /// log p of samples [n; …] in the data's units along the model's own flow, as the command line finds it by default: exactly for vectors, by one
+    /// log p of samples [n; …] in the data's units along the model's own flow, in the way that suits it: exactly for vectors, by one
     /// probe for images. Raises UserError as `find` does.
-    let ofSamples (subject: Subject) (x: Tensor) : Densities =
-        let drawing = Samples.standardFor subject
-        let following = Following.make "a likelihood" subject drawing None
-        let way = alongFlow following (trace subject None None) None
+    let ofSamples (model: GenerativeModel) (x: Tensor) : Densities =
+        let drawing = Samples.standardFor model
+        let flow = FlowPlan.make "a likelihood" model drawing None
+        let way = alongFlow flow (trace model None None) None
         let rng = Rng.ofSeed 0L |> Rng.named "likelihood"
-        find subject way following.Plan.Span.Clean drawing.Batch rng (fun _ _ -> ()) (x, None)
+        find model way flow.Plan.Span.Clean drawing.Batch rng (fun _ _ -> ()) (x, None)

@@ -178,7 +178,7 @@ module Evaluations =
             raise (UserError $"{data.Name}: its samples are [{text data.Shape}], those of {of'} [{text shape}]")
 
     /// The data of one class alone: what a model's samples of that class are to be like. Raises UserError where the data do not say which those are.
-    let ofClass (subject: Subject) (label: int) (data: Dataset) : Dataset =
+    let ofClass (model: GenerativeModel) (label: int) (data: Dataset) : Dataset =
         let only (labels: Tensor) (table: Table) =
             Scope.run (fun () ->
                 let rows =
@@ -192,16 +192,13 @@ module Evaluations =
 
                 { Rows = Tensor.indexSelect 0 index table.Rows; Labels = Some(Tensor.indexSelect 0 index labels) })
 
-        match data.Content, subject.Origin with
-        | Law _, Exact(_, mixture) when obj.ReferenceEquals(data, subject.Data) ->
+        match data.Content, model.Origin with
+        | Law _, Origin.Exact(file, mixture) when data.Source = file ->
             { data with Content = Law(fun rng n -> Mixture.sample n rng (Mixture.ofClass label mixture)) }
         | Finite(_, ({ Labels = Some labels } as heldOut)), _ ->
             let rows = only labels heldOut
             { data with Content = Finite(rows, rows) }
-        | _ ->
-            raise (
-                UserError $"--label {label}: {data.Name} has no labels, so none of its samples are known to be of it"
-            )
+        | _ -> refuse Setting.Class label $"{data.Name} has no labels, so none of its samples are known to be of it"
 
     /// Measures n samples [n; …] of anyone's, in the data's units, against what the data hold out: so many pairs of sets of so many samples as there can be.
     /// Raises UserError where the samples are of another shape than the data, or there are too few of either.
@@ -225,30 +222,29 @@ module Evaluations =
     let find
         (protocol: Protocol)
         (data: Dataset)
-        (subject: Subject)
+        (model: GenerativeModel)
         (drawing: Drawing)
         (seed: int64)
         (report: Stage -> Ticker)
         : Evaluations =
-        requireShape subject.Name subject.Data.Shape data
+        requireShape model.Name model.Shape data
 
         let own =
             match drawing.Label with
-            | Some label -> ofClass subject label data
+            | Some label -> ofClass model label data
             | None -> data
 
         let protocol = fit own protocol
 
         Scope.run (fun () ->
-            let x = Samples.draw subject drawing (samplesKey seed) protocol.Pool (report Stage.Sampling)
+            let x = Samples.draw model drawing (samplesKey seed) protocol.Pool (report Stage.Sampling)
             let more = if hasFeatures data then [ frechet data (report Stage.Classifier) ] else []
             { Protocol = protocol
-              Scores = score protocol own more x (measuresKey subject.Seed) (report Stage.Measuring) })
+              Scores = score protocol own more x (measuresKey model.Seed) (report Stage.Measuring) })
 
-    /// A model's samples against its own held-out data, drawn and measured in the way that suits it: `fokker evaluate` without options.
-    let ofSubject (subject: Subject) : Evaluations =
-        let data = subject.Data
-        find (standardFor data) data subject (Samples.standardFor subject) subject.Seed (fun _ _ _ -> ())
+    /// A model's samples against what data hold out, drawn and measured in the way that suits them.
+    let ofModel (data: Dataset) (model: GenerativeModel) : Evaluations =
+        find (standardFor data) data model (Samples.standardFor model) model.Seed (fun _ _ _ -> ())
 
     /// Samples [n; …] as data that are all held out: for `ofSamples` to measure others against.
     let reference (name: string) (x: Tensor) : Dataset =
@@ -260,4 +256,5 @@ module Evaluations =
           Shape = List.ofArray x.Shape[1..]
           Classes = []
           Units = Units.Same
+          Range = None
           Content = Finite(table (Tensor.narrow 0 0 0 x), table x) }

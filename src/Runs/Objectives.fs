@@ -293,13 +293,7 @@ module Objectives =
         entry name equation source [ "path", ""; "times", Times.uniform.Name ] (fun parts ->
             let loss = NoisyClassifier.loss parts.Path parts.Times
 
-            { Objective.predicting name equation source parts.Path Prediction.score loss with
-                Learned =
-                    fun _ ->
-                        raise (
-                            UserError
-                                "a classifier is no law to sample from or to measure: let it guide a run, ./fokker sample RUN --guidance 2 --classifier NAME"
-                        ) })
+            Objective.classifying name equation source parts.Path loss)
 
     let parts: Part<LossEntry> list =
         [ yield! List.map (regression >> Part.fixedAt) [ Loss.cfm; Loss.dsm; Loss.simple; Loss.denoiser ]

@@ -50,8 +50,10 @@ type Job =
         Recipe: Recipe
         Data: Dataset
         Objective: Objective
-        /// x₁ at the noisy end in the network's units, where it is not σ(1)·ε: n draws.
-        Source: (Rng -> int -> Tensor) option
+        /// `Dataset.digest` of the data, found when it is asked for.
+        Digest: Lazy<string option>
+        /// The law of x₁ at the noisy end; none for σ(1)·ε.
+        Source: Dataset option
         Network: Network
         Kind: Kind
         Training: TrainSettings
@@ -59,6 +61,28 @@ type Job =
 
     /// Whether what is trained tells classes of noisy samples apart, and is nothing to sample from.
     member job.IsClassifier = job.Recipe.Loss = Objectives.classifier.Name
+
+    /// The network with parameters of it, and all that its numbers mean: what is left of the job once it is trained for so many steps.
+    member job.Trained(parameters: Tensor[], steps: int64) : TrainedNetwork =
+        { Network = job.Network
+          Parameters = parameters
+          Path = job.Objective.Path
+          Output = job.Objective.Output
+          Shape = job.Data.Shape
+          Classes = job.Data.Classes
+          Units = job.Data.Units
+          Range = job.Data.Range
+          Labels = job.Recipe.Labels
+          Null = job.Recipe.LabelDropout > 0.0
+          Source = job.Source
+          Kind = job.Kind
+          Training =
+            { Data = job.Recipe.DataSet
+              Digest = job.Digest.Value
+              Loss = job.Recipe.Loss
+              Steps = steps
+              Seed = job.Recipe.Seed
+              Version = Run.version } }
 
     /// The stream that everything after training draws from, by name.
     member job.Stream(name: string) = Rng.ofSeed job.Recipe.Seed |> Rng.named name
@@ -170,8 +194,8 @@ module Recipe =
                     $"--times {recipe.Times}: times in proportion to the weight are for regressions; the loss {loss.Name} is none"
             )
 
-    /// x₁ from a data set, in the units that its own network would see.
-    let private source (recipe: Recipe) (kind: Kind) (data: Dataset) : (Rng -> int -> Tensor) option =
+    /// The data set that a flow starts from.
+    let private source (recipe: Recipe) (data: Dataset) : Dataset option =
         if recipe.Source = unused || recipe.Source = "normal" then
             None
         else
@@ -185,14 +209,15 @@ module Recipe =
                         $"--source {recipe.Source}: its samples are [{show source.Shape}], those of {data.Name} [{show data.Shape}]: both ends of a flow have one shape"
                 )
 
-            Some(fun rng n -> Dataset.sample kind n rng source)
+            Some source
 
     /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
     let private objective
         (paths: GaussianPath list)
         (recipe: Recipe)
         (data: Dataset)
-        (source: (Rng -> int -> Tensor) option)
+        (kind: Kind)
+        (source: Dataset option)
         (teacher: string -> Model)
         : Objective =
         let loss = Lookup.loss recipe.Loss
@@ -210,7 +235,11 @@ module Recipe =
                   Weight = orElse Weight.uniform Lookup.weight recipe.Weight
                   Times = orElse Times.uniform Lookup.times recipe.Times
                   Coupling = orElse Coupling.independent Lookup.coupling recipe.Coupling
-                  Source = source |> Option.map (fun draw -> fun rng (x0: Tensor) -> (draw rng x0.Shape[0]).To x0.Kind)
+                  Source =
+                    source
+                    |> Option.map (fun source ->
+                        // In the units that a network of its own would see.
+                        fun rng (x0: Tensor) -> (Dataset.sample kind x0.Shape[0] rng source).To x0.Kind)
                   Teacher =
                     if recipe.Teacher = unused || recipe.Teacher = "none" then None else Some(teacher recipe.Teacher)
                   Steps = recipe.Steps
@@ -361,14 +390,15 @@ module Recipe =
         check recipe data
         let dtype = Lookup.dtype recipe.Dtype
         let kind: Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
-        let source = source recipe kind data
+        let source = source recipe data
 
         let objective =
-            objective paths recipe data source teacher
+            objective paths recipe data kind source teacher
             |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
 
         { Recipe = recipe
           Data = data
+          Digest = lazy (Dataset.digest data)
           Objective = objective
           Source = source
           Network =
@@ -391,11 +421,7 @@ module Recipe =
           Kind = job.Kind
           Budget = Budget.Steps job.Recipe.Steps
           Save = Cadence.Seconds 20.0
-          Notes =
-            [ "loss", job.Recipe.Loss
-              "path", job.Recipe.Path
-              "prediction", job.Recipe.Prediction
-              "data", job.Recipe.DataSet ] }
+          Trained = fun parameters steps -> job.Trained(parameters, steps) }
 
     /// The recipe for a budget of minutes; how many steps fit into it is found out later. A longer one pays for a wider
     /// network on images, and for a longer memory of the average.

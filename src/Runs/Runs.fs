@@ -13,6 +13,7 @@ type RunFolder =
     member run.File(name: string) = Path.Combine(run.Path, name)
     member run.Record = Run.runFile run.Path
     member run.Checkpoint = Run.checkpointFile run.Path
+    member run.Model = Run.modelFile run.Path
     member run.Samples = run.File "samples.npy"
     member run.Picture = run.File "samples.png"
     member run.Evaluation = run.File "evaluation.json"
@@ -49,19 +50,13 @@ module Runs =
         | Some run -> run
         | None ->
             match names root with
-            | [] ->
-                raise (
-                    UserError
-                        $"there is no run '{given}', and none at all in {root}/: start one with ./fokker train moons"
-                )
+            | [] -> raise (UserError $"there is no run '{given}', and none at all in {root}/: train one first")
             | known -> raise (UserError(Names.unknown "" "run" $"runs in {root}/" known given))
 
     /// Where a run of this name is to be. Raises UserError where the name is no file name.
     let place (root: string) (name: string) : RunFolder =
         if name = "" || name.StartsWith '.' || name.IndexOfAny [| '/'; '\\'; '\000' |] >= 0 then
-            raise (
-                UserError $"--name '{name}': expected a name for a folder, without slashes and not starting with a dot"
-            )
+            refuse Setting.Name $"'{name}'" $"expected a name for a folder, without slashes and not starting with a dot"
 
         at (Path.Combine(root, name))
 
@@ -91,18 +86,8 @@ module Runs =
     /// How the name of a data set begins that is in memory only: another process cannot load it.
     let memory = "memory:"
 
-    /// What is known of a data set without its samples, for `run.json`.
-    let describe (data: Dataset) : JsonNode =
-        let json = JsonObject()
-        let array (nodes: seq<JsonNode | null>) : JsonNode = JsonArray(Array.ofSeq nodes)
-        json["shape"] <- array [ for size in data.Shape -> JsonValue.Create<int> size ]
-        json["classes"] <- array [ for name in data.Classes -> JsonValue.Create<string> name ]
-        json["units"] <- JsonValue.Create<string>(Units.text data.Units)
-        json["summary"] <- JsonValue.Create<string> data.Summary
-        json
-
-    /// The data set of a run. One that was in memory is what `run.json` says of it: its shape, classes and units, without samples.
-    let data (run: RunFolder) (recipe: Recipe) : Dataset =
+    /// The data set of a run of Fokker 0.1, which said in `run.json` what data in memory looked like. Raises UserError where it does not.
+    let private earlierData (run: RunFolder) (recipe: Recipe) : Dataset =
         if not (recipe.DataSet.StartsWith memory) then
             Datasets.load recipe.DataSet
         else
@@ -123,16 +108,18 @@ module Runs =
                       Shape = [ for size in (field "shape").AsArray() -> (nonNull size).GetValue<int>() ]
                       Classes = [ for name in (field "classes").AsArray() -> (nonNull name).GetValue<string>() ]
                       Units = Units.ofText ((field "units").GetValue<string>())
+                      Range = None
                       Content =
                         Law(fun _ _ ->
                             raise (
-                                UserError
-                                    $"{run.Name}: it was trained on data in memory, which are not kept with it: give data of your own"
+                                UserError $"{run.Name}: it was trained on data in memory, which are not kept with it"
                             )) }
                 with
                 | :? NullReferenceException
                 | :? InvalidOperationException
                 | :? FormatException -> damaged ()
+
+    let private deviceOf (device: string option) = device |> Option.map Torch.device |> Option.defaultValue Device.Cpu
 
     /// The folder of runs that a run is kept in: where it finds the run that it learned from.
     let rootOf (run: RunFolder) =
@@ -140,60 +127,145 @@ module Runs =
         | null -> standardRoot
         | root -> root
 
-    /// A finished or interrupted run, ready to be sampled from: its job and its averaged parameters, on its device and in
-    /// its element type unless others are given. Raises UserError where a file of it is missing or damaged. Its path may be one of the caller's own.
-    let rec loadWith
+    /// What a run has learned, on a device (the CPU unless one is named), in its own element type unless another is given. Its path may be one of the
+    /// caller's own. Only the model's file is read; a run of Fokker 0.1, which has none, is read by its recipe, data set and training state. Raises
+    /// UserError where a file of it is missing or damaged.
+    let rec trainedIn
         (paths: GaussianPath list)
-        (run: RunFolder)
         (device: string option)
         (dtype: Dtype option)
-        : Job * TrainState =
-        let load () =
-            let own = recipe run
-
-            let recipe =
-                { own with
-                    Device = defaultArg device own.Device
-                    Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue own.Dtype }
-
-            let job = jobWith (rootOf run) paths recipe (data run recipe)
-
-            if not (File.Exists run.Checkpoint) then
+        (run: RunFolder)
+        : TrainedNetwork =
+        let read () =
+            if File.Exists run.Model then
+                ModelFile.read paths (deviceOf device) dtype run.Model
+            elif File.Exists run.Checkpoint then
+                ofEarlierRun paths device dtype run
+            else
                 raise (
                     UserError
-                        $"{run.Checkpoint}: there is no checkpoint yet: train it with ./fokker train --resume --name {run.Name}"
+                        $"{run.Path}: nothing has been learned there yet: its training is to be begun, or gone on with"
                 )
 
-            job, Scope.run (fun () -> Trainer.toKind job.Kind (fst (Checkpoint.read run.Checkpoint job.Network)))
+        // Where another run takes its place meanwhile, it is read again.
+        Run.reading run.Path Scope.free read
 
-        Run.reading run.Path (fun (_, state) -> Scope.free state) load
+    /// A run of Fokker 0.1: its recipe, its data set and the averaged parameters of its training state.
+    and private ofEarlierRun
+        (paths: GaussianPath list)
+        (device: string option)
+        (dtype: Dtype option)
+        (run: RunFolder)
+        : TrainedNetwork =
+        let own = recipe run
 
-    /// A recipe's job. The run that it is to learn from, if any, is found under a folder of runs, by its name or its path.
+        let recipe =
+            { own with
+                Device = defaultArg device "cpu"
+                Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue own.Dtype }
+
+        let job = jobWith (rootOf run) paths recipe (earlierData run recipe)
+
+        Scope.run (fun () ->
+            let state, notes = Checkpoint.read run.Checkpoint job.Network
+            let state = Trainer.toKind job.Kind state
+            let trained = job.Trained(state.Average, state.Step)
+
+            match Map.tryFind "units" notes with
+            | Some units -> { trained with Units = Units.ofText units }
+            | None -> trained)
+
+    /// A model by its run's name under `root`, or by the path of a run's folder or of a model's file. Raises UserError where there is none, or it is damaged.
+    and networkWith
+        (paths: GaussianPath list)
+        (root: string)
+        (device: string option)
+        (dtype: Dtype option)
+        (given: string)
+        : string * TrainedNetwork =
+        let isModel (file: string) = file.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)
+
+        if isModel given && File.Exists given then
+            string (Path.GetFileNameWithoutExtension given), ModelFile.read paths (deviceOf device) dtype given
+        elif File.Exists(Run.modelFile given) && not (File.Exists(Run.runFile given)) then
+            (at given).Name, ModelFile.read paths (deviceOf device) dtype (Run.modelFile given)
+        else
+            let run = find root given
+            run.Name, trainedIn paths device dtype run
+
+    /// A recipe's job. The model that it is to learn from, if any, is found under a folder of runs, by its name or its path.
     and jobWith (root: string) (paths: GaussianPath list) (recipe: Recipe) (data: Dataset) : Job =
-        let teacher (folder: string) =
-            let job, state = loadWith paths (find root folder) (Some recipe.Device) None
+        let teacher (given: string) =
+            let dtype = Lookup.dtype recipe.Dtype
+            let name, trained = networkWith paths root (Some recipe.Device) (Some dtype) given
 
-            if job.Data.Shape <> data.Shape then
-                raise (
-                    UserError
-                        $"--teacher {folder}: it was trained on {job.Data.Name}, whose samples have another shape than those of {data.Name}"
-                )
+            if trained.Shape <> data.Shape then
+                refuse
+                    Setting.Teacher
+                    given
+                    $"it was trained on {trained.Training.Data}, whose samples have another shape than those of {data.Name}"
 
-            match job.Objective.Learned(job.Network.Apply state.Average) with
-            | Denoising model -> model
-            | Transport _
-            | Mapping _ ->
-                raise (
-                    UserError
-                        $"--teacher {folder}: it was trained by {job.Recipe.Loss}, which teaches no score: name a run trained by cfm, simple or another regression"
-                )
+            (GenerativeModel.ofTrained name trained).ScoreModel(Setting.Teacher, given)
 
         Recipe.job paths teacher recipe data
 
-    /// `loadWith` and `jobWith` on the library's own paths; a teacher is found where runs are kept unless it is said otherwise.
-    let load = loadWith []
-
+    /// `jobWith` on the library's own paths; a teacher is found where runs are kept unless it is said otherwise.
     let job = jobWith standardRoot []
+
+    /// `networkWith` as a model to sample from. Raises UserError where it is a classifier.
+    let load (root: string) (device: string option) (dtype: Dtype option) (given: string) : GenerativeModel =
+        networkWith [] root device dtype given ||> GenerativeModel.ofTrained
+
+    /// Trains by a recipe on the thread that asks, with nothing written: for scripts. Raises UserError where the recipe's parts do not fit, or training
+    /// diverges.
+    let fit (recipe: Recipe) (data: Dataset) : GenerativeModel =
+        let job = job recipe data
+        let result = Run.inMemory (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)
+
+        match result.Divergence with
+        | Some divergence -> raise (UserError divergence)
+        | None -> GenerativeModel.ofTrained data.Name (job.Trained(result.State.Average, result.State.Step))
+
+    /// The data that a model is evaluated against, unless others are given: an exact law's own, or those that it was trained on, and a warning where these are
+    /// no longer what they were. Raises RefusedException where there are none.
+    let heldOut (model: GenerativeModel) : Dataset * string option =
+        match GenerativeModel.ownData model, model.Origin with
+        | Some data, _ -> data, None
+        | None, Origin.Trained trained when not (trained.Training.Data.StartsWith memory) ->
+            let name = trained.Training.Data
+
+            let data =
+                try
+                    Datasets.load name
+                with :? UserError as error ->
+                    refuseWith
+                        Setting.HeldOut
+                        ""
+                        $"the data that {model.Name} was trained on cannot be read ({error.Message})"
+                        $"name held-out data"
+
+            if data.Shape <> model.Shape then
+                let text (shape: int list) = String.Join("; ", shape)
+
+                refuseWith
+                    Setting.HeldOut
+                    ""
+                    $"{name} holds samples [{text data.Shape}] now, and {model.Name} learned samples [{text model.Shape}]"
+                    $"name held-out data"
+
+            data,
+            (if trained.Training.Digest.IsSome && Dataset.digest data <> trained.Training.Digest then
+                 Some
+                     $"{name} has changed since {model.Name} was trained on it: it is measured against what the file holds now"
+             else
+                 None)
+        | None, Origin.Trained _ ->
+            refuseWith
+                Setting.HeldOut
+                ""
+                $"{model.Name} was trained on data in memory, which are not kept with it"
+                $"name held-out data"
+        | None, _ -> refuseWith Setting.HeldOut "" $"{model.Name} has no data of its own" $"name held-out data"
 
     let private format =
         JsonSerializerOptions(

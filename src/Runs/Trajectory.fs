@@ -18,9 +18,9 @@ type Trajectory() =
     let numbers (x: Tensor) = x.Shape, Tensor.toFloats x
 
     /// The networks of what was learned, each call noted. A call is at one time for the whole batch.
-    member _.Watching(learned: Learned) : Learned =
-        learned
-        |> Learned.map (fun network condition ->
+    member _.Watching(dynamics: Dynamics) : Dynamics =
+        dynamics
+        |> Dynamics.map (fun network condition ->
             let field = network condition
 
             fun t x ->

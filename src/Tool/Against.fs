@@ -8,18 +8,18 @@ open Fokker
 module Against =
 
     /// The mixture of a file in the network's units. Raises UserError where it has another dimension than the model's data.
-    let private inside (file: string) (subject: Subject) : Mixture =
+    let private inside (file: string) (model: GenerativeModel) : Mixture =
         let mixture = Mixture.read file
 
-        if [ mixture.Dimension ] <> subject.Data.Shape then
-            let shape = String.Join("; ", subject.Data.Shape)
+        if [ mixture.Dimension ] <> model.Shape then
+            let shape = String.Join("; ", model.Shape)
 
-            raise (
-                UserError
-                    $"--against {file}: a law in {mixture.Dimension} dimensions, and {subject.Name} is of samples [{shape}]"
-            )
+            refuse
+                Setting.Against
+                file
+                $"a law in {mixture.Dimension} dimensions, and {model.Name} is of samples [{shape}]"
 
-        let units = subject.Data.Units
+        let units = model.Units
         let d = mixture.Dimension
         let scales = Array.init d (fun i -> abs units.Scale[min i (units.Scale.Length - 1)])
         let scale = Tensor.ofArray [ d ] scales
@@ -34,20 +34,19 @@ module Against =
     /// both started from P's law: ½ ∫ g² E_P ‖s − s_θ‖² dt (Girsanov 1960; Song et al. 2021, Maximum likelihood training of score-based diffusion models,
     /// theorem 1). Of two exact laws p and q it is KL(p₀ ‖ q₀) − KL(p₁ ‖ q₁). Simulated by Euler–Maruyama in `steps` equal parts of λ, as on each of
     /// `count` trajectories.
-    let divergence (file: string) (subject: Subject) (steps: int) (count: int) (rng: Rng) : Estimate =
-        if subject.Labels then
+    let divergence (file: string) (model: GenerativeModel) (steps: int) (count: int) (rng: Rng) : Estimate =
+        if model.Labels then
             raise (
-                UserError
-                    $"--against {file}: {subject.Name} is told the class, which a law without classes does not say"
+                UserError $"--against {file}: {model.Name} is told the class, which a law without classes does not say"
             )
 
-        let model = subject.Model "--against"
-        let path = subject.Path
-        let mixture = inside file subject
+        let said = model.ScoreModel(Setting.Against, file)
+        let path = model.Path
+        let mixture = inside file model
         let low, high = path.Interior
         let times = Grid.times Grid.lambda path (high, low) steps
-        let start = (Mixture.sampleAt path high count (Rng.named "start" rng) mixture).To subject.Kind
+        let start = (Mixture.sampleAt path high count (Rng.named "start" rng) mixture).To model.Kind
         let forward = Sde.ofPath path
         let reverse score = Sde.reverse score forward
-        let said = reverse (Model.score model None)
-        Girsanov.bySimulation (reverse (Mixture.score path mixture)) said times (Rng.named "paths" rng) start
+        let learned = reverse (Model.score said None)
+        Girsanov.bySimulation (reverse (Mixture.score path mixture)) learned times (Rng.named "paths" rng) start

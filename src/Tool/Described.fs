@@ -7,15 +7,15 @@ open Fokker
 module Described =
 
     /// How a model is named in a command's JSON.
-    let subject (subject: Subject) : (string * (System.Text.Json.Nodes.JsonNode | null)) list =
-        [ match subject.Origin with
-          | Trained folder -> "run", Json.text folder.Name
-          | Exact(file, _) -> "oracle", Json.text file
-          | Supplied name -> "field", Json.text name
-          "path", Json.text subject.Path.Name
+    let model (model: GenerativeModel) : (string * (System.Text.Json.Nodes.JsonNode | null)) list =
+        [ match model.Origin with
+          | Origin.Trained _ -> "run", Json.text model.Name
+          | Origin.Exact(file, _) -> "oracle", Json.text file
+          | Origin.Supplied -> "field", Json.text model.Name
+          "path", Json.text model.Path.Name
 
-          match subject.Learned with
-          | Denoising model -> "prediction", Json.text model.Prediction.Name
+          match model.Dynamics with
+          | Denoising score -> "prediction", Json.text score.Prediction.Name
           | Transport _
           | Mapping _ -> ()
 
@@ -28,7 +28,7 @@ module Described =
 
                 "guidanceRescale", Json.number guidance.Rescale ]
 
-          match subject.Guidance with
+          match model.Guidance with
           | Some(Guide.Unconditional guidance) -> yield! settings guidance
           | Some(Guide.Weaker(guidance, weaker)) ->
               yield! settings guidance
@@ -41,27 +41,27 @@ module Described =
               Json.array
                   [ for label, weight in terms ->
                         Json.node (
-                            Json.object [ "class", Json.text subject.Data.Classes[label]; "weight", Json.number weight ]
+                            Json.object [ "class", Json.text model.Classes[label]; "weight", Json.number weight ]
                         ) ]
           | None -> () ]
 
     /// How samples were made, as words of a sentence.
-    let drawing (subject: Subject) (drawing: Drawing) : string =
+    let drawing (model: GenerativeModel) (drawing: Drawing) : string =
         let steps = if drawing.Steps = 1 then "one step" else $"{drawing.Steps} steps"
 
-        match subject.Learned, drawing.Control with
+        match model.Dynamics, drawing.Control with
         | Mapping { Domain = ToData }, _ -> $"in {steps} of the consistency function"
         | Mapping { Domain = Between _ }, _ -> $"in {steps} of the flow map"
         | _, Adaptive tolerance ->
             $"by `{drawing.Sampler.Name}`, its steps chosen to a relative error of {tolerance.Relative:G2}"
         | _, Fixed -> $"by `{drawing.Sampler.Name}`, {steps} on the grid `{drawing.Grid.Name}`"
 
-    /// How it was followed, for a command's JSON.
-    let following (following: Following) : (string * (System.Text.Json.Nodes.JsonNode | null)) list =
-        let plan = following.Plan
+    /// How a flow was followed, for a command's JSON.
+    let flow (flow: FlowPlan) : (string * (System.Text.Json.Nodes.JsonNode | null)) list =
+        let plan = flow.Plan
 
         [ "sampler", Json.text plan.Sampler.Name
-          match following.Control with
+          match flow.Control with
           | Fixed ->
               "grid", Json.text plan.Grid.Name
               "steps", Json.whole (int64 plan.Steps)
@@ -70,3 +70,19 @@ module Described =
               "atol", Json.number tolerance.Absolute
           "from", Json.number plan.Span.Clean
           "to", Json.number plan.Span.Noisy ]
+
+    /// How samples were made, for a command's JSON: a map along the flow has neither sampler nor grid.
+    let sampling (model: GenerativeModel) (drawing: Drawing) (plan: SamplingPlan) =
+        [ match model.Dynamics with
+          | Mapping _ -> "steps", Json.whole (int64 plan.Steps)
+          | Denoising _
+          | Transport _ ->
+              "sampler", Json.text plan.Sampler.Name
+
+              match drawing.Control with
+              | Fixed ->
+                  "grid", Json.text plan.Grid.Name
+                  "steps", Json.whole (int64 plan.Steps)
+              | Adaptive tolerance ->
+                  "rtol", Json.number tolerance.Relative
+                  "atol", Json.number tolerance.Absolute ]

@@ -7,7 +7,7 @@ open Fokker
 type EncodeArgument =
     | [<Unique>] Data of file: string
     | [<Unique; AltCommandLine("-n")>] Count of samples: int
-    | [<Unique>] Label of label: string
+    | [<Unique; AltCommandLine("--class")>] Label of label: string
     | [<Unique>] Rtol of tolerance: float
     | [<Unique>] Atol of tolerance: float
     | [<Unique>] Seed of number: int64
@@ -68,43 +68,42 @@ module Encode =
             raise (UserError $"--out {choice.Out}: expected a file that ends in .npy")
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: EncodeArgument list) =
-        let model = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments model
         let choice = List.fold choose usual arguments
-        let terminal = { terminal with Quiet = model.Quiet }
+        let terminal = { terminal with Quiet = options.Quiet }
         check choice
-        let subject = ModelChoice.subject "./fokker encode moons" model
-        let following = ToleranceOption.following "an encoding" subject model choice.Tolerance None
-        let batch = (ModelChoice.drawing subject model).Batch
-        let x, labels = Following.samples subject choice.Data choice.Label choice.Count choice.Seed
-        let units = subject.Data.Units
-        let inside = Units.toNetwork units x
+        let model = ModelChoice.model "./fokker encode moons" options
+        let request = ModelChoice.generation options choice.Tolerance None model
+        let struct (flow, batch) = Validation.flow "an encoding" model request
+        let x, labels = DataOption.samples terminal flow.Model choice.Data choice.Label choice.Count choice.Seed
+        let inside = GenerativeModel.inside model x
 
         let carried toNoise part x =
-            Progress.run terminal part 1.0 (fun report -> Following.carryAll following toNoise batch report labels x)
+            Progress.run terminal part 1.0 (fun report -> FlowPlan.carryAll flow toNoise batch report labels x)
 
         let there = carried true "encoding" inside
         let back = carried false "decoding" there.X
-        let apart = Units.toData units back.X - x
+        let apart = GenerativeModel.outside model back.X - x
         let most = (Tensor.max (abs apart)).ToFloat()
         let typical = Math.Sqrt((Tensor.mean (Tensor.square apart)).ToFloat())
-        let z = there.X * (1.0 / Following.noiseScale following)
+        let z = there.X * (1.0 / FlowPlan.noiseScale flow)
         let deviation = Math.Sqrt((Tensor.mean (Tensor.square z)).ToFloat())
 
-        Scope.run0 (fun () -> Npy.write choice.Out (z.To subject.Kind.Dtype))
+        Scope.run0 (fun () -> Npy.write choice.Out (z.To model.Kind.Dtype))
         let cost = Array.averageBy float there.Evaluations
 
         Terminal.tell
             terminal
-            $"{x.Shape[0]} samples of {subject.Name} to t = {following.Plan.Span.Noisy:G3} and back: off by {typical:G3} in root mean square, {most:G3} at most, in the data's units; {cost:F0} evaluations a sample and way"
+            $"{x.Shape[0]} samples of {model.Name} to t = {flow.Plan.Span.Noisy:G3} and back: off by {typical:G3} in root mean square, {most:G3} at most, in the data's units; {cost:F0} evaluations a sample and way"
 
         Terminal.tell terminal choice.Out
 
         Terminal.give
             terminal
             (Json.object
-                [ yield! Described.subject subject
+                [ yield! Described.model model
                   "count", Json.whole (int64 x.Shape[0])
-                  yield! Described.following following
+                  yield! Described.flow flow
                   "evaluations", Json.number cost
                   "roundTrip",
                   Json.node (Json.object [ "rootMeanSquare", Json.number typical; "largest", Json.number most ])

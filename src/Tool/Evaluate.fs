@@ -10,6 +10,7 @@ type EvaluateArgument =
     | [<Unique>] Seed of number: int64
     | [<Unique; AltCommandLine("--class")>] Label of label: string
     | [<Unique>] Against of file: string
+    | [<Unique>] Data of dataset: string
 
     interface IArgParserTemplate with
         member argument.Usage =
@@ -17,22 +18,18 @@ type EvaluateArgument =
             | Draws _ -> "pairs of sets that each figure is a mean over (20; 10 for images)"
             | Count _ -> "samples in a set (1,000)"
             | Seed _ -> "seed of the samples (the run's own; 0 for an oracle)"
-            | Label _ ->
-                "the class that all samples are of, by number or name, measured against the held-out data of that class"
+            | Data _ ->
+                "the data set that holds out what samples are measured against (the one that the model was trained on; an oracle's own law)"
+            | Label _ -> "samples of one class, against data of that class: its number or its name"
             | Against _ ->
                 "a mixture's file, the law that the data are of: also the KL divergence from the true reverse process to the model's"
 
 /// `fokker evaluate`: how far a model's samples are from held-out data, beside how far held-out data are from each other.
 module Evaluate =
 
-    let private requireAtLeast least option (value: int option) =
-        match value with
-        | Some n when n < least -> raise (UserError $"{option} {n}: expected a whole number of at least {least}")
-        | _ -> ()
-
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: EvaluateArgument list) =
-        let model = ModelChoice.ofArguments model
-        let terminal = { terminal with Quiet = model.Quiet }
+        let options = ModelChoice.ofArguments model
+        let terminal = { terminal with Quiet = options.Quiet }
         let pick chooser = List.tryPick chooser arguments
 
         let draws =
@@ -55,43 +52,57 @@ module Evaluate =
                 | Against file -> Some file
                 | _ -> None)
 
-        requireAtLeast 2 "--draws" draws
-        requireAtLeast 8 "-n" count
-        let subject = ModelChoice.subject "./fokker evaluate moons" model
+        let named =
+            pick (function
+                | Data name -> Some name
+                | _ -> None)
 
         let label =
             pick (function
-                | Label label -> Some(Subject.label subject label)
+                | Label label -> Some label
                 | _ -> None)
 
-        let drawing = { ModelChoice.drawing subject model with Label = label }
+        let plain = ModelChoice.model "./fokker evaluate moons" options
+        let data = DataOption.heldOut terminal plain named
+        let generation = ModelChoice.generation options { Relative = None; Absolute = None } label plain
+
+        let struct (task, protocol) =
+            Validation.evaluation
+                data
+                plain
+                { Sampling = { SamplingRequest.standard with Generation = generation }
+                  Draws = draws
+                  SamplesPerDraw = count }
+
+        let model, drawing = task.Model, task.Drawing
 
         let data =
-            match label with
-            | Some label -> Evaluations.ofClass subject label subject.Data
-            | None -> subject.Data
+            match drawing.Label with
+            | Some label -> Evaluations.ofClass model label data
+            | None -> data
 
-        let protocol = Evaluations.protocol data draws count |> Evaluations.fit data
-        let rng = Evaluations.samplesKey (defaultArg seed subject.Seed)
+        let protocol = Evaluations.fit data protocol
+        let rng = Evaluations.samplesKey (defaultArg seed model.Seed)
         // First: what cannot be is better known before the samples are drawn.
         let divergence =
             against
             |> Option.map (fun file ->
-                Scope.run (fun () -> Against.divergence file subject 500 2000 (Rng.named "against" rng)))
+                Scope.run (fun () -> Against.divergence file model 500 2000 (Rng.named "against" rng)))
 
-        // A run's own figures, those of all classes without guidance, are kept with it.
+        // A run's own figures, those of all classes without guidance against its own data, are kept with it.
         let own =
-            match subject.Origin with
-            | Trained folder when subject.Guidance.IsNone && label.IsNone -> Some folder
-            | _ -> None
+            if model.Guidance.IsNone && named.IsNone && label.IsNone then
+                ModelChoice.runFolder options
+            else
+                None
 
         use claim =
             match own |> Option.bind (fun folder -> Run.tryClaim folder.Path) with
             | Some claim -> claim :> IDisposable | null
             | None -> null
 
-        let drawn = Finish.samples terminal subject drawing rng protocol.Pool
-        let scores = Finish.evaluate terminal subject data protocol drawn
+        let drawn = Finish.samples terminal model drawing rng protocol.Pool
+        let scores = Finish.evaluate terminal model data protocol drawn
 
         match own, claim with
         | Some folder, null ->
@@ -108,9 +119,9 @@ module Evaluate =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Described.subject subject
-                  "sampler", Json.text drawing.Sampler.Name
-                  "steps", Json.whole (int64 drawing.Steps)
+                [ yield! Described.model model
+                  yield! Described.sampling model drawing (Samples.plan model drawing)
+                  "data", Json.text data.Name
                   "draws", Json.whole (int64 protocol.Draws)
                   "samplesPerDraw", Json.whole (int64 protocol.Size)
                   "samples", Json.whole (int64 protocol.Pool)

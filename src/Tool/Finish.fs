@@ -9,13 +9,13 @@ open Fokker
 module Finish =
 
     /// Draws samples, under a progress bar.
-    let samples (terminal: Terminal) (subject: Subject) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
-        Progress.run terminal "sampling" 1.0 (Samples.draw subject drawing rng n)
+    let samples (terminal: Terminal) (model: GenerativeModel) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
+        Progress.run terminal "sampling" 1.0 (Samples.draw model drawing rng n)
 
-    /// Measures samples against what the data hold out, and prints the scores.
+    /// Measures samples of a model against what data hold out, and prints the scores.
     let evaluate
         (terminal: Terminal)
-        (subject: Subject)
+        (model: GenerativeModel)
         (data: Dataset)
         (protocol: Protocol)
         (samples: Tensor)
@@ -31,15 +31,15 @@ module Finish =
                 terminal
                 "measuring"
                 1.0
-                (Evaluations.score protocol data more samples (Evaluations.measuresKey subject.Seed))
+                (Evaluations.score protocol data more samples (Evaluations.measuresKey model.Seed))
 
         for score in scores do
             Terminal.tell terminal (Evaluation.line score)
 
         scores
 
-    /// Keeps a run's scores in its folder, for its report.
-    let keep (run: RunFolder) (scores: Score list) =
+    /// Keeps a run's own figures in its folder.
+    let keep (run: RunFolder) (scores: Score list) : unit =
         Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
 
     /// The share of held-out samples whose class a classifier names rightly, by the time that they are noised to; none where too few are held out.
@@ -87,25 +87,30 @@ module Finish =
         json ()
 
     /// The seed's own samples: as many as the measures want. Where too little is held out there are samples and a report without measures.
-    let all (terminal: Terminal) (run: RunFolder) (job: Job) (state: TrainState) (draws: int option) : Score list =
-        let subject = Subject.trained run job state.Average
-        let isMeasured = Evaluations.isMeasurable job.Data
-        let protocol = Evaluations.protocol job.Data draws None
-        let protocol = if isMeasured then Evaluations.fit job.Data protocol else { protocol with Pool = protocol.Size }
-        let drawn =
-            samples terminal subject (Samples.standardFor subject) (Evaluations.samplesKey subject.Seed) protocol.Pool
-        Results.saveSamples run subject drawn
+    let all
+        (terminal: Terminal)
+        (run: RunFolder)
+        (recipe: Recipe)
+        (data: Dataset)
+        (model: GenerativeModel)
+        (draws: int option)
+        : Score list =
+        let isMeasured = Evaluations.isMeasurable data
+        let protocol = Evaluations.protocol data draws None
+        let protocol = if isMeasured then Evaluations.fit data protocol else { protocol with Pool = protocol.Size }
+        let drawn = samples terminal model (Samples.standardFor model) (Evaluations.samplesKey model.Seed) protocol.Pool
+        Results.saveSamples run model (Some data) drawn
 
         let scores =
             if isMeasured then
-                let scores = evaluate terminal subject job.Data protocol drawn
+                let scores = evaluate terminal model data protocol drawn
                 keep run scores
                 scores
             else
-                Terminal.warn terminal $"{job.Data.Name}: too few samples are held out to measure anything against"
+                Terminal.warn terminal $"{data.Name}: too few samples are held out to measure anything against"
                 []
 
-        Progress.run terminal "report" 1.0 (fun _ -> Results.report run job state drawn scores)
+        Progress.run terminal "report" 1.0 (fun _ -> Results.report run recipe data model drawn scores)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"
         scores

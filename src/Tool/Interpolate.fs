@@ -87,8 +87,8 @@ module Interpolate =
         | _ -> ()
 
     /// The samples' ends, each with its class where there are some: [n; …] in the data's units, twice.
-    let private ends (subject: Subject) (choice: InterpolateChoice) =
-        let classes = subject.Data.Classes
+    let private ends (terminal: Terminal) (model: GenerativeModel) (choice: InterpolateChoice) =
+        let classes = model.Classes
 
         let numberOf (given: string) =
             match Int32.TryParse given with
@@ -97,7 +97,7 @@ module Interpolate =
 
         match choice.Data, choice.Between with
         | Some file, _ ->
-            let x = Subject.samplesIn "--data" file subject
+            let x = Validation.samples model Setting.Data (DataOption.array file)
 
             if x.Shape[0] % 2 <> 0 then
                 raise (
@@ -105,7 +105,7 @@ module Interpolate =
                         $"--data {file}: {x.Shape[0]} samples: expected an even number, the two ends of each pair in turn"
                 )
 
-            if subject.Labels then
+            if model.Labels then
                 raise (
                     UserError
                         $"--data {file}: this run's network is told the class, which a file does not say: use --between or neither"
@@ -118,24 +118,22 @@ module Interpolate =
                     x
             (every 0, None), (every 1, None)
         | None, between ->
-            let pairs = choice.Pairs |> Option.defaultValue (if subject.Data.IsImage then 8 else 500)
+            let data = DataOption.heldOut terminal model None
+            let pairs = choice.Pairs |> Option.defaultValue (if model.IsImage then 8 else 500)
             // Enough for some of every class, where a class is asked for.
             let wanted = if between.IsSome then max 200 (4 * classes.Length * pairs) else 2 * pairs
-            let batch = Dataset.heldOut Kind.Float64 wanted (Rng.ofSeed choice.Seed |> Rng.named "pairs") subject.Data
+            let batch = Dataset.heldOut Kind.Float64 wanted (Rng.ofSeed choice.Seed |> Rng.named "pairs") data
             let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
 
             let take (places: int[]) =
                 let x = Tensor.indexSelect 0 (Tensor.ofArray [ places.Length ] (Array.map int64 places)) batch.Data
                 let own = labels |> Option.map (fun labels -> places |> Array.map (fun i -> labels[i]))
-                Dataset.inData subject.Data x, (if subject.Labels then own else None)
+                Dataset.inData data x, (if model.Labels then own else None)
 
             match between, labels with
             | None, _ -> take [| 0 .. pairs - 1 |], take [| pairs .. 2 * pairs - 1 |]
             | Some(a, b), None ->
-                raise (
-                    UserError
-                        $"--between {a} {b}: the samples of {subject.Data.Name} come without classes: leave it out"
-                )
+                raise (UserError $"--between {a} {b}: the samples of {data.Name} come without classes: leave it out")
             | Some(a, b), Some labels ->
                 let some skip k =
                     let places = labels |> Seq.indexed |> Seq.filter (fun (_, label) -> label = k) |> Seq.map fst
@@ -153,57 +151,58 @@ module Interpolate =
     /// The frames' samples in the data's units, frame by frame: decoded mixtures of the encoded ends.
     let private frames
         (terminal: Terminal)
-        (following: Following)
+        (flow: FlowPlan)
         (batch: int)
         (choice: InterpolateChoice)
         (a, labelsA)
         (b, labelsB)
         =
-        let subject = following.Subject
-        let units = subject.Data.Units
+        let model = flow.Model
         let mix = if choice.Linear then Latents.linear else Latents.spherical
 
         let carried part toNoise labels x =
-            Progress.run terminal part 1.0 (fun report ->
-                (Following.carryAll following toNoise batch report labels x).X)
+            Progress.run terminal part 1.0 (fun report -> (FlowPlan.carryAll flow toNoise batch report labels x).X)
 
-        let latentA = carried "encoding" true labelsA (Units.toNetwork units a)
-        let latentB = carried "encoding" true labelsB (Units.toNetwork units b)
+        let latentA = carried "encoding" true labelsA (GenerativeModel.inside model a)
+        let latentB = carried "encoding" true labelsB (GenerativeModel.inside model b)
 
         [| for k in 0 .. choice.Frames - 1 do
                let w = float k / float (choice.Frames - 1)
                // Half of the way is under the class that it comes from.
                let labels = if w < 0.5 then labelsA else labelsB
-               w, Scope.run (fun () -> Units.toData units (carried "decoding" false labels (mix w latentA latentB))) |]
+               w,
+               Scope.run (fun () ->
+                   GenerativeModel.outside model (carried "decoding" false labels (mix w latentA latentB))) |]
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: InterpolateArgument list) =
-        let model = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments model
         let choice = List.fold choose usual arguments
-        let terminal = { terminal with Quiet = model.Quiet }
+        let terminal = { terminal with Quiet = options.Quiet }
         check choice
-        let subject = ModelChoice.subject "./fokker interpolate moons" model
-        let following = ToleranceOption.following "an interpolation" subject model choice.Tolerance None
-        let batch = (ModelChoice.drawing subject model).Batch
-        let first, last = ends subject choice
-        let frames = frames terminal following batch choice first last
+        let plain = ModelChoice.model "./fokker interpolate moons" options
+        let request = ModelChoice.generation options choice.Tolerance None plain
+        let struct (flow, batch) = Validation.flow "an interpolation" plain request
+        let model = flow.Model
+        let first, last = ends terminal model choice
+        let frames = frames terminal flow batch choice first last
 
         // The flow there and back again, without a stop between.
         let apart = snd frames[0] - fst first
         let typical = Math.Sqrt((Tensor.mean (Tensor.square apart)).ToFloat())
 
         let picture =
-            match choice.Out, subject.Origin with
+            match choice.Out, ModelChoice.runFolder options with
             | Some file, _ -> file
-            | None, Trained folder -> folder.File "interpolation.png"
-            | None, (Exact _ | Supplied _) -> "interpolation.png"
+            | None, Some folder -> folder.File "interpolation.png"
+            | None, None -> "interpolation.png"
 
         let page = IO.Path.ChangeExtension(picture, ".html") |> string
         let way = if choice.Linear then "linear" else "spherical"
-        Results.interpolation subject way frames picture page
+        Results.interpolation model way frames picture page
 
         Terminal.tell
             terminal
-            $"{(fst first).Shape[0]} pairs of {subject.Name} in {choice.Frames} places each; the ends come back off by {typical:G3} in root mean square"
+            $"{(fst first).Shape[0]} pairs of {model.Name} in {choice.Frames} places each; the ends come back off by {typical:G3} in root mean square"
 
         for file in [ picture; page ] do
             Terminal.tell terminal file
@@ -211,11 +210,11 @@ module Interpolate =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Described.subject subject
+                [ yield! Described.model model
                   "pairs", Json.whole (int64 (fst first).Shape[0])
                   "frames", Json.whole (int64 choice.Frames)
                   "way", Json.text way
-                  yield! Described.following following
+                  yield! Described.flow flow
                   "roundTrip", Json.node (Json.object [ "rootMeanSquare", Json.number typical ])
                   "files", Json.array [ Json.text picture; Json.text page ] ])
 

@@ -14,7 +14,7 @@ type LikelihoodArgument =
     | [<Unique>] Memory of mebibytes: int
     | [<Unique>] Rtol of tolerance: float
     | [<Unique>] Atol of tolerance: float
-    | [<Unique>] Label of label: string
+    | [<Unique; AltCommandLine("--class")>] Label of label: string
     | [<Unique>] Seed of number: int64
     | [<Unique; AltCommandLine("-o")>] Out of file: string
 
@@ -91,19 +91,13 @@ module LogDensity =
         | _ -> ()
 
         match choice.Time with
-        | Some t when not (t >= 0.0 && t <= 1.0) ->
-            raise (UserError $"--time {t}: expected a time from 0, the data, to 1, the noise")
-        | Some t when t > 0.0 && Option.isNone choice.Data ->
+        | Some t when t > 0.0 && t <= 1.0 && Option.isNone choice.Data ->
             raise (UserError $"--time {t}: held-out data are of time 0: give samples of x_t with --data")
         | _ -> ()
 
         match choice.Label, choice.Data with
         | Some label, None ->
             raise (UserError $"--label {label}: held-out data have labels of their own: it goes with --data")
-        | _ -> ()
-
-        match choice.Probes with
-        | Some n when n < 1 -> raise (UserError $"--probes {n}: expected a whole number of at least 1")
         | _ -> ()
 
         match choice.Memory with
@@ -115,75 +109,43 @@ module LogDensity =
             raise (UserError $"--out {file}: expected a file that ends in .npy")
         | _ -> ()
 
-    let private wayOf (subject: Subject) (model: ModelChoice) (choice: LikelihoodChoice) : DensityWay =
-        let label = choice.Label |> Option.map (Subject.label subject)
-
-        let standard =
-            match subject.Origin with
-            | Supplied _
-            | Trained _ -> "flow"
-            | Exact _ -> "exact"
-
-        match
-            Names.find "--method" "method" "methods" id [ "exact"; "flow" ] (defaultArg choice.Method standard),
-            subject.Origin
-        with
-        | "exact", Exact(_, mixture) ->
-            for option, given in
-                [ "--solver", Option.isSome model.Solver
-                  "--grid", Option.isSome model.Grid
-                  "--steps", Option.isSome model.Steps
-                  "--trace", Option.isSome choice.Trace
-                  "--probes", Option.isSome choice.Probes
-                  "--memory", Option.isSome choice.Memory
-                  "--rtol", Option.isSome choice.Tolerance.Relative
-                  "--atol", Option.isSome choice.Tolerance.Absolute ] do
-                if given then
-                    raise (UserError $"{option}: the closed form takes no steps: {option} goes with --method flow")
-
-            ClosedForm(Densities.law subject label mixture)
-        | "exact", (Trained _ | Supplied _) ->
-            raise (UserError "--method exact: a trained run's density has no closed form: use --method flow")
-        | _ ->
-            let following = ToleranceOption.following "a likelihood" subject model choice.Tolerance choice.Time
-
-            match
-                Densities.alongFlow following (Densities.trace subject choice.Trace choice.Probes) label, choice.Memory
-            with
-            | AlongFlow(following, likelihood), Some mebibytes ->
-                AlongFlow(following, { likelihood with Memory = int64 mebibytes <<< 20 })
-            | way, _ -> way
+    let private request (choice: LikelihoodChoice) (options: ModelChoice) (model: GenerativeModel) : DensityRequest =
+        { Generation = ModelChoice.generation options choice.Tolerance choice.Label model
+          Method =
+            choice.Method
+            |> Option.map (fun name ->
+                [ "exact", DensityMethod.ClosedForm; "flow", DensityMethod.Flow ]
+                |> fun methods -> snd (Names.choose Setting.Method "method" "methods" fst methods name))
+          Trace = choice.Trace
+          Probes = choice.Probes
+          Memory = choice.Memory |> Option.map (fun mebibytes -> int64 mebibytes <<< 20)
+          Time = choice.Time }
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: LikelihoodArgument list) =
-        let model = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments model
         let choice = List.fold choose usual arguments
-        let terminal = { terminal with Quiet = model.Quiet }
+        let terminal = { terminal with Quiet = options.Quiet }
         check choice
-        let subject = ModelChoice.subject "./fokker likelihood moons" model
-        let way = wayOf subject model choice
-        let batch = (ModelChoice.drawing subject model).Batch
+        let plain = ModelChoice.model "./fokker likelihood moons" options
+        let task = Validation.densities plain (request choice options plain)
+        let model, way, time, batch = task.Model, task.Way, task.Time, task.Batch
         let rng = Rng.ofSeed choice.Seed |> Rng.named "likelihood"
-        let x, labels = Following.samples subject choice.Data choice.Label choice.Count choice.Seed
-        let isSpread = Samples.areBytes subject.Data
+        let x, labels = DataOption.samples terminal model choice.Data choice.Label choice.Count choice.Seed
+        let isSpread = Units.arePixels model.Shape model.Units
         let x = if isSpread then Likelihood.dequantized rng x else x
-
-        let time =
-            match way with
-            | ClosedForm _ -> defaultArg choice.Time 0.0
-            | AlongFlow(following, _) -> following.Plan.Span.Clean
 
         let found =
             Progress.run terminal "likelihood" 1.0 (fun report ->
-                Densities.find subject way time batch rng report (x, labels))
+                Densities.find model way time batch rng report (x, labels))
 
         let over (values: float[]) = Measure.overDraws values.Length (fun k -> values[k])
         let estimate = over found.Nats
-        let d = List.fold (*) 1 subject.Data.Shape
+        let d = model.Dimension
         let bits = Likelihood.bitsPerDimension d
 
         Terminal.tell
             terminal
-            $"log p at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {subject.Name}"
+            $"log p at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"
 
         choice.Out
         |> Option.iter (fun file ->
@@ -193,15 +155,15 @@ module LogDensity =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Described.subject subject
+                [ yield! Described.model model
                   "count", Json.whole (int64 found.Nats.Length)
                   "dimension", Json.whole (int64 d)
                   "time", Json.number time
                   match way with
                   | ClosedForm _ -> "method", Json.text "exact"
-                  | AlongFlow(following, likelihood) ->
+                  | AlongFlow(flow, likelihood) ->
                       "method", Json.text "flow"
-                      yield! Described.following following
+                      yield! Described.flow flow
                       "evaluations", Json.number (Array.averageBy float found.Evaluations)
                       "memory", Json.whole likelihood.Memory
                       "trace", Json.text likelihood.Trace.Name
@@ -217,10 +179,10 @@ module LogDensity =
 
                       "prior",
                       Json.text (
-                          match subject.Origin with
-                          | Supplied _
-                          | Trained _ -> $"N(0, σ² I) at t = {following.Plan.Span.Noisy}"
-                          | Exact _ -> $"the mixture's own law at t = {following.Plan.Span.Noisy}"
+                          match model.Origin with
+                          | Origin.Supplied
+                          | Origin.Trained _ -> $"N(0, σ² I) at t = {flow.Plan.Span.Noisy}"
+                          | Origin.Exact _ -> $"the mixture's own law at t = {flow.Plan.Span.Noisy}"
                       )
 
                       if found.PriorCost.Length > 0 then
@@ -248,6 +210,6 @@ module LogDensity =
             [ "./fokker likelihood moons", "held-out data under a run, along its probability flow"
               "./fokker likelihood --oracle mixture.json --data x.npy --out logp.npy", "the closed form"
               "./fokker likelihood --oracle mixture.json --data x.npy --method flow --path vp --steps 50",
-              "the same along the flow: what is off is the solver's"
+              "the same along the flow: the error that remains is the solver's"
               "./fokker likelihood moons --rtol 1e-6", "with steps that each sample's error chooses" ]
             run

@@ -6,6 +6,7 @@ open Fokker
 
 type ReportArgument =
     | [<MainCommand; Unique>] Run of run: string
+    | [<Unique>] Data of dataset: string
     | [<Unique>] Device of device: string
     | [<Unique>] Runs of folder: string
     | [<Unique>] Quiet
@@ -15,6 +16,7 @@ type ReportArgument =
         member argument.Usage =
             match argument with
             | Run _ -> "a name under runs/, or the path of a run's folder"
+            | Data _ -> "the data set that the samples are shown beside (the one that the run was trained on)"
             | Device _ -> "cpu, cuda or cuda:N"
             | Runs _ -> "the folder that runs are kept in (runs)"
             | Quiet -> "results only"
@@ -43,23 +45,30 @@ module MakeReport =
 
         use _ = Run.claim folder.Path
 
-        let job, state =
-            Runs.load
-                folder
+        let device =
+            pick (function
+                | Device name -> Some name
+                | _ -> None)
+
+        let model = GenerativeModel.ofTrained folder.Name (Runs.trainedIn [] device None folder)
+        let recipe = Runs.recipe folder
+
+        let data =
+            DataOption.heldOut
+                terminal
+                model
                 (pick (function
-                    | Device name -> Some name
+                    | Data name -> Some name
                     | _ -> None))
-                None
 
         // What was measured stands; what was not is measured now.
         match Evaluation.saved folder with
         | Some scores ->
-            let n = if job.Data.IsImage then 100 else 4000
-            let subject = Subject.trained folder job state.Average
-            let drawn = Finish.samples terminal subject (Samples.standardFor subject) (job.Stream "samples") n
-            Progress.run terminal "report" 1.0 (fun _ -> Results.report folder job state drawn scores)
+            let n = if model.IsImage then 100 else 4000
+            let drawn = Finish.samples terminal model (Samples.standardFor model) (model.Stream "samples") n
+            Progress.run terminal "report" 1.0 (fun _ -> Results.report folder recipe data model drawn scores)
             Terminal.tell terminal $"report: {folder.Report}"
-        | None -> Finish.all terminal folder job state None |> ignore
+        | None -> Finish.all terminal folder recipe data model None |> ignore
 
         Terminal.give terminal (Json.object [ "run", Json.text folder.Name; "report", Json.text folder.Report ])
         Exit.Success

@@ -74,7 +74,10 @@ type ModelChoice =
         Steps: int option
         /// The sampler's own number, by its option.
         Parameters: (string * float) list
-        Guidance: GuidanceChoice
+        Guidance: float option
+        GuidanceInterval: (float * float) option
+        GuidanceRescale: float option
+        Weaker: string option
         Classifier: string option
         Compose: string option
         Batch: int option
@@ -83,6 +86,9 @@ type ModelChoice =
         Root: string
         Quiet: bool
     }
+
+/// The options of a tolerance, which the commands that follow a flow have.
+type ToleranceChoice = { Relative: float option; Absolute: float option }
 
 [<RequireQualifiedAccess>]
 module ModelChoice =
@@ -99,10 +105,10 @@ module ModelChoice =
         | Eta eta -> { choice with Parameters = ("eta", eta) :: choice.Parameters }
         | Churn churn -> { choice with Parameters = ("churn", churn) :: choice.Parameters }
         | Snr ratio -> { choice with Parameters = ("snr", ratio) :: choice.Parameters }
-        | Guidance scale -> { choice with Guidance = { choice.Guidance with Scale = Some scale } }
-        | Guidance_Interval(low, high) -> { choice with Guidance = { choice.Guidance with Interval = Some(low, high) } }
-        | Guidance_Rescale share -> { choice with Guidance = { choice.Guidance with Rescale = Some share } }
-        | Autoguidance run -> { choice with Guidance = { choice.Guidance with Weaker = Some run } }
+        | Guidance scale -> { choice with Guidance = Some scale }
+        | Guidance_Interval(low, high) -> { choice with GuidanceInterval = Some(low, high) }
+        | Guidance_Rescale share -> { choice with GuidanceRescale = Some share }
+        | Autoguidance run -> { choice with Weaker = Some run }
         | Classifier run -> { choice with Classifier = Some run }
         | Compose classes -> { choice with Compose = Some classes }
         | Batch n -> { choice with Batch = Some n }
@@ -123,7 +129,10 @@ module ModelChoice =
               Grid = None
               Steps = None
               Parameters = []
-              Guidance = Guiding.none
+              Guidance = None
+              GuidanceInterval = None
+              GuidanceRescale = None
+              Weaker = None
               Classifier = None
               Compose = None
               Batch = None
@@ -133,8 +142,9 @@ module ModelChoice =
               Quiet = false }
             arguments
 
-    /// The model that the options name, without guidance.
-    let private plain (example: string) (choice: ModelChoice) : Subject =
+    /// The model that the options name, without guidance. `example` is a line that names one rightly. Raises UserError where they name none or two, or what
+    /// they name is not there or damaged.
+    let model (example: string) (choice: ModelChoice) : GenerativeModel =
         let dtype = choice.Dtype |> Option.map Lookup.dtype
 
         match choice.Run, choice.Oracle with
@@ -142,14 +152,12 @@ module ModelChoice =
         | Some run, Some file ->
             raise (UserError $"the run '{run}' and --oracle {file} are two models: leave one of them out")
         | Some run, None ->
-            for option, value in [ "--path", choice.Path; "--prediction", choice.Prediction ] do
+            for setting, value in [ Setting.Path, choice.Path; Setting.Prediction, choice.Prediction ] do
                 match value with
-                | Some value -> raise (UserError $"{option} {value}: a run has its own; {option} goes with --oracle")
+                | Some value -> refuse setting value $"a run has its own; {setting} goes with {Setting.Oracle}"
                 | None -> ()
 
-            let folder = Runs.find choice.Root run
-            let job, state = Runs.load folder choice.Device dtype
-            Subject.trained folder job state.Average
+            Runs.load choice.Root choice.Device dtype run
         | None, Some file ->
             let kind =
                 { Dtype = defaultArg dtype Dtype.Float64
@@ -158,74 +166,90 @@ module ModelChoice =
             let path = choice.Path |> Option.map Lookup.path |> Option.defaultValue Path.condOT
             let prediction =
                 choice.Prediction |> Option.map Lookup.prediction |> Option.defaultValue Prediction.velocity
-            Subject.exact file path prediction kind
 
-    /// A jump is no integration: it takes no solver, and lays its own grid.
-    let private requireFit (choice: ModelChoice) (subject: Subject) : Subject =
-        match subject.Learned with
-        | Mapping _ ->
-            for option, given in [ "--solver", choice.Solver; "--grid", choice.Grid ] do
-                match given with
-                | Some name ->
-                    raise (
-                        UserError
-                            $"{option} {name}: {subject.Name} goes by jumps of its own: leave {option} out, and say how many with --steps"
-                    )
-                | None -> ()
-        | Denoising _
-        | Transport _ -> ()
+            GenerativeModel.exact file path prediction kind
 
-        subject
+    /// CLASS:WEIGHT,… as classes and weights. Raises RefusedException where it is something else.
+    let private terms (given: string) : (string * float) list =
+        [ for text in given.Split(',', StringSplitOptions.TrimEntries) do
+              let label, weight =
+                  match text.LastIndexOf ':' with
+                  | -1 -> text, ""
+                  | at -> text.Substring(0, at), text.Substring(at + 1)
 
-    /// The model that the options name, under the guidance that they ask for. `example` is a line that names one rightly. Raises UserError
-    /// where they name none or two, what they name is not there or damaged, or it cannot be guided.
-    let subject (example: string) (choice: ModelChoice) : Subject =
-        let subject = plain example choice |> requireFit choice
+              match Double.TryParse(weight, Globalization.CultureInfo.InvariantCulture) with
+              | true, w -> label, w
+              | _ ->
+                  refuse
+                      Setting.Composition
+                      given
+                      $"'{text}' is no class and weight: expected CLASS:WEIGHT with a weight other than 0, such as 3:1.5,8:-0.5" ]
 
-        let weaker (run: string) =
-            let folder = Runs.find choice.Root run
-            let job, state = Runs.load folder choice.Device (Some subject.Kind.Dtype)
-            Subject.trained folder job state.Average
+    let private guidance (choice: ModelChoice) (model: GenerativeModel) : GuidanceRequest =
+        let another run = Runs.networkWith [ model.Path ] choice.Root choice.Device (Some model.Kind.Dtype) run
 
-        let judge (name: string) =
-            if name = Judge.exactly then
-                Judge.exact subject
-            else
-                let folder = Runs.find choice.Root name
-                let job, state = Runs.load folder choice.Device (Some subject.Kind.Dtype)
-                Judge.trained folder job state.Average
+        { Scale = choice.Guidance
+          Interval = choice.GuidanceInterval
+          Rescale = choice.GuidanceRescale
+          Weaker = choice.Weaker |> Option.map (fun run -> lazy (another run ||> GenerativeModel.ofTrained))
+          Classifier =
+            choice.Classifier
+            |> Option.map (fun name ->
+                if name = "exact" then
+                    ClassifierChoice.Own
+                else
+                    ClassifierChoice.Trained(another name ||> ClassPosterior.ofTrained))
+          Composition = choice.Compose |> Option.map terms |> Option.defaultValue [] }
 
-        match choice.Classifier, choice.Compose with
-        | Some name, Some classes ->
-            raise (
-                UserError
-                    $"--compose {classes}: it is another way to guide than --classifier {name}: leave one of them out"
-            )
-        | Some name, None -> Guiding.byClassifier (judge name) choice.Guidance subject
-        | None, Some classes -> Guiding.composed classes choice.Guidance subject
-        | None, None -> Guiding.apply weaker choice.Guidance subject
-
-    let private requireAtLeastOne option value =
-        match value with
-        | Some n when n < 1 -> raise (UserError $"{option} {n}: expected a whole number of at least 1")
-        | _ -> ()
-
-    /// How the options say that the model is to be sampled from; what they leave open is as suits its data.
-    let drawing (subject: Subject) (choice: ModelChoice) : Drawing =
-        requireAtLeastOne "--steps" choice.Steps
-        requireAtLeastOne "--batch" choice.Batch
-        let standard = Samples.standardFor subject
-
+    /// What the options ask of a model, with the tolerance and the class that a command has options of its own for.
+    let generation
+        (choice: ModelChoice)
+        (tolerance: ToleranceChoice)
+        (label: string option)
+        (model: GenerativeModel)
+        : GenerationRequest =
         let sampler =
             match choice.Solver, choice.Parameters with
-            | None, [] -> standard.Sampler
+            | None, [] -> None
             | solver, numbers ->
-                let name = Catalogue.samplers.Parse(defaultArg solver standard.Sampler.Name)
-                let others = name.Numbers |> List.filter (fun (key, _) -> not (List.exists (fst >> (=) key) numbers))
-                Catalogue.samplers.Make { name with Numbers = others @ numbers }
+                let standard () = (Samples.standardFor model).Sampler.Name
+                let name = Catalogue.samplers.Parse(solver |> Option.defaultWith standard)
+                let own = Catalogue.samplers.Parts |> List.find (fun part -> part.Name = name.Name)
 
-        { standard with
-            Sampler = sampler
-            Grid = choice.Grid |> Option.map Lookup.grid |> Option.defaultValue sampler.Grid
-            Steps = defaultArg choice.Steps standard.Steps
-            Batch = defaultArg choice.Batch standard.Batch }
+                for option, value in numbers do
+                    if not (own.Parameters |> List.exists (fun p -> p.Name = option)) then
+                        let those =
+                            [ for part in Catalogue.samplers.Parts do
+                                  if part.Parameters |> List.exists (fun p -> p.Name = option) then
+                                      part.Name ]
+
+                        raise (
+                            UserError
+                                $"--{option} {value}: {name.Name} has no such number; it goes with {Names.either those}"
+                        )
+
+                let others = name.Numbers |> List.filter (fun (key, _) -> not (List.exists (fst >> (=) key) numbers))
+                Some(Catalogue.samplers.Make { name with Numbers = others @ numbers })
+
+        { Solver = sampler
+          Grid = choice.Grid |> Option.map Lookup.grid
+          Steps = choice.Steps
+          Batch = choice.Batch
+          Class = label
+          RelativeTolerance = tolerance.Relative
+          AbsoluteTolerance = tolerance.Absolute
+          Guidance = guidance choice model }
+
+    /// `generation` without tolerance or class.
+    let plainGeneration (choice: ModelChoice) (model: GenerativeModel) : GenerationRequest =
+        generation choice { Relative = None; Absolute = None } None model
+
+    /// The run's folder that the options name, for what a command leaves there; none for an oracle, or a model's file elsewhere.
+    let runFolder (choice: ModelChoice) : RunFolder option =
+        match choice.Run with
+        | Some run when not (run.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)) ->
+            try
+                Some(Runs.find choice.Root run)
+            with :? UserError ->
+                None
+        | _ -> None

@@ -14,6 +14,7 @@ module OptionNames =
         | Setting.Device -> "--device"
         | Setting.Dtype -> "--dtype"
         | Setting.Name -> "--name"
+        | Setting.Folder -> "--runs"
         | Setting.Data -> "--data"
         | Setting.Loss -> "--loss"
         | Setting.Path -> "--path"
@@ -72,4 +73,11 @@ module OptionNames =
         | Setting.Against -> "--against"
 
     /// `--guidance`, `--guidance 2`.
-    let wording: Wording = { Name = ofSetting; Choice = fun setting value -> $"{ofSetting setting} {value}" }
+    let wording: Wording =
+        { Name = ofSetting
+          Choice =
+            fun setting value ->
+                match setting with
+                // A model is said without an option.
+                | Setting.Model -> value
+                | _ -> $"{ofSetting setting} {value}" }

@@ -10,25 +10,34 @@ open Fokker.Report
 /// What a run leaves for people: files of samples, pictures of them, the report.
 module Results =
 
-    /// The same beside as many samples of the data.
-    let private comparison (data: Dataset) (samples: Tensor) (rng: Rng) : byte[] =
-        if data.IsImage then
-            Depict.samples data samples
-        else
+    /// The data that samples are shown beside: those that belong to the model, where they are still there and what they were.
+    let truth (model: GenerativeModel) : Dataset option =
+        try
+            match Runs.heldOut model with
+            | data, None -> Some data
+            | _, Some _ -> None
+        with :? UserError ->
+            None
+
+    /// Points of samples beside as many of the data, where there are some; images by themselves.
+    let private comparison (model: GenerativeModel) (data: Dataset option) (samples: Tensor) (rng: Rng) : byte[] =
+        match data with
+        | Some data when not model.IsImage ->
             Scope.run (fun () ->
-                let samples = Depict.first 4000 samples
+                let samples = SamplePicture.first 4000 samples
                 let truth = Evaluations.heldOut data rng samples.Shape[0]
 
                 Raster.scatter
                     560
-                    [ { Title = "data"; Clouds = [ Depict.cloud "data" Tone.Data truth ] }
-                      { Title = "samples"; Clouds = [ Depict.cloud "samples" Tone.Model samples ] } ])
+                    [ { Title = "data"; Clouds = [ SamplePicture.cloud "data" Tone.Data truth ] }
+                      { Title = "samples"; Clouds = [ SamplePicture.cloud "samples" Tone.Model samples ] } ])
+        | _ -> SamplePicture.png model.Range samples
 
     /// Writes `samples.npy` and `samples.png`.
-    let saveSamples (run: RunFolder) (subject: Subject) (samples: Tensor) =
+    let saveSamples (run: RunFolder) (model: GenerativeModel) (data: Dataset option) (samples: Tensor) =
         Scope.run0 (fun () ->
-            Npy.write run.Samples (Samples.forFile subject samples)
-            Runs.writeBytes run.Picture (comparison subject.Data samples (subject.Stream "picture")))
+            Npy.write run.Samples (Samples.forFile model samples)
+            Runs.writeBytes run.Picture (comparison model data samples (model.Stream "picture")))
 
     /// The command that repeats a run.
     let commandOf (name: string) (recipe: Recipe) (data: Dataset) : string =
@@ -47,17 +56,17 @@ module Results =
     // ---- the report
 
     /// States of the same samples at each time of the sampler, in the data's units.
-    let private states (subject: Subject) (drawing: Drawing) (n: int) =
+    let private states (model: GenerativeModel) (drawing: Drawing) (n: int) =
         let times, frames = Collections.Generic.List<float>(), Collections.Generic.List<float32[]>()
 
         let seen (state: State) =
             times.Add state.Time
 
             frames.Add(
-                Scope.run (fun () -> Tensor.toArray<float32>((Samples.outside subject state.X).To Dtype.Float32))
+                Scope.run (fun () -> Tensor.toArray<float32>((GenerativeModel.outside model state.X).To Dtype.Float32))
             )
 
-        Scope.run0 (fun () -> Samples.chunk subject drawing (subject.Stream "animation") 0 n seen |> ignore)
+        Scope.run0 (fun () -> Samples.chunk model drawing (model.Stream "animation") 0 n seen |> ignore)
         times.ToArray(), frames.ToArray()
 
     /// More steps for a smooth film; a jump has as many as it has.
@@ -68,24 +77,24 @@ module Results =
     let private filmed (drawing: Drawing) : Drawing =
         { drawing with Control = Fixed; Parallel = None; Trajectory = None }
 
-    let private motion (subject: Subject) (drawing: Drawing) (n: int) (behind: Cloud) =
-        let times, frames = states subject drawing (min 1000 n)
+    let private motion (model: GenerativeModel) (drawing: Drawing) (n: int) (behind: Cloud option) =
+        let times, frames = states model drawing (min 1000 n)
 
         { Times = times
           Clock = None
           Frames = frames
           Classes = [||]
-          Behind = Some { behind with Points = Array.truncate 4000 behind.Points } }
+          Behind = behind |> Option.map (fun behind -> { behind with Points = Array.truncate 4000 behind.Points }) }
 
     /// The velocity of what was learned, for no label; none where a jump was.
-    let private velocityOf (subject: Subject) : Field option =
-        match subject.Learned with
-        | Denoising model -> Some(Model.velocity model None)
+    let private velocityOf (model: GenerativeModel) : Field option =
+        match model.Dynamics with
+        | Denoising score -> Some(Model.velocity score None)
         | Transport flow -> Some(flow.Velocity None)
         | Mapping _ -> None
 
     /// dx/dt on a grid that covers the clouds, in the data's units.
-    let private field (subject: Subject) (velocity: Field) (motion: CloudMotion) : FieldMotion =
+    let private field (model: GenerativeModel) (velocity: Field) (motion: CloudMotion) : FieldMotion =
         let window = Window.around [ motion.Frames[0]; motion.Frames[motion.Frames.Length - 1] ]
         let count = 25
         let line (low: float32) (high: float32) =
@@ -97,15 +106,15 @@ module Results =
                        x
                        y |]
         let kept = [| for k in 0..2 .. motion.Times.Length - 1 -> k |]
-        let low, high = subject.Path.Interior
+        let low, high = model.Path.Interior
 
         let at (t: float) =
             Scope.run (fun () ->
                 let inside =
-                    Units.toNetwork subject.Data.Units ((Tensor.ofArray [ count * count; 2 ] points).To Dtype.Float64)
+                    GenerativeModel.inside model ((Tensor.ofArray [ count * count; 2 ] points).To Dtype.Float64)
                 let t = Tensor.scalar Kind.Float64 (Math.Clamp(t, low, high))
-                let velocity: Tensor = velocity t (inside.To subject.Kind)
-                let outside x = Samples.outside subject x
+                let velocity: Tensor = velocity t (inside.To model.Kind)
+                let outside x = GenerativeModel.outside model x
                 // A velocity has the data's scale, and no shift.
                 let velocity = outside velocity - outside (Tensor.zerosLike velocity)
                 Tensor.toArray<float32>(velocity.To Dtype.Float32))
@@ -116,43 +125,59 @@ module Results =
           Velocities = kept |> Array.map (fun k -> at motion.Times[k])
           Frames = kept |> Array.map (fun k -> motion.Frames[k]) }
 
-    let private planeSections (subject: Subject) (drawing: Drawing) (samples: Tensor) =
-        let samples = Depict.first 3000 samples
-        let truth = Evaluations.heldOut subject.Data (subject.Stream "report") samples.Shape[0]
-        let data = Depict.cloud "data" Tone.Data truth
+    let private planeSections (model: GenerativeModel) (data: Dataset option) (drawing: Drawing) (samples: Tensor) =
+        let samples = SamplePicture.first 3000 samples
 
-        [ Sections.samplesBesideData data (Depict.cloud "samples" Tone.Model samples)
-          if subject.Data.Shape = [ 2 ] then
-              let motion = motion subject drawing samples.Shape[0] data
+        let truth =
+            data
+            |> Option.map (fun data ->
+                SamplePicture.cloud
+                    "data"
+                    Tone.Data
+                    (Evaluations.heldOut data (model.Stream "report") samples.Shape[0]))
+
+        let drawn = SamplePicture.cloud "samples" Tone.Model samples
+
+        [ match truth with
+          | Some truth -> Sections.samplesBesideData truth drawn
+          | None -> Sections.samplesAlone drawn
+          if model.Shape = [ 2 ] then
+              let motion = motion model drawing samples.Shape[0] truth
               Sections.fromNoiseToData motion
 
-              match velocityOf subject with
-              | Some velocity when not subject.Labels -> Sections.velocity (field subject velocity motion)
+              match velocityOf model with
+              | Some velocity when not model.Labels -> Sections.velocity (field model velocity motion)
               | _ -> () ]
 
-    let private className (subject: Subject) k = List.item k subject.Data.Classes
+    let private className (model: GenerativeModel) k = List.item k model.Classes
 
-    let private imageSections (subject: Subject) (drawing: Drawing) (samples: Tensor) =
-        let samples = Depict.first 60 samples
+    let private imageSections (model: GenerativeModel) (data: Dataset option) (drawing: Drawing) (samples: Tensor) =
+        let samples = SamplePicture.first 60 samples
         let count = samples.Shape[0]
 
         let labels =
-            Samples.labels subject drawing 0 count
-            |> Option.map (Array.map (className subject))
+            Samples.labels model drawing 0 count
+            |> Option.map (Array.map (className model))
             |> Option.defaultValue [||]
 
-        let truth = Evaluations.heldOut subject.Data (subject.Stream "report") count
-        let times, frames = states subject drawing (min 30 count)
+        let times, frames = states model drawing (min 30 count)
 
         let toImages (pixels: float32[]) =
             Scope.run (fun () ->
                 let shape = List.ofArray samples.Shape[1..]
                 let n = pixels.Length / List.fold (*) 1 shape
-                Depict.images subject.Data ((Tensor.ofArray (n :: shape) pixels).To Dtype.Float64))
+                SamplePicture.images model.Range ((Tensor.ofArray (n :: shape) pixels).To Dtype.Float64))
 
-        [ Sections.imagesBesideData
-              { Title = "Held-out data"; Images = Depict.images subject.Data truth; Columns = 10; Labels = [||] }
-              { Title = "Samples"; Images = Depict.images subject.Data samples; Columns = 10; Labels = labels }
+        let tiles title x labels =
+            { Title = title; Images = SamplePicture.images model.Range x; Columns = 10; Labels = labels }
+
+        let drawn = tiles "Samples" samples labels
+
+        [ match data with
+          | Some data ->
+              let truth = Evaluations.heldOut data (model.Stream "report") count
+              Sections.imagesBesideData (tiles "Held-out data" truth [||]) drawn
+          | None -> Sections.imagesAlone drawn
           Sections.imagesFromNoise { Times = times; Clock = None; Frames = Array.map toImages frames; Columns = 10 } ]
 
     let private metric (score: Score) : Report.Metric =
@@ -163,26 +188,30 @@ module Results =
           Note =
             $"{score.Equation}; mean over {score.Value.Draws} pairs of sets, floor ± {score.Floor.StandardError:G2}" }
 
-    let private settings (run: RunFolder) (job: Job) : Report.Settings =
-        let recipe = Recipe.settings job.Recipe |> List.map (fun (name, value) -> name, value.ToString())
+    let private networkOf (model: GenerativeModel) : Network option =
+        match model.Origin with
+        | Origin.Trained trained -> Some trained.Network
+        | Origin.Exact _
+        | Origin.Supplied -> None
 
+    let private settings (run: RunFolder) (recipe: Recipe) (data: Dataset) (model: GenerativeModel) : Report.Settings =
         let environment =
             match (Run.describe run.Path)["environment"] with
             | :? JsonObject as json -> [ for KeyValue(name, value) in json -> name, string value ]
             | _ -> []
 
-        { Command = commandOf run.Name job.Recipe job.Data
+        { Command = commandOf run.Name recipe data
           Groups =
-            [ "Settings", recipe
-              "Network",
-              ("kind", job.Network.Name)
-              :: ("parameters", string (Network.size job.Network))
-              :: job.Network.Settings
+            [ "Settings", Recipe.settings recipe |> List.map (fun (name, value) -> name, value.ToString())
+              match networkOf model with
+              | Some network ->
+                  "Network", ("kind", network.Name) :: ("parameters", string (Network.size network)) :: network.Settings
+              | None -> ()
               "Machine", ("fokker", Run.version) :: environment ] }
 
     let private headlines
-        (job: Job)
-        (state: TrainState)
+        (recipe: Recipe)
+        (trained: TrainedNetwork)
         (scores: Score list)
         (history: Fokker.Metric list)
         : Headline list =
@@ -197,65 +226,78 @@ module Results =
                   | None -> "" }
           { Label = "Training"
             Value = Progress.duration seconds
-            Note = $"{state.Step} steps of {job.Recipe.Batch} samples" }
+            Note = $"{trained.Training.Steps} steps of {recipe.Batch} samples" }
           { Label = "Parameters"
-            Value = Markup.count (int (Network.size job.Network))
-            Note = job.Network.Name } ]
+            Value = Markup.count (int (Network.size trained.Network))
+            Note = trained.Network.Name } ]
 
-    /// Writes `report.html` from the run's state and samples in the data's units.
-    let report (run: RunFolder) (job: Job) (state: TrainState) (samples: Tensor) (scores: Score list) =
+    /// Writes `report.html`: a model's samples in the data's units beside its data, and how it was trained.
+    let report
+        (run: RunFolder)
+        (recipe: Recipe)
+        (data: Dataset)
+        (model: GenerativeModel)
+        (samples: Tensor)
+        (scores: Score list)
+        =
         let history = Metrics.read (Run.metricsFile run.Path)
-        let subject = Subject.trained run job state.Average
-        let path = subject.Path
+        let path = model.Path
+        let drawing = Samples.standardFor model
 
         let title =
-            match job.Network.Name with
-            | "mlp" -> "A multilayer perceptron"
-            | "unet" -> "A U-Net"
-            | other -> other
+            match networkOf model |> Option.map _.Name with
+            | Some "mlp" -> "A multilayer perceptron"
+            | Some "unet" -> "A U-Net"
+            | Some other -> other
+            | None -> model.Name
 
         Scope.run0 (fun () ->
             let sections =
                 [ yield!
-                      if job.Data.IsImage then
-                          imageSections subject (Samples.standardFor subject) samples
+                      if model.IsImage then
+                          imageSections model (Some data) drawing samples
                       else
-                          planeSections subject (animated (Samples.standardFor subject)) samples
+                          planeSections model (Some data) (animated drawing) samples
                   if not scores.IsEmpty then
                       Sections.metrics (List.map metric scores)
                   if not history.IsEmpty then
                       Sections.loss [| for m in history -> float m.Step |] [| for m in history -> m.Loss |]
-                  Sections.settings (settings run job) ]
+                  Sections.settings (settings run recipe data model) ]
 
             Page.write
                 run.Report
                 { Name = run.Name
-                  DataSet = job.Recipe.DataSet
+                  DataSet = recipe.DataSet
                   Date = DateTimeOffset.Now
                   Summary =
-                    $"{title} trained on {job.Data.Name} ({job.Data.Summary}) with the loss `{job.Recipe.Loss}` on the path `{path.Name}`: ${path.Equation}$."
-                  Headlines = headlines job state scores history
+                    $"{title} trained on {data.Name} ({data.Summary}) with the loss `{recipe.Loss}` on the path `{path.Name}`: ${path.Equation}$."
+                  Headlines =
+                    match model.Origin with
+                    | Origin.Trained trained -> headlines recipe trained scores history
+                    | Origin.Exact _
+                    | Origin.Supplied -> []
                   Sections = sections
                   Generator = $"Fokker {Run.version}" })
 
     /// A page of samples in the data's units, and of how the drawing made them.
-    let samplesPage (file: string) (subject: Subject) (drawing: Drawing) (samples: Tensor) =
+    let samplesPage (file: string) (model: GenerativeModel) (drawing: Drawing) (samples: Tensor) =
         let drawing = filmed drawing
+        let data = truth model
 
         Scope.run0 (fun () ->
             Page.write
                 file
-                { Name = subject.Name
-                  DataSet = subject.Data.Name
+                { Name = model.Name
+                  DataSet = data |> Option.map _.Name |> Option.defaultValue ""
                   Date = DateTimeOffset.Now
                   Summary =
-                    $"{samples.Shape[0]} samples of {subject.Name} {Described.drawing subject drawing}, on the path `{subject.Path.Name}`: ${subject.Path.Equation}$."
+                    $"{samples.Shape[0]} samples of {model.Name} {Described.drawing model drawing}, on the path `{model.Path.Name}`: ${model.Path.Equation}$."
                   Headlines = []
                   Sections =
-                    if subject.Data.IsImage then
-                        imageSections subject drawing samples
+                    if model.IsImage then
+                        imageSections model data drawing samples
                     else
-                        planeSections subject drawing samples
+                        planeSections model data drawing samples
                   Generator = $"Fokker {Run.version}" })
 
     // ---- interpolations
@@ -263,33 +305,35 @@ module Results =
     /// Strips of an interpolation as a picture, one pair a row (panels where the samples are points), and the same as an animated page. The frames are
     /// shares of the way with as many samples each, in the data's units.
     let interpolation
-        (subject: Subject)
+        (model: GenerativeModel)
         (kind: string)
         (frames: (float * Tensor)[])
         (pictureFile: string)
         (pageFile: string)
         =
         Scope.run0 (fun () ->
-            let data = subject.Data
             let shares = Array.map fst frames
             let way = { Symbol = "w"; First = "first"; Last = "second" }
 
             let strips, motion =
-                if data.IsImage then
+                if model.IsImage then
                     let rows = min 12 (snd frames[0]).Shape[0]
                     // [rows; frames; …] in a row.
-                    let strip = frames |> Seq.map (snd >> Depict.first rows) |> Tensor.stack 1
-                    let strip = Tensor.reshape (rows * frames.Length :: data.Shape) strip
+                    let strip = frames |> Seq.map (snd >> SamplePicture.first rows) |> Tensor.stack 1
+                    let strip = Tensor.reshape (rows * frames.Length :: model.Shape) strip
 
-                    Raster.imageGrid frames.Length (Depict.images data strip),
+                    Raster.imageGrid frames.Length (SamplePicture.images model.Range strip),
                     Body.ImageMotion
                         { Times = shares
                           Clock = Some way
-                          Frames = frames |> Array.map (fun (_, x) -> Depict.images data (Depict.first 60 x))
+                          Frames =
+                            frames
+                            |> Array.map (fun (_, x) -> SamplePicture.images model.Range (SamplePicture.first 60 x))
                           Columns = 10 }
                 else
                     let still (w: float, x: Tensor) =
-                        { Title = $"{w:G2}"; Clouds = [ Depict.cloud "" Tone.Model (Depict.first 1000 x) ] }
+                        { Title = $"{w:G2}"
+                          Clouds = [ SamplePicture.cloud "" Tone.Model (SamplePicture.first 1000 x) ] }
 
                     // Five panels are as many as can be read side by side.
                     let stills = [ for k in 0..4 -> frames[k * (frames.Length - 1) / 4] ] |> List.distinctBy fst
@@ -298,7 +342,7 @@ module Results =
                     Body.CloudMotion
                         { Times = shares
                           Clock = Some way
-                          Frames = frames |> Array.map (fun (_, x) -> Depict.plane (Depict.first 1000 x))
+                          Frames = frames |> Array.map (fun (_, x) -> SamplePicture.plane (SamplePicture.first 1000 x))
                           Classes = [||]
                           Behind = None }
 
@@ -306,11 +350,11 @@ module Results =
 
             Page.write
                 pageFile
-                { Name = subject.Name
-                  DataSet = data.Name
+                { Name = model.Name
+                  DataSet = ""
                   Date = DateTimeOffset.Now
                   Summary =
-                    $"From one sample to another through the latents of {subject.Name}'s flow on the path `{subject.Path.Name}`: ${subject.Path.Equation}$."
+                    $"From one sample to another through the latents of {model.Name}'s flow on the path `{model.Path.Name}`: ${model.Path.Equation}$."
                   Headlines = []
                   Sections =
                     [ { Title = "Interpolation"

@@ -9,6 +9,7 @@ type SampleArgument =
     | [<Unique; AltCommandLine("-n")>] Count of samples: int
     | [<Unique>] Noise of file: string
     | [<Unique>] Start of file: string
+    | [<Unique>] Source of file: string
     | [<Unique>] Replay of file: string
     | [<Unique>] Brownian
     | [<Unique>] From of time: float
@@ -30,6 +31,8 @@ type SampleArgument =
                 "a .npy file of standard normal numbers ε to start from, [n; …]: the sampler starts at σ·ε, as its path demands (drawn)"
             | Start _ ->
                 "a .npy file of the states x to start from, [n; …], in the network's units: x itself at the time of --from (σ·ε, drawn)"
+            | Source _ ->
+                "for a flow between two data sets: a .npy file of the points to start from, [n; …], in the units of the data that it starts from (drawn)"
             | Replay _ ->
                 "a .npy file of the standard normal numbers that a stochastic sampler draws on its way, [draws; n; …], in the order in which its algorithm uses them (drawn)"
             | Brownian ->
@@ -56,6 +59,7 @@ type private SampleChoice =
     { Count: int option
       Noise: string option
       Start: string option
+      Source: string option
       Replay: string option
       Brownian: bool
       From: float option
@@ -76,6 +80,7 @@ module Sample =
         | Count n -> { choice with Count = Some n }
         | Noise file -> { choice with Noise = Some file }
         | Start file -> { choice with Start = Some file }
+        | Source file -> { choice with Source = Some file }
         | Replay file -> { choice with Replay = Some file }
         | Brownian -> { choice with Brownian = true }
         | From time -> { choice with From = Some time }
@@ -93,6 +98,7 @@ module Sample =
         { Count = None
           Noise = None
           Start = None
+          Source = None
           Replay = None
           Brownian = false
           From = None
@@ -107,28 +113,8 @@ module Sample =
 
     let private isAdaptive (choice: SampleChoice) = choice.Tolerance.Relative.IsSome || choice.Tolerance.Absolute.IsSome
 
-    /// What can be refused before anything is loaded.
+    /// What can be refused before anything is loaded: the files that the command writes.
     let private check (choice: SampleChoice) =
-        match choice.Count with
-        | Some n when n < 1 -> raise (UserError $"-n {n}: expected a whole number of at least 1")
-        | _ -> ()
-
-        for option, file in [ "--noise", choice.Noise; "--start", choice.Start; "--replay", choice.Replay ] do
-            match choice.Count, file with
-            | Some n, Some file ->
-                raise (UserError $"-n {n} and {option} {file} both say how many samples: leave -n out")
-            | _ -> ()
-
-        match choice.Noise, choice.Start with
-        | Some noise, Some start ->
-            raise (UserError $"--noise {noise} and --start {start} both say where to start: leave one of them out")
-        | _ -> ()
-
-        match choice.Replay with
-        | Some file when choice.Brownian ->
-            raise (UserError $"--replay {file} and --brownian both say what is drawn: leave one of them out")
-        | _ -> ()
-
         let requireEnding option (endings: string list) (file: string option) =
             match file with
             | Some file when not (List.contains ((Path.GetExtension file |> string).ToLowerInvariant()) endings) ->
@@ -147,109 +133,46 @@ module Sample =
             )
         | _ -> ()
 
-        match choice.Parallel, choice.ParallelTolerance with
-        | None, Some tolerance ->
+        match choice.Trajectory, choice.Parallel with
+        | Some _, Some window ->
             raise (
-                UserError
-                    $"--parallel-tolerance {tolerance}: it goes with --parallel, which says how many steps at once"
+                UserError $"--parallel {window}: --trajectory wants one step after the other: leave one of the two out"
             )
-        | Some window, _ when window < 1 -> raise (UserError $"--parallel {window}: expected at least one step")
-        | _, Some tolerance when not (tolerance >= 0.0 && Double.IsFinite tolerance) ->
-            raise (UserError $"--parallel-tolerance {tolerance}: expected a number, 0 or more")
-        | Some window, _ when isAdaptive choice || choice.Trajectory.IsSome ->
-            let other = if isAdaptive choice then "--rtol" else "--trajectory"
-            raise (UserError $"--parallel {window}: {other} wants one step after the other: leave one of the two out")
         | _ -> ()
 
-    /// The drawing between the times that were asked for.
-    let private between (subject: Subject) (choice: SampleChoice) (drawing: Drawing) : Drawing =
-        match choice.From, choice.To with
-        | None, None -> drawing
-        | from, until -> { drawing with Span = Some(Samples.spanBetween subject drawing from until) }
-
-    let private adaptively (subject: Subject) (model: ModelChoice) (given: ToleranceChoice) : Drawing =
-        let drawing = ToleranceOption.drawing subject model given
-        Following.tableau "adaptive sampling" subject drawing |> ignore
-        drawing
+    let private request (choice: SampleChoice) (model: ModelChoice) (on: GenerativeModel) : SamplingRequest =
+        { Generation = ModelChoice.generation model choice.Tolerance choice.Label on
+          Count = choice.Count
+          Seed = choice.Seed
+          From = choice.From
+          To = choice.To
+          Start = choice.Start |> Option.map DataOption.array
+          Noise = choice.Noise |> Option.map DataOption.array
+          SourceSamples = choice.Source |> Option.map DataOption.array
+          Replay = choice.Replay |> Option.map DataOption.array
+          Brownian = choice.Brownian
+          Parallel = choice.Parallel
+          ParallelTolerance = choice.ParallelTolerance }
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: SampleArgument list) =
-        let model = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments model
         let choice = List.fold choose usual arguments
-        let terminal = { terminal with Quiet = model.Quiet }
+        let terminal = { terminal with Quiet = options.Quiet }
         check choice
-        let subject = ModelChoice.subject "./fokker sample moons" model
-
-        let asked =
-            if isAdaptive choice then
-                adaptively subject model choice.Tolerance
-            else
-                ModelChoice.drawing
-                    subject
-                    // The standard sampler takes two evaluations a step.
-                    (if choice.Parallel.IsSome && model.Solver.IsNone then
-                         { model with Solver = Some Samplers.ddim.Name }
-                     else
-                         model)
-
-        let replayed =
-            choice.Replay
-            |> Option.map (fun file ->
-                if not (Samplers.mayDraw asked.Sampler) then
-                    raise (
-                        UserError
-                            $"--replay {file}: {asked.Sampler.Name} draws nothing on its way: take a stochastic sampler (fokker list samplers)"
-                    )
-
-                Subject.drawsIn "--replay" file subject)
-
-        if choice.Brownian && not (Samplers.mayDraw asked.Sampler) then
-            raise (UserError $"--brownian: {asked.Sampler.Name} draws nothing on its way: leave it out")
-
+        let plain = ModelChoice.model "./fokker sample moons" options
+        let task = Validation.sampling plain (request choice options plain)
         let trajectory = choice.Trajectory |> Option.map (fun file -> file, Fokker.Trajectory())
-
-        let drawing =
-            { asked with
-                Label = choice.Label |> Option.map (Subject.label subject)
-                Start = choice.Start |> Option.map (fun file -> Subject.samplesIn "--start" file subject)
-                Unit = choice.Noise |> Option.map (fun file -> Subject.samplesIn "--noise" file subject)
-                Draws =
-                    match replayed with
-                    | Some draws -> Draws.Replayed draws
-                    | None when choice.Brownian -> Draws.Brownian
-                    | None -> Draws.Fresh
-                Parallel =
-                    choice.Parallel
-                    |> Option.map (fun window ->
-                        { Window = window; Tolerance = defaultArg choice.ParallelTolerance 0.1 })
-                Trajectory = Option.map snd trajectory }
-            |> between subject choice
-
-        let plan = Samples.plan subject drawing
-
-        let n =
-            let given =
-                [ drawing.Start |> Option.map (fun x -> "--start", x.Shape[0])
-                  drawing.Unit |> Option.map (fun x -> "--noise", x.Shape[0])
-                  replayed |> Option.map (fun x -> "--replay", x.Shape[1]) ]
-                |> List.choose id
-
-            match given with
-            | [] -> choice.Count |> Option.defaultValue (if subject.Data.IsImage then 100 else 10_000)
-            | (first, n) :: rest ->
-                for other, m in rest do
-                    if m <> n then
-                        raise (UserError $"{first} is of {n} samples, {other} of {m}: expected as many")
-
-                n
-
+        let drawing = { task.Drawing with Trajectory = Option.map snd trajectory }
+        let model, n = task.Model, task.Count
+        let plan = Samples.plan model drawing
         let mutable asked, calls = 0L, 0L
 
         // A sample's evaluations, on the average: adaptive steps differ.
         let counting =
-            { subject with
-                Learned =
-                    subject.Learned
-                    |> Learned.map (fun network condition ->
+            { model with
+                Dynamics =
+                    model.Dynamics
+                    |> Dynamics.map (fun network condition ->
                         let field = network condition
 
                         fun t x ->
@@ -257,31 +180,29 @@ module Sample =
                             calls <- calls + 1L
                             field t x) }
 
-        let rng = Rng.ofSeed choice.Seed |> Rng.named "sample"
-
         // Without a file of their own the samples are written to the run.
         use _ =
-            match choice.Out, subject.Origin with
-            | None, Trained folder -> Run.claim folder.Path :> IDisposable | null
+            match choice.Out, ModelChoice.runFolder options with
+            | None, Some folder -> Run.claim folder.Path :> IDisposable | null
             | _ -> null
 
-        let drawn = Finish.samples terminal counting drawing rng n
-        trajectory |> Option.iter (fun (file, trajectory) -> trajectory.Write(subject.Path, file))
+        let drawn = Finish.samples terminal counting drawing task.Key n
+        trajectory |> Option.iter (fun (file, trajectory) -> trajectory.Write(model.Path, file))
 
         let files =
-            match choice.Out, subject.Origin with
+            match choice.Out, ModelChoice.runFolder options with
             | Some file, _ when file.EndsWith(".png", StringComparison.OrdinalIgnoreCase) ->
-                Runs.writeBytes file (Depict.samples subject.Data drawn)
+                Runs.writeBytes file (SamplePicture.png model.Range drawn)
                 [ file ]
             | Some file, _ when file.EndsWith(".html", StringComparison.OrdinalIgnoreCase) ->
-                Results.samplesPage file subject drawing drawn
+                Results.samplesPage file model drawing drawn
                 [ file ]
-            | None, Trained folder ->
-                Results.saveSamples folder subject drawn
+            | None, Some folder ->
+                Results.saveSamples folder model (Results.truth model) drawn
                 [ folder.Samples; folder.Picture ]
             | out, _ ->
                 let file = defaultArg out "samples.npy"
-                Scope.run0 (fun () -> Npy.write file (Samples.forFile subject drawn))
+                Scope.run0 (fun () -> Npy.write file (Samples.forFile model drawn))
                 [ file ]
 
         let files = files @ Option.toList choice.Trajectory
@@ -295,17 +216,10 @@ module Sample =
         Terminal.give
             terminal
             (Json.object
-                [ yield! Described.subject subject
+                [ yield! Described.model model
                   "count", Json.whole (int64 n)
                   "seed", Json.whole choice.Seed
-                  "sampler", Json.text plan.Sampler.Name
-                  match drawing.Control with
-                  | Fixed ->
-                      "grid", Json.text plan.Grid.Name
-                      "steps", Json.whole (int64 plan.Steps)
-                  | Adaptive tolerance ->
-                      "rtol", Json.number tolerance.Relative
-                      "atol", Json.number tolerance.Absolute
+                  yield! Described.sampling model drawing plan
                   "evaluations", Json.number (float asked / float n)
                   "calls", Json.whole calls
                   "from", Json.number plan.Span.Noisy
@@ -325,5 +239,5 @@ module Sample =
               "./fokker sample fashion-mnist --guidance 3 --class sneaker --out sneakers.png",
               "the same, pushed further towards what tells the class from the others"
               "./fokker sample --oracle mixture.json --path vp --solver rk4 --steps 40 --noise e.npy --out x0.npy",
-              "where a solver takes given noise when the network is exact: what is off is the solver's" ]
+              "where a solver takes given noise when the network is exact: the error that remains is the solver's" ]
             run

@@ -82,34 +82,35 @@ type TrainArgument =
 /// `fokker train`: from a data set to a trained model, samples, measures and a report.
 module Train =
 
-    let private apply (recipe: Recipe) (argument: TrainArgument) : Recipe =
+    let private choose (request: TrainingRequest) (argument: TrainArgument) : TrainingRequest =
         match argument with
-        | Steps steps -> { recipe with Steps = steps }
-        | Seed seed -> { recipe with Seed = seed }
-        | Batch size -> { recipe with Batch = size }
-        | Lr rate -> { recipe with LearningRate = rate }
-        | Warmup steps -> { recipe with WarmUp = steps }
-        | Weight_Decay rate -> { recipe with WeightDecay = rate }
-        | Clip norm -> { recipe with Clip = norm }
-        | Ema decay -> { recipe with Ema = decay }
-        | Path name -> { recipe with Path = name }
-        | Prediction name -> { recipe with Prediction = name }
-        | Weight name -> { recipe with Weight = name }
-        | Times name -> { recipe with Times = name }
-        | Coupling name -> { recipe with Coupling = name }
-        | Source name -> { recipe with Source = name }
-        | Preconditioning name -> { recipe with Preconditioning = name }
-        | Teacher run -> { recipe with Teacher = run }
-        | Network name -> { recipe with Network = name }
-        | Width units -> { recipe with Width = units }
-        | Depth layers -> { recipe with Depth = layers }
+        | Steps steps -> { request with Steps = Some steps }
+        | Seed seed -> { request with Seed = Some seed }
+        | Batch size -> { request with Batch = Some size }
+        | Lr rate -> { request with LearningRate = Some rate }
+        | Warmup steps -> { request with WarmUp = Some steps }
+        | Weight_Decay rate -> { request with WeightDecay = Some rate }
+        | Clip norm -> { request with Clip = Some norm }
+        | Ema decay -> { request with Ema = Some decay }
+        | Path name -> { request with Path = Some name }
+        | Loss name -> { request with Loss = Some name }
+        | Prediction name -> { request with Prediction = Some name }
+        | Weight name -> { request with Weight = Some name }
+        | Times name -> { request with Times = Some name }
+        | Coupling name -> { request with Coupling = Some name }
+        | Source name -> { request with Source = Some name }
+        | Preconditioning name -> { request with Preconditioning = Some name }
+        | Teacher run -> { request with Teacher = Some run }
+        | Network name -> { request with Network = Some name }
+        | Width units -> { request with Width = Some units }
+        | Depth layers -> { request with Depth = Some layers }
         | Labels word ->
-            { recipe with
-                Labels = snd (Names.find "--labels" "choice" "choices" fst [ "on", true; "off", false ] word) }
-        | Label_Dropout probability -> { recipe with LabelDropout = probability }
-        | Device name -> { recipe with Device = name }
-        | Dtype name -> { recipe with Dtype = name }
-        | Loss _
+            { request with
+                Labels =
+                    Some(snd (Names.choose Setting.Labels "choice" "choices" fst [ "on", true; "off", false ] word)) }
+        | Label_Dropout probability -> { request with LabelDropout = Some probability }
+        | Device name -> { request with Device = Some name }
+        | Dtype name -> { request with Dtype = Some name }
         | DataSet _
         | Name _
         | Runs _
@@ -118,26 +119,11 @@ module Train =
         | Resume
         | Overwrite
         | Quiet
-        | Json -> recipe
+        | Json -> request
 
-    /// The loss comes first, since it brings parts that other options may replace.
-    let private applyAll (arguments: TrainArgument list) (recipe: Recipe) : Recipe =
-        let loss =
-            arguments
-            |> List.tryPick (function
-                | Loss name -> Some name
-                | _ -> None)
-        let recipe = loss |> Option.fold (fun recipe name -> Recipe.withLoss name recipe) recipe
-        let recipe = List.fold apply recipe arguments
-
-        let isDropoutGiven =
-            arguments
-            |> List.exists (function
-                | Label_Dropout _ -> true
-                | _ -> false)
-
-        // Where there are no labels none can be left out; only what was asked for is refused.
-        if recipe.Labels || isDropoutGiven then recipe else { recipe with LabelDropout = 0.0 }
+    /// What the options ask a training to be.
+    let private request (arguments: TrainArgument list) : TrainingRequest =
+        List.fold choose TrainingRequest.standard arguments
 
     /// How many steps of this job fit into so many minutes: a scratch run is timed for a few seconds. The first steps,
     /// which load and tune code, are left out.
@@ -215,7 +201,7 @@ module Train =
         let data = Datasets.load dataset
         let standard = Recipe.standardFor data
         let standard = minutes |> Option.fold (fun recipe minutes -> Recipe.withMinutes minutes data recipe) standard
-        let recipe = applyAll arguments { standard with DataSet = dataset }
+        let recipe = TrainingRequest.over { standard with DataSet = dataset } (request arguments)
         let makeJob recipe = Runs.jobWith root [] recipe data
         let job = makeJob recipe
 
@@ -289,11 +275,11 @@ module Train =
                 raise (UserError "--resume goes on with the number of steps in run.json: leave --minutes out")
 
             let wanted =
-                applyAll
-                    arguments
+                TrainingRequest.over
                     { recipe with
                         DataSet =
                             (if Option.isSome name then Option.defaultValue recipe.DataSet dataset else recipe.DataSet) }
+                    (request arguments)
             // A run may move to another device; nothing else of it may change half-way.
             let wanted = { wanted with Device = wanted.Device }
 
@@ -417,7 +403,9 @@ module Train =
                         Finish.classified terminal folder job result.State
                     else
                         let stoppable = { terminal with Stop = fun () -> interrupt.IsRequested }
-                        let scores = Finish.all stoppable folder job result.State draws
+                        let trained = job.Trained(result.State.Average, result.State.Step)
+                        let model = GenerativeModel.ofTrained folder.Name trained
+                        let scores = Finish.all stoppable folder job.Recipe job.Data model draws
                         [ "report", Json.text folder.Report; "metrics", Json.node (Evaluation.json scores) ]
 
                 Terminal.give terminal (json folder job result found)

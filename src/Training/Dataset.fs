@@ -1,62 +1,8 @@
 namespace Fokker
 
 open System
-
-/// How data and the numbers that a network sees are related: x = shift + scale · y, one shift and one scale for all
-/// coordinates of a sample, or one of each for every coordinate of a vector.
-type Units =
-    { Shift: float[]
-      Scale: float[] }
-
-    /// Data and network see the same numbers.
-    static member Same = { Shift = [| 0.0 |]; Scale = [| 1.0 |] }
-
-[<RequireQualifiedAccess>]
-module Units =
-
-    let private coefficient (x: Tensor) (values: float[]) = (Tensor.ofArray [ values.Length ] values).To x.Kind
-
-    let private affine (units: Units) (one: float -> float -> Tensor) (many: Tensor -> Tensor -> Tensor) (x: Tensor) =
-        if units.Shift.Length = 1 then
-            one units.Shift[0] units.Scale[0]
-        else
-            many (coefficient x units.Shift) (coefficient x units.Scale)
-
-    /// y = (x − shift)/scale: what the network sees of data x [B; …]. Inverse of `toData`.
-    let toNetwork (units: Units) (x: Tensor) : Tensor =
-        if units = Units.Same then
-            x
-        else
-            affine units (fun shift scale -> (x - shift) / scale) (fun shift scale -> (x - shift) / scale) x
-
-    /// x = shift + scale · y: samples y [B; …] of a network in the data's own units.
-    let toData (units: Units) (y: Tensor) : Tensor =
-        if units = Units.Same then
-            y
-        else
-            affine units (fun shift scale -> y * scale + shift) (fun shift scale -> y * scale + shift) y
-
-    /// log |dx/dy| for a sample of d coordinates, Σ log |scaleᵢ|: log p(x) = log p(y) − this, in nats.
-    let logVolume (units: Units) (d: int) : float =
-        let each = units.Scale |> Array.map (fun scale -> Math.Log(abs scale))
-        if each.Length = 1 then float d * each[0] else Array.sum each
-
-    /// `shift…;scale…`, for checkpoints; `ofText` reads it back.
-    let text (units: Units) =
-        let numbers (values: float[]) =
-            values
-            |> Array.map (fun v -> v.ToString("R", Globalization.CultureInfo.InvariantCulture))
-            |> String.concat ","
-
-        $"{numbers units.Shift};{numbers units.Scale}"
-
-    let ofText (text: string) : Units =
-        let numbers (part: string) =
-            part.Split ',' |> Array.map (fun v -> Double.Parse(v, Globalization.CultureInfo.InvariantCulture))
-
-        match text.Split ';' with
-        | [| shift; scale |] -> { Shift = numbers shift; Scale = numbers scale }
-        | _ -> invalidArg (nameof text) $"'{text}' is not a pair of shifts and scales"
+open System.IO
+open System.Security.Cryptography
 
 /// Samples held in memory, as their file has them: bytes stay bytes until they are drawn.
 [<NoComparison; ReferenceEquality>]
@@ -91,6 +37,8 @@ type Dataset =
         /// Names of the classes that labels number; empty where there are no labels.
         Classes: string list
         Units: Units
+        /// The lowest and the highest value that a picture shows, of images, in the data's units; none of vectors.
+        Range: (float * float) option
         Content: Content
     }
 
@@ -111,6 +59,9 @@ module Dataset =
     /// x in the data's own units, for people and files.
     let inData (dataset: Dataset) (x: Tensor) : Tensor = Units.toData dataset.Units x
 
+    /// The values that a picture shows where nothing else is known: what the network has from −1 to 1.
+    let rangeOf (units: Units) : float * float = units.Shift[0] - units.Scale[0], units.Shift[0] + units.Scale[0]
+
     /// The law with the shift and the one scale that give it mean 0 and a mean variance of 1: one scale for both
     /// coordinates, so that shapes and ratios of distances stay as they are.
     let ofLaw (law: PlaneLaw) : Dataset =
@@ -120,6 +71,7 @@ module Dataset =
           Shape = [ 2 ]
           Classes = []
           Units = { Shift = law.Mean; Scale = Array.create 2 (sqrt (Array.average law.Variance)) }
+          Range = None
           Content = Law law.Draw }
 
     /// Rows `index` (int64 [n]) of a table in network units.
@@ -127,8 +79,8 @@ module Dataset =
         let index = Tensor.ofArray [ index.Length ] index
         let rows = Tensor.indexSelect 0 index table.Rows
 
-        // Bytes are worked on as what they are to become, other numbers as they are.
-        let rows = if Dtype.isFloating rows.Dtype then rows else rows.To kind.Dtype
+        // Bytes are worked on as what they are to become; other numbers in float64, in which a shift that is large beside the scale loses nothing.
+        let rows = rows.To(if Dtype.isFloating rows.Dtype then Dtype.Float64 else kind.Dtype)
 
         { Data = (Units.toNetwork units rows).To kind
           Label = table.Labels |> Option.map (fun labels -> (Tensor.indexSelect 0 index labels).To kind.Device)
@@ -200,6 +152,21 @@ module Dataset =
         | Law _ -> None
         | Finite(table, _) -> Some table.Count
 
+    /// SHA-256 of a file's samples and labels, in hexadecimal: two data sets with the same one hold the same numbers. None for a law.
+    let digest (dataset: Dataset) : string option =
+        match dataset.Content with
+        | Law _ -> None
+        | Finite(train, heldOut) ->
+            use sha = SHA256.Create()
+            use stream = new CryptoStream(Stream.Null, sha, CryptoStreamMode.Write)
+
+            for table in [ train; heldOut ] do
+                Exchange.toStream table.Rows stream
+                table.Labels |> Option.iter (fun labels -> Exchange.toStream labels stream)
+
+            stream.FlushFinalBlock()
+            Some(Convert.ToHexStringLower(nonNull sha.Hash))
+
     // ---- from files
 
     let private check file (x: Tensor) =
@@ -249,6 +216,21 @@ module Dataset =
                     numbers (Tensor.sqrt (Tensor.varianceOver over 0 values))
                     |> Array.map (fun deviation -> if deviation > 0.0 then deviation else 1.0) })
 
+    /// The values that a picture shows from black to white of images whose numbers are from `low` to `high`: those that their kind of number has where they
+    /// keep to it ([0, 1], [−1, 1], [0, 255]), else these.
+    let rangeOfNumbers (low: float) (high: float) : float * float =
+        if low >= 0.0 && high <= 1.0 then 0.0, 1.0
+        elif low >= -1.0 && high <= 1.0 then -1.0, 1.0
+        elif low >= 0.0 && high > 64.0 && high <= 255.0 then 0.0, 255.0
+        else low, (if high > low then high else low + 1.0)
+
+    /// `rangeOfNumbers` of images [n; C; H; W]; bytes are from 0 to 255.
+    let private shown (x: Tensor) : float * float =
+        if x.Dtype = Dtype.UInt8 then
+            0.0, 255.0
+        else
+            rangeOfNumbers ((Tensor.min x).ToFloat()) ((Tensor.max x).ToFloat())
+
     let private table (rows: Tensor) (labels: Condition) (index: int64[]) : Table =
         let index = Tensor.ofArray [ index.Length ] index
 
@@ -286,6 +268,7 @@ module Dataset =
               Shape = List.ofArray x.Shape[1..]
               Classes = classes
               Units = if x.Rank = 4 && x.Dtype <> Dtype.UInt8 && inside () then Units.Same else standard x
+              Range = if x.Rank = 4 then Some(shown x) else None
               Content = Finite(table x labels train, table x labels heldOut) })
 
     /// Labels read from a file, as int64 [n]. Raises UserError where they are not `n` integers from 0.

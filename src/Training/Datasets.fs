@@ -90,6 +90,7 @@ module Datasets =
                    Shape = List.ofArray train.Rows.Shape[1..]
                    Classes = classes
                    Units = { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
+                   Range = Some(0.0, 255.0)
                    Content = Finite(train, test) }
                 : Dataset))
 

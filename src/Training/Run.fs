@@ -30,8 +30,8 @@ type Plan =
         Kind: Kind
         Budget: Budget
         Save: Cadence
-        /// What whoever opens the checkpoint later will want to know; the data's units are always among it (`units`).
-        Notes: (string * string) list
+        /// The model that averaged parameters are after so many steps: what is written beside the training's state.
+        Trained: Tensor[] -> int64 -> TrainedNetwork
     }
 
 /// How a run ended.
@@ -87,13 +87,15 @@ type RunClaim internal (folder: string, replacement: string, lock: FileStream) =
 
             lock.Dispose()
 
-/// A run on disk: `run.json` (what repeats it), `metrics.jsonl` (its history), `checkpoint.safetensors` (its state).
+/// A run on disk: `run.json` (what repeats it), `metrics.jsonl` (its history), `checkpoint.safetensors` (the state of its training),
+/// `model.safetensors` (what it has learned: all that anything after training reads).
 [<RequireQualifiedAccess>]
 module Run =
 
     let runFile folder = Path.Combine(folder, "run.json")
     let metricsFile folder = Path.Combine(folder, "metrics.jsonl")
     let checkpointFile folder = Path.Combine(folder, "checkpoint.safetensors")
+    let modelFile folder = Path.Combine(folder, "model.safetensors")
 
     /// Fokker's version and, where it was built in a checkout, the commit: `0.1.0+4f2a…`.
     let version =
@@ -164,7 +166,7 @@ module Run =
             | :? UnauthorizedAccessException -> "permission denied"
             | _ -> error.Message.TrimEnd '.'
 
-        raise (UserError($"{folder}: cannot be written to ({reason}); choose another folder with --runs FOLDER", error))
+        refuse Setting.Folder "" $"{folder} cannot be written to ({reason}): choose another folder"
 
     /// The right to write a run's folder, which is made where there is none; none where another process has it. What a process that was
     /// killed left half-done there is completed or taken away. Raises UserError where the folder cannot be written.
@@ -243,7 +245,7 @@ module Run =
             if attempts = 0 then
                 raise (
                     UserError
-                        $"{folder}: another run is taking the place of this one, or was stopped while it did: complete it with ./fokker train --resume"
+                        $"{folder}: another run is taking the place of this one, or was stopped while it did: resume its training to complete it"
                 )
 
             Threading.Thread.Sleep 100
@@ -259,10 +261,11 @@ module Run =
     /// run, or cannot be written.
     let create (claim: RunClaim) (settings: (string * JsonNode) list) : unit =
         if File.Exists(runFile claim.Folder) then
-            raise (
-                UserError
-                    $"{claim.Folder}: a run of that name is there already: give this one another --name, or continue that one with --resume"
-            )
+            refuseWith
+                Setting.Name
+                ""
+                $"{claim.Folder} holds a run already"
+                $"give this one another name, or go on with that one by {Setting.Resume}"
 
         writeJson (runFile claim.Folder) (record settings)
 
@@ -358,6 +361,22 @@ module Run =
 
         { State = state; Ending = e; Seconds = seconds; Kept = None }
 
+    /// Raises UserError where the folder holds a model of other data, units, classes or meaning than the plan's: going on would mix two trainings.
+    let private requireSameModel (folder: string) (plan: Plan) =
+        if File.Exists(checkpointFile folder) && File.Exists(modelFile folder) then
+            match ModelFile.differences (modelFile folder) (plan.Trained [||] 0L) with
+            | [] -> ()
+            | ("data", _, _) :: _ ->
+                raise (
+                    UserError
+                        $"{folder}: the run cannot go on: its data are no longer those that it began with: bring them back, or start a new run"
+                )
+            | (what, own, wanted) :: _ ->
+                raise (
+                    UserError
+                        $"{folder}: the run cannot go on: its {what} was {own} when it began, and would be {wanted} now: bring back what it began with, or start a new run"
+                )
+
     /// Trains from the folder's checkpoint, or from the beginning where there is none, until the plan's budget is spent or
     /// `stop` says so; the state is saved at the plan's cadence and at the end, whatever the end is. `progress` hears of
     /// every step and of the seconds of training so far. What is saved has been found good (`Trainer.run`); a run that replaces another
@@ -367,8 +386,8 @@ module Run =
     /// Raises UserError where the checkpoint is of another architecture or the folder cannot be written; the last checkpoint stays.
     let train (claim: RunClaim) (plan: Plan) (progress: StepInfo -> float -> unit) (stop: unit -> bool) : RunResult =
         let key = Rng.ofSeed plan.Seed
-        let notes = ("units", Units.text plan.Dataset.Units) :: plan.Notes
         let isReplacing () = claim.Home <> claim.Folder
+        requireSameModel claim.Home plan
         let start = checkpointFile claim.Home
 
         let state =
@@ -408,7 +427,9 @@ module Run =
 
         let save (state: TrainState) =
             metrics.Sync()
-            Checkpoint.write (checkpointFile claim.Home) plan.Network notes state
+            Checkpoint.write (checkpointFile claim.Home) plan.Network [ "units", Units.text plan.Dataset.Units ] state
+
+            ModelFile.write (modelFile claim.Home) (plan.Trained state.Average state.Step)
 
             if isReplacing () then
                 (metrics :> IDisposable).Dispose()

@@ -249,6 +249,14 @@ public class ModelTests
             (new() { Grid = TimeGrids.Karras, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Grid)),
             (new() { Brownian = true, Solver = Solvers.Heun }, nameof(SampleOptions.Brownian)),
             (new() { Replay = [SampleBatch.FromArray(new double[2], [1, 2])] }, nameof(SampleOptions.Replay)),
+            (new() { ParallelTolerance = 0.2 }, nameof(SampleOptions.ParallelTolerance)),
+            (new() { ParallelWindow = 4, RelativeTolerance = 1e-3 }, nameof(SampleOptions.ParallelWindow)),
+            (new() { ParallelWindow = 4, Brownian = true }, nameof(SampleOptions.ParallelWindow)),
+            (new() { Classifier = ClassifierSource.Exact }, nameof(SampleOptions.Classifier)),
+            (new() { Classifier = ClassifierSource.Exact, Guidance = 2.0 }, nameof(SampleOptions.Classifier)),
+            (new() { GuidanceRescale = 0.5 }, nameof(SampleOptions.GuidanceRescale)),
+            (new() { WeakerModel = model }, nameof(SampleOptions.WeakerModel)),
+            (new() { AbsoluteTolerance = 1e-3 }, nameof(SampleOptions.AbsoluteTolerance)),
         };
 
         foreach (var (options, property) in cases)
@@ -266,13 +274,32 @@ public class ModelTests
         var stochastic = new SampleOptions { Solver = Solvers.EulerMaruyama, Steps = 3 };
         var given = new (SampleOptions Options, string Property, string Expected)[]
         {
-            (new() { Noise = three }, nameof(SampleOptions.Noise), "is [2, 3]: expected [n, 2]"),
+            (new() { Noise = three }, nameof(SampleOptions.Noise), "samples [n; 2]"),
             (new() { Noise = broken }, nameof(SampleOptions.Noise), "finite"),
-            (new() { Start = three }, nameof(SampleOptions.Start), "is [2, 3]: expected [n, 2]"),
+            (new() { Start = three }, nameof(SampleOptions.Start), "samples [n; 2]"),
             (stochastic with { Replay = [one, three] }, nameof(SampleOptions.Replay), "Replay[1] is [2, 3]"),
-            (stochastic with { Replay = [one, two] }, nameof(SampleOptions.Replay), "2 samples: expected 1"),
-            (stochastic with { Replay = [one], Noise = two }, nameof(SampleOptions.Replay), "1 samples: expected 2"),
+            (
+                stochastic with
+                {
+                    Replay = [one, two],
+                },
+                nameof(SampleOptions.Replay),
+                "Replay[1] is [2, 2]: expected [1, 2]"
+            ),
+            (
+                stochastic with
+                {
+                    Replay = [one],
+                    Noise = two,
+                },
+                nameof(SampleOptions.Replay),
+                "it is of 1 samples, and what is given to begin from of 2"
+            ),
             (stochastic with { Replay = [] }, nameof(SampleOptions.Replay), "a batch of samples for each draw"),
+            (stochastic with { Replay = [two], Brownian = true }, nameof(SampleOptions.Replay), "Brownian"),
+            (new() { Noise = two, Start = two }, nameof(SampleOptions.Noise), "Start says where to begin too"),
+            (new() { Noise = two, Count = 2 }, nameof(SampleOptions.Noise), "Count = 2 says how many samples too"),
+            (new() { SourceSamples = two }, nameof(SampleOptions.SourceSamples), "starts from noise"),
             (stochastic with { Replay = [two] }, nameof(SampleOptions.Replay), "draw 2 is needed, 1 were given"),
         };
 
@@ -374,6 +401,103 @@ public class ModelTests
         }
     }
 
+    /// <summary>A picture shows the same of images whatever units they are in: bytes, shares, numbers from −1.</summary>
+    [Test]
+    public void APictureDoesNotDependOnTheUnits()
+    {
+        double[] bytes =
+        [
+            .. Enumerable
+                .Range(0, 2 * 3 * 4 * 5)
+                .Select(k =>
+                    k % 7 == 0 ? 0.0
+                    : k % 5 == 0 ? 255.0
+                    : k
+                ),
+        ];
+        int[] shape = [2, 3, 4, 5];
+        var picture = SampleBatch.FromArray(bytes, shape).ToPng();
+        Assert.That(SampleBatch.FromArray([.. bytes.Select(x => x / 255.0)], shape).ToPng(), Is.EqualTo(picture));
+        Assert.That(SampleBatch.FromArray([.. bytes.Select(x => x / 127.5 - 1.0)], shape).ToPng(), Is.EqualTo(picture));
+        Assert.That(
+            SampleBatch.FromArray([.. bytes.Select(x => -3e4 + 2e2 * x)], shape).ToPng(),
+            Is.EqualTo(picture),
+            "numbers of no kind are shown from their lowest to their highest"
+        );
+    }
+
+    /// <summary>Two channels are no colours: they lie side by side, as one image of twice the width.</summary>
+    [Test]
+    public void ChannelsThatAreNoColoursLieSideBySide()
+    {
+        const int height = 3,
+            width = 4;
+        var two = Enumerable.Range(0, 2 * 2 * height * width).Select(k => Math.Sin(k)).ToArray();
+        var wide = new double[two.Length];
+
+        for (var image = 0; image < 2; image++)
+        for (var channel = 0; channel < 2; channel++)
+        for (var row = 0; row < height; row++)
+        for (var column = 0; column < width; column++)
+        {
+            wide[((image * height) + row) * 2 * width + channel * width + column] = two[
+                ((image * 2 + channel) * height + row) * width + column
+            ];
+        }
+
+        Assert.That(
+            SampleBatch.FromArray(two, [2, 2, height, width]).ToPng(),
+            Is.EqualTo(SampleBatch.FromArray(wide, [2, 1, height, 2 * width]).ToPng())
+        );
+    }
+
+    /// <summary>The density of x_t itself, of a Gaussian in closed form: x_t ~ N(α m, α² s² + σ²).</summary>
+    [Test]
+    public async Task ADensityIsThatOfTheTimeThatIsAskedFor()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(
+            new GaussianMixture(
+                [1.0],
+                [
+                    [2.0],
+                ],
+                [
+                    [0.5],
+                ]
+            )
+        );
+        var x = SampleBatch.FromArray(
+            new[,]
+            {
+                { 1.3 },
+            }
+        );
+        const double t = 0.4;
+        double mean = (1.0 - t) * 2.0,
+            variance = (1.0 - t) * (1.0 - t) * 0.25 + t * t;
+        var truth = -0.5 * (Math.Log(2.0 * Math.PI * variance) + (1.3 - mean) * (1.3 - mean) / variance);
+        var exact = await model.LogLikelihoodAsync(x, new LikelihoodOptions { Time = t });
+        Assert.That(exact.Values[0], Is.EqualTo(truth).Within(1e-12));
+        var flow = await model.LogLikelihoodAsync(
+            x,
+            new LikelihoodOptions
+            {
+                Time = t,
+                ClosedForm = false,
+                RelativeTolerance = 1e-9,
+            }
+        );
+        // The tolerance of the steps, gathered over some tens of them.
+        Assert.That(flow.Values[0], Is.EqualTo(truth).Within(1e-7));
+        Assert.That(
+            () => model.LogLikelihoodAsync(x, new LikelihoodOptions { Steps = 10 }),
+            Throws
+                .ArgumentException.With.Property("ParamName")
+                .EqualTo("Steps")
+                .And.Message.Contains("ClosedForm = false")
+        );
+    }
+
     /// <summary>A class of a mixture, and the product law of guidance: the conditional law where the scale is 1.</summary>
     [Test]
     public async Task AClassIsSampledWhereItIsNamed()
@@ -409,7 +533,7 @@ public class ModelTests
             To = 0.01,
         };
         var truth = (await model.SampleAsync(plain)).ToDoubleArray();
-        var judged = await model.SampleAsync(plain with { Classifier = "exact", Guidance = 1.0 });
+        var judged = await model.SampleAsync(plain with { Classifier = ClassifierSource.Exact, Guidance = 1.0 });
         Assert.That(judged.ToDoubleArray(), Is.EqualTo(truth).Within(1e-5));
         var composed = await model.SampleAsync(
             plain with

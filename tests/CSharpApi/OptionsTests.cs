@@ -24,7 +24,10 @@ public class OptionsTests
         (() => new SampleOptions { GuidanceInterval = (2.0, 1.0) }, nameof(SampleOptions.GuidanceInterval)),
         (() => new SampleOptions { GuidanceRescale = 1.5 }, nameof(SampleOptions.GuidanceRescale)),
         (() => new SampleOptions { To = -0.5 }, nameof(SampleOptions.To)),
+        (() => new SampleOptions { ParallelTolerance = 0.0 }, nameof(SampleOptions.ParallelTolerance)),
         (() => new LikelihoodOptions { Probes = 0 }, nameof(LikelihoodOptions.Probes)),
+        (() => new LikelihoodOptions { Memory = 0 }, nameof(LikelihoodOptions.Memory)),
+        (() => new LikelihoodOptions { Time = 1.5 }, nameof(LikelihoodOptions.Time)),
         (() => new InterpolationOptions { Frames = 1 }, nameof(InterpolationOptions.Frames)),
         (() => new EvaluationOptions { Draws = 1 }, nameof(EvaluationOptions.Draws)),
         (() => new EvaluationOptions { SamplesPerDraw = 7 }, nameof(EvaluationOptions.SamplesPerDraw)),
@@ -68,6 +71,7 @@ public class OptionsTests
                     ["Sampling:Solver"] = "dpmpp-2m",
                     ["Sampling:Grid"] = "karras",
                     ["Sampling:Count"] = "7",
+                    ["Sampling:Classifier"] = "runs/classifier",
                     ["Fokker:Workers"] = "2",
                     ["Fokker:ModelsFolder"] = "models",
                 }
@@ -86,6 +90,7 @@ public class OptionsTests
         Assert.That(sampling.Solver, Is.EqualTo(Solvers.DpmPlusPlus2M));
         Assert.That(sampling.Grid, Is.EqualTo(TimeGrids.Karras));
         Assert.That(sampling.Count, Is.EqualTo(7));
+        Assert.That(sampling.Classifier, Is.EqualTo(ClassifierSource.FromFile("runs/classifier")));
 
         using var services = new ServiceCollection()
             .AddFokker(configuration.GetSection("Fokker"))

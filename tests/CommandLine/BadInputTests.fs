@@ -183,26 +183,33 @@ let ``a damaged run is named`` () =
     Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
     let run name = Path.Combine(root, "first", name)
     let record = File.ReadAllText(run "run.json")
+    let resume () = fokker [ "train"; "--resume"; "--name"; "first"; "--runs"; root ]
+    let sample () = fokker [ "sample"; "first"; "--runs"; root ]
 
+    // Training goes on by its record and its state; a model is its own file.
     File.WriteAllText(run "run.json", record.Substring(0, 50))
-    refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ run "run.json" ]
+    refusedWithout folder resume [ run "run.json" ]
+    Assert.That((sample ()).Code, Is.EqualTo 0)
 
     File.WriteAllText(run "run.json", record.Replace("\"width\": 16", "\"width\": 32"))
-    refusedWithout
-        folder
-        (fun () -> fokker [ "sample"; "first"; "--runs"; root ])
-        [ "checkpoint.safetensors"; "architecture"; "width" ]
+    refusedWithout folder resume [ "network"; "\"16\""; "\"32\"" ]
 
+    File.WriteAllText(run "run.json", record.Replace("\"condot\"", "\"vp\""))
+    refusedWithout folder resume [ "path"; "condot"; "vp" ]
     File.WriteAllText(run "run.json", record)
+
     let checkpoint = File.ReadAllBytes(run "checkpoint.safetensors")
     File.WriteAllBytes(run "checkpoint.safetensors", checkpoint[.. checkpoint.Length / 2])
-    refusedWithout folder (fun () -> fokker [ "sample"; "first"; "--runs"; root ]) [ "checkpoint.safetensors" ]
+    refusedWithout folder resume [ "checkpoint.safetensors" ]
+    Assert.That((sample ()).Code, Is.EqualTo 0)
+
+    let model = File.ReadAllBytes(run "model.safetensors")
+    File.WriteAllBytes(run "model.safetensors", model[.. model.Length / 2])
+    refusedWithout folder sample [ "model.safetensors" ]
 
     File.Delete(run "checkpoint.safetensors")
-    refusedWithout
-        folder
-        (fun () -> fokker [ "sample"; "first"; "--runs"; root ])
-        [ "checkpoint.safetensors"; "--resume" ]
+    File.Delete(run "model.safetensors")
+    refusedWithout folder sample [ "nothing has been learned" ]
 
 [<TestCase("--solver", "huen", "heun")>]
 [<TestCase("--grid", "unifrom", "uniform")>]

@@ -216,10 +216,10 @@ let ``a run that jumps is refused where a flow, a score or a solver is asked for
     let before = f.Contents
 
     for words, expected in
-        [ [ "likelihood"; "jump" ], [ "jump"; "no flow to follow" ]
-          [ "encode"; "jump" ], [ "jump"; "no flow to follow" ]
-          [ "interpolate"; "jump" ], [ "jump"; "no flow to follow" ]
-          [ "sample"; "jump"; "--rtol"; "1e-3" ], [ "jump"; "no flow to follow" ]
+        [ [ "likelihood"; "jump" ], [ "jump"; "knows no velocity" ]
+          [ "encode"; "jump" ], [ "jump"; "knows no velocity" ]
+          [ "interpolate"; "jump" ], [ "jump"; "knows no velocity" ]
+          [ "sample"; "jump"; "--rtol"; "1e-3" ], [ "--rtol 0.001"; "jump"; "needs no solver" ]
           [ "sample"; "jump"; "--parallel"; "4" ], [ "--parallel 4"; "score" ]
           [ "sample"; "jump"; "--guidance"; "2"; "--autoguidance"; "jump" ], [ "--autoguidance"; "jump"; "score" ]
           [ "sample"; "jump"; "--solver"; "rk4" ], [ "--solver rk4"; "jump"; "leave --solver out" ]

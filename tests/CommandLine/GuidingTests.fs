@@ -160,7 +160,9 @@ let ``a classifier of noisy samples is trained, guides runs, and is not sampled 
     assertRefused (by "exact") [ "--classifier exact"; "--loss classifier" ]
 
     for command in [ "sample"; "evaluate"; "report"; "likelihood" ] do
-        assertRefused (fokker [ command; "judge"; "--runs"; folder.File "runs" ]) [ "classifier"; "--classifier NAME" ]
+        assertRefused
+            (fokker [ command; "judge"; "--runs"; folder.File "runs" ])
+            [ "classifier"; "let it guide a model" ]
 
 [<Test>]
 let ``a classifier that cannot be is refused`` () =

@@ -458,7 +458,7 @@ let ``noise or steps that cannot be are refused`` () =
         [ "draw 2"; "1 were given" ]
 
     refused (sample (fun _ -> [ "--eta"; "0.5" ])) [ "--eta 0.5"; "heun"; "ddim-eta" ]
-    refused (sample (fun _ -> [ "--solver"; "edm"; "--churn"; "-1" ])) [ "--churn -1"; "0 or more" ]
+    refused (sample (fun _ -> [ "--solver"; "edm"; "--churn"; "-1" ])) [ "churn=-1"; "at least 0" ]
     refused (sample (fun _ -> [ "--rtol"; "0" ])) [ "--rtol 0"; "positive" ]
     refused (sample (fun _ -> [ "--rtol"; "1e-5"; "--steps"; "9" ])) [ "--steps"; "--rtol" ]
     refused (sample (fun _ -> [ "--rtol"; "1e-5"; "--solver"; "dpmpp-2m" ])) [ "dpmpp-2m"; "dx/dt" ]
@@ -472,7 +472,7 @@ let ``noise or steps that cannot be are refused`` () =
     refused (sample (fun _ -> [ "--solver"; "ancestral-learned" ])) [ "ancestral-learned"; "hybrid" ]
     refused (sample (fun _ -> [ "--grid"; "leading"; "--steps"; "2000" ])) [ "leading"; "1000"; "fewer" ]
     refused (sample (fun _ -> [ "--steps"; "0" ])) [ "--steps 0"; "at least 1" ]
-    refused (sample (fun _ -> [ "--label"; "3" ])) [ "--label 3"; "0 to 2" ]
+    refused (sample (fun _ -> [ "--label"; "3" ])) [ "--class 3"; "0 to 2" ]
     refused (sample (fun _ -> [ "--from"; "2" ])) [ "--from 2"; "0" ]
     refused (sample (fun _ -> [ "--from"; "0.2"; "--to"; "0.5" ])) [ "--from 0.2"; "--to 0.5"; "noise to data" ]
     refused (sample (fun _ -> [ "-n"; "5"; "--prediction"; "noise"; "--from"; "1" ])) [ "noise"; "velocity"; "t = 1" ]
@@ -533,10 +533,10 @@ let ``guidance of an oracle that cannot be is refused`` () =
         refused (sample ([ "--compose"; "0:1" ] @ option)) [ "--compose 0:1"; option.Head; "leave one" ]
 
     refused (sample [ "--compose"; "0:1"; "--guidance"; "2" ]) [ "--compose 0:1"; "--guidance"; "leave one" ]
-    refused (sample [ "--compose"; "0:1"; "--classifier"; "exact" ]) [ "--compose 0:1"; "--classifier exact" ]
-    refused (sample [ "--compose"; "0:1"; "--class"; "0" ]) [ "--label 0"; "--compose 0:1"; "leave one" ]
+    refused (sample [ "--compose"; "0:1"; "--classifier"; "exact" ]) [ "--compose 0:1"; "--classifier" ]
+    refused (sample [ "--compose"; "0:1"; "--class"; "0" ]) [ "--class 0"; "--compose"; "leave one" ]
     refused (sample [ "--compose"; "0" ]) [ "--compose 0"; "CLASS:WEIGHT" ]
-    refused (sample [ "--compose"; "0:1,1:0" ]) [ "'1:0'"; "other than 0" ]
+    refused (sample [ "--compose"; "0:1,1:0" ]) [ "class 1"; "other than 0" ]
     refused (sample [ "--compose"; "0:1,0:2" ]) [ "class 0"; "twice" ]
     refused (sample [ "--compose"; "7:1" ]) [ "--compose 7"; "0 to" ]
     refusedFor one (sample [ "--compose"; "0:1" ]) [ "--compose 0:1"; "one class" ]
@@ -569,7 +569,7 @@ let ``a likelihood that cannot be had is refused`` () =
         (likelihood (fun _ -> [ "--method"; "flow"; "--trace"; "rademachr" ]))
         [ "rademachr"; "did you mean rademacher" ]
     refused (likelihood (fun _ -> [ "--method"; "flow"; "--solver"; "euler-maruyama" ])) [ "euler-maruyama"; "dx/dt" ]
-    refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--label"; "3" ])) [ "--label 3"; "0 to 2" ]
+    refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--label"; "3" ])) [ "--class 3"; "0 to 2" ]
     refused (likelihood (fun f -> [ "--data"; f.File "x.npy"; "--guidance"; "2" ])) [ "--guidance 2"; "leave it out" ]
 
     refusedFor

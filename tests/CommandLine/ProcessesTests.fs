@@ -68,9 +68,18 @@ let private files (run: string) =
     |> Array.sort
     |> Array.map (fun file -> Path.GetRelativePath(run, file), Convert.ToHexString(File.ReadAllBytes file))
 
+/// A run's job and the state of its training, of one run even where another takes its place meanwhile.
+let private opened (run: RunFolder) : Job * TrainState =
+    let read () =
+        let recipe = Runs.recipe run
+        let job = Runs.jobWith (Runs.rootOf run) [] recipe (Datasets.load recipe.DataSet)
+        job, fst (Checkpoint.read run.Checkpoint job.Network)
+
+    Run.reading run.Path (fun (_, state) -> Scope.free state) read
+
 /// The seed in run.json, if the key in the checkpoint is that of the same run.
 let private assertWhole (folder: RunFolder) =
-    let job, state = Runs.load folder None None
+    let job, state = opened folder
     Assert.That(Rng.text state.Key, Is.EqualTo(Rng.text (Rng.ofSeed job.Recipe.Seed)))
     Scope.free state
     job.Recipe.Seed
@@ -170,7 +179,7 @@ let ``a replacing that was cut off anywhere is completed by the next who writes`
     made 2
     let whole = folder.File "whole"
     Directory.Move(run, whole)
-    let names = [ Run.checkpointFile ""; Run.metricsFile ""; Run.runFile "" ]
+    let names = [ Run.checkpointFile ""; Run.modelFile ""; Run.metricsFile ""; Run.runFile "" ]
 
     // The first so many of the new run's files have been moved.
     for moved in 0 .. names.Length do
@@ -189,7 +198,7 @@ let ``a replacing that was cut off anywhere is completed by the next who writes`
         if moved = 1 then
             assertRefused
                 (fokker [ "sample"; run; "-n"; "10"; "--out"; folder.File "x.npy" ])
-                [ "another run"; "--resume" ]
+                [ "another run"; "resume its training" ]
 
         (Run.claim run :> IDisposable).Dispose()
         Assert.That(assertWhole (Runs.at run), Is.EqualTo 2L)
@@ -258,7 +267,7 @@ let ``a training that diverges says so and keeps a state that is finite`` (a: st
 
     assertRefused (fokker diverging) [ "diverged at step"; "is kept"; "learning rate" ]
     let run = Runs.at (folder.File "it")
-    let job, state = Runs.load run None None
+    let job, state = opened run
     Assert.That(finite state)
     // What was kept is good: its loss is finite.
     let batch = Dataset.batches job.Kind 16 (Rng.ofSeed 1L) job.Data 0L

@@ -128,7 +128,7 @@ let private runScript (folder: Folder) (script: string) : string =
 [<Test>]
 let ``the README's training in F# runs and leaves a picture`` () =
     use folder = new Folder()
-    let script = blocks "fsharp" |> List.find _.Contains("Subject.fit")
+    let script = blocks "fsharp" |> List.find _.Contains("Runs.fit")
     let shorter = script.Replace("3000L", "20L")
     Assert.That(shorter, Is.Not.EqualTo script)
     let said = runScript folder shorter

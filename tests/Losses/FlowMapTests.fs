@@ -119,7 +119,7 @@ let ``the mean loss of MeanFlow has no slope at the exact map`` () =
 let ``jumps of the exact map are the flow`` () =
     Prop.forAll (Arb.fromGen (Gen.zip (Gen.choose (1, 12)) (Gen.elements paths))) (fun (steps, path) ->
         Scope.run0 (fun () ->
-            let jump = (MapMatching.objective (MapMatching.progressiveSelf path)).Learned(fun _ -> exact path)
+            let jump = (MapMatching.objective (MapMatching.progressiveSelf path)).Dynamics(fun _ -> exact path)
             let plan = { Generation.plan Samplers.heun steps jump with Kind = Kind.Float64 }
             let x = Rng.normal Kind.Float64 [ 6; 1 ] (Rng.ofSeed 4L)
             let at (t: float) = Tensor.scalar Kind.Float64 t
@@ -137,7 +137,7 @@ let ``jumps of the exact map are the flow`` () =
 [<Test>]
 let ``a map reaches as far as the velocity is finite`` () =
     let reach path =
-        match (MapMatching.objective (MapMatching.meanFlow path)).Learned(fun _ _ x -> x) with
+        match (MapMatching.objective (MapMatching.meanFlow path)).Dynamics(fun _ _ x -> x) with
         | Mapping { Domain = Between(noisy, clean) } -> noisy, clean
         | _ -> failwith "no flow map"
 

@@ -62,10 +62,13 @@ let ``a run with dropped labels that is taken up again ends with the same bytes`
         let x = Rng.normal Kind.Float32 [ 200; 2 ] (Rng.ofSeed 4L)
         let data = Dataset.ofSamples "points" "" "points" x (Some(Rng.integers 3L [ 200 ] (Rng.ofSeed 5L)))
 
+        let network = Networks.mlp { Mlp.standard 2 with Width = 32; Depth = 2; Classes = Some 3 }
+
         let plan (steps: int64) =
             { plan steps with
                 Dataset = data
-                Network = Networks.mlp { Mlp.standard 2 with Width = 32; Depth = 2; Classes = Some 3 }
+                Network = network
+                Trained = trainedOf network
                 Loss = Loss.droppingLabels 0.3 flowMatching }
 
         let train (name: string) (lengths: int64 list) =

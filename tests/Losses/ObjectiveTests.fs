@@ -231,7 +231,7 @@ let ``a loss of the catalogue can be trained`` (name: string) =
                 | Error divergence -> failwith divergence.Message
 
         let trained = go 3 state
-        let learned = objective.Learned(network.Apply trained.Parameters)
+        let learned = objective.Dynamics(network.Apply trained.Parameters)
         let plan = { Generation.plan Samplers.heun 3 learned with Kind = Kind.Float64 }
         let start = Sampling.start plan objective.Path [ 2 ] 8 key
 

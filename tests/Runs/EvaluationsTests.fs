@@ -18,14 +18,16 @@ let collect () =
 let private law =
     """{"weights": [0.5, 0.3, 0.2], "means": [[-1.5, 0], [1, 1.2], [0.8, -1]], "stds": [0.4, 0.5, 0.3], "labels": [0, 1, 1]}"""
 
-let private subject () =
-    Subject.ofMixture "law" "law.json" Path.condOT Prediction.velocity Kind.Float64 (Mixture.ofJson "" law)
+let private model () =
+    GenerativeModel.ofMixture "law.json" Path.condOT Prediction.velocity Kind.Float64 (Mixture.ofJson "" law)
 
 let private silent: Stage -> Ticker = fun _ _ _ -> ()
 let private small: Protocol = { Draws = 3; Size = 60; Pool = 180 }
 
-let private euler (subject: Subject) =
-    { Samples.standardFor subject with Sampler = Samplers.euler; Grid = Samplers.euler.Grid; Steps = 3 }
+let private dataOf (model: GenerativeModel) = Option.get (GenerativeModel.ownData model)
+
+let private euler (model: GenerativeModel) =
+    { Samples.standardFor model with Sampler = Samplers.euler; Grid = Samplers.euler.Grid; Steps = 3 }
 
 /// The figures of `metrics` in a command's JSON, in the order of `figuresOf`.
 let private printed (json: JsonObject) =
@@ -53,8 +55,8 @@ let private evaluated (words: string list) =
 [<Test>]
 let ``the command line prints what the library finds`` () =
     Scope.run0 (fun () ->
-        let own = subject ()
-        let found = Evaluations.find small own.Data own (euler own) 4L silent
+        let own = model ()
+        let found = Evaluations.find small (dataOf own) own (euler own) 4L silent
         let words = [ "--draws"; "3"; "-n"; "60"; "--seed"; "4"; "--solver"; "euler"; "--steps"; "3" ]
         Assert.That(figuresOf found, sameAs (printed (evaluated words)))
         Assert.That(found.Protocol, sameAs small))
@@ -62,19 +64,20 @@ let ``the command line prints what the library finds`` () =
 [<Test; Category "Full">]
 let ``one call is the command without options`` () =
     Scope.run0 (fun () ->
-        let found = Evaluations.ofSubject (subject ())
+        let own = model ()
+        let found = Evaluations.ofModel (dataOf own) own
         Assert.That(figuresOf found, sameAs (printed (evaluated []))))
 
 [<Test>]
 let ``the samples of an evaluation score the same whoever brings them`` () =
     Scope.run0 (fun () ->
-        let own = subject ()
+        let own = model ()
         let drawing = euler own
         let drawn = Samples.draw own drawing (Evaluations.samplesKey 4L) small.Pool (fun _ _ -> ())
 
         Assert.That(
-            figuresOf (Evaluations.ofSamples small own.Data own.Seed silent drawn),
-            sameAs (figuresOf (Evaluations.find small own.Data own drawing 4L silent))
+            figuresOf (Evaluations.ofSamples small (dataOf own) own.Seed silent drawn),
+            sameAs (figuresOf (Evaluations.find small (dataOf own) own drawing 4L silent))
         ))
 
 /// The reference is all held out: no more than its rows, each at most once in the two sets of a floor.
@@ -92,7 +95,7 @@ let ``a reference is measured against as a whole`` () =
 [<Test>]
 let ``a class is held against its own data`` () =
     Scope.run0 (fun () ->
-        let own = subject ()
+        let own = model ()
         // Of labelled rows, those of the label: here the first coordinate says it.
         let labels = Array.init 400 (fun k -> int64 (k % 2))
         let rows = labels |> Array.collect (fun label -> [| float label; 3.0 |])
@@ -107,19 +110,19 @@ let ``a class is held against its own data`` () =
         Assert.That(first, Is.All.EqualTo(1.0).Within 1e-12)
 
         // Of a law, the mixture of its own components: 0.6 to the first of them.
-        let drawn = Evaluations.heldOut (Evaluations.ofClass own 1 own.Data) (Rng.ofSeed 1L) 20_000
+        let drawn = Evaluations.heldOut (Evaluations.ofClass own 1 (dataOf own)) (Rng.ofSeed 1L) 20_000
         let mean = Tensor.toFloats (Tensor.meanOver [ 0 ] drawn)
         // The deviations are 0.45 and 1.2; of the mean of 20,000 below 0.009, four times.
         Assert.That(mean[0], Is.EqualTo(0.6 * 1.0 + 0.4 * 0.8).Within 0.035)
         Assert.That(mean[1], Is.EqualTo(0.6 * 1.2 - 0.4 * 1.0).Within 0.035)
 
         userError (fun () -> Evaluations.ofClass own 1 (Dataset.ofLaw Plane.moons))
-        |> names [ "--label 1"; "moons"; "no labels" ])
+        |> names [ "Class = 1"; "moons"; "no labels" ])
 
 [<Test>]
 let ``what cannot be measured is refused in one line`` () =
     Scope.run0 (fun () ->
-        let own = subject ()
+        let own = model ()
         let line = Evaluations.reference "line" (Rng.normal Kind.Float64 [ 40; 1 ] (Rng.ofSeed 1L))
         let few = Evaluations.reference "few" (Rng.normal Kind.Float64 [ 7; 2 ] (Rng.ofSeed 1L))
         let point = Evaluations.reference "point" (Tensor.zeros Kind.Float64 [ 40; 2 ])
@@ -128,5 +131,5 @@ let ``what cannot be measured is refused in one line`` () =
         userError (find few) |> names [ "few"; "7"; "at least 8" ]
         userError (find point) |> names [ "point"; "coincide" ]
         let seven = Rng.normal Kind.Float64 [ 7; 2 ] (Rng.ofSeed 1L)
-        userError (fun () -> Evaluations.ofSamples small own.Data 0L silent seven)
+        userError (fun () -> Evaluations.ofSamples small (dataOf own) 0L silent seven)
         |> names [ "7 samples"; "at least 8" ])

@@ -115,7 +115,7 @@ let ``a network trained by the hybrid loss samples with the variance that it lea
             member _.Dispose() = Scope.free state }
 
     Scope.run0 (fun () ->
-        let learned = objective.Learned(network.Apply state.Parameters)
+        let learned = objective.Dynamics(network.Apply state.Parameters)
 
         let model =
             match learned with

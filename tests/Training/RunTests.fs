@@ -105,9 +105,10 @@ let ``a run leaves its settings, what it ran on, its history and its result`` ()
         Assert.That(text "result/ending", Is.EqualTo "finished")
         Assert.That(text "result/step", Is.EqualTo "60")
         Assert.That(List.last (steps folder), Is.EqualTo 60L)
-        let _, notes = Checkpoint.read (Run.checkpointFile folder) small
-        Assert.That(notes["dataset"], Is.EqualTo "moons")
-        Assert.That(Units.ofText notes["units"], Is.EqualTo (plan 0L).Dataset.Units))
+        let trained = ModelFile.read [] Device.Cpu None (Run.modelFile folder)
+        Assert.That(trained.Training.Data, Is.EqualTo "moons")
+        Assert.That(trained.Training.Steps, Is.EqualTo 60L)
+        Assert.That(trained.Units, Is.EqualTo (plan 0L).Dataset.Units))
 
 [<Test>]
 let ``a finished run can be continued for more steps, as if it had been longer from the start`` () =
@@ -227,7 +228,7 @@ let ``what can be wrong with a run's folder is one line each`` () =
         let run = Path.Combine(folder, "run")
         userError (fun () -> Run.describe run) |> names [ run; "no run" ]
         made run
-        userError (fun () -> made run) |> names [ run; "--name"; "--resume" ]
+        userError (fun () -> made run) |> names [ run; "holds a run already"; "Resume" ]
         let settings = File.ReadAllText(Run.runFile run)
         File.WriteAllText(Run.runFile run, settings[..20])
         userError (fun () -> Run.describe run) |> names [ Run.runFile run; "not the JSON" ]

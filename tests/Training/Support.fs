@@ -68,6 +68,22 @@ let small = Networks.mlp { Mlp.standard 2 with Width = 32; Depth = 2 }
 
 let flowMatching = Loss.ofRegression (Loss.cfm Path.condOT)
 
+/// What is written of parameters of a network that predicts the velocity of points of the plane.
+let trainedOf (network: Network) (parameters: Tensor[]) (steps: int64) : TrainedNetwork =
+    { Network = network
+      Parameters = parameters
+      Path = Path.condOT
+      Output = NetworkOutput.Prediction(Prediction.velocity, None, false)
+      Shape = [ 2 ]
+      Classes = []
+      Units = (Dataset.ofLaw Plane.moons).Units
+      Range = None
+      Labels = false
+      Null = false
+      Source = None
+      Kind = Kind.Float32
+      Training = { Data = "moons"; Digest = None; Loss = "cfm"; Steps = steps; Seed = 3L; Version = Run.version } }
+
 /// A run of `small` on two moons.
 let plan (steps: int64) : Plan =
     { Dataset = Dataset.ofLaw Plane.moons
@@ -80,4 +96,4 @@ let plan (steps: int64) : Plan =
       Kind = Kind.Float32
       Budget = Budget.Steps steps
       Save = Cadence.Steps 25L
-      Notes = [ "dataset", "moons" ] }
+      Trained = trainedOf small }

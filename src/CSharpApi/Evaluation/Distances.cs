@@ -10,7 +10,7 @@ namespace Fokker;
 /// <param name="Floor">The mean over pairs of two sets of data: what a perfect sampler would score.</param>
 /// <param name="FloorStandardError">The standard error of the floor.</param>
 /// <param name="Ratio">Value over floor, 1 for a perfect sampler; null for a measure without bias, whose floor is 0 but for chance.</param>
-/// <param name="StandardErrorsAboveFloor">(value − floor)/√(both standard errors squared): a few for a sampler that is off.</param>
+/// <param name="StandardErrorsAboveFloor">(value − floor)/√(both standard errors squared): a few, or more, for a sampler that errs.</param>
 public sealed record MeasuredDistance(
     string Name,
     string Equation,
@@ -97,13 +97,22 @@ public class Distances
 /// <summary>How far a model’s samples are from held-out data, and how they were made.</summary>
 public sealed class Evaluation : Distances
 {
-    internal Evaluation(Evaluations found, string data, TimeSpan elapsed, Solver? solver, int? steps, long seed)
+    internal Evaluation(
+        Evaluations found,
+        string data,
+        TimeSpan elapsed,
+        Solver? solver,
+        int? steps,
+        long seed,
+        string? warning
+    )
         : base(found, data, elapsed)
     {
         Count = found.Protocol.Pool;
         Solver = solver;
         Steps = steps;
         Seed = seed;
+        Warning = warning;
     }
 
     /// <summary>Samples that were drawn.</summary>
@@ -117,4 +126,7 @@ public sealed class Evaluation : Distances
 
     /// <summary>Their seed.</summary>
     public long Seed { get; }
+
+    /// <summary>What is to be known of the data, in one line: that their file has changed since the model was trained on it. Null where there is nothing.</summary>
+    public string? Warning { get; }
 }

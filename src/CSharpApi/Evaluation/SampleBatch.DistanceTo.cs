@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 
@@ -27,7 +27,6 @@ public sealed partial class SampleBatch
         CancellationToken cancellationToken = default
     )
     {
-        ArgumentNullException.ThrowIfNull(reference);
         Check.Samples(reference, shape, "this batch", nameof(reference));
 
         return Measured(

@@ -45,34 +45,64 @@ internal static class Check
             ? value
             : throw new ArgumentException($"{property} is empty: expected a text.", property);
 
-    /// <summary>Samples that are to be of a model's shape, and finite; null is nobody's.</summary>
-    public static void Samples(
-        SampleBatch? samples,
-        IReadOnlyList<int> shape,
-        string whose,
-        string property,
-        string? called = null
-    )
+    /// <summary>Samples that are to be of a model's shape, and finite.</summary>
+    public static void Samples(SampleBatch samples, IReadOnlyList<int> shape, string whose, string argument)
     {
-        if (samples is null)
-        {
-            return;
-        }
+        ArgumentNullException.ThrowIfNull(samples, argument);
 
         if (!samples.SampleShape.SequenceEqual(shape))
         {
             throw new ArgumentException(
-                $"{called ?? property} is [{string.Join(", ", samples.SampleShape.Prepend(samples.Count))}]: expected [n, {string.Join(", ", shape)}], as the samples of {whose}.",
-                property
+                $"{argument} is {samples.Describe()}: expected [n, {string.Join(", ", shape)}], as the samples of {whose}.",
+                argument
             );
         }
 
         if (!samples.IsFinite)
         {
+            throw new ArgumentException($"{argument} holds NaN or infinity: expected finite numbers.", argument);
+        }
+    }
+
+    /// <summary>Numbers that are to fill samples [n, …], with a label for each sample where there are labels.</summary>
+    public static void Filled(int numbers, int[] shape, int[]? labels)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+
+        if (
+            shape.Length < 2
+            || shape.Any(side => side < 1)
+            || shape.Aggregate(1L, (product, side) => product * side) != numbers
+        )
+        {
             throw new ArgumentException(
-                $"{called ?? property} holds NaN or infinity: expected finite numbers.",
-                property
+                $"{numbers} numbers do not fill samples of shape [{string.Join(", ", shape)}].",
+                nameof(shape)
             );
         }
+
+        if (labels is not null && labels.Length != shape[0])
+        {
+            throw new ArgumentException($"{labels.Length} labels for {shape[0]} samples.", nameof(labels));
+        }
+    }
+
+    /// <summary>The numbers of one of .NET's tensors and their shape.</summary>
+    public static (T[] Values, int[] Shape) Content<T>(System.Numerics.Tensors.Tensor<T> tensor)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        var values = new T[tensor.FlattenedLength];
+        tensor.FlattenTo(values);
+        int[] shape = [.. tensor.Lengths.ToArray().Select(side => checked((int)side))];
+        return (values, shape);
+    }
+
+    /// <summary>The numbers of a table, row after row, and its shape.</summary>
+    public static (T[] Values, int[] Shape) Content<T>(T[,] rows)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        var values = new T[rows.Length];
+        Buffer.BlockCopy(rows, 0, values, 0, Buffer.ByteLength(rows));
+        return (values, [rows.GetLength(0), rows.GetLength(1)]);
     }
 }

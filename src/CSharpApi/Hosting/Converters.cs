@@ -28,6 +28,7 @@ internal static class Converters
         Add<TimeGrid>(TimeGrid.FromName);
         Add<DivergenceEstimator>(DivergenceEstimator.FromName);
         Add<DataSource>(DataSource.Named);
+        Add<ClassifierSource>(ClassifierSource.FromFile);
     }
 
     private static void Add<T>(Func<string, T> fromName)

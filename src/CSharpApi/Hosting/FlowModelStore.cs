@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using Fokker.Bridge;
+using Fokker.Interop;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
@@ -37,8 +37,8 @@ public sealed partial class FlowModelStore : IAsyncDisposable
             ?
             [
                 .. Directory
-                    .EnumerateDirectories(folder)
-                    .Where(path => ModelWork.IsRun(ModelWork.Folder(path)))
+                    .EnumerateFileSystemEntries(folder)
+                    .Where(ModelWork.IsModel)
                     .Select(path => Path.GetFileName(path)!)
                     .Where(IsName)
                     .Order(StringComparer.Ordinal),
@@ -46,15 +46,15 @@ public sealed partial class FlowModelStore : IAsyncDisposable
             : [];
 
     /// <summary>The model of a name, which the store keeps: do not dispose of it.</summary>
-    /// <param name="name">A run’s name under <see cref="FokkerOptions.ModelsFolder"/>. It may come from anywhere: nothing outside that folder is opened.</param>
+    /// <param name="name">The name of a run, or of a file <c>.safetensors</c>, under <see cref="FokkerOptions.ModelsFolder"/>. It may come from anywhere: nothing outside that folder is opened.</param>
     /// <exception cref="ModelNotFoundException">There is no model of that name.</exception>
-    /// <exception cref="FokkerException">The run is damaged; the next request tries again.</exception>
+    /// <exception cref="FokkerException">The model is damaged; the next request tries again.</exception>
     public async Task<FlowModel> GetAsync(string name) =>
         await TryGetAsync(name).ConfigureAwait(false) ?? throw new ModelNotFoundException(name, folder);
 
     /// <summary>The model of a name as of <see cref="GetAsync"/>; null where there is none of that name.</summary>
-    /// <param name="name">A run’s name under <see cref="FokkerOptions.ModelsFolder"/>.</param>
-    /// <exception cref="FokkerException">The run is damaged; the next request tries again.</exception>
+    /// <param name="name">The name of a run, or of a file <c>.safetensors</c>, under <see cref="FokkerOptions.ModelsFolder"/>.</param>
+    /// <exception cref="FokkerException">The model is damaged; the next request tries again.</exception>
     public async Task<FlowModel?> TryGetAsync(string name)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
@@ -66,7 +66,7 @@ public sealed partial class FlowModelStore : IAsyncDisposable
 
         var path = Path.Combine(folder, name);
 
-        if (!models.ContainsKey(path) && !ModelWork.IsRun(ModelWork.Folder(path)))
+        if (!models.ContainsKey(path) && !ModelWork.IsModel(path))
         {
             return null;
         }
@@ -112,6 +112,6 @@ public sealed partial class FlowModelStore : IAsyncDisposable
         models.Clear();
     }
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Loaded the model {Folder}")]
-    private partial void LogLoaded(string folder);
+    [LoggerMessage(Level = LogLevel.Information, Message = "Loaded the model {Path}")]
+    private partial void LogLoaded(string path);
 }

@@ -8,7 +8,7 @@ namespace Fokker;
 public sealed class FlowTrainerFactory(FokkerRuntime runtime, ILogger<FlowTrainer>? logger = null)
 {
     /// <summary>A trainer.</summary>
-    /// <param name="options">How to train; as suits the data where nothing is said.</param>
+    /// <param name="options">How to train; anything left out gets a default chosen for the data.</param>
     public FlowTrainer Create(TrainingOptions? options = null) => new(options, runtime, logger);
 
     /// <summary>A trainer that goes on with a run.</summary>

@@ -11,7 +11,7 @@ public sealed record FokkerOptions
         init => field = Check.AtLeast(1, value);
     } = 1;
 
-    /// <summary>Threads inside one operator of a worker: the cores divided by the workers unless it is said.</summary>
+    /// <summary>Threads inside one operator of a worker (the cores divided by the workers).</summary>
     public int? ThreadsPerWorker
     {
         get;

@@ -18,7 +18,7 @@ public sealed class FokkerRuntime : IDisposable
     private volatile bool disposed;
 
     /// <summary>Starts the workers.</summary>
-    /// <param name="options">How many, and how wide; one worker of all cores unless it is said.</param>
+    /// <param name="options">How many, and how wide (one worker of all cores).</param>
     public FokkerRuntime(FokkerOptions? options = null)
     {
         Options = options ?? new FokkerOptions();

@@ -1,14 +1,18 @@
+using Microsoft.FSharp.Core;
+
 namespace Fokker;
 
 /// <summary>C#'s words for the settings of a request: the properties of the options.</summary>
 internal static class PropertyNames
 {
-    /// <summary>The property that says a setting.</summary>
-    public static string Of(Setting setting)
-    {
-        var name = setting.ToString();
-        return name switch
+    /// <summary>The property that says a setting, or the argument.</summary>
+    public static string Of(Setting setting) => Of(setting.ToString());
+
+    /// <summary>The same by the setting's name.</summary>
+    public static string Of(string setting) =>
+        setting switch
         {
+            nameof(Setting.Data) => "data",
             nameof(Setting.Prediction) => nameof(TrainingOptions.Parametrization),
             nameof(Setting.Preconditioning) => nameof(TrainingOptions.Preconditioner),
             nameof(Setting.Labels) => nameof(TrainingOptions.UseLabels),
@@ -19,20 +23,28 @@ internal static class PropertyNames
             nameof(Setting.Dtype) => nameof(TrainingOptions.Precision),
             nameof(Setting.Name) => nameof(TrainingOptions.Folder),
             nameof(Setting.Class) => nameof(SampleOptions.Label),
-            nameof(Setting.Time) => nameof(SampleOptions.To),
             nameof(Setting.Parallel) => nameof(SampleOptions.ParallelWindow),
             nameof(Setting.Weaker) => nameof(SampleOptions.WeakerModel),
             nameof(Setting.Trace) => nameof(LikelihoodOptions.Divergence),
             nameof(Setting.Method) => nameof(LikelihoodOptions.ClosedForm),
-            _ => name,
+            _ => setting,
         };
-    }
+
+    private static string Value(Setting setting, string value) =>
+        (setting.ToString(), value) switch
+        {
+            (nameof(Setting.Labels), "on") => "true",
+            (nameof(Setting.Labels), "off") => "false",
+            (nameof(Setting.Method), "exact") => "true",
+            (nameof(Setting.Method), "flow") => "false",
+            (nameof(Setting.Dtype), "float32") => nameof(Precision.Single),
+            (nameof(Setting.Dtype), "float64") => nameof(Precision.Double),
+            _ => value,
+        };
 
     /// <summary><c>Guidance</c>, <c>Guidance = 2</c>.</summary>
     public static readonly Wording Wording = new(
-        Microsoft.FSharp.Core.FuncConvert.FromFunc<Setting, string>(Of),
-        Microsoft.FSharp.Core.FuncConvert.FromFunc<Setting, string, string>(
-            (setting, value) => $"{Of(setting)} = {value}"
-        )
+        FuncConvert.FromFunc<Setting, string>(Of),
+        FuncConvert.FromFunc<Setting, string, string>((setting, value) => $"{Of(setting)} = {Value(setting, value)}")
     );
 }

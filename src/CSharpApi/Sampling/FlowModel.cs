@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 
@@ -9,40 +9,40 @@ namespace Fokker;
 /// for bit. Where memory is held it is freed once the model is disposed of and the last request has its answer.</remarks>
 public sealed partial class FlowModel : IDisposable, IAsyncDisposable
 {
-    private readonly Subject subject;
     private readonly Action release;
     private readonly FokkerRuntime runtime;
-    private readonly RunFolder? folder;
     private readonly int[] shape;
     private readonly string[] classes;
-    private readonly Units units;
+    private readonly SampleBatch.Kept inData;
+    private readonly SampleBatch.Kept inNoise;
 
     // The owner holds one, and each request one for as long as it lasts; whoever gives back the last frees the memory.
     private int holders = 1;
     private int disposed;
 
-    internal FlowModel(
-        Subject subject,
-        Action release,
-        FokkerRuntime runtime,
-        RunFolder? folder = null,
-        TrainingSummary? training = null
-    )
+    internal FlowModel(GenerativeModel core, Action release, FokkerRuntime runtime, TrainingSummary? training = null)
     {
-        this.subject = subject;
+        Core = core;
         this.release = release;
         this.runtime = runtime;
-        this.folder = folder;
         Training = training;
-        Path = new FlowPath(subject.Path);
-        shape = DataWork.Shape(subject.Data);
-        classes = DataWork.Classes(subject.Data);
-        units = ModelWork.Units(subject);
-        Name = subject.Name;
+        Path = new FlowPath(core.Path);
+        shape = [.. core.Shape];
+        classes = [.. core.Classes];
+        var isWide = core.Kind.Dtype == Dtype.Float64;
+        var (low, high) = core.Range;
+        inData = new(
+            (low, high),
+            UnitsModule.arePixels(core.Shape, core.Units),
+            isWide || UnitsModule.needDouble(core.Units)
+        );
+        inNoise = new((-1.0, 1.0), ArePixels: false, isWide);
     }
 
-    /// <summary>What it is called: the run’s folder, the mixture’s file, or a name of yours.</summary>
-    public string Name { get; }
+    internal GenerativeModel Core { get; }
+
+    /// <summary>What it is called: after its file, its run’s folder, its data, or a name of yours.</summary>
+    public string Name => Core.Name;
 
     /// <summary>The path that it learned on.</summary>
     public FlowPath Path { get; }
@@ -56,16 +56,17 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     /// <summary>What its training came to, where it was trained here; null elsewhere.</summary>
     public TrainingSummary? Training { get; }
 
-    /// <summary>A run of a folder, trained here or by the command line.</summary>
-    /// <param name="folder">The run’s folder.</param>
-    /// <param name="device">Where it is to compute (where it was trained).</param>
+    /// <summary>A trained model, kept by <see cref="SaveAsync"/>, by a training with a <see cref="TrainingOptions.Folder"/>, or by the command line. It needs its
+    /// own file alone: neither the data nor the rest of the run.</summary>
+    /// <param name="file">A model’s file, <c>moons.safetensors</c>, or a run’s folder.</param>
+    /// <param name="device">Where it is to compute (the CPU).</param>
     /// <param name="precision">What it is to compute in (what it was trained in).</param>
     /// <param name="path">The path it was trained on, where that is one of yours.</param>
     /// <param name="runtime">The threads that it runs on (<see cref="FokkerRuntime.Default"/>).</param>
     /// <param name="cancellationToken">Takes the request back.</param>
-    /// <exception cref="FokkerException">There is no run, or a file of it is missing or damaged.</exception>
+    /// <exception cref="FokkerException">There is no model, or its file is damaged.</exception>
     public static Task<FlowModel> LoadAsync(
-        string folder,
+        string file,
         string? device = null,
         Precision? precision = null,
         FlowPath? path = null,
@@ -73,24 +74,23 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         CancellationToken cancellationToken = default
     )
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(folder);
+        ArgumentException.ThrowIfNullOrWhiteSpace(file);
         var threads = runtime ?? FokkerRuntime.Default;
 
         return threads.RunAsync(
             () =>
             {
-                var run = ModelWork.Folder(folder);
-                var (job, state) = ModelWork.Load(run, path is null ? [] : [path.Core], device, precision?.ToDtype());
-                return new FlowModel(ModelWork.Trained(run, job, state), () => ModelWork.Free(state), threads, run);
+                var core = ModelWork.Load(file, path is null ? [] : [path.Core], device, precision?.ToDtype());
+                return new FlowModel(core, () => ModelWork.Free(core), threads);
             },
             cancellationToken
         );
     }
 
-    /// <summary>An exact law in a network’s place: what is off is then the solver’s.</summary>
+    /// <summary>An exact law in a network’s place: all error of its samples is then the solver’s.</summary>
     /// <param name="law">The law.</param>
     /// <param name="path">How it becomes noise (<see cref="FlowPaths.CondOt"/>).</param>
-    /// <param name="parametrization">What is said in the network’s place (the velocity).</param>
+    /// <param name="parametrization">What the law gives in the network’s place (the velocity).</param>
     /// <param name="precision">What it computes in.</param>
     /// <param name="runtime">The threads that it runs on (<see cref="FokkerRuntime.Default"/>).</param>
     /// <param name="cancellationToken">Takes the request back.</param>
@@ -155,44 +155,32 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         }
 
         var own = (path ?? FlowPaths.CondOt).Core;
-        var subject = ModelWork.OfField(
-            name,
-            sampleShape,
-            own,
-            PredictionOf(parametrization),
-            precision.ToDtype(),
-            field
-        );
-        return new FlowModel(subject, () => { }, runtime ?? FokkerRuntime.Default);
+        var core = ModelWork.OfField(name, sampleShape, own, PredictionOf(parametrization), precision.ToDtype(), field);
+        return new FlowModel(core, () => { }, runtime ?? FokkerRuntime.Default);
     }
 
     private static Prediction PredictionOf(Parametrization? parametrization) =>
         Lookup.prediction.Invoke((parametrization ?? Parametrizations.Velocity).Name);
 
     /// <summary>Draws samples.</summary>
-    /// <param name="options">How, and how many; one sample where nothing is said.</param>
+    /// <param name="options">How, and how many; one sample unless you ask for more.</param>
     /// <param name="cancellationToken">Ends it before the next call of the network.</param>
     /// <exception cref="ArgumentException">An option asks for what is not there, or what the model cannot do; the exception names it.</exception>
     /// <exception cref="FokkerException">The solver failed; the message says where, and what may help.</exception>
     public Task<SampleBatch> SampleAsync(SampleOptions? options = null, CancellationToken cancellationToken = default)
     {
         var asked = options ?? new SampleOptions();
-        var count = asked.SampleCount;
-        asked.RequireFit(shape, Name);
 
-        return Request(
+        return Generated(
             "sample",
-            () =>
-                Generated(
-                    asked,
-                    cancellationToken,
-                    (model, drawing) =>
-                    {
-                        using var x = SampleWork.Draw(model, drawing, asked.Seed, count);
-                        FokkerTelemetry.Samples.Add(count);
-                        return Batch(x, SampleWork.Labels(model, drawing, count));
-                    }
-                ),
+            asked,
+            classifier =>
+            {
+                var task = Watched(SampleWork.Task(Core, asked.ToRequest(classifier)), cancellationToken);
+                var samples = Batch(SampleWork.Draw(task), SampleWork.Labels(task));
+                FokkerTelemetry.Samples.Add(task.Count);
+                return samples;
+            },
             cancellationToken
         );
     }
@@ -208,53 +196,25 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     )
     {
         var asked = options ?? new SampleOptions();
-        var count = asked.SampleCount;
-        asked.RequireFit(shape, Name);
-
-        foreach (
-            var (given, property) in new[]
-            {
-                (asked.RelativeTolerance is not null, nameof(SampleOptions.RelativeTolerance)),
-                (asked.ParallelWindow is not null, nameof(SampleOptions.ParallelWindow)),
-            }
-        )
-        {
-            if (given)
-            {
-                throw new ArgumentException($"{property}: steps that can be watched are those of a grid.", property);
-            }
-        }
-
         using var held = Hold();
         using var weaker = asked.WeakerModel?.Hold();
-
-        var (guided, drawing, states) = await runtime
-            .RunAsync(
-                () =>
-                {
-                    var request = asked.ToRequest();
-                    var guided = GuidanceWork.Guided(subject, request, asked.WeakerModel?.subject);
-
-                    try
-                    {
-                        var drawing = SampleWork.Drawing(guided.Subject, request);
-                        var states = SampleWork.States(guided.Subject, drawing, asked.Seed, count);
-                        return (guided, drawing, states.GetEnumerator());
-                    }
-                    catch
-                    {
-                        guided.Dispose();
-                        throw;
-                    }
-                },
-                cancellationToken
-            )
-            .ConfigureAwait(false);
+        OpenedClassifier? classifier = null;
+        IEnumerator<State>? states = null;
 
         try
         {
-            var model = guided.Subject;
-            var labels = SampleWork.Labels(model, drawing, count);
+            var (task, labels) = await runtime
+                .RunAsync(
+                    () =>
+                    {
+                        classifier = Opened(asked);
+                        var task = SampleWork.StepsTask(Core, asked.ToRequest(classifier));
+                        states = SampleWork.States(task).GetEnumerator();
+                        return (task, SampleWork.Labels(task));
+                    },
+                    cancellationToken
+                )
+                .ConfigureAwait(false);
             var steps = 0;
 
             while (true)
@@ -263,7 +223,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                     .RunAsync(
                         () =>
                         {
-                            if (!states.MoveNext())
+                            if (!states!.MoveNext())
                             {
                                 return null;
                             }
@@ -271,13 +231,13 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                             var state = states.Current;
                             using var x = state.X;
                             using var denoised = SampleWork.Denoised(state);
-                            steps = Math.Max(drawing.Steps, state.Step);
+                            steps = Math.Max(task.Drawing.Steps, state.Step);
                             return new SampleStep(
                                 state.Step,
                                 steps,
                                 state.Time,
-                                Outside(model, x, labels),
-                                denoised is null ? null : Outside(model, denoised, labels)
+                                Outside(x, labels),
+                                denoised is null ? null : Outside(denoised, labels)
                             );
                         },
                         cancellationToken
@@ -292,7 +252,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                 yield return step;
             }
 
-            FokkerTelemetry.Samples.Add(count);
+            FokkerTelemetry.Samples.Add(task.Count);
         }
         finally
         {
@@ -300,8 +260,8 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
             await runtime
                 .RunAsync(() =>
                 {
-                    states.Dispose();
-                    guided.Dispose();
+                    states?.Dispose();
+                    (classifier as IDisposable)?.Dispose();
                     return true;
                 })
                 .ConfigureAwait(false);
@@ -327,16 +287,11 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
             "likelihood",
             () =>
             {
-                using var x = samples.ToCore();
-                var model = Watched(subject, cancellationToken);
                 var found = FlowWork.LogDensity(
-                    model,
-                    SampleWork.Drawing(model, asked.ToRequest()),
-                    asked.Divergence?.Name,
-                    asked.Probes,
-                    asked.ClosedForm,
+                    Watched(cancellationToken),
+                    asked.ToRequest(),
                     asked.Seed,
-                    x,
+                    samples.ToCore(),
                     LabelsOf(samples, asked.Label)
                 );
                 return new LogLikelihoods(
@@ -424,9 +379,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                 for (var k = 0; k < frames.Length; k++)
                 {
                     var share = (double)k / (frames.Length - 1);
-                    using var x = a.ToCore();
-                    using var y = b.ToCore();
-                    using var z = FlowWork.Between(asked.Spherical, share, x, y);
+                    var z = FlowWork.Between(asked.Spherical, share, a.ToCore(), b.ToCore());
                     var labels = share < 0.5 ? a.LabelArray : b.LabelArray;
                     frames[k] = new InterpolationFrame(
                         share,
@@ -440,57 +393,70 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         );
     }
 
-    /// <summary>Keeps a trained model: a folder that <see cref="LoadAsync"/> and the command line read.</summary>
-    /// <param name="path">The folder; it is made where it is not there.</param>
+    /// <summary>Keeps a trained model in one file, which <see cref="LoadAsync"/> and the command line read wherever it is moved to.</summary>
+    /// <param name="path">The file, <c>moons.safetensors</c>; a path without that ending is a folder, made where there is none, that gets a
+    /// <c>model.safetensors</c>.</param>
     /// <param name="cancellationToken">Takes the request back.</param>
     /// <exception cref="InvalidOperationException">The model was not trained: it is an exact law or a field.</exception>
+    /// <exception cref="FokkerException">The file cannot be written.</exception>
     public Task SaveAsync(string path, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
 
-        if (folder is null)
-        {
-            throw new InvalidOperationException($"{Name} was not trained: there is nothing to keep.");
-        }
-
         return Request(
             "save",
             () =>
-            {
-                ModelWork.Copy(folder, path);
-                return true;
-            },
+                ModelWork.Save(Core, path)
+                    ? true
+                    : throw new InvalidOperationException($"{Name} was not trained: there is nothing to keep."),
             cancellationToken
         );
     }
 
     private SampleBatch Carried(bool toNoise, SampleBatch samples, FlowOptions options, CancellationToken cancellation)
     {
-        var model = Watched(subject, cancellation);
-        var drawing = SampleWork.Drawing(model, options.ToRequest());
+        var model = Watched(cancellation);
+        var request = options.ToGeneration();
         var labels = LabelsOf(samples, options.Label);
-        using var x = samples.ToCore();
-        using var y = toNoise ? FlowWork.Encode(model, drawing, x, labels) : FlowWork.Decode(model, drawing, x, labels);
-        return toNoise ? Latents(y, labels) : Batch(y, labels);
+        return toNoise
+            ? Latents(FlowWork.Encode(model, request, samples.ToCore(), labels), labels)
+            : Batch(FlowWork.Decode(model, request, samples.ToCore(), labels), labels);
     }
 
-    // The model under the guidance that is asked for, and how it is to be drawn from, for as long as the work takes.
-    private T Generated<T>(GenerationOptions asked, CancellationToken cancellation, Func<Subject, Drawing, T> work)
+    // A request for samples, with the other models that guide them at hand for as long as it takes.
+    private async Task<T> Generated<T>(
+        string operation,
+        GenerationOptions asked,
+        Func<OpenedClassifier?, T> work,
+        CancellationToken cancellation
+    )
     {
         using var weaker = asked.WeakerModel?.Hold();
-        var request = asked.ToRequest();
-        using var guided = GuidanceWork.Guided(subject, request, asked.WeakerModel?.subject);
-        var model = Watched(guided.Subject, cancellation);
-        return work(model, SampleWork.Drawing(model, request));
+        return await Request(
+                operation,
+                () =>
+                {
+                    using var classifier = Opened(asked);
+                    return work(classifier);
+                },
+                cancellation
+            )
+            .ConfigureAwait(false);
     }
 
+    private OpenedClassifier? Opened(GenerationOptions asked) =>
+        asked.Classifier is { } source ? ModelWork.Classifier(source.File, Core) : null;
+
     // A request that can be cancelled looks at it before each call of the network.
-    private static Subject Watched(Subject model, CancellationToken cancellation) =>
-        cancellation.CanBeCanceled ? SampleWork.Watched(model, cancellation.ThrowIfCancellationRequested) : model;
+    private GenerativeModel Watched(CancellationToken cancellation) =>
+        cancellation.CanBeCanceled ? SampleWork.Watched(Core, cancellation.ThrowIfCancellationRequested) : Core;
+
+    private static SamplingTask Watched(SamplingTask task, CancellationToken cancellation) =>
+        cancellation.CanBeCanceled ? SampleWork.Watched(task, cancellation.ThrowIfCancellationRequested) : task;
 
     private int[]? LabelsOf(SampleBatch samples, int? label)
     {
-        if (!subject.Labels)
+        if (!Core.Labels)
         {
             return null;
         }
@@ -509,26 +475,21 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
             );
     }
 
-    private void RequireShape(SampleBatch samples, string argument)
-    {
-        ArgumentNullException.ThrowIfNull(samples, argument);
-
-        Check.Samples(samples, shape, Name, argument);
-    }
+    private void RequireShape(SampleBatch samples, string argument) => Check.Samples(samples, shape, Name, argument);
 
     private SampleBatch Batch(Fokker.Tensor x, int[]? labels) =>
-        new(TensorModule.toArray<double>(x), shape, labels, units, subject.Kind.Dtype == Dtype.Float64);
+        new(TensorModule.toArray<double>(x), shape, labels, inData);
 
     private SampleBatch Latents(Fokker.Tensor z, int[]? labels) =>
-        new(TensorModule.toArray<double>(z), shape, labels, Fokker.Units.Same, subject.Kind.Dtype == Dtype.Float64);
+        new(TensorModule.toArray<double>(z), shape, labels, inNoise);
 
-    private SampleBatch Outside(Subject model, Fokker.Tensor x, int[]? labels)
+    private SampleBatch Outside(Fokker.Tensor x, int[]? labels)
     {
-        using var outside = SampleWork.Outside(model, x);
+        using var outside = SampleWork.Outside(Core, x);
         return Batch(outside, labels);
     }
 
-    /// <summary>Runs a request on a worker, and tells telemetry.</summary>
+    /// <summary>Runs a request on a worker, frees the tensors that it leaves, and tells telemetry.</summary>
     private async Task<T> Request<T>(string operation, Func<T> work, CancellationToken cancellation)
     {
         var held = Hold();
@@ -539,7 +500,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
 
         try
         {
-            return await runtime.RunAsync(work, cancellation).ConfigureAwait(false);
+            return await runtime.RunAsync(() => Memory.Freed(work), cancellation).ConfigureAwait(false);
         }
         catch (Exception error)
         {

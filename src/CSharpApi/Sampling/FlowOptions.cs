@@ -1,7 +1,12 @@
+using Fokker.Interop;
+
 namespace Fokker;
 
 /// <summary>How a flow is followed between data and noise.</summary>
-public record FlowOptions : SolverOptions;
+public record FlowOptions : SolverOptions
+{
+    internal GenerationRequest ToGeneration() => ToGeneration(GuidanceRequestModule.none);
+}
 
 /// <summary>How log-densities are found.</summary>
 public sealed record LikelihoodOptions : FlowOptions
@@ -16,11 +21,35 @@ public sealed record LikelihoodOptions : FlowOptions
         init => field = Check.AtLeast(1, value);
     }
 
-    /// <summary>Whether an exact law’s density is that of its closed form; elsewhere, and where this is false, it is that of the flow.</summary>
-    public bool ClosedForm { get; init; } = true;
+    /// <summary>Whether the density is that of an exact law’s closed form, or that of the flow (the closed form where there is one).</summary>
+    public bool? ClosedForm { get; init; }
+
+    /// <summary>The time t of the density p_t of x_t (0, the data).</summary>
+    public double? Time
+    {
+        get;
+        init => field = Check.From0To1(value);
+    }
+
+    /// <summary>Bytes that the graph of the flow’s divergence may take.</summary>
+    public long? Memory
+    {
+        get;
+        init => field = Check.AtLeast(1L, value);
+    }
 
     /// <summary>The seed of the probes and of the dequantization of pixels.</summary>
     public long Seed { get; init; }
+
+    internal DensityRequest ToRequest() =>
+        new(
+            generation: ToGeneration(),
+            method: Maybe.Method(ClosedForm),
+            trace: Maybe.Reference(Divergence?.Name),
+            probes: Maybe.Value(Probes),
+            memory: Maybe.Value(Memory),
+            time: Maybe.Value(Time)
+        );
 }
 
 /// <summary>How one sample is turned into another through their latents.</summary>

@@ -1,4 +1,4 @@
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 

@@ -1,5 +1,4 @@
-using System.Globalization;
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 
@@ -26,7 +25,7 @@ public abstract record GenerationOptions : SolverOptions
                     : throw new ArgumentOutOfRangeException(
                         nameof(GuidanceInterval),
                         value,
-                        $"{nameof(GuidanceInterval)} is {value}: expected two noise levels, the lower one first."
+                        $"{nameof(GuidanceInterval)} is {value}: expected two noise levels σ/α, the lower one first and neither below 0."
                     );
     }
 
@@ -37,12 +36,11 @@ public abstract record GenerationOptions : SolverOptions
         init => field = Check.From0To1(value);
     }
 
-    /// <summary>A weaker model that guidance pushes away from, in the place of no class.</summary>
+    /// <summary>A weaker model of the same data, which guidance pushes away from (Karras et al. 2024).</summary>
     public FlowModel? WeakerModel { get; init; }
 
-    /// <summary>The folder of a classifier of noisy samples (<see cref="FlowTrainer.TrainClassifierAsync"/>) whose gradient guides, <see cref="Guidance"/>
-    /// times; <c>exact</c> for a mixture’s own.</summary>
-    public string? Classifier { get; init; }
+    /// <summary>A classifier of noisy samples whose gradient guides, <see cref="Guidance"/> times.</summary>
+    public ClassifierSource? Classifier { get; init; }
 
     /// <summary>Classes that samples are pushed towards, and away from where the weight is negative (Liu et al. 2022).</summary>
     public IReadOnlyDictionary<int, double>? Composition { get; init; }
@@ -50,33 +48,46 @@ public abstract record GenerationOptions : SolverOptions
     /// <summary>Whether what is drawn on the way is one Brownian motion: with another number of steps the sample is the same path.</summary>
     public bool Brownian { get; init; }
 
-    /// <summary>How many steps are found at once, by Picard’s iteration; one after the other where it is not said.</summary>
+    /// <summary>How many steps are found at once, by Picard’s iteration (one after the other).</summary>
     public int? ParallelWindow
     {
         get;
         init => field = Check.AtLeast(1, value);
     }
 
-    /// <summary>With <see cref="ParallelWindow"/>: how far a state may still move and stand, in deviations of an ancestral step’s noise.</summary>
-    public double ParallelTolerance { get; init; } = 0.1;
-
-    internal override SamplingRequest ToRequest()
+    /// <summary>With <see cref="ParallelWindow"/>: how far a state may still move and count as found, in deviations of an ancestral step’s noise (0.1).</summary>
+    public double? ParallelTolerance
     {
-        var request = base.ToRequest();
-        request.Brownian = Brownian;
-        request.Window = ParallelWindow;
-        request.WindowTolerance = ParallelTolerance;
-        request.Guidance = Guidance;
-        request.GuidanceLow = GuidanceInterval?.Low;
-        request.GuidanceHigh = GuidanceInterval?.High;
-        request.GuidanceRescale = GuidanceRescale;
-        request.Classifier = Classifier;
-        request.Composition = Composition is null
-            ? null
-            : string.Join(
-                ',',
-                Composition.Select(term => string.Create(CultureInfo.InvariantCulture, $"{term.Key}:{term.Value:R}"))
-            );
-        return request;
+        get;
+        init => field = Check.Positive(value);
     }
+
+    internal GenerationRequest ToGeneration(OpenedClassifier? classifier) =>
+        ToGeneration(
+            new GuidanceRequest(
+                scale: Maybe.Value(Guidance),
+                interval: Maybe.Pair(GuidanceInterval),
+                rescale: Maybe.Value(GuidanceRescale),
+                weaker: Maybe.Loaded(WeakerModel?.Core),
+                classifier: classifier?.Choice,
+                composition: Maybe.Terms(Composition ?? new Dictionary<int, double>())
+            )
+        );
+
+    /// <summary>The request, without the arrays that samples may be given.</summary>
+    internal virtual SamplingRequest ToRequest(OpenedClassifier? classifier) =>
+        new(
+            generation: ToGeneration(classifier),
+            count: null,
+            seed: 0,
+            from: null,
+            to: null,
+            start: null,
+            noise: null,
+            sourceSamples: null,
+            replay: null,
+            brownian: Brownian,
+            parallel: Maybe.Value(ParallelWindow),
+            parallelTolerance: Maybe.Value(ParallelTolerance)
+        );
 }

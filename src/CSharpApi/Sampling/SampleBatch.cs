@@ -1,5 +1,5 @@
 using System.Numerics.Tensors;
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 
@@ -9,16 +9,18 @@ public sealed partial class SampleBatch
     private readonly double[] values;
     private readonly int[] shape;
     private readonly int[]? labels;
-    private readonly Units units;
-    private readonly bool isWide;
+    private readonly Kept kept;
 
-    internal SampleBatch(double[] values, int[] shape, int[]? labels, Units units, bool isWide)
+    /// <summary>How files hold samples: the range of values that a picture shows (none: that of these samples), whether they are pixels of a byte each, and
+    /// whether float32 is too coarse for them.</summary>
+    internal readonly record struct Kept((double Low, double High)? Range, bool ArePixels, bool AreWide);
+
+    internal SampleBatch(double[] values, int[] shape, int[]? labels, Kept kept)
     {
         this.values = values;
         this.shape = shape;
         this.labels = labels;
-        this.units = units;
-        this.isWide = isWide;
+        this.kept = kept;
         SampleSize = shape.Aggregate(1, (product, side) => product * side);
         Count = values.Length / SampleSize;
     }
@@ -31,23 +33,13 @@ public sealed partial class SampleBatch
     public static SampleBatch FromArray(double[] values, int[] shape, int[]? labels = null)
     {
         ArgumentNullException.ThrowIfNull(values);
-        ArgumentNullException.ThrowIfNull(shape);
-        var count = shape.Aggregate(1L, (product, side) => product * side);
-
-        if (shape.Length < 2 || shape.Any(side => side < 1) || count != values.Length)
-        {
-            throw new ArgumentException(
-                $"{values.Length} numbers do not fill samples of shape [{string.Join(", ", shape)}].",
-                nameof(shape)
-            );
-        }
-
-        if (labels is not null && labels.Length != shape[0])
-        {
-            throw new ArgumentException($"{labels.Length} labels for {shape[0]} samples.", nameof(labels));
-        }
-
-        return new SampleBatch([.. values], shape[1..], labels is null ? null : [.. labels], Fokker.Units.Same, true);
+        Check.Filled(values.Length, shape, labels);
+        return new SampleBatch(
+            [.. values],
+            shape[1..],
+            labels is null ? null : [.. labels],
+            new Kept(null, ArePixels: false, AreWide: true)
+        );
     }
 
     /// <summary>Samples of your own.</summary>
@@ -66,10 +58,8 @@ public sealed partial class SampleBatch
     /// <param name="labels">The class of each; null where there are none.</param>
     public static SampleBatch FromArray(double[,] rows, int[]? labels = null)
     {
-        ArgumentNullException.ThrowIfNull(rows);
-        var values = new double[rows.Length];
-        Buffer.BlockCopy(rows, 0, values, 0, sizeof(double) * values.Length);
-        return FromArray(values, [rows.GetLength(0), rows.GetLength(1)], labels);
+        var (values, shape) = Check.Content(rows);
+        return FromArray(values, shape, labels);
     }
 
     /// <summary>Samples of one of .NET’s tensors.</summary>
@@ -77,17 +67,17 @@ public sealed partial class SampleBatch
     /// <param name="labels">The class of each; null where there are none.</param>
     public static SampleBatch FromTensor(Tensor<float> tensor, int[]? labels = null)
     {
-        ArgumentNullException.ThrowIfNull(tensor);
-        var shape = new int[tensor.Rank];
+        var (values, shape) = Check.Content(tensor);
+        return FromArray(values, shape, labels);
+    }
 
-        for (var k = 0; k < shape.Length; k++)
-        {
-            shape[k] = checked((int)tensor.Lengths[k]);
-        }
-
-        var copy = new float[tensor.FlattenedLength];
-        tensor.FlattenTo(copy);
-        return FromArray(copy, shape, labels);
+    /// <summary>Samples of one of .NET’s tensors.</summary>
+    /// <param name="tensor">[n, d] or [n, channels, height, width].</param>
+    /// <param name="labels">The class of each; null where there are none.</param>
+    public static SampleBatch FromTensor(Tensor<double> tensor, int[]? labels = null)
+    {
+        var (values, shape) = Check.Content(tensor);
+        return FromArray(values, shape, labels);
     }
 
     /// <summary>The samples of one of numpy’s files, [n, …].</summary>
@@ -141,29 +131,37 @@ public sealed partial class SampleBatch
             values[(start * SampleSize)..((start + count) * SampleSize)],
             shape,
             labels?[start..(start + count)],
-            units,
-            isWide
+            kept
         );
     }
 
-    /// <summary>A picture as a PNG file’s bytes: a grid of up to 100 images, or up to 10,000 points of the plane of the first two coordinates.</summary>
-    public byte[] ToPng() => FileWork.Png(shape, units, values);
+    /// <summary>A picture as a PNG file’s bytes: a grid of up to 100 images, or up to 10,000 points of the plane of the first two coordinates. The channels of
+    /// images that are neither grey (1) nor coloured (3) lie side by side.</summary>
+    public byte[] ToPng()
+    {
+        var (low, high) = kept.Range ?? FileWork.Range(values);
+        return FileWork.Png(shape, low, high, values);
+    }
 
     /// <summary>Writes the picture of <see cref="ToPng"/>.</summary>
     /// <param name="path">The file.</param>
     public void SavePng(string path) => File.WriteAllBytes(path, ToPng());
 
-    /// <summary>Writes one of numpy’s files: bytes where the data are pixels, what the network computes in elsewhere.</summary>
+    /// <summary>Writes one of numpy’s files: bytes where the data are pixels, else what the network computes in, or float64 where float32 is too coarse for the
+    /// data’s units.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="FokkerException">The file cannot be written.</exception>
     public void SaveNpy(string path) =>
         Translate.Errors(() =>
         {
-            FileWork.Npy(path, shape, units, isWide, values);
+            FileWork.Npy(path, shape, kept.ArePixels, kept.AreWide, values);
             return true;
         });
 
     internal Fokker.Tensor ToCore() => TensorModule.ofArray(new[] { Count }.Concat(shape), values);
+
+    /// <summary>The shape: <c>[n, d]</c>.</summary>
+    internal string Describe() => $"[{string.Join(", ", shape.Prepend(Count))}]";
 
     internal int[]? LabelArray => labels;
 

@@ -1,17 +1,18 @@
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 
-/// <summary>How samples are drawn. What is not said is as suits the model.</summary>
-/// <remarks>Immutable: <c>options with { Seed = 2 }</c> makes another. Each property refuses what it cannot be with an exception that names it.</remarks>
+/// <summary>How samples are drawn. Anything you leave out gets a default chosen for your model.</summary>
+/// <remarks>Immutable: <c>options with { Seed = 2 }</c> makes another. Each property refuses a value that is out of its range with an exception that names
+/// it; what the model cannot do is refused in the same way by the request.</remarks>
 public sealed record SampleOptions : GenerationOptions
 {
-    /// <summary>How many samples.</summary>
-    public int Count
+    /// <summary>How many samples (one, or as many as the arrays hold that are given).</summary>
+    public int? Count
     {
         get;
         init => field = Check.AtLeast(1, value);
-    } = 1;
+    }
 
     /// <summary>The seed of the noise: the same gives the same samples, and those of the command line.</summary>
     public long Seed { get; init; }
@@ -36,37 +37,37 @@ public sealed record SampleOptions : GenerationOptions
     /// <summary>The states to start from, [n, …] in the network’s units; drawn where there are none. They then say how many samples.</summary>
     public SampleBatch? Start { get; init; }
 
+    /// <summary>For a model that was trained with a <see cref="TrainingOptions.Source"/>: the points to start from, [n, …] in the source’s own units; drawn where
+    /// there are none. They then say how many samples.</summary>
+    public SampleBatch? SourceSamples { get; init; }
+
     /// <summary>The standard normal numbers that a stochastic solver draws on its way, one batch of [n, …] a draw, in their order.</summary>
     public IReadOnlyList<SampleBatch>? Replay { get; init; }
 
-    internal int SampleCount
+    internal override SamplingRequest ToRequest(OpenedClassifier? classifier)
     {
-        get
-        {
-            if (Noise is not null && Start is not null)
-            {
-                throw new ArgumentException(
-                    $"{nameof(Noise)} and {nameof(Start)} both say where to start.",
-                    nameof(Noise)
-                );
-            }
+        var isGiven = (Noise ?? Start ?? SourceSamples) is not null || Replay is not null;
 
-            return Noise?.Count ?? Start?.Count ?? Replay?.FirstOrDefault()?.Count ?? Count;
-        }
+        return new(
+            generation: ToGeneration(classifier),
+            count: Maybe.Value(Count ?? (isGiven ? null : 1)),
+            seed: Seed,
+            from: Maybe.Value(From),
+            to: Maybe.Value(To),
+            start: Maybe.Array(Start?.ToCore()),
+            noise: Maybe.Array(Noise?.ToCore()),
+            sourceSamples: Maybe.Array(SourceSamples?.ToCore()),
+            replay: Maybe.Array(Replay is null ? null : Stacked(Replay)),
+            brownian: Brownian,
+            parallel: Maybe.Value(ParallelWindow),
+            parallelTolerance: Maybe.Value(ParallelTolerance)
+        );
     }
 
-    /// <summary>Refuses what cannot be of a model's samples, by the property's name.</summary>
-    internal void RequireFit(IReadOnlyList<int> shape, string model)
+    // [draws, n, …]: what the library takes as one array is a list here, whose batches may differ.
+    private static Fokker.Tensor Stacked(IReadOnlyList<SampleBatch> draws)
     {
-        Check.Samples(Noise, shape, model, nameof(Noise));
-        Check.Samples(Start, shape, model, nameof(Start));
-
-        if (Replay is null)
-        {
-            return;
-        }
-
-        if (Replay.Count == 0)
+        if (draws.Count == 0)
         {
             throw new ArgumentException(
                 $"{nameof(Replay)} is empty: expected a batch of samples for each draw.",
@@ -74,28 +75,17 @@ public sealed record SampleOptions : GenerationOptions
             );
         }
 
-        for (var draw = 0; draw < Replay.Count; draw++)
+        for (var k = 1; k < draws.Count; k++)
         {
-            Check.Samples(Replay[draw], shape, model, nameof(Replay), $"{nameof(Replay)}[{draw}]");
-
-            if (Replay[draw].Count != SampleCount)
+            if (draws[k].Describe() != draws[0].Describe())
             {
                 throw new ArgumentException(
-                    $"{nameof(Replay)}[{draw}] is of {Replay[draw].Count} samples: expected {SampleCount}, as many as are drawn.",
+                    $"{nameof(Replay)}[{k}] is {draws[k].Describe()}: expected {draws[0].Describe()}, as the first draw.",
                     nameof(Replay)
                 );
             }
         }
-    }
 
-    internal override SamplingRequest ToRequest()
-    {
-        var request = base.ToRequest();
-        request.From = From;
-        request.To = To;
-        request.Start = Start?.ToCore();
-        request.Noise = Noise?.ToCore();
-        request.Replay = Replay is null ? null : TensorModule.stack(0, Replay.Select(draw => draw.ToCore()));
-        return request;
+        return TensorModule.stack(0, draws.Select(draw => draw.ToCore()));
     }
 }

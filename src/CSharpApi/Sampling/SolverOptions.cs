@@ -1,9 +1,11 @@
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 
-/// <summary>How a model’s equation is solved: what sampling, densities, latents and evaluations have in common. What is not said is as suits the model.</summary>
-/// <remarks>Immutable: <c>options with { Steps = 20 }</c> makes another. Each property refuses what it cannot be with an exception that names it.</remarks>
+/// <summary>How a model’s equation is solved: what sampling, densities, latents and evaluations have in common. Anything you leave out gets a default chosen
+/// for your model.</summary>
+/// <remarks>Immutable: <c>options with { Steps = 20 }</c> makes another. Each property refuses a value that is out of its range with an exception that names
+/// it; what the model cannot do is refused in the same way by the request.</remarks>
 public abstract record SolverOptions
 {
     private protected SolverOptions() { }
@@ -49,15 +51,15 @@ public abstract record SolverOptions
         init => field = Check.AtLeast(1, value);
     }
 
-    internal virtual SamplingRequest ToRequest() =>
-        new()
-        {
-            Sampler = Solver?.Core,
-            Grid = Grid?.Core,
-            Steps = Steps,
-            Batch = BatchSize,
-            Label = Label,
-            Relative = RelativeTolerance,
-            Absolute = AbsoluteTolerance,
-        };
+    internal GenerationRequest ToGeneration(GuidanceRequest guidance) =>
+        new(
+            solver: Maybe.Reference(Solver?.Core),
+            grid: Maybe.Reference(Grid?.Core),
+            steps: Maybe.Value(Steps),
+            batch: Maybe.Value(BatchSize),
+            @class: Maybe.Class(Label),
+            relativeTolerance: Maybe.Value(RelativeTolerance),
+            absoluteTolerance: Maybe.Value(AbsoluteTolerance),
+            guidance: guidance
+        );
 }

@@ -1,5 +1,5 @@
 using System.Numerics.Tensors;
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 
@@ -7,7 +7,7 @@ namespace Fokker;
 /// <remarks>Vectors are standardised for the network and come back in their own units; bytes are pixels; images of numbers in [−1, 1] stay as they are.</remarks>
 public sealed class DataSource
 {
-    // A batch of numbers with their whole shape, samples first; bytes where they are pixels.
+    // A batch of numbers as they were given, float32 or float64, or bytes where they are pixels, with their whole shape, samples first.
     private sealed record Content(Array Values, int[] Shape);
 
     private readonly Func<CancellationToken, ValueTask<Content?>> read;
@@ -23,12 +23,15 @@ public sealed class DataSource
     /// <summary>What it is called: the name that the command line knows it by, or one of your own.</summary>
     public string Name { get; }
 
+    /// <summary>Whether the library finds it by its name.</summary>
+    internal bool IsNamed { get; private init; }
+
     /// <summary>A data set by the name that the command line has for it: <c>moons</c>, <c>fashion-mnist</c>, <c>npy:FILE</c>, <c>csv:FILE</c>.</summary>
     /// <param name="name">The name.</param>
     public static DataSource Named(string name)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
-        return new DataSource(name, _ => default);
+        return new DataSource(name, _ => default) { IsNamed = true };
     }
 
     /// <summary>The samples of a file: numpy’s .npy, a .csv of numbers, or MNIST’s format.</summary>
@@ -49,13 +52,12 @@ public sealed class DataSource
     /// <param name="rows">[n, d].</param>
     /// <param name="labels">The class of each, from 0; null where there are none.</param>
     /// <param name="name">What to call them.</param>
-    public static DataSource FromArray(float[,] rows, int[]? labels = null, string name = "array")
-    {
-        ArgumentNullException.ThrowIfNull(rows);
-        var values = new float[rows.Length];
-        Buffer.BlockCopy(rows, 0, values, 0, sizeof(float) * values.Length);
-        return FromArray(values, [rows.GetLength(0), rows.GetLength(1)], labels, name);
-    }
+    public static DataSource FromArray(float[,] rows, int[]? labels = null, string name = "array") =>
+        Of(Check.Content(rows), labels, name);
+
+    /// <inheritdoc cref="FromArray(float[,], int[], string)"/>
+    public static DataSource FromArray(double[,] rows, int[]? labels = null, string name = "array") =>
+        Of(Check.Content(rows), labels, name);
 
     /// <summary>Samples in a row-major array.</summary>
     /// <param name="values">The numbers, sample after sample.</param>
@@ -63,11 +65,12 @@ public sealed class DataSource
     /// <param name="labels">The class of each, from 0; null where there are none.</param>
     /// <param name="name">What to call them.</param>
     /// <exception cref="ArgumentException">The numbers do not fill the shape, or there is not one label a sample.</exception>
-    public static DataSource FromArray(float[] values, int[] shape, int[]? labels = null, string name = "array")
-    {
-        ArgumentNullException.ThrowIfNull(values);
-        return Of(values, values.Length, shape, labels, name);
-    }
+    public static DataSource FromArray(float[] values, int[] shape, int[]? labels = null, string name = "array") =>
+        Of((values, shape), labels, name);
+
+    /// <inheritdoc cref="FromArray(float[], int[], int[], string)"/>
+    public static DataSource FromArray(double[] values, int[] shape, int[]? labels = null, string name = "array") =>
+        Of((values, shape), labels, name);
 
     /// <summary>Images of bytes in a row-major array.</summary>
     /// <param name="pixels">The pixels, image after image.</param>
@@ -75,30 +78,19 @@ public sealed class DataSource
     /// <param name="labels">The class of each, from 0; null where there are none.</param>
     /// <param name="name">What to call them.</param>
     /// <exception cref="ArgumentException">The pixels do not fill the shape, or there is not one label an image.</exception>
-    public static DataSource FromPixels(byte[] pixels, int[] shape, int[]? labels = null, string name = "pixels")
-    {
-        ArgumentNullException.ThrowIfNull(pixels);
-        return Of(pixels, pixels.Length, shape, labels, name);
-    }
+    public static DataSource FromPixels(byte[] pixels, int[] shape, int[]? labels = null, string name = "pixels") =>
+        Of((pixels, shape), labels, name);
 
     /// <summary>Samples in one of .NET’s tensors.</summary>
     /// <param name="values">[n, d] or [n, channels, height, width].</param>
     /// <param name="labels">The class of each, from 0; null where there are none.</param>
     /// <param name="name">What to call them.</param>
-    public static DataSource FromTensor(Tensor<float> values, int[]? labels = null, string name = "tensor")
-    {
-        ArgumentNullException.ThrowIfNull(values);
-        var shape = new int[values.Rank];
+    public static DataSource FromTensor(Tensor<float> values, int[]? labels = null, string name = "tensor") =>
+        Of(Check.Content(values), labels, name);
 
-        for (var k = 0; k < shape.Length; k++)
-        {
-            shape[k] = checked((int)values.Lengths[k]);
-        }
-
-        var copy = new float[values.FlattenedLength];
-        values.FlattenTo(copy);
-        return FromArray(copy, shape, labels, name);
-    }
+    /// <inheritdoc cref="FromTensor(Tensor{float}, int[], string)"/>
+    public static DataSource FromTensor(Tensor<double> values, int[]? labels = null, string name = "tensor") =>
+        Of(Check.Content(values), labels, name);
 
     /// <summary>Samples that are drawn or read elsewhere.</summary>
     /// <param name="samples">The samples.</param>
@@ -107,7 +99,7 @@ public sealed class DataSource
     {
         ArgumentNullException.ThrowIfNull(samples);
         int[]? labels = samples.Labels is { } own ? [.. own] : null;
-        return FromArray(samples.ToArray(), [samples.Count, .. samples.SampleShape], labels, name);
+        return FromArray(samples.ToDoubleArray(), [samples.Count, .. samples.SampleShape], labels, name);
     }
 
     /// <summary>Samples that arrive one after the other; they are read to their end when training begins, and then held in memory.</summary>
@@ -118,7 +110,16 @@ public sealed class DataSource
         IAsyncEnumerable<ReadOnlyMemory<float>> samples,
         int[] sampleShape,
         string name = "stream"
-    )
+    ) => OfStream(samples, sampleShape, name);
+
+    /// <inheritdoc cref="FromAsync(IAsyncEnumerable{ReadOnlyMemory{float}}, int[], string)"/>
+    public static DataSource FromAsync(
+        IAsyncEnumerable<ReadOnlyMemory<double>> samples,
+        int[] sampleShape,
+        string name = "stream"
+    ) => OfStream(samples, sampleShape, name);
+
+    private static DataSource OfStream<T>(IAsyncEnumerable<ReadOnlyMemory<T>> samples, int[] sampleShape, string name)
     {
         ArgumentNullException.ThrowIfNull(samples);
         ArgumentNullException.ThrowIfNull(sampleShape);
@@ -128,7 +129,7 @@ public sealed class DataSource
             name,
             async cancellation =>
             {
-                var values = new List<float>();
+                var values = new List<T>();
                 var count = 0;
 
                 await foreach (var sample in samples.WithCancellation(cancellation).ConfigureAwait(false))
@@ -150,25 +151,12 @@ public sealed class DataSource
         );
     }
 
-    private static DataSource Of(Array values, int length, int[] shape, int[]? labels, string name)
+    private static DataSource Of<T>((T[] Values, int[] Shape) content, int[]? labels, string name)
     {
-        ArgumentNullException.ThrowIfNull(shape);
+        var (values, shape) = content;
+        ArgumentNullException.ThrowIfNull(values);
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
-        var count = shape.Aggregate(1L, (product, side) => product * side);
-
-        if (shape.Length < 2 || shape.Any(side => side < 1) || count != length)
-        {
-            throw new ArgumentException(
-                $"{length} numbers do not fill samples of shape [{string.Join(", ", shape)}].",
-                nameof(shape)
-            );
-        }
-
-        if (labels is not null && labels.Length != shape[0])
-        {
-            throw new ArgumentException($"{labels.Length} labels for {shape[0]} samples.", nameof(labels));
-        }
-
+        Check.Filled(values.Length, shape, labels);
         return new DataSource(name, _ => new(new Content(values, shape)), labels);
     }
 
@@ -181,9 +169,12 @@ public sealed class DataSource
             ? () => DataWork.DataSet(Name)
             : () =>
             {
-                using var x = content.Values is byte[] pixels
-                    ? TensorModule.ofArray(content.Shape, pixels)
-                    : TensorModule.ofArray(content.Shape, (float[])content.Values);
+                using var x = content.Values switch
+                {
+                    byte[] pixels => TensorModule.ofArray(content.Shape, pixels),
+                    float[] numbers => TensorModule.ofArray(content.Shape, numbers),
+                    var numbers => TensorModule.ofArray(content.Shape, (double[])numbers),
+                };
                 return DataWork.DataSet(Name, x, labels);
             };
     }

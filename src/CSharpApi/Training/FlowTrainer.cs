@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Fokker.Bridge;
+using Fokker.Interop;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -17,7 +17,7 @@ public sealed partial class FlowTrainer
     private readonly string? resumed;
 
     /// <summary>A trainer.</summary>
-    /// <param name="options">How to train; as suits the data where nothing is said.</param>
+    /// <param name="options">How to train; anything left out gets a default chosen for the data.</param>
     /// <param name="runtime">The threads that the model will run on; <see cref="FokkerRuntime.Default"/> where none is named. Training has one of its own.</param>
     /// <param name="logger">Hears of beginnings, ends and, now and then, of the loss.</param>
     public FlowTrainer(
@@ -92,7 +92,7 @@ public sealed partial class FlowTrainer
         if (Options.Folder is null)
         {
             throw new ArgumentException(
-                $"{nameof(TrainingOptions.Folder)} is not said: a classifier is of use by its folder.",
+                $"{nameof(TrainingOptions.Folder)} is missing: a classifier is used from its folder.",
                 nameof(TrainingOptions.Folder)
             );
         }
@@ -110,7 +110,7 @@ public sealed partial class FlowTrainer
             open =>
             {
                 var options = Options with { Loss = Losses.Classifier };
-                var (_, _, result, summary) = Train(options, Options.Folder, open, progress, cancellationToken);
+                var (_, result, summary) = Train(options, Options.Folder, open, progress, cancellationToken);
                 ModelWork.Free(result.State);
                 return summary;
             },
@@ -164,33 +164,41 @@ public sealed partial class FlowTrainer
         if (Options.Loss == Losses.Classifier)
         {
             throw new ArgumentException(
-                $"{nameof(TrainingOptions.Loss)} is {Options.Loss}: a classifier is no model of data: see {nameof(TrainClassifierAsync)}.",
+                $"{nameof(TrainingOptions.Loss)} is {Options.Loss}, and a classifier is no model of data: call {nameof(TrainClassifierAsync)}.",
                 nameof(TrainingOptions.Loss)
             );
         }
 
-        var isKept = Options.Folder is not null;
-        var path = Options.Folder ?? Path.Combine(Path.GetTempPath(), "fokker-run-" + Path.GetRandomFileName());
-        var (folder, job, result, summary) = Train(Options, path, open, progress, cancellation);
+        if (Options.Folder is { } folder)
+        {
+            var (job, result, summary) = Train(Options, folder, open, progress, cancellation);
+            return Trained(ModelWork.Folder(folder).Name, job, result, summary);
+        }
+
+        // A folder that nothing was written to goes with the claim: a training that is refused leaves none.
+        var temporary = Path.Combine(Path.GetTempPath(), "fokker-run-" + Path.GetRandomFileName());
+        var (made, ended, told) = Train(Options, temporary, open, progress, cancellation);
+        Directory.Delete(temporary, recursive: true);
+        return Trained(DataWork.Name(TrainingWork.Data(made)), made, ended, told with { Folder = null });
+    }
+
+    private FlowModel Trained(string name, Job job, RunResult result, TrainingSummary summary)
+    {
+        var core = ModelWork.Trained(name, job, result.State);
 
         return new FlowModel(
-            ModelWork.Trained(folder, job, result.State),
+            core,
             () =>
             {
+                ModelWork.Free(core);
                 ModelWork.Free(result.State);
-
-                if (!isKept)
-                {
-                    Directory.Delete(path, recursive: true);
-                }
             },
             runtime ?? FokkerRuntime.Default,
-            folder,
-            isKept ? summary : summary with { Folder = null }
+            summary
         );
     }
 
-    private (RunFolder Folder, Job Job, RunResult Result, TrainingSummary Summary) Train(
+    private (Job Job, RunResult Result, TrainingSummary Summary) Train(
         TrainingOptions options,
         string path,
         Func<Dataset>? open,
@@ -200,15 +208,15 @@ public sealed partial class FlowTrainer
     {
         var folder = ModelWork.Folder(path);
         var paths = options.OwnPaths();
-        var data = open?.Invoke();
-
-        // A folder that nothing was written to goes with the claim: a training that is refused leaves none.
+        var request = options.ToRequest();
+        using var given = open is null ? null : new OpenedData(open());
         using var claim = TrainingWork.Claim(folder);
         var job = resumed is null
-            ? TrainingWork.Start(claim, paths, options.ToRequest(), data!)
-            : TrainingWork.Resume(folder, paths, data);
+            ? TrainingWork.Start(claim, paths, request, given!.Data)
+            : TrainingWork.Resume(folder, paths, given?.Data);
+        using var own = new OpenedData(TrainingWork.Data(job));
         var steps = TrainingWork.Steps(job);
-        LogStart(data?.Name ?? path, TrainingWork.Parameters(job), steps);
+        LogStart(DataWork.Name(own.Data), TrainingWork.Parameters(job), steps);
 
         var last = default(TrainingProgress);
         var told = long.MinValue;
@@ -255,12 +263,7 @@ public sealed partial class FlowTrainer
 
         var loss = last.Step == 0 ? double.NaN : last.Loss;
         LogFinished(path, result.State.Step, result.Seconds, loss);
-        return (
-            folder,
-            job,
-            result,
-            new TrainingSummary(result.State.Step, TimeSpan.FromSeconds(result.Seconds), loss, path)
-        );
+        return (job, result, new TrainingSummary(result.State.Step, TimeSpan.FromSeconds(result.Seconds), loss, path));
     }
 
     [LoggerMessage(

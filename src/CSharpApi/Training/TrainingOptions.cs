@@ -1,4 +1,4 @@
-using Fokker.Bridge;
+using Fokker.Interop;
 
 namespace Fokker;
 
@@ -22,9 +22,10 @@ public enum Precision
     Double,
 }
 
-/// <summary>How a model is trained. What is not said is as suits the data: a minute for points, a few for small images.</summary>
-/// <remarks>Immutable: <c>options with { Steps = 1000 }</c> makes another. Each property refuses what it cannot be with an exception that names it; what
-/// does not fit together is refused when training begins.</remarks>
+/// <summary>How a model is trained. Anything you leave out gets a default chosen for your data: training then takes a minute for points, a few for small
+/// images.</summary>
+/// <remarks>Immutable: <c>options with { Steps = 1000 }</c> makes another. Each property refuses a value that is out of its range with an exception
+/// that names it; what does not fit together is refused when training begins.</remarks>
 public sealed record TrainingOptions
 {
     /// <summary>What is minimized (conditional flow matching).</summary>
@@ -143,41 +144,50 @@ public sealed record TrainingOptions
     /// <summary>What the network computes in.</summary>
     public Precision Precision { get; init; } = Precision.Single;
 
-    /// <summary>The folder for the run: its settings, its history and its checkpoint, as the command line has them. Without one nothing is left behind but
-    /// the checkpoint of a training that was cancelled or diverged, in a temporary folder that the exception names.</summary>
+    /// <summary>The folder for the run: its settings, its history, its checkpoint and its model, as the command line has them. Without one nothing is left behind
+    /// but the run of a training that was cancelled or diverged, in a temporary folder that the exception names.</summary>
     public string? Folder { get; init; }
 
     /// <summary>The least time between two reports of progress; the first and the last step are always reported.</summary>
     public TimeSpan ProgressInterval { get; init; } = TimeSpan.FromMilliseconds(100);
 
-    internal TrainingRequest ToRequest() =>
-        new()
+    internal TrainingRequest ToRequest()
+    {
+        if (Source is { IsNamed: false })
         {
-            Loss = Loss?.Name,
-            Path = Path?.Name,
-            Prediction = Parametrization?.Name,
-            Weight = Weight?.Name,
-            Times = Times?.Name,
-            Coupling = Coupling?.Name,
-            Source = Source?.Name,
-            Preconditioning = Preconditioner?.Name,
-            Teacher = Teacher,
-            Network = Network?.ToString().ToLowerInvariant(),
-            Width = Width,
-            Depth = Depth,
-            Labels = UseLabels,
-            LabelDropout = LabelDropout,
-            Seed = Seed,
-            Steps = Steps,
-            Batch = BatchSize,
-            LearningRate = LearningRate,
-            WarmUp = WarmUpSteps,
-            WeightDecay = WeightDecay,
-            Clip = GradientClip,
-            Ema = AverageDecay,
-            Device = Device,
-            Dtype = Precision.ToDtype(),
-        };
+            throw new ArgumentException(
+                $"{nameof(Source)} is data of memory: a model keeps the name of its source, so it is to be a data set with one, or a file.",
+                nameof(Source)
+            );
+        }
+
+        return new(
+            path: Maybe.Reference(Path?.Name),
+            loss: Maybe.Reference(Loss?.Name),
+            prediction: Maybe.Reference(Parametrization?.Name),
+            weight: Maybe.Reference(Weight?.Name),
+            times: Maybe.Reference(Times?.Name),
+            coupling: Maybe.Reference(Coupling?.Name),
+            source: Maybe.Reference(Source?.Name),
+            preconditioning: Maybe.Reference(Preconditioner?.Name),
+            teacher: Maybe.Reference(Teacher),
+            network: Maybe.Reference(Network?.ToString().ToLowerInvariant()),
+            width: Maybe.Value(Width),
+            depth: Maybe.Value(Depth),
+            labels: Maybe.Value(UseLabels),
+            labelDropout: Maybe.Value(LabelDropout),
+            seed: Maybe.Value<long>(Seed),
+            steps: Maybe.Value(Steps),
+            batch: Maybe.Value(BatchSize),
+            learningRate: Maybe.Value(LearningRate),
+            warmUp: Maybe.Value(WarmUpSteps),
+            weightDecay: Maybe.Value(WeightDecay),
+            clip: Maybe.Value(GradientClip),
+            ema: Maybe.Value(AverageDecay),
+            device: Maybe.Reference(Device),
+            dtype: Maybe.Reference(DtypeModule.name(Precision.ToDtype()))
+        );
+    }
 
     /// <summary>The paths of one’s own that the run needs to know.</summary>
     internal GaussianPath[] OwnPaths() => Path is null || Fokker.Paths.all.Contains(Path.Core) ? [] : [Path.Core];

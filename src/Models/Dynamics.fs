@@ -1,8 +1,8 @@
 namespace Fokker
 
-/// What a trained network is for.
+/// What is known of the way from noise to data: by a network that was trained, or exactly.
 [<NoComparison; NoEquality>]
-type Learned =
+type Dynamics =
     /// It knows the score: every sampler applies.
     | Denoising of Model
     /// It knows a velocity, and the score only where z was learned too.
@@ -11,11 +11,11 @@ type Learned =
     | Mapping of FlowMap
 
 [<RequireQualifiedAccess>]
-module Learned =
+module Dynamics =
 
     /// What was learned, with every network of it replaced.
-    let map (on: (Condition -> Field) -> Condition -> Field) (learned: Learned) : Learned =
-        match learned with
+    let map (on: (Condition -> Field) -> Condition -> Field) (dynamics: Dynamics) : Dynamics =
+        match dynamics with
         | Denoising model -> Denoising(Model.withNetwork (on model.Network) model)
         | Transport flow ->
             Transport

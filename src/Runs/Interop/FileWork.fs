@@ -1,4 +1,4 @@
-namespace Fokker.Bridge
+namespace Fokker.Interop
 
 open System
 open Fokker
@@ -8,23 +8,23 @@ open Fokker.Pictures
 [<AbstractClass; Sealed>]
 type internal FileWork =
 
-    /// A picture of samples in the data's units, row by row: a grid of images [C; H; W], or points.
-    static member Png(shape: int[], units: Units, values: float[]) : byte[] =
+    /// The values that a picture shows of numbers in units of their own.
+    static member Range(values: float[]) : struct (float * float) =
+        match Array.filter Double.IsFinite values with
+        | [||] -> struct (-1.0, 1.0)
+        | finite ->
+            let low, high = Dataset.rangeOfNumbers (Array.min finite) (Array.max finite)
+            struct (low, high)
+
+    /// A picture of samples in the data's units, row by row: a grid of images [C; H; W], whose values are in the range, or points.
+    static member Png(shape: int[], low: float, high: float, values: float[]) : byte[] =
         let coordinates = Array.fold (*) 1 shape
         let n = values.Length / coordinates
 
-        match shape with
-        | [| channels; height; width |] ->
-            let shown = min 100 n
-            let inside x = Math.Clamp((x - units.Shift[0]) / units.Scale[0], -1.0, 1.0)
-
-            Raster.imageGrid
-                10
-                { Pixels = Array.init (shown * coordinates) (fun i -> float32 (inside values[i]))
-                  Channels = channels
-                  Height = height
-                  Width = width }
-        | _ ->
+        if shape.Length = 3 then
+            let shown = Array.truncate (100 * coordinates) values
+            Raster.imageGrid 10 (SamplePicture.ofNumbers (low, high) (List.ofArray shape) shown)
+        else
             let points =
                 [| for i in 0 .. min 10_000 n - 1 do
                        float32 values[i * coordinates]
@@ -35,13 +35,12 @@ type internal FileWork =
                 [ { Title = "samples"
                     Clouds = [ { Label = "samples"; Tone = Tone.Model; Points = points; Classes = [||] } ] } ]
 
-    /// numpy's file of samples: bytes where the data are bytes, float32 elsewhere, or float64 where that is what they were computed in.
-    static member Npy(file: string, shape: int[], units: Units, wide: bool, values: float[]) : unit =
-        let n = values.Length / Array.fold (*) 1 shape
-        let whole = Array.append [| n |] shape
+    /// numpy's file of samples: bytes where they are pixels, float64 where that is said, float32 elsewhere.
+    static member Npy(file: string, shape: int[], pixels: bool, wide: bool, values: float[]) : unit =
+        let whole = Array.append [| values.Length / Array.fold (*) 1 shape |] shape
 
         Scope.run0 (fun () ->
-            if shape.Length = 3 && units.Shift = [| 127.5 |] && units.Scale = [| 127.5 |] then
+            if pixels then
                 Npy.write
                     file
                     (Tensor.ofArray whole (values |> Array.map (fun x -> byte (Math.Clamp(Math.Round x, 0.0, 255.0)))))

@@ -1,11 +1,15 @@
-namespace Fokker.Bridge
+namespace Fokker.Interop
 
 open System
 open Fokker
 
 /// A data set that was read for one request, and is freed after it.
-type internal OpenedData(data: Dataset) =
+type internal OpenedData(data: Dataset, warning: string | null) =
+    new(data) = new OpenedData(data, null)
     member _.Data = data
+
+    /// What is to be known of it; null where there is nothing.
+    member _.Warning = warning
 
     interface IDisposable with
         member _.Dispose() = Scope.free data

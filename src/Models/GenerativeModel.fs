@@ -1,0 +1,216 @@
+namespace Fokker
+
+open System.IO
+
+/// Where a model is from.
+[<RequireQualifiedAccess; NoComparison; NoEquality>]
+type Origin =
+    /// A network that was trained.
+    | Trained of TrainedNetwork
+    /// The exact law in a network's place, and its file.
+    | Exact of file: string * Mixture
+    /// A field of the caller's.
+    | Supplied
+
+/// How a model is guided.
+[<RequireQualifiedAccess; NoComparison; NoEquality>]
+type Guide =
+    /// Away from itself without a class.
+    | Unconditional of Guidance
+    /// Away from a weaker model of this name.
+    | Weaker of Guidance * name: string
+    /// Along so many times the gradient of a classifier of this name.
+    | Classifier of scale: float * name: string
+    /// Towards several classes, and away from those of negative weight.
+    | Composition of (int * float) list
+
+    /// The setting that asks for it, with its value.
+    member guide.Setting: Setting * string =
+        match guide with
+        | Unconditional guidance
+        | Weaker(guidance, _) -> Setting.Guidance, string guidance.Scale
+        | Classifier(scale, _) -> Setting.Guidance, string scale
+        | Composition terms ->
+            Setting.Composition, System.String.Join(",", terms |> List.map (fun (label, w) -> $"{label}:{w}"))
+
+/// What one samples from, evaluates, or asks for a density. Networks that were trained, exact laws and fields of the caller's differ in how they make one,
+/// and in nothing after that.
+[<NoComparison; NoEquality>]
+type GenerativeModel =
+    {
+        /// What messages call it.
+        Name: string
+        Origin: Origin
+        Path: GaussianPath
+        /// What is known of the way from noise to data.
+        Dynamics: Dynamics
+        /// The shape of a sample: [d], or [C; H; W].
+        Shape: int list
+        /// The names of the classes; empty where there are none.
+        Classes: string list
+        /// How the data's units and the network's are related.
+        Units: Units
+        /// The lowest and the highest value that a picture shows, in the data's units.
+        Range: float * float
+        /// The law of x₁ at the noisy end, with units of its own; none for σ(1)·ε.
+        Source: Dataset option
+        /// What the network computes in.
+        Kind: Kind
+        /// Whether the network is told the class.
+        Labels: bool
+        /// Whether it knows what no class looks like: the null of classifier-free guidance.
+        Null: bool
+        /// The guidance that its dynamics are under.
+        Guidance: Guide option
+        /// The seed that its own evaluations are drawn from: that of its training.
+        Seed: int64
+    }
+
+    member model.IsImage = model.Shape.Length = 3
+
+    /// Coordinates of a sample.
+    member model.Dimension = List.fold (*) 1 model.Shape
+
+    /// The stream that a use draws from, by name.
+    member model.Stream(name: string) = Rng.ofSeed model.Seed |> Rng.named name
+
+    /// The model of the score, for what `setting` asks. Raises RefusedException where the score is not known.
+    member model.ScoreModel(setting: Setting, given: obj) : Model =
+        match model.Dynamics with
+        | Denoising score -> score
+        | Transport _
+        | Mapping _ ->
+            refuseWith
+                setting
+                given
+                $"it needs a model that knows the score, and {model.Name} does not"
+                $"take one trained by a regression such as cfm, dsm or simple"
+
+    interface IHoldTensors with
+        member model.Visit visit =
+            match model.Origin with
+            | Origin.Trained network -> (network :> IHoldTensors).Visit visit
+            | Origin.Exact _
+            | Origin.Supplied -> ()
+
+[<RequireQualifiedAccess>]
+module GenerativeModel =
+
+    /// A trained network, under a name for messages. Raises UserError where it is a classifier, which no samples come from.
+    let ofTrained (name: string) (t: TrainedNetwork) : GenerativeModel =
+        { Name = name
+          Origin = Origin.Trained t
+          Path = t.Path
+          Dynamics =
+            match t.Output with
+            | NetworkOutput.ClassLogits ->
+                raise (
+                    UserError
+                        $"{name}: a classifier is no law to sample from or to measure: let it guide a model of the same data"
+                )
+            | output -> NetworkOutput.dynamics t.Path output (t.Network.Apply t.Parameters)
+          Shape = t.Shape
+          Classes = t.Classes
+          Units = t.Units
+          Range = t.Range |> Option.defaultWith (fun () -> Dataset.rangeOf t.Units)
+          Source = t.Source
+          Kind = t.Kind
+          Labels = t.Labels
+          Null = t.Null
+          Guidance = None
+          Seed = t.Training.Seed }
+
+    /// An exact law in a network's place, which is told a class and needs none. `file` is what messages call it.
+    let ofMixture
+        (file: string)
+        (path: GaussianPath)
+        (prediction: Prediction)
+        (kind: Kind)
+        (mixture: Mixture)
+        : GenerativeModel =
+        { Name = file
+          Origin = Origin.Exact(file, mixture)
+          Path = path
+          Dynamics = Denoising(Mixture.model path prediction mixture)
+          Shape = [ mixture.Dimension ]
+          Classes = [ for k in 0 .. mixture.ClassCount - 1 -> string k ]
+          Units = Units.Same
+          Range = -1.0, 1.0
+          Source = None
+          Kind = kind
+          Labels = false
+          Null = true
+          Guidance = None
+          Seed = 0L }
+
+    /// The mixture of a file. Raises UserError where the file holds none.
+    let exact (file: string) (path: GaussianPath) (prediction: Prediction) (kind: Kind) : GenerativeModel =
+        ofMixture file path prediction kind (Mixture.read file)
+
+    /// A field of the caller's on a path, for samples of a shape in units of its own: what it says is a prediction. It is told no class.
+    let ofField
+        (name: string)
+        (shape: int list)
+        (path: GaussianPath)
+        (prediction: Prediction)
+        (kind: Kind)
+        (field: Field)
+        : GenerativeModel =
+        { Name = name
+          Origin = Origin.Supplied
+          Path = path
+          Dynamics = Denoising(Model.make path prediction (fun _ -> field))
+          Shape = shape
+          Classes = []
+          Units = Units.Same
+          Range = -1.0, 1.0
+          Source = None
+          Kind = kind
+          Labels = false
+          Null = false
+          Guidance = None
+          Seed = 0L }
+
+    /// The data that belong to a model without being named: an exact law's own. None elsewhere.
+    let ownData (model: GenerativeModel) : Dataset option =
+        match model.Origin with
+        | Origin.Exact(file, mixture) ->
+            Some
+                { Name = string (Path.GetFileNameWithoutExtension file)
+                  Summary = $"a mixture of {mixture.Components} Gaussians in {mixture.Dimension} dimensions"
+                  Source = file
+                  Shape = model.Shape
+                  Classes = model.Classes
+                  Units = Units.Same
+                  Range = None
+                  Content = Law(fun rng n -> Mixture.sample n rng mixture) }
+        | Origin.Trained _
+        | Origin.Supplied -> None
+
+    /// x [n; …] as float64 on the CPU in the data's units, from the network's.
+    let outside (model: GenerativeModel) (x: Tensor) : Tensor =
+        Units.toData model.Units ((x.To Device.Cpu).To Dtype.Float64)
+
+    /// x [n; …] in the network's units, float64, from the data's.
+    let inside (model: GenerativeModel) (x: Tensor) : Tensor = Units.toNetwork model.Units (x.To Dtype.Float64)
+
+    /// The number of a class given by number or name. Raises RefusedException where there is none.
+    let classOf (setting: Setting) (model: GenerativeModel) (given: string) : int =
+        match System.Int32.TryParse given with
+        | true, k when k >= 0 && k < model.Classes.Length -> k
+        | true, k -> refuse setting k $"the classes are 0 to {model.Classes.Length - 1}"
+        | _ ->
+            let name = Names.choose setting "class" "classes" id model.Classes given
+            List.findIndex ((=) name) model.Classes
+
+    /// The class that samples are to be of. Raises RefusedException where there is none, or the network is told no class.
+    let label (model: GenerativeModel) (given: string) : int =
+        match model.Origin, model.Guidance with
+        | _, Some(Guide.Composition _) ->
+            refuse Setting.Class given $"{Setting.Composition} says which classes: leave one of them out"
+        | Origin.Supplied, _ -> refuse Setting.Class given $"{model.Name} is told no classes: leave it out"
+        | Origin.Trained _, _ when not model.Labels ->
+            refuse Setting.Class given $"this model's network was not told any classes: leave it out"
+        | _ -> ()
+
+        classOf Setting.Class model given

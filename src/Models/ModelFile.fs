@@ -1,0 +1,246 @@
+namespace Fokker
+
+open System
+open System.Collections.Generic
+open System.Text.Json
+open System.Text.Json.Nodes
+
+/// A model on disk: one safetensors file with the network's parameters by their names and, in its metadata, a description of everything that their
+/// numbers mean. It can be moved anywhere, and needs nothing beside it.
+[<RequireQualifiedAccess>]
+module ModelFile =
+
+    /// What the metadata say the file is; another version has another number.
+    [<Literal>]
+    let Format = "fokker-model 1"
+
+    /// The tensor with the samples of a source that is a file's.
+    [<Literal>]
+    let private SourceRows = "source.rows"
+
+    let private array (items: seq<JsonNode | null>) = JsonArray(Array.ofSeq items)
+    let private text (value: string) : JsonNode | null = JsonValue.Create value
+
+    let private object (fields: (string * (JsonNode | null)) list) =
+        let json = JsonObject()
+
+        for name, value in fields do
+            json[name] <- value
+
+        json
+
+    let private units (units: Units) =
+        let numbers (values: float[]) = array [ for value in values -> JsonValue.Create value ]
+        object [ "shift", numbers units.Shift; "scale", numbers units.Scale ]
+
+    let private description (t: TrainedNetwork) : JsonObject =
+        let sizes (shape: int list) = array [ for size in shape -> JsonValue.Create size ]
+
+        object
+            [ "network",
+              object
+                  [ "name", text t.Network.Name
+                    "settings", object [ for name, value in t.Network.Settings -> name, text value ] ]
+              "path", text t.Path.Name
+              "output", NetworkOutput.toJson t.Output
+              "shape", sizes t.Shape
+              "classes", array (Seq.map text t.Classes)
+              "units", units t.Units
+              match t.Range with
+              | Some(low, high) -> "range", array [ JsonValue.Create low; JsonValue.Create high ]
+              | None -> ()
+              "labels", JsonValue.Create t.Labels
+              "null", JsonValue.Create t.Null
+              match t.Source with
+              | Some source -> "source", object [ "name", text source.Name; "units", units source.Units ]
+              | None -> ()
+              "dtype", text (Dtype.name t.Kind.Dtype)
+              "training",
+              object
+                  [ "data", text t.Training.Data
+                    match t.Training.Digest with
+                    | Some digest -> "digest", text digest
+                    | None -> ()
+                    "loss", text t.Training.Loss
+                    "steps", JsonValue.Create t.Training.Steps
+                    "seed", JsonValue.Create t.Training.Seed
+                    "version", text t.Training.Version ] ]
+
+    /// Writes the file, replacing it at once. Equal networks give equal bytes. Raises UserError where it cannot be written; what was there before stays.
+    let write (file: string) (t: TrainedNetwork) : unit =
+        Scope.run0 (fun () ->
+            let rows =
+                match t.Source with
+                | Some { Content = Finite(table, _) } -> [ SourceRows, table.Rows ]
+                | _ -> []
+
+            [ for spec, tensor in Array.zip t.Network.Specs t.Parameters -> spec.Name, tensor ] @ rows
+            |> Safetensors.write file [ "format", Format; "model", (description t).ToJsonString() ])
+
+    // ---- reading
+
+    /// What decides a model's samples besides its parameters, and the data that they were learned from: by name, as text.
+    let private deciding (json: JsonObject) : (string * string) list =
+        let shown (node: JsonNode | null) =
+            node |> Option.ofObj |> Option.map _.ToJsonString() |> Option.defaultValue "none"
+
+        let digest =
+            match json["training"] with
+            | :? JsonObject as training -> shown training["digest"]
+            | _ -> "none"
+
+        [ for name in [ "network"; "path"; "output"; "shape"; "classes"; "units"; "labels"; "null"; "source" ] do
+              yield name, shown json[name]
+
+          yield "data", digest ]
+
+    let private refuse (file: string) (what: string) = raise (UserError $"{file}: {what}")
+
+    let private field (name: string) (json: JsonObject) : JsonNode =
+        match json[name] with
+        | null -> raise (FormatException $"it has no '{name}'")
+        | node -> node
+
+    let private readUnits (json: JsonNode) : Units =
+        let json = json.AsObject()
+        let numbers name = [| for value in (field name json).AsArray() -> (nonNull value).GetValue<float>() |]
+        { Shift = numbers "shift"; Scale = numbers "scale" }
+
+    let private strings (json: JsonNode) = [ for value in json.AsArray() -> (nonNull value).GetValue<string>() ]
+
+    /// The parameters of a network out of a file's tensors. Raises FormatException, naming the first that is missing or of another shape.
+    let private parametersOf (network: Network) (tensors: Map<string, Tensor>) : Tensor[] =
+        network.Specs
+        |> Array.map (fun spec ->
+            match Map.tryFind spec.Name tensors with
+            | None -> raise (FormatException $"there is no tensor {spec.Name}")
+            | Some tensor when List.ofArray tensor.Shape <> spec.Shape || not (Dtype.isFloating tensor.Dtype) ->
+                let wanted = String.Join("; ", spec.Shape)
+                raise (FormatException $"{spec.Name} is {tensor.Describe()}, expected [{wanted}]")
+            | Some tensor -> tensor)
+
+    let private ofContent
+        (paths: GaussianPath list)
+        (device: Device)
+        (dtype: Dtype option)
+        (content: TensorFile)
+        (json: JsonObject)
+        =
+        let text name json = (field name json).GetValue<string>()
+        let network = (field "network" json).AsObject()
+
+        let settings =
+            Map.ofSeq
+                [ for KeyValue(name, value) in (field "settings" network).AsObject() ->
+                      name, (nonNull value).GetValue<string>() ]
+
+        let path =
+            try
+                Paths.find paths (text "path" json)
+            with :? UserError as error ->
+                raise (FormatException $"{error.Message}; a path of one's own is to be given too")
+
+        let network =
+            let name = text "name" network
+
+            match Networks.ofSettings name settings with
+            | Some network -> network
+            | None -> raise (FormatException $"its network is of the kind '{name}', which is not known here")
+
+        let own =
+            let name = text "dtype" json
+
+            match [ Dtype.Float32; Dtype.Float64 ] |> List.tryFind (fun dtype -> Dtype.name dtype = name) with
+            | Some dtype -> dtype
+            | None -> raise (FormatException $"it computes in '{name}': expected float32 or float64")
+
+        let kind = { Dtype = defaultArg dtype own; Device = device }
+        let shape = [ for size in (field "shape" json).AsArray() -> (nonNull size).GetValue<int>() ]
+        let training = (field "training" json).AsObject()
+
+        let source =
+            match json["source"] with
+            | null -> None
+            | source ->
+                let source = source.AsObject()
+                let name = text "name" source
+
+                match Map.tryFind SourceRows content.Tensors with
+                | Some rows when List.ofArray rows.Shape[1..] = shape ->
+                    let none = { Rows = Tensor.narrow 0 0 0 rows; Labels = None }
+
+                    Some
+                        { Name = name
+                          Summary = "the samples that the model starts from"
+                          Source = name
+                          Shape = shape
+                          Classes = []
+                          Units = readUnits (field "units" source)
+                          Range = None
+                          Content = Finite({ Rows = rows; Labels = None }, none) }
+                | Some rows -> raise (FormatException $"its source is {rows.Describe()}")
+                | None -> Some(Datasets.load name)
+
+        { Network = network
+          Parameters = parametersOf network content.Tensors |> Array.map _.To(kind)
+          Path = path
+          Output = NetworkOutput.ofJson path ((field "output" json).AsObject())
+          Shape = shape
+          Classes = strings (field "classes" json)
+          Units = readUnits (field "units" json)
+          Range =
+            json["range"]
+            |> Option.ofObj
+            |> Option.map (fun range ->
+                let at (k: int) = (nonNull range[k]).GetValue<float>()
+                at 0, at 1)
+          Labels = (field "labels" json).GetValue<bool>()
+          Null = (field "null" json).GetValue<bool>()
+          Source = source
+          Kind = kind
+          Training =
+            { Data = text "data" training
+              Digest = training["digest"] |> Option.ofObj |> Option.map _.GetValue<string>()
+              Loss = text "loss" training
+              Steps = (field "steps" training).GetValue<int64>()
+              Seed = (field "seed" training).GetValue<int64>()
+              Version = text "version" training } }
+
+    /// In which of the things that decide a model's samples, besides its parameters, the model of a file and another differ: each with what the file says and
+    /// what the other says; empty where they agree, or the file is no model. The training's data are among them. Raises UserError where the file is damaged.
+    let differences (file: string) (t: TrainedNetwork) : (string * string * string) list =
+        Scope.run (fun () ->
+            match Map.tryFind "model" (Safetensors.read file).Metadata |> Option.map JsonNode.Parse with
+            | Some(:? JsonObject as there) ->
+                List.zip (deciding there) (deciding (description t))
+                |> List.filter (fun ((_, own), (_, other)) -> own <> other)
+                |> List.map (fun ((name, own), (_, other)) -> name, own, other)
+            | _ -> [])
+
+    /// The network of a file, on a device, in its own element type unless another is given. Its path may be one of the caller's. Raises UserError, naming
+    /// the file and what is wrong with it, where it is missing, damaged, of another version or no model.
+    let read (paths: GaussianPath list) (device: Device) (dtype: Dtype option) (file: string) : TrainedNetwork =
+        Scope.run (fun () ->
+            let content = Safetensors.read file
+
+            match Map.tryFind "format" content.Metadata, Map.tryFind "model" content.Metadata with
+            | Some Format, Some description ->
+                try
+                    match JsonNode.Parse description with
+                    | :? JsonObject as json -> ofContent paths device dtype content json
+                    | _ -> refuse file "its description is no JSON object: restore the file"
+                with
+                | :? FormatException as e -> refuse file $"it is no model that can be used here: {e.Message}"
+                | :? JsonException
+                | :? KeyNotFoundException
+                | :? OverflowException
+                | :? ArgumentException
+                | :? InvalidOperationException ->
+                    refuse file "the description of its model is damaged: restore the file"
+            | Some format, _ when format.StartsWith("fokker-model ", StringComparison.Ordinal) ->
+                refuse file $"its format is '{format}', and this version of Fokker reads '{Format}'"
+            | Some format, _ when format.StartsWith("fokker-checkpoint ", StringComparison.Ordinal) ->
+                refuse
+                    file
+                    "it is the state of a training and no model: name the run, or the model.safetensors beside it"
+            | _ -> refuse file "it is a safetensors file, but no model of Fokker's")

@@ -1,0 +1,62 @@
+namespace Fokker.Interop
+
+open Fokker
+
+/// Log-densities and what they cost.
+type internal FoundDensities =
+    {
+        Nats: float[]
+        /// Of the divergence's probes, each sample's; empty where there are none.
+        ProbeErrors: float[]
+        /// Of the network, each sample's; empty for a closed form.
+        Evaluations: int[]
+        BitsPerDimension: float
+        Mean: float
+        StandardError: float
+    }
+
+/// Along the flow: densities, and latents and back.
+[<AbstractClass; Sealed>]
+type internal FlowWork =
+
+    /// log p of samples x [n; …] float64 in the data's units. Whole numbers of pixels are dequantized, as the command line does.
+    static member LogDensity
+        (model: GenerativeModel, request: DensityRequest, seed: int64, x: Tensor, labels: int[] | null)
+        : FoundDensities =
+        let rng = Rng.ofSeed seed |> Rng.named "likelihood"
+        let task = Validation.densities model request
+        let x = if Units.arePixels model.Shape model.Units then Likelihood.dequantized rng x else x
+        let tick _ _ = ()
+        let found = Densities.find task.Model task.Way task.Time task.Batch rng tick (x, Option.ofObj labels)
+        let estimate = Measure.overDraws found.Nats.Length (fun k -> found.Nats[k])
+
+        { Nats = found.Nats
+          ProbeErrors = found.ProbeErrors
+          Evaluations = found.Evaluations
+          BitsPerDimension = Likelihood.bitsPerDimension model.Dimension estimate.Mean
+          Mean = estimate.Mean
+          StandardError = estimate.StandardError }
+
+    /// From samples in the data's units to the standard normal numbers that the flow makes them of.
+    static member Encode(model: GenerativeModel, request: GenerationRequest, x: Tensor, labels: int[] | null) : Tensor =
+        let struct (flow, batch) = Validation.flow "an encoding" model request
+
+        Scope.run (fun () ->
+            let inside = GenerativeModel.inside model x
+            let tick _ _ = ()
+            let carried = FlowPlan.carryAll flow true batch tick (Option.ofObj labels) inside
+            carried.X * (1.0 / FlowPlan.noiseScale flow))
+
+    /// The inverse of `Encode`.
+    static member Decode(model: GenerativeModel, request: GenerationRequest, z: Tensor, labels: int[] | null) : Tensor =
+        let struct (flow, batch) = Validation.flow "a decoding" model request
+
+        Scope.run (fun () ->
+            let tick _ _ = ()
+            let noisy = z * FlowPlan.noiseScale flow
+            let carried = FlowPlan.carryAll flow false batch tick (Option.ofObj labels) noisy
+            Units.toData model.Units carried.X)
+
+    /// Between latents, on the straight way or on the sphere.
+    static member Between(spherical: bool, share: float, a: Tensor, b: Tensor) : Tensor =
+        Scope.run (fun () -> (if spherical then Latents.spherical else Latents.linear) share a b)

@@ -1,0 +1,138 @@
+namespace Fokker.Interop
+
+open System
+open Fokker
+
+/// The classifier that a request is guided by, which is freed after it.
+type internal OpenedClassifier(choice: ClassifierChoice, network: TrainedNetwork option) =
+    member _.Choice = Some choice
+
+    interface IDisposable with
+        member _.Dispose() = Scope.free network
+
+/// Models: trained runs in their folders, exact laws, fields and paths of the caller's.
+[<AbstractClass; Sealed>]
+type internal ModelWork =
+
+    static member Folder(path: string) : RunFolder = Runs.at path
+
+    /// Whether a folder holds a run.
+    static member IsRun(folder: RunFolder) : bool = Runs.isThere folder
+
+    static member Trained(name: string, job: Job, state: TrainState) : GenerativeModel =
+        GenerativeModel.ofTrained name (job.Trained(state.Average, state.Step))
+
+    /// Whether a path is that of a model: a run's folder, a folder with a model's file, or such a file.
+    static member IsModel(path: string) : bool =
+        if IO.File.Exists path then
+            path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)
+        else
+            Runs.isThere (Runs.at path) || IO.File.Exists(Run.modelFile path)
+
+    static member private Network
+        (source: string, paths: GaussianPath[], device: string | null, dtype: Nullable<Dtype>)
+        : string * TrainedNetwork =
+        if not (IO.File.Exists source || IO.Directory.Exists source) then
+            raise (UserError $"{source}: there is no model in this place")
+
+        Runs.networkWith (List.ofArray paths) source (Option.ofObj device) (toOption dtype) source
+
+    /// The model of a file, or of a run's folder; its tensors are the caller's to free.
+    static member Load
+        (source: string, paths: GaussianPath[], device: string | null, dtype: Nullable<Dtype>)
+        : GenerativeModel =
+        ModelWork.Network(source, paths, device, dtype) ||> GenerativeModel.ofTrained
+
+    /// The classifier of a file or of a run's folder, or the exact law's own (null), for a model that it is to guide.
+    static member Classifier(source: string | null, model: GenerativeModel) : OpenedClassifier =
+        match source with
+        | null -> new OpenedClassifier(ClassifierChoice.Own, None)
+        | source ->
+            let name, trained =
+                ModelWork.Network(source, [| model.Path |], string model.Kind.Device, Nullable model.Kind.Dtype)
+
+            new OpenedClassifier(ClassifierChoice.Trained(ClassPosterior.ofTrained name trained), Some trained)
+
+    static member Free(model: GenerativeModel) : unit = Scope.free model
+    static member Free(network: TrainedNetwork) : unit = Scope.free network
+    static member Free(state: TrainState) : unit = Scope.free state
+
+    /// Writes a trained model's file; a path without the ending of one is a folder, which is made. False where the model was not trained.
+    static member Save(model: GenerativeModel, path: string) : bool =
+        match model.Origin with
+        | Origin.Trained trained ->
+            let file =
+                if path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) then
+                    path
+                else
+                    IO.Directory.CreateDirectory path |> ignore
+                    Run.modelFile path
+
+            ModelFile.write file trained
+            true
+        | Origin.Exact _
+        | Origin.Supplied -> false
+
+    static member Mixture(weights: float[], means: float[][], stds: float[][], classes: int[] | null) : Mixture =
+        Scope.run (fun () ->
+            let table (rows: float[][]) = Tensor.ofArray [ rows.Length; rows[0].Length ] (Array.concat rows)
+
+            Mixture.ofStds weights (table means) (table stds)
+            |> match classes with
+               | null -> id
+               | classes -> Mixture.labelled classes)
+
+    static member MixtureFile(file: string) : Mixture = Mixture.read file
+
+    static member Exact(name: string, mixture: Mixture, path: GaussianPath, prediction: Prediction, dtype: Dtype) =
+        GenerativeModel.ofMixture name path prediction { Dtype = dtype; Device = Device.Cpu } mixture
+
+    /// A field (x, t) ↦ prediction, told the time as a number. Samples with times of their own are told apart.
+    static member OfField
+        (
+            name: string,
+            shape: int[],
+            path: GaussianPath,
+            prediction: Prediction,
+            dtype: Dtype,
+            field: Func<Tensor, float, Tensor>
+        ) =
+        let checkedField (x: Tensor) (t: float) =
+            let y = field.Invoke(x, t)
+
+            if y.Shape <> x.Shape then
+                raise (
+                    UserError
+                        $"{name}: the field gave {y.Describe()} for {x.Describe()}: a prediction has the shape of the samples"
+                )
+
+            y
+
+        let field: Field =
+            fun t x ->
+                if t.Count = 1L then
+                    checkedField x (t.ToFloat())
+                else
+                    let times = Tensor.toFloats t
+
+                    if Array.forall ((=) times[0]) times then
+                        checkedField x times[0]
+                    else
+                        Tensor.cat 0 [ for i in 0 .. times.Length - 1 -> checkedField (Tensor.narrow 0 i 1 x) times[i] ]
+
+        GenerativeModel.ofField name (List.ofArray shape) path prediction { Dtype = dtype; Device = Device.Cpu } field
+
+    static member PathOfFunctions
+        (
+            name: string,
+            alpha: Func<float, float>,
+            alphaDerivative: Func<float, float>,
+            sigma: Func<float, float>,
+            sigmaDerivative: Func<float, float>
+        ) : GaussianPath =
+        Path.ofCurves
+            name
+            $"x_t = α(t)·x₀ + σ(t)·ε, {name}"
+            ""
+            (Curve.ofFunctions "alpha" alpha.Invoke alphaDerivative.Invoke)
+            (Curve.ofFunctions "sigma" sigma.Invoke sigmaDerivative.Invoke)

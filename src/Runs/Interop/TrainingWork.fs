@@ -1,0 +1,46 @@
+namespace Fokker.Interop
+
+open System
+open Fokker
+
+/// Trainings, from a request to a run.
+[<AbstractClass; Sealed>]
+type internal TrainingWork =
+
+    /// The right to write a run's folder, until it is disposed of.
+    static member Claim(folder: RunFolder) : RunClaim = Run.claim folder.Path
+
+    /// The job of a new run, whose `run.json` is made.
+    static member Start(claim: RunClaim, paths: GaussianPath[], request: TrainingRequest, data: Dataset) : Job =
+        let job = Runs.jobWith Runs.standardRoot (List.ofArray paths) (TrainingRequest.recipe data request) data
+        Run.create claim (Recipe.settings job.Recipe)
+        job
+
+    /// The job of a run that goes on, on its own data set (null) or one that is in memory, as it was when the run began.
+    static member Resume(folder: RunFolder, paths: GaussianPath[], data: Dataset | null) : Job =
+        let recipe = Runs.recipe folder
+
+        let data =
+            match data with
+            | null when recipe.DataSet.StartsWith Runs.memory ->
+                refuse
+                    Setting.Data
+                    ""
+                    $"{folder.Name} was trained on data in memory, which are not kept with it: give them again"
+            | null -> Datasets.load recipe.DataSet
+            | given -> { given with Name = recipe.DataSet }
+
+        Runs.jobWith (Runs.rootOf folder) (List.ofArray paths) recipe data
+
+    /// Trains until the job's steps are made or somebody asks to stop; `stepped` hears of each step and of the seconds so far.
+    static member Train(claim: RunClaim, job: Job, stepped: Action<StepInfo, float>, stop: Func<bool>) : RunResult =
+        Run.train claim (Recipe.plan job) (fun info seconds -> stepped.Invoke(info, seconds)) stop.Invoke
+
+    static member IsFinished(result: RunResult) : bool = result.Ending.IsFinished
+
+    /// The line that says why a training diverged; null where it did not.
+    static member Divergence(result: RunResult) : string | null = Option.toObj result.Divergence
+
+    static member Data(job: Job) : Dataset = job.Data
+    static member Steps(job: Job) : int64 = job.Recipe.Steps
+    static member Parameters(job: Job) : int64 = Network.size job.Network

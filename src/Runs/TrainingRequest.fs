@@ -1,0 +1,96 @@
+namespace Fokker
+
+/// What a training is asked to be; what is left out is as suits the data. Parts are said by their names.
+type TrainingRequest =
+    {
+        Path: string option
+        Loss: string option
+        Prediction: string option
+        Weight: string option
+        Times: string option
+        Coupling: string option
+        /// The data set at the noisy end; noise where none is named.
+        Source: string option
+        Preconditioning: string option
+        /// The run that a distillation learns from.
+        Teacher: string option
+        Network: string option
+        Width: int option
+        Depth: int option
+        Labels: bool option
+        LabelDropout: float option
+        Seed: int64 option
+        Steps: int64 option
+        Batch: int option
+        LearningRate: float option
+        WarmUp: int64 option
+        WeightDecay: float option
+        Clip: float option
+        Ema: float option
+        Device: string option
+        Dtype: string option
+    }
+
+[<RequireQualifiedAccess>]
+module TrainingRequest =
+
+    /// Everything as suits the data.
+    let standard: TrainingRequest =
+        { Path = None
+          Loss = None
+          Prediction = None
+          Weight = None
+          Times = None
+          Coupling = None
+          Source = None
+          Preconditioning = None
+          Teacher = None
+          Network = None
+          Width = None
+          Depth = None
+          Labels = None
+          LabelDropout = None
+          Seed = None
+          Steps = None
+          Batch = None
+          LearningRate = None
+          WarmUp = None
+          WeightDecay = None
+          Clip = None
+          Ema = None
+          Device = None
+          Dtype = None }
+
+    /// A recipe with everything that the request says in the place of what it has. The loss comes first, since it brings parts that others may replace; and
+    /// a network that is told no classes leaves none out. Raises RefusedException where there is no loss of the name.
+    let over (recipe: Recipe) (request: TrainingRequest) : Recipe =
+        let recipe = request.Loss |> Option.fold (fun recipe loss -> Recipe.withLoss loss recipe) recipe
+        let labels = defaultArg request.Labels recipe.Labels
+
+        { recipe with
+            Path = defaultArg request.Path recipe.Path
+            Prediction = defaultArg request.Prediction recipe.Prediction
+            Weight = defaultArg request.Weight recipe.Weight
+            Times = defaultArg request.Times recipe.Times
+            Coupling = defaultArg request.Coupling recipe.Coupling
+            Source = defaultArg request.Source recipe.Source
+            Preconditioning = defaultArg request.Preconditioning recipe.Preconditioning
+            Teacher = defaultArg request.Teacher recipe.Teacher
+            Network = defaultArg request.Network recipe.Network
+            Width = defaultArg request.Width recipe.Width
+            Depth = defaultArg request.Depth recipe.Depth
+            Labels = labels
+            LabelDropout = defaultArg request.LabelDropout (if labels then recipe.LabelDropout else 0.0)
+            Seed = defaultArg request.Seed recipe.Seed
+            Steps = defaultArg request.Steps recipe.Steps
+            Batch = defaultArg request.Batch recipe.Batch
+            LearningRate = defaultArg request.LearningRate recipe.LearningRate
+            WarmUp = defaultArg request.WarmUp recipe.WarmUp
+            WeightDecay = defaultArg request.WeightDecay recipe.WeightDecay
+            Clip = defaultArg request.Clip recipe.Clip
+            Ema = defaultArg request.Ema recipe.Ema
+            Device = defaultArg request.Device recipe.Device
+            Dtype = defaultArg request.Dtype recipe.Dtype }
+
+    /// The recipe of a request for these data.
+    let recipe (data: Dataset) (request: TrainingRequest) : Recipe = over (Recipe.standardFor data) request

@@ -1,0 +1,339 @@
+namespace Fokker
+
+open System
+
+/// Samples that can be drawn: what a `SamplingRequest` comes to.
+[<NoComparison; NoEquality>]
+type SamplingTask =
+    {
+        /// The model, under the guidance that was asked for.
+        Model: GenerativeModel
+        Drawing: Drawing
+        Count: int
+        Seed: int64
+    }
+
+    /// The stream that the samples are drawn from.
+    member task.Key = Rng.ofSeed task.Seed |> Rng.named "sample"
+
+/// Log-densities that can be found: what a `DensityRequest` comes to.
+[<NoComparison; NoEquality>]
+type DensityTask =
+    {
+        Model: GenerativeModel
+        Way: DensityWay
+        /// The t of p_t.
+        Time: float
+        /// Samples at once.
+        Batch: int
+    }
+
+/// The one place where what can be asked of a model is decided: every front end fills a request, and hears a task or a refusal. Each function raises
+/// RefusedException; `Refusing.answer` makes a value of it.
+[<RequireQualifiedAccess>]
+module Validation =
+
+    let private requireAtLeast (least: int) (setting: Setting) (value: int option) =
+        match value with
+        | Some n when n < least -> refuse setting n $"expected a whole number of at least {least}"
+        | _ -> ()
+
+    /// A map along the flow is no integration: it takes no solver, and lays its own grid.
+    let private requireNoSolver (request: GenerationRequest) (model: GenerativeModel) =
+        match model.Dynamics with
+        | Mapping _ ->
+            for setting, given in
+                [ Setting.Solver, request.Solver |> Option.map _.Name
+                  Setting.Grid, request.Grid |> Option.map _.Name
+                  Setting.RelativeTolerance, request.RelativeTolerance |> Option.map string
+                  Setting.AbsoluteTolerance, request.AbsoluteTolerance |> Option.map string ] do
+                match given with
+                | Some value ->
+                    refuseWith
+                        setting
+                        value
+                        $"{model.Name} is a map along the flow and needs no solver"
+                        $"leave {setting} out, and say how many evaluations with {Setting.Steps}"
+                | None -> ()
+        | Denoising _
+        | Transport _ -> ()
+
+    /// The model under the guidance that is asked for, and how it is followed.
+    let generation (model: GenerativeModel) (request: GenerationRequest) : struct (GenerativeModel * Drawing) =
+        requireAtLeast 1 Setting.Steps request.Steps
+        requireAtLeast 1 Setting.Batch request.Batch
+        requireNoSolver request model
+        let model = Guided.apply request.Guidance model
+        let standard = Samples.standardFor model
+        let control = FlowPlan.control model.Kind request.RelativeTolerance request.AbsoluteTolerance
+
+        let sampler =
+            match request.Solver, control with
+            | Some sampler, _ -> sampler
+            // Adaptive steps need an estimate of their error, which the standard sampler has not.
+            | None, Adaptive _ -> Lookup.sampler Tableau.dormandPrince.Name
+            | None, Fixed -> standard.Sampler
+
+        match control with
+        | Adaptive _ ->
+            for setting, isGiven in [ Setting.Steps, request.Steps.IsSome; Setting.Grid, request.Grid.IsSome ] do
+                if isGiven then
+                    refuse
+                        setting
+                        ""
+                        $"with {Setting.RelativeTolerance} the steps are chosen by their error: leave one of the two out"
+        | Fixed -> ()
+
+        let drawing =
+            { standard with
+                Sampler = sampler
+                Grid = defaultArg request.Grid sampler.Grid
+                Steps = defaultArg request.Steps standard.Steps
+                Batch = defaultArg request.Batch standard.Batch
+                Label = request.Class |> Option.map (GenerativeModel.label model)
+                Control = control }
+
+        match control with
+        | Adaptive _ -> FlowPlan.tableau "adaptive sampling" model drawing |> ignore
+        | Fixed -> ()
+
+        struct (model, drawing)
+
+    /// The numbers of an array of the model's shape after so many axes. Raises RefusedException where it is of another shape, empty or not finite.
+    let private arrayFor (model: GenerativeModel) (axes: string list) (setting: Setting) (given: GivenArray) : Tensor =
+        let x = given.Values
+        let wanted = String.Join("; ", axes @ List.map string model.Shape)
+
+        if x.Rank < axes.Length || List.ofArray x.Shape[axes.Length ..] <> model.Shape then
+            refuse setting given.Name $"its shape is {x.Describe()}: {model.Name} is of samples [{wanted}]"
+
+        if x.Count = 0L then
+            refuse setting given.Name $"it holds no samples: expected [{wanted}]"
+
+        if not ((Tensor.all (Tensor.isFinite x)).ToBool()) then
+            refuse setting given.Name $"it holds NaN or infinity: expected finite numbers"
+
+        x.To Dtype.Float64
+
+    /// Samples that were given for a model, [n; …] float64 in the data's units. Raises RefusedException where they do not fit.
+    let samples (model: GenerativeModel) (setting: Setting) (given: GivenArray) : Tensor =
+        arrayFor model [ "n" ] setting given
+
+    /// Raises RefusedException where two settings that say the same thing are both given.
+    let private exclude (what: FormattableString) (given: (Setting * string option) list) =
+        match given |> List.choose (fun (setting, value) -> value |> Option.map (fun value -> setting, value)) with
+        | (first, value) :: (second, other) :: _ ->
+            let second: obj = if other = "" then second else second.Is other
+            refuse first value $"{second} says {what} too: leave one of them out"
+        | _ -> ()
+
+    /// Samples as they are asked for.
+    let sampling (model: GenerativeModel) (request: SamplingRequest) : SamplingTask =
+        let name (given: GivenArray option) = given |> Option.map _.Name
+        requireAtLeast 1 Setting.Count request.Count
+        requireAtLeast 1 Setting.Parallel request.Parallel
+
+        exclude
+            $"where to begin"
+            [ Setting.Noise, name request.Noise
+              Setting.Start, name request.Start
+              Setting.SourceSamples, name request.SourceSamples ]
+
+        exclude
+            $"what is drawn on the way"
+            [ Setting.Replay, name request.Replay; Setting.Brownian, (if request.Brownian then Some "" else None) ]
+
+        for setting, given in
+            [ Setting.Noise, request.Noise
+              Setting.Start, request.Start
+              Setting.SourceSamples, request.SourceSamples
+              Setting.Replay, request.Replay ] do
+            exclude $"how many samples" [ setting, name given; Setting.Count, Option.map string request.Count ]
+
+        match request.Parallel, request.ParallelTolerance with
+        | None, Some tolerance ->
+            refuse Setting.ParallelTolerance tolerance $"it goes with {Setting.Parallel}, which finds steps at once"
+        | _, Some tolerance when not (tolerance >= 0.0 && Double.IsFinite tolerance) ->
+            refuse Setting.ParallelTolerance tolerance $"expected a number of at least 0"
+        | Some window, _ when request.Replay.IsSome || request.Brownian || request.Generation.RelativeTolerance.IsSome ->
+            let other =
+                if request.Replay.IsSome then Setting.Replay
+                elif request.Brownian then Setting.Brownian
+                else Setting.RelativeTolerance
+
+            refuse Setting.Parallel window $"{other} wants one step after the other: leave one of the two out"
+        | _ -> ()
+
+        match request.Parallel, model.Dynamics with
+        | Some window, (Transport _ | Mapping _) ->
+            refuse Setting.Parallel window $"it needs a model that knows the score, and {model.Name} does not"
+        | _ -> ()
+
+        let generationRequest =
+            // The standard sampler takes two evaluations a step, and is found at once no faster.
+            if request.Parallel.IsSome && request.Generation.Solver.IsNone then
+                { request.Generation with Solver = Some Samplers.ddim }
+            else
+                request.Generation
+
+        let struct (model, drawing) = generation model generationRequest
+
+        for setting, given in
+            [ Setting.Replay, name request.Replay; Setting.Brownian, (if request.Brownian then Some "" else None) ] do
+            match given with
+            | Some given when not (Samplers.mayDraw drawing.Sampler) ->
+                refuse
+                    setting
+                    given
+                    $"{drawing.Sampler.Name} draws nothing on its way: leave it out, or take a stochastic sampler"
+            | _ -> ()
+
+        let array axes setting given = given |> Option.map (arrayFor model axes setting)
+
+        let start =
+            match request.SourceSamples, model.Source with
+            | Some given, None ->
+                refuseWith
+                    Setting.SourceSamples
+                    given.Name
+                    $"{model.Name} starts from noise and from no other data"
+                    $"give standard normal numbers with {Setting.Noise}"
+            | Some given, Some source ->
+                Some(Units.toNetwork source.Units (arrayFor model [ "n" ] Setting.SourceSamples given))
+            | None, _ -> array [ "n" ] Setting.Start request.Start
+
+        let unit =
+            match request.Noise, model.Source with
+            | Some given, Some source ->
+                refuseWith
+                    Setting.Noise
+                    given.Name
+                    $"{model.Name} starts from {source.Name} and not from noise"
+                    $"give points of it with {Setting.SourceSamples}"
+            | given, _ -> array [ "n" ] Setting.Noise given
+
+        let replayed = array [ "draws"; "n" ] Setting.Replay request.Replay
+
+        let drawing =
+            { drawing with
+                Start = start
+                Unit = unit
+                Draws =
+                    match replayed with
+                    | Some draws -> Draws.Replayed draws
+                    | None when request.Brownian -> Draws.Brownian
+                    | None -> Draws.Fresh
+                Parallel =
+                    request.Parallel
+                    |> Option.map (fun window ->
+                        { Window = window; Tolerance = defaultArg request.ParallelTolerance 0.1 }) }
+
+        let drawing =
+            match request.From, request.To with
+            | None, None -> drawing
+            | from, until -> { drawing with Span = Some(Samples.spanBetween model drawing from until) }
+
+        let given =
+            [ (if request.SourceSamples.IsSome then Setting.SourceSamples else Setting.Start),
+              start |> Option.map (fun x -> x.Shape[0])
+              Setting.Noise, unit |> Option.map (fun x -> x.Shape[0])
+              Setting.Replay, replayed |> Option.map (fun x -> x.Shape[1]) ]
+            |> List.choose (fun (setting, n) -> n |> Option.map (fun n -> setting, n))
+
+        match given with
+        | (_, n) :: others ->
+            for setting, m in others do
+                if m <> n then
+                    refuse setting "" $"it is of {m} samples, and what is given to begin from of {n}: expected as many"
+        | [] -> ()
+
+        // What a plan refuses, it refuses now.
+        Samples.plan model drawing |> ignore
+
+        { Model = model
+          Drawing = drawing
+          Count =
+            match given with
+            | (_, n) :: _ -> n
+            | [] -> defaultArg request.Count (if model.IsImage then 100 else 10_000)
+          Seed = request.Seed }
+
+    /// Log-densities as they are asked for.
+    let densities (model: GenerativeModel) (request: DensityRequest) : DensityTask =
+        requireAtLeast 1 Setting.Probes request.Probes
+
+        match request.Memory with
+        | Some bytes when bytes < 1L -> refuse Setting.Memory bytes $"expected a positive size"
+        | _ -> ()
+
+        match request.Time with
+        | Some t when not (t >= 0.0 && t <= 1.0) ->
+            refuse Setting.Time t $"expected a time from 0, the data, to 1, the noise"
+        | _ -> ()
+
+        let alongFlow () =
+            let struct (model, drawing) = generation model request.Generation
+            let flow = FlowPlan.make "a likelihood" model drawing request.Time
+            let trace = Densities.trace model request.Trace request.Probes
+
+            match Densities.alongFlow flow trace drawing.Label, request.Memory with
+            | AlongFlow(flow, likelihood), Some bytes ->
+                struct (model, drawing, AlongFlow(flow, { likelihood with Memory = bytes }), flow.Plan.Span.Clean)
+            | way, _ -> struct (model, drawing, way, flow.Plan.Span.Clean)
+
+        let struct (model, drawing, way, time) =
+            match request.Method, model.Origin with
+            | (None | Some DensityMethod.ClosedForm), Origin.Exact(_, mixture) ->
+                for setting, isGiven in
+                    [ Setting.Solver, request.Generation.Solver.IsSome
+                      Setting.Grid, request.Generation.Grid.IsSome
+                      Setting.Steps, request.Generation.Steps.IsSome
+                      Setting.Trace, request.Trace.IsSome
+                      Setting.Probes, request.Probes.IsSome
+                      Setting.Memory, request.Memory.IsSome
+                      Setting.RelativeTolerance, request.Generation.RelativeTolerance.IsSome
+                      Setting.AbsoluteTolerance, request.Generation.AbsoluteTolerance.IsSome ] do
+                    if isGiven then
+                        refuseWith
+                            setting
+                            ""
+                            $"the closed form takes no steps"
+                            $"""it goes with {Setting.Method.Is "flow"}"""
+
+                let struct (model, drawing) = generation model request.Generation
+                let time = defaultArg request.Time 0.0
+                struct (model, drawing, ClosedForm(Densities.law model drawing.Label mixture), time)
+            | Some DensityMethod.ClosedForm, (Origin.Trained _ | Origin.Supplied) ->
+                refuseWith
+                    Setting.Method
+                    "exact"
+                    $"the density of {model.Name} has no closed form"
+                    $"""it is found with {Setting.Method.Is "flow"}"""
+            | _ -> alongFlow ()
+
+        { Model = model; Way = way; Time = time; Batch = drawing.Batch }
+
+    /// The flow for `what` (an encoding, an interpolation), and the samples that go through it at once.
+    let flow (what: string) (model: GenerativeModel) (request: GenerationRequest) : struct (FlowPlan * int) =
+        let struct (model, drawing) = generation model request
+        struct (FlowPlan.make what model drawing None, drawing.Batch)
+
+    /// An evaluation as it is asked for: samples, and how many of them are measured how often. `data` hold out what they are measured against.
+    let evaluation
+        (data: Dataset)
+        (model: GenerativeModel)
+        (request: EvaluationRequest)
+        : struct (SamplingTask * Protocol) =
+        requireAtLeast 2 Setting.Draws request.Draws
+        requireAtLeast Evaluations.least Setting.SamplesPerDraw request.SamplesPerDraw
+
+        if data.Shape <> model.Shape then
+            let text (shape: int list) = String.Join("; ", shape)
+
+            refuse
+                Setting.HeldOut
+                data.Name
+                $"its samples are [{text data.Shape}], those of {model.Name} [{text model.Shape}]"
+
+        let task = sampling model request.Sampling
+        struct (task, Evaluations.protocol data request.Draws request.SamplesPerDraw)

@@ -1,0 +1,47 @@
+namespace Fokker.Tool
+
+open Fokker
+
+/// Data that a command's options name, or that a model brings.
+[<RequireQualifiedAccess>]
+module DataOption =
+
+    /// The array of a file.
+    let array (file: string) : GivenArray = { Name = file; Values = Npy.read file }
+
+    /// The data set that is named, or the one that belongs to the model; a warning is said of one that has changed.
+    let heldOut (terminal: Terminal) (model: GenerativeModel) (named: string option) : Dataset =
+        match named with
+        | Some name -> Datasets.load name
+        | None ->
+            let data, warning = Runs.heldOut model
+            warning |> Option.iter (Terminal.warn terminal)
+            data
+
+    /// Samples in the data's units and their classes: those of a file, of one class if it is said which, or held-out ones.
+    let samples
+        (terminal: Terminal)
+        (model: GenerativeModel)
+        (file: string option)
+        (label: string option)
+        (count: int option)
+        (seed: int64)
+        : Tensor * int[] option =
+        match file with
+        | Some file ->
+            let x = Validation.samples model Setting.Data (array file)
+
+            let labels =
+                match label |> Option.map (GenerativeModel.label model) with
+                | Some k -> Some(Array.create x.Shape[0] k)
+                | None when model.Labels ->
+                    refuse Setting.Data file $"this model's network is told the class: say which with {Setting.Class}"
+                | None -> None
+
+            x, labels
+        | None ->
+            let data = heldOut terminal model None
+            let n = count |> Option.defaultValue (if model.IsImage then 100 else 1000)
+            let batch = Dataset.heldOut Kind.Float64 n (Rng.ofSeed seed |> Rng.named "data") data
+            let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
+            Dataset.inData data batch.Data, (if model.Labels then labels else None)

@@ -1,0 +1,68 @@
+namespace Fokker
+
+open System
+
+/// How data and the numbers that a network sees are related: x = shift + scale · y, one shift and one scale for all
+/// coordinates of a sample, or one of each for every coordinate of a vector.
+type Units =
+    { Shift: float[]
+      Scale: float[] }
+
+    /// Data and network see the same numbers.
+    static member Same = { Shift = [| 0.0 |]; Scale = [| 1.0 |] }
+
+[<RequireQualifiedAccess>]
+module Units =
+
+    let private coefficient (x: Tensor) (values: float[]) = (Tensor.ofArray [ values.Length ] values).To x.Kind
+
+    let private affine (units: Units) (one: float -> float -> Tensor) (many: Tensor -> Tensor -> Tensor) (x: Tensor) =
+        if units.Shift.Length = 1 then
+            one units.Shift[0] units.Scale[0]
+        else
+            many (coefficient x units.Shift) (coefficient x units.Scale)
+
+    /// y = (x − shift)/scale: what the network sees of data x [B; …]. Inverse of `toData`.
+    let toNetwork (units: Units) (x: Tensor) : Tensor =
+        if units = Units.Same then
+            x
+        else
+            affine units (fun shift scale -> (x - shift) / scale) (fun shift scale -> (x - shift) / scale) x
+
+    /// x = shift + scale · y: samples y [B; …] of a network in the data's own units.
+    let toData (units: Units) (y: Tensor) : Tensor =
+        if units = Units.Same then
+            y
+        else
+            affine units (fun shift scale -> y * scale + shift) (fun shift scale -> y * scale + shift) y
+
+    /// log |dx/dy| for a sample of d coordinates, Σ log |scaleᵢ|: log p(x) = log p(y) − this, in nats.
+    let logVolume (units: Units) (d: int) : float =
+        let each = units.Scale |> Array.map (fun scale -> Math.Log(abs scale))
+        if each.Length = 1 then float d * each[0] else Array.sum each
+
+    /// `shift…;scale…`, for checkpoints; `ofText` reads it back.
+    let text (units: Units) =
+        let numbers (values: float[]) =
+            values
+            |> Array.map (fun v -> v.ToString("R", Globalization.CultureInfo.InvariantCulture))
+            |> String.concat ","
+
+        $"{numbers units.Shift};{numbers units.Scale}"
+
+    let ofText (text: string) : Units =
+        let numbers (part: string) =
+            part.Split ',' |> Array.map (fun v -> Double.Parse(v, Globalization.CultureInfo.InvariantCulture))
+
+        match text.Split ';' with
+        | [| shift; scale |] -> { Shift = numbers shift; Scale = numbers scale }
+        | _ -> invalidArg (nameof text) $"'{text}' is not a pair of shifts and scales"
+
+    /// Whether samples of this shape are pixels of a byte each, as the common image files have them.
+    let arePixels (shape: int list) (units: Units) =
+        shape.Length = 3 && units.Shift = [| 127.5 |] && units.Scale = [| 127.5 |]
+
+    /// Whether float32, whose steps are |x| · 6e-8, is too coarse for numbers in the data's units: where a step at the shift is more than a ten-thousandth
+    /// of the scale.
+    let needDouble (units: Units) =
+        Array.exists2 (fun (shift: float) (scale: float) -> abs shift * 6e-8 > 1e-4 * abs scale) units.Shift units.Scale
