@@ -89,10 +89,10 @@ module ModelFile =
             | :? JsonObject as training -> shown training["digest"]
             | _ -> "none"
 
-        [ for name in [ "network"; "path"; "output"; "shape"; "classes"; "units"; "labels"; "null"; "source" ] do
-              yield name, shown json[name]
+        [ yield "data", digest
 
-          yield "data", digest ]
+          for name in [ "network"; "path"; "output"; "shape"; "classes"; "units"; "labels"; "null"; "source" ] do
+              yield name, shown json[name] ]
 
     let private refuse (file: string) (what: string) = raise (UserError $"{file}: {what}")
 
