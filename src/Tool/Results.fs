@@ -164,7 +164,7 @@ module Results =
             $"{score.Equation}; mean over {score.Value.Draws} pairs of sets, floor ± {score.Floor.StandardError:G2}" }
 
     let private settings (run: RunFolder) (job: Job) : Report.Settings =
-        let recipe = Recipe.settings job.Recipe |> List.map (fun (name, value) -> name, value.ToString())
+        let recipe = Recipe.settings job.Recipe |> List.map (fun (name, value) -> name, Recipe.text value)
 
         let environment =
             match (Run.describe run.Path)["environment"] with

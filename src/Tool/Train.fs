@@ -92,15 +92,15 @@ module Train =
         | Weight_Decay rate -> { recipe with WeightDecay = rate }
         | Clip norm -> { recipe with Clip = norm }
         | Ema decay -> { recipe with Ema = decay }
-        | Path name -> { recipe with Path = name }
-        | Prediction name -> { recipe with Prediction = name }
-        | Weight name -> { recipe with Weight = name }
-        | Times name -> { recipe with Times = name }
-        | Coupling name -> { recipe with Coupling = name }
-        | Source name -> { recipe with Source = name }
-        | Preconditioning name -> { recipe with Preconditioning = name }
-        | Teacher run -> { recipe with Teacher = run }
-        | Network name -> { recipe with Network = name }
+        | Path name -> Recipe.withPart Setting.Path name recipe
+        | Prediction name -> Recipe.withPart Setting.Prediction name recipe
+        | Weight name -> Recipe.withPart Setting.Weight name recipe
+        | Times name -> Recipe.withPart Setting.Times name recipe
+        | Coupling name -> Recipe.withPart Setting.Coupling name recipe
+        | Source name -> Recipe.withPart Setting.Source name recipe
+        | Preconditioning name -> Recipe.withPart Setting.Preconditioning name recipe
+        | Teacher run -> Recipe.withPart Setting.Teacher run recipe
+        | Network name -> { recipe with Network = PartName.plain name }
         | Width units -> { recipe with Width = units }
         | Depth layers -> { recipe with Depth = layers }
         | Labels word ->
@@ -397,7 +397,7 @@ module Train =
 
         Terminal.say
             terminal
-            $"{job.Recipe.DataSet}: {job.Network.Name} with {Network.size job.Network} parameters, {job.Recipe.Loss} on {job.Recipe.Path}, {job.Recipe.Steps} steps of {job.Recipe.Batch}"
+            $"{job.Recipe.DataSet}: {job.Network.Name} with {Network.size job.Network} parameters, {job.Recipe.Loss} on {job.Objective.Path.Name}, {job.Recipe.Steps} steps of {job.Recipe.Batch}"
 
         let result = train terminal interrupt folder claim job
 

@@ -10,7 +10,6 @@ module internal Translation =
 
     let orElse (other: 'T) (value: Nullable<'T>) : 'T = if value.HasValue then value.Value else other
     let toOption (value: Nullable<'T>) : 'T option = if value.HasValue then Some value.Value else None
-    let nameOr (other: string) (name: string | null) : string = Option.ofObj name |> Option.defaultValue other
 
 /// What a training is asked to be; no value means what suits the data.
 type internal TrainingRequest() =

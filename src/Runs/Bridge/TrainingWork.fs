@@ -10,20 +10,26 @@ type internal TrainingWork =
     /// The recipe of a request for these data.
     static member private Recipe(request: TrainingRequest, data: Dataset) : Recipe =
         let standard = Recipe.standardFor data
+        let loss = Option.ofObj request.Loss |> Option.fold (fun recipe loss -> Recipe.withLoss loss recipe) standard
+
         let standard =
-            Option.ofObj request.Loss |> Option.fold (fun recipe loss -> Recipe.withLoss loss recipe) standard
+            [ Setting.Path, request.Path
+              Setting.Prediction, request.Prediction
+              Setting.Weight, request.Weight
+              Setting.Times, request.Times
+              Setting.Coupling, request.Coupling
+              Setting.Source, request.Source
+              Setting.Preconditioning, request.Preconditioning
+              Setting.Teacher, request.Teacher ]
+            |> List.fold
+                (fun recipe (setting, name) ->
+                    Option.ofObj name |> Option.fold (fun recipe name -> Recipe.withPart setting name recipe) recipe)
+                loss
+
         let labels = orElse standard.Labels request.Labels
 
         { standard with
-            Path = nameOr standard.Path request.Path
-            Prediction = nameOr standard.Prediction request.Prediction
-            Weight = nameOr standard.Weight request.Weight
-            Times = nameOr standard.Times request.Times
-            Coupling = nameOr standard.Coupling request.Coupling
-            Source = nameOr standard.Source request.Source
-            Preconditioning = nameOr standard.Preconditioning request.Preconditioning
-            Teacher = nameOr standard.Teacher request.Teacher
-            Network = nameOr standard.Network request.Network
+            Network = Option.ofObj request.Network |> Option.map PartName.plain |> Option.defaultValue standard.Network
             Width = orElse standard.Width request.Width
             Depth = orElse standard.Depth request.Depth
             Labels = labels
