@@ -64,7 +64,9 @@ public sealed partial class FlowModel
                                 found,
                                 DataWork.Name(data ?? model.Data),
                                 Stopwatch.GetElapsedTime(started),
-                                SampleWork.Sampler(model, drawing) is { } sampler ? new Solver(sampler) : null,
+                                SampleWork.Sampler(model, drawing) is not { } sampler ? null
+                                    : ReferenceEquals(sampler, asked.Solver?.Core) ? asked.Solver
+                                    : Solver.FromName(sampler.Name),
                                 SampleWork.Steps(drawing),
                                 seed
                             );

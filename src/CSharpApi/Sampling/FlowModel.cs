@@ -34,7 +34,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         this.runtime = runtime;
         this.folder = folder;
         Training = training;
-        Path = new FlowPath(subject.Path);
+        Path = FlowPath.Of(subject.Path);
         shape = DataWork.Shape(subject.Data);
         classes = DataWork.Classes(subject.Data);
         units = ModelWork.Units(subject);
@@ -80,7 +80,12 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
             () =>
             {
                 var run = ModelWork.Folder(folder);
-                var (job, state) = ModelWork.Load(run, path is null ? [] : [path.Core], device, precision?.ToDtype());
+                var (job, state) = ModelWork.Load(
+                    run,
+                    path is { IsOwn: true } ? [path.Core] : [],
+                    device,
+                    precision?.ToDtype()
+                );
                 return new FlowModel(ModelWork.Trained(run, job, state), () => ModelWork.Free(state), threads, run);
             },
             cancellationToken
@@ -167,7 +172,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     }
 
     private static Prediction PredictionOf(Parametrization? parametrization) =>
-        Lookup.prediction.Invoke((parametrization ?? Parametrizations.Velocity).Name);
+        Catalogue.predictions.Find((parametrization ?? Parametrizations.Velocity).Name);
 
     /// <summary>Draws samples.</summary>
     /// <param name="options">How, and how many; one sample where nothing is said.</param>
@@ -332,7 +337,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                 var found = FlowWork.LogDensity(
                     model,
                     SampleWork.Drawing(model, asked.ToRequest()),
-                    asked.Divergence?.Name,
+                    asked.Divergence?.ToString(),
                     asked.Probes,
                     asked.ClosedForm,
                     asked.Seed,

@@ -2,16 +2,6 @@ using Fokker.Bridge;
 
 namespace Fokker;
 
-/// <summary>Kinds of networks.</summary>
-public enum NetworkKind
-{
-    /// <summary>A multilayer perceptron, for vectors.</summary>
-    Mlp,
-
-    /// <summary>Residual blocks and self-attention at several scales, for images.</summary>
-    Unet,
-}
-
 /// <summary>What a network computes in.</summary>
 public enum Precision
 {
@@ -153,16 +143,16 @@ public sealed record TrainingOptions
     internal TrainingRequest ToRequest() =>
         new()
         {
-            Loss = Loss?.Name,
-            Path = Path?.Name,
-            Prediction = Parametrization?.Name,
-            Weight = Weight?.Name,
-            Times = Times?.Name,
-            Coupling = Coupling?.Name,
+            Loss = Loss?.ToString(),
+            Path = Path?.ToString(),
+            Prediction = Parametrization?.ToString(),
+            Weight = Weight?.ToString(),
+            Times = Times?.ToString(),
+            Coupling = Coupling?.ToString(),
             Source = Source?.Name,
-            Preconditioning = Preconditioner?.Name,
+            Preconditioning = Preconditioner?.ToString(),
             Teacher = Teacher,
-            Network = Network?.ToString().ToLowerInvariant(),
+            Network = Network?.ToName(),
             Width = Width,
             Depth = Depth,
             Labels = UseLabels,
@@ -180,7 +170,7 @@ public sealed record TrainingOptions
         };
 
     /// <summary>The paths of one’s own that the run needs to know.</summary>
-    internal GaussianPath[] OwnPaths() => Path is null || Fokker.Paths.all.Contains(Path.Core) ? [] : [Path.Core];
+    internal GaussianPath[] OwnPaths() => Path is { IsOwn: true } ? [Path.Core] : [];
 }
 
 internal static class Precisions
