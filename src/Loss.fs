@@ -212,6 +212,10 @@ module Weight =
         onErrorOf Prediction.data "truncated-snr" "max(α²/σ², 1)" "Salimans, Ho 2022, eq. 9" (fun path ->
             Curve.max (snrOf path) (Constant 1.0))
 
+    /// That of the v-prediction's own error.
+    let snrPlusOne =
+        onErrorOf Prediction.data "snr-plus-one" "α²/σ² + 1" "Salimans, Ho 2022, section 4" (fun path -> snrOf path + 1.0)
+
     let minSnr (gamma: float) =
         onErrorOf
             Prediction.data
@@ -262,7 +266,7 @@ module Weight =
             Learned = true }
 
     let parts: Part<Weight> list =
-        [ yield! List.map Part.fixedAt [ uniform; variance; likelihood; snr; truncatedSnr ]
+        [ yield! List.map Part.fixedAt [ uniform; variance; likelihood; snr; truncatedSnr; snrPlusOne ]
           Part.of1 (Parameter.make "gamma" 5.0 Allowed.Positive "γ, the largest ratio that counts") minSnr
           Part.of1
               (Parameter.make "gamma" 4.0 Allowed.Positive "γ, the ratio at which the weight levels off")
