@@ -106,6 +106,18 @@ module Times =
                 Tensor.clamp 1.0 (float count) (Tensor.floor (stratified rng n * float count) + 1.0)
                 * (1.0 / float count))
 
+    /// t = 1 − u − s (cos²(πu/2) − 1 + u) for uniform u, −1 ≤ s ≤ 2/(π − 2): s > 0 draws the middle more often and neither end never.
+    let mode (s: float) =
+        make
+            "mode"
+            $"t = 1 − u − s (cos²(πu/2) − 1 + u), s = {s}"
+            "Esser et al. 2024, Scaling rectified flow transformers, eq. 20"
+            (fun path rng n ->
+                let low, high = path.Interior
+                let u = stratified rng n
+                let cosine = Tensor.square (cos (u * (0.5 * Math.PI)))
+                Tensor.clamp low high (1.0 - u - s * (cosine - 1.0 + u)))
+
     /// A law with density proportional to h(t) on the interior, by the inverse of its tabulated integral (trapezoids on 4,096 cells).
     let proportionalTo (density: GaussianPath -> Curve) =
         make "importance" "p(t) ∝ w(t)" "Song et al. 2021, Maximum likelihood training, section 5.1" (fun path ->
@@ -149,6 +161,7 @@ module Times =
           normal "log σ/α" -1.2 1.2 logNormal
           Part.of1 (Parameter.make "levels" 1000.0 (Allowed.Whole 1) "the number N of times") (int >> discrete)
           Part.of1 (Parameter.make "a" 4.0 Allowed.Positive "how much more often the ends are drawn") uShapedWith
+          Part.of1 (Parameter.make "s" 1.29 (Allowed.Within(-1.0, 1.75)) "how much more often the middle is drawn") mode
           Part.fixedAt importance ]
 
     /// Those that do not depend on a weight.
