@@ -352,6 +352,12 @@ module Loss =
         |> predicting Prediction.noise
         |> named "simple" "Ho, Jain, Abbeel 2020, DDPM, eq. 14"
 
+    /// The v-prediction: ‖v̂ − (α ε − σ x₀)‖².
+    let vPrediction path =
+        regression path
+        |> predicting Prediction.v
+        |> named "v-prediction" "Salimans, Ho 2022, Progressive distillation, section 4"
+
     /// The pure denoiser: ‖D − x₀‖².
     let denoiser path =
         regression path
