@@ -58,10 +58,10 @@ module Networks =
 
     let private shapes (ask: NetworkRequest) = System.String.Join("; ", ask.Sample)
 
-    let private perceptron (ask: NetworkRequest) : Network =
+    let private ofVectors (name: string) (make: Mlp -> Network) (ask: NetworkRequest) : Network =
         match ask.Sample with
         | [ dimension ] ->
-            mlp
+            make
                 { Mlp.standard dimension with
                     Width = ask.Width
                     Depth = ask.Depth
@@ -71,7 +71,7 @@ module Networks =
         | _ ->
             refuse
                 Setting.Network
-                "mlp"
+                name
                 $"""the samples of {ask.Data} are [{shapes ask}], not vectors: use {Setting.Network.Is "unet"}"""
 
     let private convolutional (ask: NetworkRequest) : Network =
@@ -113,7 +113,12 @@ module Networks =
               "mlp"
               "a multilayer perceptron with Fourier features of time, for vectors"
               "Rahimi, Recht 2007; Tancik et al. 2020"
-              perceptron
+              (ofVectors "mlp" mlp)
+          make
+              "residual-mlp"
+              "residual blocks of a multilayer perceptron, for vectors"
+              "He et al. 2016, Identity mappings in deep residual networks"
+              (ofVectors "residual-mlp" ResidualMlp.network)
           make
               "unet"
               "residual blocks and self-attention at several scales, for images, with classes or without"
