@@ -227,7 +227,8 @@ module Weight =
 
     /// That of the v-prediction's own error.
     let snrPlusOne =
-        onErrorOf Prediction.data "snr-plus-one" "α²/σ² + 1" "Salimans, Ho 2022, section 4" (fun path -> snrOf path + 1.0)
+        onErrorOf Prediction.data "snr-plus-one" "α²/σ² + 1" "Salimans, Ho 2022, section 4" (fun path ->
+            snrOf path + 1.0)
 
     let minSnr (gamma: float) =
         onErrorOf

@@ -10,7 +10,7 @@ type Objective =
         Path: GaussianPath
         /// Times that the network is told: 2 for a map from one to the other.
         Times: int
-        /// Numbers that the network says of every coordinate.
+        /// How many numbers the network gives for each coordinate of a sample.
         Outputs: int
         /// Whether the network needs a learned u(t).
         Uncertain: bool
@@ -82,7 +82,7 @@ module Objective =
     let droppingLabels (probability: float) (o: Objective) : Objective =
         { o with Loss = Loss.droppingLabels probability o.Loss }
 
-    /// The same on samples whose labels nobody is told.
+    /// The same objective with the labels withheld from the network.
     let withoutLabels (o: Objective) : Objective =
         let untold (batch: Batch) = { batch with Label = None }
 

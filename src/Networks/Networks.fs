@@ -9,10 +9,10 @@ type NetworkRequest =
         /// Units in a hidden layer or channels at the finest scale, and hidden layers or blocks at each scale.
         Width: int
         Depth: int
-        /// How many times it is told, and how many numbers it says of every coordinate.
+        /// How many times the network is given, and how many numbers it gives for each coordinate.
         Times: int
         Outputs: int
-        /// How many labels there are; none for a network that is told none.
+        /// How many labels there are; none for an unconditional network.
         Classes: int option
     }
 

@@ -47,8 +47,8 @@ module Densities =
         | Some n -> Catalogue.traces.Make { chosen with Numbers = [ "probes", float n ] }
         | None -> Catalogue.traces.Make chosen
 
-    /// The flow's likelihood, between the times that the flow is followed between. An oracle's prior is its own law at the noisy end, so that what is off
-    /// is the solver's and the trace's; a run's is N(0, σ² I), which it samples from. Raises UserError where samples start from a law of unknown density.
+    /// The flow's likelihood, between the times that the flow is followed between. An oracle's prior is its own law at the noisy end, so that the
+    /// error is that of the solver and of the trace alone; a run's is N(0, σ² I), which it samples from. Raises UserError where samples start from a law of unknown density.
     let alongFlow (following: Following) (trace: Trace) (label: int option) : DensityWay =
         let subject = following.Subject
 

@@ -317,7 +317,8 @@ module Objectives =
                         ) })
 
     let parts: Part<LossEntry> list =
-        [ yield! List.map (regression >> Part.fixedAt) [ Loss.cfm; Loss.dsm; Loss.simple; Loss.vPrediction; Loss.denoiser ]
+        [ yield!
+              List.map (regression >> Part.fixedAt) [ Loss.cfm; Loss.dsm; Loss.simple; Loss.vPrediction; Loss.denoiser ]
           Part.of1 (Parameter.make "levels" 10.0 (Allowed.Whole 1) "the noise levels") (int >> ncsn)
           yield! List.map Part.fixedAt (edm :: scores)
           yield! bounds

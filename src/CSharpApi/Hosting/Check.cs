@@ -45,7 +45,7 @@ internal static class Check
             ? value
             : throw new ArgumentException($"{property} is empty: expected a text.", property);
 
-    /// <summary>Samples that are to be of a model's shape, and finite; null is nobody's.</summary>
+    /// <summary>Samples must have the shape of the model's samples and be finite; null passes, since nothing was given.</summary>
     public static void Samples(
         SampleBatch? samples,
         IReadOnlyList<int> shape,

@@ -92,7 +92,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         );
     }
 
-    /// <summary>An exact law in a network’s place: what is off is then the solver’s.</summary>
+    /// <summary>An exact law in the network’s place: the error of its samples is then the solver’s alone.</summary>
     /// <param name="law">The law.</param>
     /// <param name="path">How it becomes noise (<see cref="FlowPaths.CondOt"/>).</param>
     /// <param name="parametrization">What is said in the network’s place (the velocity).</param>

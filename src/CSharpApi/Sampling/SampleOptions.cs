@@ -2,7 +2,7 @@ using Fokker.Bridge;
 
 namespace Fokker;
 
-/// <summary>How samples are drawn. What is not said is as suits the model.</summary>
+/// <summary>How samples are drawn. Each option that is left out takes a default that suits the model.</summary>
 /// <remarks>Immutable: <c>options with { Seed = 2 }</c> makes another. Each property refuses what it cannot be with an exception that names it.</remarks>
 public sealed record SampleOptions : GenerationOptions
 {

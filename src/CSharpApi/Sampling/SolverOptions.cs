@@ -2,7 +2,7 @@ using Fokker.Bridge;
 
 namespace Fokker;
 
-/// <summary>How a model’s equation is solved: what sampling, densities, latents and evaluations have in common. What is not said is as suits the model.</summary>
+/// <summary>How a model’s equation is solved: what sampling, densities, latents and evaluations have in common. Each option that is left out takes a default that suits the model.</summary>
 /// <remarks>Immutable: <c>options with { Steps = 20 }</c> makes another. Each property refuses what it cannot be with an exception that names it.</remarks>
 public abstract record SolverOptions
 {

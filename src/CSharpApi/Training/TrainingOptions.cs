@@ -12,7 +12,7 @@ public enum Precision
     Double,
 }
 
-/// <summary>How a model is trained. What is not said is as suits the data: a minute for points, a few for small images.</summary>
+/// <summary>How a model is trained. Each option that is left out takes a default that suits the data: a minute of training for points, a few minutes for small images.</summary>
 /// <remarks>Immutable: <c>options with { Steps = 1000 }</c> makes another. Each property refuses what it cannot be with an exception that names it; what
 /// does not fit together is refused when training begins.</remarks>
 public sealed record TrainingOptions

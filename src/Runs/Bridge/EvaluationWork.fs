@@ -17,7 +17,7 @@ type internal EvaluationWork =
     static member private Report(report: Action<Stage, float>) : Stage -> Ticker =
         fun stage share _ -> report.Invoke(stage, share)
 
-    /// Samples of the model against the data given (its own where they are null); what is not said is as suits them.
+    /// Samples of the model against the data given (its own where they are null); each setting that is left out takes a default that suits them.
     static member Evaluate
         (
             subject: Subject,
