@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text.RegularExpressions;
 using NUnit.Framework;
 using PublicApiGenerator;
 
@@ -187,7 +188,11 @@ public class SurfaceTests
             ("grids", TimeGrids.All.Select(part => part.Name)),
             ("traces", DivergenceEstimators.All.Select(part => part.Name)),
             ("datasets", DataSources.All.Select(part => part.Name)),
-            ("networks", Enum.GetNames<NetworkKind>().Select(name => name.ToLowerInvariant())),
+            (
+                "networks",
+                Enum.GetNames<NetworkKind>()
+                    .Select(name => Regex.Replace(name, "(?<=[a-z])(?=[A-Z])", "-").ToLowerInvariant())
+            ),
         };
 
         var known = Catalogue.all.ToDictionary(list => list.Name);

@@ -60,6 +60,13 @@ public static class FlowPaths
     /// <summary><c>linear-gamma</c>: x_t = √(1 − t)·x₀ + √t·ε (Chen 2023, On the importance of noise scheduling, section 2).</summary>
     public static FlowPath LinearGamma { get; } = FlowPath.FromName("linear-gamma");
 
+    /// <summary><c>sigmoid</c>: α² = (s(b) − s(a + (b − a) t))/(s(b) − s(a)), s(x) = 1/(1 + e^{−x/τ}), a = -3, b = 3, τ = 1 (Jabri, Fleet, Chen 2023, Scalable adaptive computation, algorithm 3; Chen 2023, section 2).</summary>
+    /// <param name="start">A, where the curve is at the data: a finite number.</param>
+    /// <param name="end">B, where it is at the noise: a finite number.</param>
+    /// <param name="tau">Τ, the temperature: a positive number.</param>
+    public static FlowPath Sigmoid(double start = -3, double end = 3, double tau = 1) =>
+        FlowPath.Of("sigmoid", [("start", nameof(start), start), ("end", nameof(end), end), ("tau", nameof(tau), tau)]);
+
     /// <summary><c>ddpm</c>: β₁ … β_N from 10⁻⁴ to 0.02 (1000/N times that), N = 1000 (Ho, Jain, Abbeel 2020, section 4).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
     public static FlowPath Ddpm(int steps = 1000) =>
@@ -92,6 +99,7 @@ public static class FlowPaths
         Edm(),
         Cosine(),
         LinearGamma,
+        Sigmoid(),
         Ddpm(),
         ScaledLinear(),
         DdpmCosine(),
@@ -125,6 +133,9 @@ public static class Losses
 
     /// <summary><c>simple</c>: E ‖y − (ε)‖² (Ho, Jain, Abbeel 2020, DDPM, eq. 14).</summary>
     public static TrainingLoss Simple { get; } = TrainingLoss.FromName("simple");
+
+    /// <summary><c>v-prediction</c>: E ‖y − (α ε − σ x₀)‖² (Salimans, Ho 2022, Progressive distillation, section 4).</summary>
+    public static TrainingLoss VPrediction { get; } = TrainingLoss.FromName("v-prediction");
 
     /// <summary><c>denoiser</c>: E ‖y − (x₀)‖² (Vincent 2011; Karras et al. 2022, eq. 2).</summary>
     public static TrainingLoss Denoiser { get; } = TrainingLoss.FromName("denoiser");
@@ -231,6 +242,7 @@ public static class Losses
         ConditionalFlowMatching,
         DenoisingScoreMatching,
         Simple,
+        VPrediction,
         Denoiser,
         Ncsn(),
         Edm,
@@ -335,6 +347,9 @@ public static class LossWeights
     /// <summary><c>truncated-snr</c>: max(α²/σ², 1) on data (Salimans, Ho 2022, eq. 9).</summary>
     public static LossWeight TruncatedSnr { get; } = LossWeight.FromName("truncated-snr");
 
+    /// <summary><c>snr-plus-one</c>: α²/σ² + 1 on data (Salimans, Ho 2022, section 4).</summary>
+    public static LossWeight SnrPlusOne { get; } = LossWeight.FromName("snr-plus-one");
+
     /// <summary><c>min-snr</c>: min(α²/σ², 5) on data (Hang et al. 2023, Min-SNR weighting, eq. 8).</summary>
     /// <param name="gamma">Γ, the largest ratio that counts: a positive number.</param>
     public static LossWeight MinSnr(double gamma = 5) =>
@@ -367,6 +382,7 @@ public static class LossWeights
         Likelihood,
         Snr,
         TruncatedSnr,
+        SnrPlusOne,
         MinSnr(),
         SoftMinSnr(),
         Edm(),
@@ -418,6 +434,11 @@ public static class TimeLaws
     public static TimeLaw UShaped(double a = 4) =>
         TimeLaw.Of("u-shaped", [("a", nameof(a), a)]);
 
+    /// <summary><c>mode</c>: t = 1 − u − s (cos²(πu/2) − 1 + u), s = 1.29 (Esser et al. 2024, Scaling rectified flow transformers, eq. 20).</summary>
+    /// <param name="s">How much more often the middle is drawn: a number from -1 to 1.75.</param>
+    public static TimeLaw Mode(double s = 1.29) =>
+        TimeLaw.Of("mode", [("s", nameof(s), s)]);
+
     /// <summary><c>importance</c>: p(t) ∝ w(t) (Song et al. 2021, Maximum likelihood training, section 5.1).</summary>
     public static TimeLaw Importance { get; } = TimeLaw.FromName("importance");
 
@@ -429,6 +450,7 @@ public static class TimeLaws
         LogNormal(),
         Discrete(),
         UShaped(),
+        Mode(),
         Importance,
     ];
 }
@@ -539,7 +561,7 @@ public sealed partial class Solver : NamedPart, INamed<Solver>
 /// <remarks>The samplers that the library knows, those that leave numbers open as methods; <see cref="Solver.FromName"/> finds one by its name.</remarks>
 public static class Solvers
 {
-    /// <summary><c>euler</c>: 1 stages on dx/dt = v; order 1, one evaluation a step, on dx/dt = v (Euler 1768).</summary>
+    /// <summary><c>euler</c>: one stage on dx/dt = v; order 1, one evaluation a step, on dx/dt = v (Euler 1768).</summary>
     public static Solver Euler { get; } = Solver.FromName("euler");
 
     /// <summary><c>midpoint</c>: 2 stages on dx/dt = v; order 2, 2 evaluations a step, on dx/dt = v (Runge 1895).</summary>
@@ -565,6 +587,9 @@ public static class Solvers
 
     /// <summary><c>three-eighths</c>: 4 stages on dx/dt = v; order 4, 4 evaluations a step, on dx/dt = v (Kutta 1901).</summary>
     public static Solver ThreeEighths { get; } = Solver.FromName("three-eighths");
+
+    /// <summary><c>ralston4</c>: 4 stages on dx/dt = v; order 4, 4 evaluations a step, on dx/dt = v (Ralston 1962, Runge–Kutta methods with minimum error bounds).</summary>
+    public static Solver Ralston4 { get; } = Solver.FromName("ralston4");
 
     /// <summary><c>fehlberg</c>: 6 stages on dx/dt = v; order 4, 6 evaluations a step, on dx/dt = v (Fehlberg 1969).</summary>
     public static Solver Fehlberg { get; } = Solver.FromName("fehlberg");
@@ -635,40 +660,40 @@ public static class Solvers
     /// <summary><c>exp-ab3-noise</c>: the polynomial in λ through 3 values of ε̂; order 3, one evaluation a step, semi-linear (Certaine 1960; Hochbruck, Ostermann 2010, Exponential integrators, section 2.5).</summary>
     public static Solver ExponentialAdamsBashforth3Noise { get; } = Solver.FromName("exp-ab3-noise");
 
-    /// <summary><c>unipc-1</c>: 1 values of x̂₀ predict, 2 correct, B(h) = e^h − 1; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-1</c>: one value of x̂₀ in the prediction, 2 in the correction, B(h) = e^h − 1; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc1 { get; } = Solver.FromName("unipc-1");
 
-    /// <summary><c>unipc-2</c>: 2 values of x̂₀ predict, 3 correct, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-2</c>: 2 values of x̂₀ in the prediction, 3 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc2 { get; } = Solver.FromName("unipc-2");
 
-    /// <summary><c>unipc-3</c>: 3 values of x̂₀ predict, 4 correct, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-3</c>: 3 values of x̂₀ in the prediction, 4 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc3 { get; } = Solver.FromName("unipc-3");
 
-    /// <summary><c>unipc-1-bh1</c>: 1 values of x̂₀ predict, 2 correct, B(h) = h; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-1-bh1</c>: one value of x̂₀ in the prediction, 2 in the correction, B(h) = h; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc1Bh1 { get; } = Solver.FromName("unipc-1-bh1");
 
-    /// <summary><c>unipc-2-bh1</c>: 2 values of x̂₀ predict, 3 correct, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-2-bh1</c>: 2 values of x̂₀ in the prediction, 3 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc2Bh1 { get; } = Solver.FromName("unipc-2-bh1");
 
-    /// <summary><c>unipc-3-bh1</c>: 3 values of x̂₀ predict, 4 correct, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-3-bh1</c>: 3 values of x̂₀ in the prediction, 4 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc3Bh1 { get; } = Solver.FromName("unipc-3-bh1");
 
-    /// <summary><c>unipc-1-noise</c>: 1 values of ε̂ predict, 2 correct, B(h) = e^h − 1; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-1-noise</c>: one value of ε̂ in the prediction, 2 in the correction, B(h) = e^h − 1; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc1Noise { get; } = Solver.FromName("unipc-1-noise");
 
-    /// <summary><c>unipc-2-noise</c>: 2 values of ε̂ predict, 3 correct, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-2-noise</c>: 2 values of ε̂ in the prediction, 3 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc2Noise { get; } = Solver.FromName("unipc-2-noise");
 
-    /// <summary><c>unipc-3-noise</c>: 3 values of ε̂ predict, 4 correct, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-3-noise</c>: 3 values of ε̂ in the prediction, 4 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc3Noise { get; } = Solver.FromName("unipc-3-noise");
 
-    /// <summary><c>unipc-1-bh1-noise</c>: 1 values of ε̂ predict, 2 correct, B(h) = h; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-1-bh1-noise</c>: one value of ε̂ in the prediction, 2 in the correction, B(h) = h; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc1Bh1Noise { get; } = Solver.FromName("unipc-1-bh1-noise");
 
-    /// <summary><c>unipc-2-bh1-noise</c>: 2 values of ε̂ predict, 3 correct, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-2-bh1-noise</c>: 2 values of ε̂ in the prediction, 3 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc2Bh1Noise { get; } = Solver.FromName("unipc-2-bh1-noise");
 
-    /// <summary><c>unipc-3-bh1-noise</c>: 3 values of ε̂ predict, 4 correct, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
+    /// <summary><c>unipc-3-bh1-noise</c>: 3 values of ε̂ in the prediction, 4 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
     public static Solver UniPc3Bh1Noise { get; } = Solver.FromName("unipc-3-bh1-noise");
 
     /// <summary><c>heun-sigma</c>: Heun for d(x/α)/dς = ε̂, ς = σ/α; order 2, 2 evaluations a step, semi-linear (Karras et al. 2022, EDM, algorithm 1).</summary>
@@ -706,7 +731,7 @@ public static class Solvers
     public static Solver Edm(double churn = 40, double least = 0.05, double most = 50, double noise = 1) =>
         Solver.Of("edm", [("churn", nameof(churn), churn), ("least", nameof(least), least), ("most", nameof(most), most), ("noise", nameof(noise), noise)]);
 
-    /// <summary><c>sde-dpmpp-1</c>: the reverse SDE's exact solution, x̂₀ from 1 values; order 1, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5).</summary>
+    /// <summary><c>sde-dpmpp-1</c>: the reverse SDE's exact solution, x̂₀ from one value; order 1, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5).</summary>
     /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
     public static Solver SdeDpmPlusPlus1(double eta = 1) =>
         Solver.Of("sde-dpmpp-1", [("eta", nameof(eta), eta)]);
@@ -748,6 +773,7 @@ public static class Solvers
         BogackiShampine,
         RungeKutta4,
         ThreeEighths,
+        Ralston4,
         Fehlberg,
         DormandPrince,
         Tsitouras,
@@ -909,6 +935,9 @@ public enum NetworkKind
     /// <summary><c>mlp</c>: a multilayer perceptron with Fourier features of time, for vectors (Rahimi, Recht 2007; Tancik et al. 2020).</summary>
     Mlp,
 
+    /// <summary><c>residual-mlp</c>: residual blocks of a multilayer perceptron, for vectors (He et al. 2016, Identity mappings in deep residual networks).</summary>
+    ResidualMlp,
+
     /// <summary><c>unet</c>: residual blocks and self-attention at several scales, for images, with classes or without (Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021).</summary>
     Unet,
 
@@ -920,6 +949,7 @@ internal static class NetworkKinds
         kind switch
         {
             NetworkKind.Mlp => "mlp",
+            NetworkKind.ResidualMlp => "residual-mlp",
             NetworkKind.Unet => "unet",
             _ => throw new ArgumentOutOfRangeException(nameof(kind)),
         };
@@ -950,6 +980,9 @@ public static class DataSources
     /// <summary><c>rings</c>: four circles of radius 0.75, 1.5, 2.25 and 3 around the origin, equally likely, and noise of 0.08 (Grathwohl et al. 2019, FFJORD, toy data).</summary>
     public static DataSource Rings { get; } = DataSource.Named("rings");
 
+    /// <summary><c>grid</c>: 25 Gaussians of deviation 0.05 on the points of {−4, −2, 0, 2, 4}², equally likely (Srivastava et al. 2017, VEEGAN, section 5; Lin et al. 2018, PacGAN).</summary>
+    public static DataSource Grid { get; } = DataSource.Named("grid");
+
     /// <summary><c>fashion-mnist</c>: 60,000 + 10,000 grey pictures of garments in ten classes, 28 × 28 (Xiao, Rasul, Vollgraf 2017; Debian's dataset-fashion-mnist).</summary>
     public static DataSource FashionMnist { get; } = DataSource.Named("fashion-mnist");
 
@@ -966,6 +999,7 @@ public static class DataSources
         Spirals,
         Pinwheel,
         Rings,
+        Grid,
         FashionMnist,
         Mnist,
     ];
