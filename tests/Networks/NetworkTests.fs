@@ -24,13 +24,7 @@ let private listed =
     [ for part in Networks.parts do
           for shape in [ [ 3 ]; [ 2; 8; 8 ] ] do
               let ask: NetworkRequest =
-                  { Sample = shape
-                    Data = "a test"
-                    Width = 8
-                    Depth = 2
-                    Times = 1
-                    Outputs = 1
-                    Classes = Some 3 }
+                  { Sample = shape; Data = "a test"; Width = 8; Depth = 2; Times = 1; Outputs = 1; Classes = Some 3 }
 
               match answer (fun () -> Part.standard part ask) with
               | Ok network -> $"the list's {part.Name}", network, shape
@@ -40,13 +34,13 @@ let private listed =
 let private cases =
     listed
     @ [ "mlp", Networks.mlp mlp, [ 3 ]
-      "mlp with plain time", Networks.mlp { mlp with Time = TimeFeatures.Plain; Depth = 1 }, [ 3 ]
-      "mlp with labels", Networks.mlp { mlp with Classes = Some 3 }, [ 3 ]
-      "unet", Networks.unet unet, [ 2; 8; 8 ]
-      "unet with labels", Networks.unet { unet with Classes = Some 3 }, [ 2; 8; 12 ]
-      "unet without folding, two blocks a scale",
-      Networks.unet { unet with Patch = 1; Blocks = 2; Attention = []; Channels = 1 },
-      [ 1; 6; 4 ] ]
+        "mlp with plain time", Networks.mlp { mlp with Time = TimeFeatures.Plain; Depth = 1 }, [ 3 ]
+        "mlp with labels", Networks.mlp { mlp with Classes = Some 3 }, [ 3 ]
+        "unet", Networks.unet unet, [ 2; 8; 8 ]
+        "unet with labels", Networks.unet { unet with Classes = Some 3 }, [ 2; 8; 12 ]
+        "unet without folding, two blocks a scale",
+        Networks.unet { unet with Patch = 1; Blocks = 2; Attention = []; Channels = 1 },
+        [ 1; 6; 4 ] ]
 
 let private caseNames = [ for name, _, _ in cases -> name ]
 
