@@ -234,6 +234,11 @@ let pack _ =
     for file in DirectoryInfo(packages).GetFiles "*.nupkg" do
         printfn $"%10d{file.Length} bytes  %s{packages}/%s{file.Name}"
 
+/// C#'s parts are written from the library's lists, so that the library is all that has to compile before.
+let catalogue _ =
+    run "dotnet" [ "build"; "src/Core.fsproj"; "-c"; "Release"; "-v"; "quiet"; "-nologo"; "--disable-build-servers" ]
+    run "dotnet" [ "fsi"; "--quiet"; "src/CSharpApi/Catalogue.fsx" ]
+
 let clean _ =
     !!"*/**/bin" ++ "*/**/obj" -- "node_modules/**" -- "artifacts/**" |> Shell.deleteDirs
     Shell.deleteDir "artifacts"
@@ -359,6 +364,7 @@ let targets =
       "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers, `facade` C#",
       bench
       "Docs", "Runs the guide's scripts and builds its pages, with the reference, in artifacts/docs", docs
+      "Catalogue", "Writes C#'s catalogue of parts from the library's lists", catalogue
       "Pack", "Makes the NuGet packages, into artifacts/packages", pack
       "Format", "Formats every F# and C# file", format
       "CheckFormat", "Fails where a file is not formatted", checkFormat

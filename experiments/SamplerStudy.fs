@@ -6,7 +6,7 @@ open Fokker.Tool
 open Fokker.Pictures
 open Fokker.Report
 
-/// What every sampler is off by for what it costs, where the network is exact: the error is the solver's and nothing else.
+/// The error of every sampler against its cost, where the network is exact: the error is then the solver's alone.
 ///
 /// Deterministic samplers go from the same noise to the same time, and are held against the exact flow's end point (DOP853 at a tolerance of 10⁻¹²).
 /// Stochastic ones have no end point, but a law: on one Gaussian they are linear in the start and in every draw, so the mean and the

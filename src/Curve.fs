@@ -160,7 +160,7 @@ module Curve =
     /// The values at a tensor of times, float64, in its shape.
     let values (curve: Curve) (t: Tensor) : Tensor = onTensor curve t
 
-    /// The curve at `t`, 0-dimensional or [B]: a number for the whole batch where nobody differentiates in t.
+    /// The curve at `t`, 0-dimensional or [B]: a number for the whole batch where no derivative in t is asked for.
     let at (curve: Curve) (t: Tensor) : Coefficient =
         match curve with
         | Constant c -> Number c

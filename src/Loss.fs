@@ -106,6 +106,18 @@ module Times =
                 Tensor.clamp 1.0 (float count) (Tensor.floor (stratified rng n * float count) + 1.0)
                 * (1.0 / float count))
 
+    /// t = 1 − u − s (cos²(πu/2) − 1 + u) for uniform u, −1 ≤ s ≤ 2/(π − 2): s > 0 draws the middle more often and neither end never.
+    let mode (s: float) =
+        make
+            "mode"
+            $"t = 1 − u − s (cos²(πu/2) − 1 + u), s = {s}"
+            "Esser et al. 2024, Scaling rectified flow transformers, eq. 20"
+            (fun path rng n ->
+                let low, high = path.Interior
+                let u = stratified rng n
+                let cosine = Tensor.square (cos (u * (0.5 * Math.PI)))
+                Tensor.clamp low high (1.0 - u - s * (cosine - 1.0 + u)))
+
     /// A law with density proportional to h(t) on the interior, by the inverse of its tabulated integral (trapezoids on 4,096 cells).
     let proportionalTo (density: GaussianPath -> Curve) =
         make "importance" "p(t) ∝ w(t)" "Song et al. 2021, Maximum likelihood training, section 5.1" (fun path ->
@@ -149,6 +161,7 @@ module Times =
           normal "log σ/α" -1.2 1.2 logNormal
           Part.of1 (Parameter.make "levels" 1000.0 (Allowed.Whole 1) "the number N of times") (int >> discrete)
           Part.of1 (Parameter.make "a" 4.0 Allowed.Positive "how much more often the ends are drawn") uShapedWith
+          Part.of1 (Parameter.make "s" 1.29 (Allowed.Within(-1.0, 1.75)) "how much more often the middle is drawn") mode
           Part.fixedAt importance ]
 
     /// Those that do not depend on a weight.
@@ -212,6 +225,11 @@ module Weight =
         onErrorOf Prediction.data "truncated-snr" "max(α²/σ², 1)" "Salimans, Ho 2022, eq. 9" (fun path ->
             Curve.max (snrOf path) (Constant 1.0))
 
+    /// That of the v-prediction's own error.
+    let snrPlusOne =
+        onErrorOf Prediction.data "snr-plus-one" "α²/σ² + 1" "Salimans, Ho 2022, section 4" (fun path ->
+            snrOf path + 1.0)
+
     let minSnr (gamma: float) =
         onErrorOf
             Prediction.data
@@ -262,7 +280,7 @@ module Weight =
             Learned = true }
 
     let parts: Part<Weight> list =
-        [ yield! List.map Part.fixedAt [ uniform; variance; likelihood; snr; truncatedSnr ]
+        [ yield! List.map Part.fixedAt [ uniform; variance; likelihood; snr; truncatedSnr; snrPlusOne ]
           Part.of1 (Parameter.make "gamma" 5.0 Allowed.Positive "γ, the largest ratio that counts") minSnr
           Part.of1
               (Parameter.make "gamma" 4.0 Allowed.Positive "γ, the ratio at which the weight levels off")
@@ -334,6 +352,12 @@ module Loss =
         regression path
         |> predicting Prediction.noise
         |> named "simple" "Ho, Jain, Abbeel 2020, DDPM, eq. 14"
+
+    /// The v-prediction: ‖v̂ − (α ε − σ x₀)‖².
+    let vPrediction path =
+        regression path
+        |> predicting Prediction.v
+        |> named "v-prediction" "Salimans, Ho 2022, Progressive distillation, section 4"
 
     /// The pure denoiser: ‖D − x₀‖².
     let denoiser path =

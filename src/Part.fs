@@ -64,6 +64,12 @@ type Part<'T> =
     }
 
 [<RequireQualifiedAccess>]
+module PartName =
+
+    /// A name alone.
+    let plain (name: string) : PartName = { Name = name; Numbers = [] }
+
+[<RequireQualifiedAccess>]
 module Parameter =
 
     let make name value allowed meaning : Parameter =
@@ -175,6 +181,11 @@ type PartList<'T> =
         match name.Numbers |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
         | Some(key, _) -> list.Refuse(given, $"{key} is given more than once")
         | None -> part, Part.name name.Numbers part
+
+    /// Whether the notation begins with the name of one of them.
+    member list.Has(text: string) : bool =
+        let name = text.Split(':')[0]
+        list.Parts |> List.exists (fun p -> String.Equals(p.Name, name, StringComparison.OrdinalIgnoreCase))
 
     /// The part that a name with numbers stands for. Raises RefusedException where there is none of that name, or it cannot have these numbers.
     member list.Make(name: PartName) : 'T =

@@ -76,6 +76,18 @@ module Paths =
             "Chen 2023, On the importance of noise scheduling, section 2"
             (0.5 * Curve.log1p (-t))
 
+    /// α² falls along a piece of the logistic curve: slowly at both ends.
+    let sigmoidBetween (start: float) (finish: float) (tau: float) : GaussianPath =
+        let logistic (x: float) = 1.0 / (1.0 + Math.Exp(-x / tau))
+        let along = 1.0 / (1.0 + exp ((-1.0 / tau) * (start + (finish - start) * t)))
+        let low, high = logistic start, logistic finish
+
+        Path.ofLogAlpha
+            "sigmoid"
+            $"α² = (s(b) − s(a + (b − a) t))/(s(b) − s(a)), s(x) = 1/(1 + e^{{−x/τ}}), a = {start}, b = {finish}, τ = {tau}"
+            "Jabri, Fleet, Chen 2023, Scalable adaptive computation, algorithm 3; Chen 2023, section 2"
+            (0.5 * log ((high - along) / (high - low)))
+
     // ---- discrete schedules
 
     /// The curve through values at 0, 1/N, …, 1 that is monotone where they are: cubic Hermite pieces with the slopes of
@@ -279,6 +291,11 @@ module Paths =
               (Parameter.make "offset" 0.008 Allowed.Positive "s, which keeps the first step from vanishing")
               cosineWith
           Part.fixedAt linearGamma
+          Part.of3
+              (Parameter.make "start" -3.0 Allowed.Real "a, where the curve is at the data")
+              (Parameter.make "end" 3.0 Allowed.Real "b, where it is at the noise")
+              (Parameter.make "tau" 1.0 Allowed.Positive "τ, the temperature")
+              sigmoidBetween
           yield! List.map steps [ ddpmOf; scaledLinearOf; ddpmCosineOf; ddpmSigmoidOf ] ]
         |> List.map (Part.naming (fun name path -> { path with Name = name }))
 

@@ -152,7 +152,7 @@ let reached =
 
 printfn
     $"bound %.4f{bound} nats, along trajectories %.4f{simulated.Mean} ± %.4f{simulated.StandardError}"
-printfn $"what the samples' law is off by: about %.4f{reached}"
+printfn $"error of the samples' law: about %.4f{reached}"
 (*** include-output ***)
 
 (*** hide ***)

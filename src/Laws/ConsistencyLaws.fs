@@ -16,7 +16,8 @@ module ConsistencyLaws =
           Tolerance = 1e-9
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library -> { library with ConsistencyPreconditioning = Preconditioning.edm })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! sigmaData = Draw.between 0.3 2.0
@@ -60,7 +61,11 @@ module ConsistencyLaws =
           Tolerance = 1e-20 // a squared rounding error
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Distillation =
+                        fun _ d f target t later x -> Consistency.distillationAt (fun _ _ x -> x) d f target t later x })
+            <| fun f ->
                 gen {
                     let! path, m, v, t, later = setting
                     let! r = Draw.rng
@@ -94,7 +99,12 @@ module ConsistencyLaws =
           Tolerance = 0.15 // of the halved difference from half: the terms of order Δt² that are left
           Cases = 12
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Training =
+                        fun path d f target t later x0 noise ->
+                            Consistency.trainingAt path d f target t later x0 (0.9 * noise) })
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.condOT; Path.ou; Path.trigonometric ]
                     let! m = Draw.between 0.3 1.0
@@ -140,7 +150,12 @@ module ConsistencyLaws =
           Tolerance = 1e-10
           Cases = 20
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Training =
+                        fun path d f target t later x0 noise ->
+                            Consistency.trainingAt path d f target t later x0 (1.01 * noise) })
+            <| fun f ->
                 gen {
                     let! path, _, v, t, later = setting
                     let x0, noise, weight = pairs 0.0 v

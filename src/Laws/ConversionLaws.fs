@@ -18,7 +18,13 @@ module ConversionLaws =
           Tolerance = 1e-9 // the determinant is as small as 1e-3 at the ends
           Cases = 200
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Conversion =
+                        fun p a b t ->
+                            let struct (x, y) = Prediction.conversion p a b t
+                            struct (y, x) })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! from = Draw.oneOf Prediction.all
@@ -42,7 +48,8 @@ module ConversionLaws =
           Tolerance = 1e-9 // the determinant is as small as 1e-3 at the ends
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Conversion = fun p a b t -> Prediction.conversion p b a t })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! m = Draw.mixture
@@ -72,7 +79,8 @@ module ConversionLaws =
           Tolerance = 0.0
           Cases = 20
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Conversion = fun _ _ _ _ -> struct (Number 0.0, Number 1.0) })
+            <| fun f ->
                 gen {
                     let! path, from, t =
                         Draw.oneOf [ Path.condOT, Prediction.data, 0.0; Path.condOT, Prediction.noise, 1.0 ]
@@ -101,7 +109,15 @@ module ConversionLaws =
           Tolerance = 1e-12
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Reverse =
+                        fun score sde ->
+                            { Sde.reverse score sde with
+                                Drift =
+                                    fun t x ->
+                                        sde.Drift t x - Coefficient.scale (Curve.at sde.DiffusionSquared t) (score t x) } })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! r = Draw.rng
@@ -123,7 +139,9 @@ module ConversionLaws =
           Tolerance = 1e-9
           Cases = 200
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with ProbabilityFlow = fun score sde -> { Velocity = (Sde.reverse score sde).Drift } })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! r = Draw.rng
@@ -145,7 +163,10 @@ module ConversionLaws =
           Tolerance = 1e-10
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    ProbabilityFlow = fun score sde -> Sde.probabilityFlow score { sde with Backward = false } })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! r = Draw.rng
@@ -167,7 +188,9 @@ module ConversionLaws =
           Tolerance = 1e-9
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with WithChurn = fun c p v s -> Sde.withChurn (sqrt c * 1.01) p v s })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! r = Draw.rng
@@ -197,7 +220,8 @@ module ConversionLaws =
           Tolerance = 1e-10
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Weight = fun p _ -> p.Sigma })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! r = Draw.rng

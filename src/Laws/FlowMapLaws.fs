@@ -13,7 +13,7 @@ module FlowMapLaws =
     let private both (times: Tensor) =
         Tensor.flatten (Tensor.narrow 1 0 1 times), Tensor.flatten (Tensor.narrow 1 1 1 times)
 
-    let private identity name statement source (identity: Identity) =
+    let private identity name statement source (identity: Identity) (wrong: Formulas -> Formulas) =
         { Name = name
           Section = section
           Statement = statement
@@ -21,7 +21,8 @@ module FlowMapLaws =
           Tolerance = 1e-9
           Cases = 60
           Check =
-            fun f ->
+            Check.against wrong
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.condOT; Path.ou; Path.vp; Path.trigonometric ]
                     let! m = Draw.between -1.5 1.5
@@ -64,6 +65,8 @@ module FlowMapLaws =
             "∂_s X(t, s, x) = v(s, X(t, s, x)) for the exact flow map"
             maps
             Identity.Lagrangian
+            (fun library ->
+                { library with MapSides = fun identity v -> MapMatching.sides identity (fun t x -> 1.01 * v t x) })
 
     let eulerian =
         identity
@@ -71,6 +74,8 @@ module FlowMapLaws =
             "u = v + (s − t) (∂_t u + ∇u v) for its mean velocity, u = (X(t, s, x) − x)/(s − t)"
             "Geng et al. 2025, Mean flows, eq. 6"
             Identity.Eulerian
+            (fun library ->
+                { library with MapSides = fun identity v -> MapMatching.sides identity (fun t x -> 1.01 * v t x) })
 
     let semigroup =
         identity
@@ -78,6 +83,9 @@ module FlowMapLaws =
             "(s − t) u_ts(x) = (m − t) u_tm(x) + (s − m) u_ms(X(t, m, x)): two jumps make one"
             maps
             Identity.Semigroup
+            (fun library ->
+                { library with
+                    MapSides = fun identity v u fixed' -> MapMatching.sides identity v u (fun t x -> 1.01 * fixed' t x) })
 
     let meanFlow =
         { Name = "meanflow-target"
@@ -88,7 +96,14 @@ module FlowMapLaws =
           Tolerance = 1e-8 // of the quadrature
           Cases = 30
           Check =
-            fun f ->
+            Check.against (fun library ->
+                // The velocity along which the map is differentiated, and not the one that it is added to.
+                { library with
+                    MapSides =
+                        fun identity v u fixed' t m s x ->
+                            let struct (said, wanted) = MapMatching.sides identity v u fixed' t m s x
+                            struct (said, wanted + 0.1 * Tensor.square (v t x)) })
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.condOT; Path.trigonometric ]
                     let! m = Draw.between 0.3 1.0

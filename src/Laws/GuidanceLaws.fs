@@ -51,7 +51,10 @@ module GuidanceLaws =
           Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                // Another paper's scale: (1 + w) y_c − w y.
+                { library with Guided = fun g -> Guidance.model { g with Scale = 1.0 + g.Scale } })
+            <| fun f ->
                 gen {
                     let! m, path, time, x, labels = classed
                     let! s = Draw.between -1.0 6.0
@@ -74,7 +77,10 @@ module GuidanceLaws =
           Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                // The one part that depends on what is predicted.
+                { library with Guided = fun g -> Guidance.model { g with Rescale = 0.5 } })
+            <| fun f ->
                 gen {
                     let! m, path, time, x, labels = classed
                     let! s = Draw.between -1.0 6.0
@@ -98,7 +104,8 @@ module GuidanceLaws =
           Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library -> { library with ByClassifier = fun s -> Guidance.byClassifier (-s) })
+            <| fun f ->
                 gen {
                     let! m, path, time, x, labels = classed
                     let! s = Draw.between -1.0 6.0
@@ -124,7 +131,11 @@ module GuidanceLaws =
           Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Autoguided =
+                        fun g weaker model -> Guidance.autoguided g { weaker with Prediction = model.Prediction } model })
+            <| fun f ->
                 gen {
                     let! m, path, time, x, labels = classed
                     let! s = Draw.between -1.0 6.0
@@ -148,7 +159,10 @@ module GuidanceLaws =
           Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Composed = fun terms -> Guidance.composed (terms |> List.map (fun (w, labels) -> abs w, labels)) })
+            <| fun f ->
                 gen {
                     let! m, path, time, x, labels = classed
                     let! w = Draw.between 0.2 3.0
@@ -176,7 +190,9 @@ module GuidanceLaws =
           Tolerance = 1e-10 // conversions divide by determinants down to 1e-2, densities are of order 1
           Cases = 40
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with Composed = fun terms -> Guidance.composed (List.truncate 1 terms) })
+            <| fun f ->
                 gen {
                     let! m = Draw.mixture
                     let d = m.Dimension

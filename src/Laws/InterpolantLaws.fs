@@ -16,7 +16,7 @@ module InterpolantLaws =
     let private scoreOf (b: Between) t (x: Tensor) =
         Diff.grad (fun x -> Tensor.sum (Between.logDensity b (times x t) x)) x
 
-    let private law name statement source tolerance check =
+    let private law name statement source tolerance (wrong: Formulas -> Formulas) check =
         { Name = name
           Section = section
           Statement = statement
@@ -24,7 +24,8 @@ module InterpolantLaws =
           Tolerance = tolerance
           Cases = 60
           Check =
-            fun f ->
+            Check.against wrong
+            <| fun f ->
                 gen {
                     let! i = Draw.interpolant
                     let! p, q = Draw.twoMixtures
@@ -41,6 +42,7 @@ module InterpolantLaws =
             "∂_t log p + ∇·v + v·∇log p = 0 for x_t = a x₀ + b x₁ + γ z between two mixtures, v = E[ȧ x₀ + ḃ x₁ + γ̇ z | x_t]"
             "Albergo, Boffi, Vanden-Eijnden 2023, theorem 2.6"
             1e-10
+            (fun library -> { library with BetweenVelocity = fun b t x -> Between.velocity b t x + 0.1 * x })
         <| fun f b _ t x ->
             let time = times x t
             let v = f.BetweenVelocity b time
@@ -53,6 +55,7 @@ module InterpolantLaws =
             "∇log p_t = −E[z | x_t]/γ where γ > 0, and is the gradient of the log-density where γ = 0 too"
             "Albergo, Boffi, Vanden-Eijnden 2023, eq. 2.14"
             1e-11
+            (fun library -> { library with BetweenScore = fun b t x -> -(Between.score b t x) })
         <| fun f b i t x ->
             let time, gamma = times x t, Curve.eval i.Gamma t
             let score = f.BetweenScore b time x
@@ -68,7 +71,12 @@ module InterpolantLaws =
           Tolerance = 1e-10
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    FlowSde =
+                        Flow.sde None
+                        >> Option.map (fun sde -> { sde with DiffusionSquared = 0.9 * sde.DiffusionSquared }) })
+            <| fun f ->
                 gen {
                     let! spread = Draw.between 0.2 1.5
                     let! bend = Draw.between 0.0 2.0
@@ -113,7 +121,10 @@ module InterpolantLaws =
           Tolerance = 1e-10
           Cases = 40
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    InterpolantVelocity = fun i t x0 x1 z -> Interpolant.velocity { i with A = 2.0 * i.A } t x0 x1 z })
+            <| fun f ->
                 gen {
                     let! i = Draw.interpolant
                     let! p = Draw.mixture1

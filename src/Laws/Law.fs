@@ -76,6 +76,16 @@ type Formulas =
         Composed: (float * Tensor) list -> (Condition -> Field) -> Field
     }
 
+/// How a law tells: its cases against the formulas that it guards, and against the same with one of them wrong (a sign, a factor, a forgotten term), which it
+/// must notice.
+[<NoComparison; NoEquality>]
+type Check =
+    {
+        Cases: Gen<Verdict>
+        /// None for a law of data, which guards no formula.
+        Mutated: Gen<Verdict> option
+    }
+
 /// An identity of the theory that runs: cases are drawn, both sides computed in float64, the worst error kept.
 [<NoComparison; NoEquality>]
 type Law =
@@ -90,7 +100,7 @@ type Law =
         Tolerance: float
         /// How many cases are drawn unless one says otherwise.
         Cases: int
-        Check: Formulas -> Gen<Verdict>
+        Check: Check
     }
 
 /// A law held against formulas.
@@ -169,15 +179,32 @@ module Formulas =
           Composed = Guidance.composed }
 
 [<RequireQualifiedAccess>]
+module Check =
+
+    /// A check of any formula, with what it is to notice: `Check.guarding Sinkhorn.balanced wrong (fun balanced -> …)`.
+    let guarding (formula: 'F) (wrong: 'F) (check: 'F -> Gen<Verdict>) : Check =
+        { Cases = check formula; Mutated = Some(check wrong) }
+
+    /// A check of the formulas that several laws guard, one of them replaced by the mutation.
+    let against (wrong: Formulas -> Formulas) (check: Formulas -> Gen<Verdict>) : Check =
+        guarding Formulas.ofLibrary (wrong Formulas.ofLibrary) check
+
+    let ofData (cases: Gen<Verdict>) : Check = { Cases = cases; Mutated = None }
+
+[<RequireQualifiedAccess>]
 module Law =
 
     /// The cases numbered `first` … of a law: case k depends on the seed and on k only, so one can be replayed alone.
     let private draw (seed: uint64) (k: int) (gen: Gen<Verdict>) : Verdict =
         Scope.run (fun () -> (Gen.sampleWithSeed (Rnd(seed + 0x9E3779B97F4A7C15UL * uint64 (k + 1))) 50 1 gen)[0])
 
-    /// Holds a law against formulas. A case that raises counts as an infinite error.
-    let run (formulas: Formulas) (seed: uint64) (first: int) (cases: int) (law: Law) : Finding =
-        let gen = law.Check formulas
+    /// The law with its mutation in the formulas' place; none where it has none.
+    let mutated (law: Law) : Law option =
+        law.Check.Mutated |> Option.map (fun wrong -> { law with Check = { law.Check with Cases = wrong } })
+
+    /// Runs so many cases of a law from the first. A case that raises counts as an infinite error.
+    let run (seed: uint64) (first: int) (cases: int) (law: Law) : Finding =
+        let gen = law.Check.Cases
 
         let one k =
             try

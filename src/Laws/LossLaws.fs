@@ -41,7 +41,10 @@ module LossLaws =
           Tolerance = 1e-8
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    ImplicitScore = fun s x -> Tensor.sumRows (Tensor.square (s x)) + Diff.divergence s x })
+            <| fun f ->
                 gen {
                     let! path, m, t, a, b = setting
                     let s = family a b (Measure.at t)
@@ -75,7 +78,9 @@ module LossLaws =
           Tolerance = 1e-7
           Cases = 40
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (0.9 * e) })
+            <| fun f ->
                 gen {
                     let! path, m, t, a, b = setting
                     let time = Measure.at t
@@ -104,7 +109,8 @@ module LossLaws =
           Tolerance = 1.0 // five standard errors of 20,000 draws
           Cases = 10
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Ncsn = fun n path -> Loss.ncsn (2 * n) path })
+            <| fun f ->
                 gen {
                     let! path, m, _, a, _ = setting
                     let! r = Draw.rng
@@ -138,7 +144,8 @@ module LossLaws =
           Tolerance = 1e-7
           Cases = 40
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Velocity = fun p m t x -> 1.01 * Mixture.velocity p m t x })
+            <| fun f ->
                 gen {
                     let! path, m, t, a, b = setting
                     let time = Measure.at t
@@ -163,7 +170,8 @@ module LossLaws =
           Tolerance = 1e-7
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (-e) })
+            <| fun f ->
                 gen {
                     let! path, m, t, a, b = setting
                     let! meaning = Draw.oneOf Prediction.all
@@ -185,7 +193,9 @@ module LossLaws =
           Tolerance = 1e-9
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with GaussianKl = fun m1 v1 m2 v2 -> Variational.gaussianKl m2 v2 m1 v1 })
+            <| fun f ->
                 gen {
                     let! m1 = Draw.between -2.0 2.0
                     let! m2 = Draw.between -2.0 2.0
@@ -215,7 +225,11 @@ module LossLaws =
           Tolerance = 1e-8
           Cases = 40
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Preconditioning =
+                        fun s path -> { Preconditioning.edm s path with Skip = s * s / (s * s + path.Variance) } })
+            <| fun f ->
                 gen {
                     let! path, m, t, _, _ = setting
                     let time = Measure.at t
@@ -241,7 +255,8 @@ module LossLaws =
           Tolerance = 1.0
           Cases = 20
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Rademacher = Trace.gaussian; Gaussian = Trace.rademacher })
+            <| fun f ->
                 gen {
                     let! d = Gen.choose (2, 5)
                     let! r = Draw.rng
@@ -272,7 +287,10 @@ module LossLaws =
           Tolerance = 1.0 // five standard errors of the mean over 20,000 directions
           Cases = 20
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    SlicedTerm = fun v s d -> Tensor.square (Tensor.sumRows (v * s)) + Tensor.sumRows (v * d) })
+            <| fun f ->
                 gen {
                     let! d = Gen.choose (1, 4)
                     let! r = Draw.rng
@@ -301,7 +319,9 @@ module LossLaws =
           Tolerance = 1e-11
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with SlicedTerm = fun v s d -> ScoreMatching.slicedTerm (2.0 * v) s d })
+            <| fun f ->
                 gen {
                     let! d = Gen.choose (1, 4)
                     let! r = Draw.rng
@@ -349,7 +369,8 @@ module LossLaws =
           Tolerance = 1e-6 // the outer derivative is a difference quotient
           Cases = 40
           Check =
-            fun f ->
+            Check.against (fun library -> { library with DiffusionSquared = fun p -> 0.5 * Path.diffusionSquared p })
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.ou; Path.vp; Path.condOT; Path.trigonometric ]
                     let! p = Draw.mixture1

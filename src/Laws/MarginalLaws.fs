@@ -32,6 +32,7 @@ module MarginalLaws =
         source
         tolerance
         cases
+        (wrong: Formulas -> Formulas)
         (check: Formulas -> GaussianPath -> Mixture -> float -> Tensor -> float)
         =
         { Name = name
@@ -41,7 +42,8 @@ module MarginalLaws =
           Tolerance = tolerance
           Cases = cases
           Check =
-            fun f ->
+            Check.against wrong
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! m = Draw.mixture
@@ -52,11 +54,18 @@ module MarginalLaws =
                 } }
 
     let score =
-        law "score-is-gradient" "the oracle's score = ∇ log p_t, by automatic differentiation" "definition" 1e-9 100
+        law
+            "score-is-gradient"
+            "the oracle's score = ∇ log p_t, by automatic differentiation"
+            "definition"
+            1e-9
+            100
+            (fun library -> { library with Score = fun p m t x -> 1.01 * Mixture.score p m t x })
         <| fun f path m t x -> Measure.apart (f.Score path m (times x t) x) (scoreOf f path m t x)
 
     let tweedie =
-        law "tweedie" "E[x₀ | x_t] = (x + σ² ∇log p_t)/α" "Robbins 1956; Efron 2011, eq. 1.4" 1e-8 100
+        law "tweedie" "E[x₀ | x_t] = (x + σ² ∇log p_t)/α" "Robbins 1956; Efron 2011, eq. 1.4" 1e-8 100 (fun library ->
+            { library with Denoiser = fun p m t x -> Mixture.denoiser p m t (1.01 * x) })
         <| fun f path m t x ->
             let e c = Curve.eval c t
             let expected = (x + e path.Variance * scoreOf f path m t x) * (1.0 / e path.Alpha)
@@ -69,6 +78,8 @@ module MarginalLaws =
             "Efron 2011; Meng et al. 2021, theorem 1"
             1e-7 // σ²/α² reaches 1e3 on the drawn paths
             60
+            (fun library ->
+                { library with PosteriorCovariance = fun p m t x -> 0.9 * Mixture.posteriorCovariance p m t x })
         <| fun f path m t x ->
             let e c = Curve.eval c t
             let variance, alpha = e path.Variance, e path.Alpha
@@ -86,6 +97,8 @@ module MarginalLaws =
             "Lipman et al. 2023, theorem 1; Benamou, Brenier 2000"
             1e-8
             100
+            (fun library ->
+                { library with Velocity = fun p m -> (Sde.reverse (Mixture.score p m) (Sde.ofPath p)).Drift })
         <| fun f path m t x ->
             let v = f.Velocity path m (times x t)
             Measure.residual [ along f path m t x; Diff.divergence v x; dot (v x) (scoreOf f path m t x) ]
@@ -97,6 +110,7 @@ module MarginalLaws =
             "Lipman et al. 2023, theorem 3; Song et al. 2021, eq. 29"
             1e-10
             100
+            (fun library -> { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (1.01 * e) })
         <| fun f path m t x ->
             let e c = Curve.eval c t
             let rng = Rng.ofSeed 0L
@@ -119,7 +133,13 @@ module MarginalLaws =
                       0.5 * g2 * dot s s ])
 
     let fokkerPlanck =
-        law "fokker-planck" "∂_t p = −∇·(f x p) + ½ g² Δp along the path's SDE" "Fokker 1914; Planck 1917" 1e-7 100
+        law
+            "fokker-planck"
+            "∂_t p = −∇·(f x p) + ½ g² Δp along the path's SDE"
+            "Fokker 1914; Planck 1917"
+            1e-7
+            100
+            (fun library -> { library with DiffusionSquared = fun p -> 2.0 * Path.diffusionSquared p })
         <| fun f path m t x ->
             let e c = Curve.eval c t
             let rate, g2 = e (f.DriftRate path), e (f.DiffusionSquared path)
@@ -142,7 +162,11 @@ module MarginalLaws =
           Tolerance = 1e-7
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    WithChurn =
+                        fun c p v s -> { Sde.withChurn c p v s with DiffusionSquared = c * Path.diffusionSquared p } })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! m = Draw.mixture
@@ -178,6 +202,8 @@ module MarginalLaws =
             "Langevin 1908; Roberts, Tweedie 1996"
             1e-8
             60
+            (fun library ->
+                { library with Langevin = fun s -> { Sde.langevin s with DiffusionSquared = Constant 1.0 } })
         <| fun f path m t x ->
             let sde = f.Langevin(f.Score path m)
             let drift = sde.Drift(times x t)
@@ -200,7 +226,8 @@ module MarginalLaws =
           Tolerance = 1e-8
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Velocity = fun p m t x -> 1.01 * Mixture.velocity p m t x })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! t = Draw.between 0.05 0.9
@@ -239,7 +266,13 @@ module MarginalLaws =
           Tolerance = 1e-8
           Cases = 200
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Posterior =
+                        fun p s t ->
+                            let q = Variational.posterior p s t
+                            { q with Variance = q.Forward } })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! s = Draw.between 0.05 0.85
@@ -278,7 +311,8 @@ module MarginalLaws =
           Tolerance = 1e-10 // of 1 − ᾱ here, which keeps twelve digits at the first steps
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Posterior = fun p s t -> Variational.posterior p (0.9 * s) t })
+            <| fun f ->
                 gen {
                     let! name, betas = Draw.betas
 
@@ -310,7 +344,8 @@ module MarginalLaws =
           Tolerance = 1e-6 // of the time found by bisection, where λ is steep
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Exchange = fun onto model -> { model with Path = onto } })
+            <| fun f ->
                 gen {
                     let! m = Draw.mixture
                     let! old = Draw.oneOf [ Path.vp; Path.condOT; Paths.cosine; Path.trigonometric ]

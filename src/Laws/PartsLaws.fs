@@ -17,7 +17,15 @@ module PartsLaws =
           Tolerance = 1e-9
           Cases = 200
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    WeightOn =
+                        fun weight path prediction ->
+                            if prediction.Name = Prediction.v.Name then
+                                weight.Of path prediction
+                            else
+                                weight.Of path Prediction.noise })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! x0, noise, t = Draw.triple
@@ -59,7 +67,9 @@ module PartsLaws =
           Tolerance = 2e-3 // of 20,000 stratified times
           Cases = 20
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with ImportanceSampled = fun r -> { r with Times = (Loss.importanceSampled r).Times } })
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.ou; Path.vp; Path.condOT; Path.trigonometric; Paths.cosine ]
                     let! weight =
@@ -91,7 +101,9 @@ module PartsLaws =
           Tolerance = 1e-10
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with InterpolantVelocity = fun i t x0 x1 z -> Interpolant.velocity i t x0 (1.01 * x1) z })
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.condOT; Path.ou; Path.vp; Path.trigonometric ]
                     let! x0, x1, t = Draw.triple

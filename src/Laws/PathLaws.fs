@@ -16,7 +16,8 @@ module PathLaws =
           Tolerance = 1e-8 // rounding 1e-16 over the step 1e-3, and the step to the fourth power
           Cases = 300
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Derivative = fun c -> Curve.derivative c * 1.0001 })
+            <| fun f ->
                 gen {
                     let! c = Draw.curve
                     let! t = Draw.between 0.1 0.9
@@ -36,7 +37,8 @@ module PathLaws =
           Tolerance = 1e-11
           Cases = 200
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Derivative = fun c -> -(Curve.derivative c) })
+            <| fun f ->
                 gen {
                     let! c = Draw.curve
                     let! times = Gen.listOfLength 3 (Draw.between 0.1 0.9)
@@ -57,7 +59,8 @@ module PathLaws =
           Tolerance = 1e-9 // VP's λ is so flat near its ends that its last bit is worth 1e-10 of time
           Cases = 200
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Inverse = fun ends c y -> Curve.inverse ends c (y + 1e-6) })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! t = Draw.time
@@ -75,7 +78,7 @@ module PathLaws =
           Tolerance = 1e-12
           Cases = 200
           Check =
-            fun _ ->
+            Check.ofData (
                 gen {
                     let! path = Draw.path
                     let! t = Draw.time
@@ -89,7 +92,8 @@ module PathLaws =
                               Measure.difference (e path.Lambda) (log (alpha / sigma)) ]
 
                     return { Error = error; Case = $"{path.Name}, t = {t}" }
-                } }
+                }
+            ) }
 
     let moments =
         { Name = "sde-moments"
@@ -99,7 +103,10 @@ module PathLaws =
           Tolerance = 1e-9 // of the quadrature
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    DiffusionSquared = fun p -> Curve.derivative p.Variance - Path.driftRate p * p.Variance })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! s = Draw.between 0.05 0.4
@@ -129,7 +136,10 @@ module PathLaws =
           Tolerance = 1e-12
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    VpLogAlpha = fun low high -> -0.5 * (high - low) * (Curve.time ** 2.0) - 0.5 * low * Curve.time })
+            <| fun f ->
                 gen {
                     let! low = Draw.between 0.05 0.5
                     let! high = Draw.between 5.0 20.0
@@ -155,7 +165,8 @@ module PathLaws =
           Tolerance = 1e-9
           Cases = 200
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Retime = fun _ p -> p })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! clock = Draw.clock
@@ -179,7 +190,8 @@ module PathLaws =
           Tolerance = 1e-10
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (-e) })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! x0, noise, t = Draw.triple
@@ -198,7 +210,10 @@ module PathLaws =
           Tolerance = 1e-10
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    InterpolantVelocity = fun i t x0 x1 z -> Interpolant.velocity { i with B = 2.0 * i.B } t x0 x1 z })
+            <| fun f ->
                 gen {
                     let! path = Draw.path
                     let! spread = Draw.between 0.1 2.0
@@ -221,7 +236,8 @@ module PathLaws =
           Tolerance = 1e-10
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library -> { library with LogAlphaBars = Array.scan (fun s b -> s - b) 0.0 })
+            <| fun f ->
                 gen {
                     let! name, betas = Draw.betas
 
@@ -251,7 +267,8 @@ module PathLaws =
           Tolerance = 1e-9
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library -> { library with SubVp = Path.vpBetween })
+            <| fun f ->
                 gen {
                     let! low = Draw.between 0.05 0.5
                     let! high = Draw.between 5.0 20.0
@@ -278,7 +295,8 @@ module PathLaws =
           Tolerance = 1e-9
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library -> { library with PathOfSde = fun a g2 -> Paths.ofSde "" "" "" (0.5 * a) g2 })
+            <| fun f ->
                 gen {
                     let! low = Draw.between 0.05 0.5
                     let! high = Draw.between 2.0 20.0

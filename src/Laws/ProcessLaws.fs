@@ -20,7 +20,8 @@ module ProcessLaws =
           Tolerance = 1e-5 // of 200 steps of RK4
           Cases = 15
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Velocity = fun p m t x -> Mixture.velocity p m t x + 0.1 * x })
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.condOT; Path.ou; Path.trigonometric; Path.vp ]
                     let! m = Draw.mixture
@@ -48,7 +49,8 @@ module ProcessLaws =
           Tolerance = 1e-5 // of 200 steps of RK4
           Cases = 15
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Retime = fun _ p -> p })
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.condOT; Path.ou; Path.trigonometric; Path.vp ]
                     let! clock = Draw.clock
@@ -92,7 +94,9 @@ module ProcessLaws =
           Tolerance = 1.0 // five standard errors of 4,000 trajectories, and the bias of 100 Euler steps
           Cases = 12
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with GirsanovOu = fun a b g m v t -> 2.0 * Girsanov.ornsteinUhlenbeck a b g m v t })
+            <| fun f ->
                 gen {
                     let! a, b, g, mean, variance = pair
                     let! r = Draw.rng
@@ -121,7 +125,8 @@ module ProcessLaws =
           Tolerance = 1e-12
           Cases = 300
           Check =
-            fun f ->
+            Check.against (fun library -> { library with GirsanovOu = fun _ _ _ _ _ _ -> 0.0 })
+            <| fun f ->
                 gen {
                     let! a, b, g, mean, variance = pair
                     let! mean', variance' = Gen.zip (Draw.between -1.5 1.5) (Draw.between 0.1 1.2)

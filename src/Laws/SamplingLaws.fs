@@ -81,7 +81,12 @@ module SamplingLaws =
           Tolerance = 1e-6 // of 400 steps of RK4
           Cases = 15
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with
+                    Reverse =
+                        fun score sde ->
+                            { Sde.reverse score sde with Drift = (Sde.probabilityFlow score sde).Velocity } })
+            <| fun f ->
                 gen {
                     let! path, m, churn, which, (noisy, clean) = setting
                     let name, sde = (members f path m churn)[which]
@@ -102,7 +107,11 @@ module SamplingLaws =
           Tolerance = 1e-8 // of 400 steps of RK4
           Cases = 15
           Check =
-            fun f ->
+            Check.against (fun library ->
+                // The noise left out, the correction of the drift kept.
+                { library with
+                    WithChurn = fun c p v s -> { Sde.withChurn c p v s with DiffusionSquared = Constant 0.0 } })
+            <| fun f ->
                 gen {
                     let! path, m, churn, which, (noisy, clean) = setting
                     let name, sde = (members f path m churn)[which]
@@ -139,7 +148,9 @@ module SamplingLaws =
           Tolerance = 1e-11
           Cases = 100
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with EulerMaruyama = fun z -> Integrator.eulerMaruyamaWith (1.01 * z) })
+            <| fun f ->
                 gen {
                     let! mu = Draw.between -2.0 2.0
                     let! v = Draw.between 0.3 2.0
@@ -168,7 +179,9 @@ module SamplingLaws =
           Tolerance = 0.03 // of the slope in log–log between h and h/2, which is 1 + O(h)
           Cases = 4
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with EulerMaruyama = fun z -> Integrator.eulerMaruyamaWith (1.1 * z) })
+            <| fun f ->
                 gen {
                     let! m = Draw.broad
                     let n = 601
@@ -207,7 +220,8 @@ module SamplingLaws =
           Tolerance = 1e-9 // the matching times are found by bisection
           Cases = 40
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Retime = fun _ p -> p })
+            <| fun f ->
                 gen {
                     let! path = Draw.oneOf [ Path.condOT; Path.ou; Path.trigonometric; Path.vp ]
                     let! m = Draw.mixture

@@ -16,7 +16,7 @@ module TransportLaws =
             return r, n, Draw.vectors r "a" [ n; d ], Draw.vectors r "b" [ n; d ] * 1.5 + 0.5
         }
 
-    let private law name statement source tolerance cases check =
+    let private law name statement source tolerance cases (wrong: Formulas -> Formulas) check =
         { Name = name
           Section = section
           Statement = statement
@@ -24,7 +24,8 @@ module TransportLaws =
           Tolerance = tolerance
           Cases = cases
           Check =
-            fun f ->
+            Check.against wrong
+            <| fun f ->
                 gen {
                     let! r, n, a, b = clouds
                     return { Error = check f r a b; Case = $"{n} points in {a.Shape[1]}-D" }
@@ -40,6 +41,7 @@ module TransportLaws =
             "Monge 1781; Kantorovich 1942"
             1e-10
             100
+            (fun library -> { library with Exact = Coupling.independent })
         <| fun f r a b ->
             let struct (i, j) = f.Exact.Pair r a b
             let order (t: Tensor) = Tensor.toArray<int64> t |> Array.sort
@@ -64,6 +66,7 @@ module TransportLaws =
             "Rockafellar 1966; Villani 2009, theorem 5.10"
             1e-10
             100
+            (fun library -> { library with Exact = Coupling.independent })
         <| fun f r a b ->
             let struct (i, j) = f.Exact.Pair r a b
             let x, y = picked a i, picked b j
@@ -89,6 +92,8 @@ module TransportLaws =
             "Cuturi 2013, lemma 2"
             1e-8
             40
+            (fun library ->
+                { library with Sinkhorn = fun e a b c -> Sinkhorn.unbalanced Sinkhorn.settings e 1.0 a b c })
         <| fun f _ a b ->
             let c = Wasserstein.squaredDistances a b
             let epsilon = 0.3 * (Tensor.mean c).ToFloat()
@@ -108,6 +113,7 @@ module TransportLaws =
             "Peyré, Cuturi 2019, proposition 4.1"
             1e-3 // at ε = 1e-3 of the mean cost the gap is at most ε log n
             20
+            (fun library -> { library with Sinkhorn = fun _ a b c -> Sinkhorn.balanced Sinkhorn.settings 0.5 a b c })
         <| fun f r a b ->
             let c = Wasserstein.squaredDistances a b
             let mean = (Tensor.mean c).ToFloat()
@@ -127,7 +133,8 @@ module TransportLaws =
           Tolerance = 0.0
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library -> { library with WithinClasses = fun _ c -> c })
+            <| fun f ->
                 gen {
                     let! r, n, a, b = clouds
                     let labels = Rng.integers 3L [ n ] (Rng.named "labels" r)
@@ -168,7 +175,9 @@ module TransportLaws =
           Tolerance = 1e-9
           Cases = 60
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with GaussianWasserstein = fun p q -> 1.001 * Wasserstein.gaussianSquared p q })
+            <| fun f ->
                 gen {
                     let! _, d, (m0, s0), (m1, s1) = twoGaussians
                     let! t = Draw.time
@@ -202,7 +211,8 @@ module TransportLaws =
           Tolerance = 0.0 // five standard errors over 600 batches are on the safe side of both
           Cases = 6
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Exact = Coupling.independent })
+            <| fun f ->
                 gen {
                     let! r, d, (m0, s0), (m1, s1) = twoGaussians
                     let! n = Draw.oneOf [ 4; 8; 16 ]
@@ -248,7 +258,9 @@ module TransportLaws =
           Tolerance = 1e-11
           Cases = 30
           Check =
-            fun f ->
+            Check.against (fun library ->
+                { library with Sinkhorn = fun e a b c -> Sinkhorn.balanced Sinkhorn.settings (0.5 * e) a b c })
+            <| fun f ->
                 gen {
                     let! p = Draw.mixture1
                     let! q = Draw.mixture1
@@ -303,7 +315,10 @@ module TransportLaws =
           Tolerance = 1e-7 // of the grids' ends, at 6.3 standard deviations
           Cases = 20
           Check =
-            fun f ->
+            Check.against (fun library ->
+                // ε = σ² in place of 2σ².
+                { library with Sinkhorn = fun e a b c -> Sinkhorn.balanced Sinkhorn.settings (0.5 * e) a b c })
+            <| fun f ->
                 gen {
                     let! s0 = Draw.between 0.4 1.2
                     let! s1 = Draw.between 0.4 1.2
@@ -338,7 +353,8 @@ module TransportLaws =
           Tolerance = 1.0 // five standard errors over 40 batches of 256, and 0.01 for a batch's plan being off by order 1/n
           Cases = 6
           Check =
-            fun f ->
+            Check.against (fun library -> { library with Schrodinger = fun s -> Matching.schrodinger (s / sqrt 2.0) })
+            <| fun f ->
                 gen {
                     let! s0 = Draw.between 0.8 1.2
                     let! s1 = Draw.between 0.8 1.2

@@ -70,7 +70,8 @@ module VariationalLaws =
           Tolerance = 1e-10
           Cases = 12
           Check =
-            fun f ->
+            Check.against (fun library -> { library with VlbTerm = fun _ -> Variational.term Variational.large })
+            <| fun f ->
                 gen {
                     let! path = slow
                     let! m = Draw.broad
@@ -123,7 +124,8 @@ module VariationalLaws =
           Tolerance = 0.02
           Cases = 3
           Check =
-            fun f ->
+            Check.against (fun library -> { library with VlbTerm = fun _ -> Variational.term Variational.large })
+            <| fun f ->
                 gen {
                     let! path = slow
                     let! m = Draw.broad
@@ -148,7 +150,8 @@ module VariationalLaws =
           Tolerance = 1e-4 // of the extrapolation from 16, 32 and 64 steps
           Cases = 4
           Check =
-            fun f ->
+            Check.against (fun library -> { library with DiffusionSquared = fun p -> 1.01 * Path.diffusionSquared p })
+            <| fun f ->
                 gen {
                     let! path = slow
                     let! m = Draw.broad

@@ -86,7 +86,7 @@ module Objective =
     let droppingLabels (probability: float) (o: Objective) : Objective =
         { o with Loss = Loss.droppingLabels probability o.Loss }
 
-    /// The same on samples whose labels nobody is told.
+    /// The same objective with the labels withheld from the network.
     let withoutLabels (o: Objective) : Objective =
         let untold (batch: Batch) = { batch with Label = None }
 

@@ -21,7 +21,7 @@ type Mlp =
         Time: TimeFeatures
         /// How many times it is told: 1, or 2 for a map from one time to another.
         Times: int
-        /// Numbers that it says of every coordinate: y is [B; Outputs · Dimension], one thing after the other.
+        /// How many numbers the network gives for each coordinate: y is [B; Outputs · Dimension], one output after the other.
         Outputs: int
         /// How many labels there are; None for an unconditional network.
         Classes: int option

@@ -1,5 +1,21 @@
 namespace Fokker
 
+/// What a network is asked to be.
+type NetworkRequest =
+    {
+        /// The shape of a sample, [d] or [C; H; W], and whose samples they are.
+        Sample: int list
+        Data: string
+        /// Units in a hidden layer or channels at the finest scale, and hidden layers or blocks at each scale.
+        Width: int
+        Depth: int
+        /// How many times the network is given, and how many numbers it gives for each coordinate.
+        Times: int
+        Outputs: int
+        /// How many labels there are; none for an unconditional network.
+        Classes: int option
+    }
+
 /// The networks by name.
 [<RequireQualifiedAccess>]
 module Networks =
@@ -45,7 +61,77 @@ module Networks =
     let ofSettings (name: string) (settings: Map<string, string>) : Network option =
         match name with
         | "mlp" -> Some(mlp (Mlp.ofSettings settings))
+        | "residual-mlp" -> Some(ResidualMlp.network (Mlp.ofSettings settings))
         | "unet" -> Some(unet (Unet.ofSettings settings))
         | "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
         | _ -> None
         |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)
+
+    let private shapes (ask: NetworkRequest) = System.String.Join("; ", ask.Sample)
+
+    let private ofVectors (name: string) (make: Mlp -> Network) (ask: NetworkRequest) : Network =
+        match ask.Sample with
+        | [ dimension ] ->
+            make
+                { Mlp.standard dimension with
+                    Width = ask.Width
+                    Depth = ask.Depth
+                    Times = ask.Times
+                    Outputs = ask.Outputs
+                    Classes = ask.Classes }
+        | _ ->
+            refuse
+                Setting.Network
+                name
+                $"""the samples of {ask.Data} are [{shapes ask}], not vectors: use {Setting.Network.Is "unet"}"""
+
+    let private convolutional (ask: NetworkRequest) : Network =
+        match ask.Sample with
+        | [ channels; height; width ] ->
+            let standard = Unet.standard channels
+            let side = standard.Patch * (1 <<< (standard.Multipliers.Length - 1))
+
+            if height % side <> 0 || width % side <> 0 then
+                refuse
+                    Setting.Network
+                    "unet"
+                    $"the images of {ask.Data} are {height} × {width}: their sides must be multiples of {side}"
+
+            if ask.Width % standard.Groups <> 0 then
+                refuse
+                    Setting.Width
+                    ask.Width
+                    $"the unet normalizes channels in groups of {standard.Groups}: give a multiple"
+
+            unet
+                { standard with
+                    Width = ask.Width
+                    Blocks = ask.Depth
+                    Times = ask.Times
+                    Outputs = ask.Outputs
+                    Classes = ask.Classes }
+        | _ ->
+            refuse
+                Setting.Network
+                "unet"
+                $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
+
+    let private make name equation source (network: NetworkRequest -> Network) : Part<NetworkRequest -> Network> =
+        { Name = name; Equation = equation; Source = source; Parameters = []; Make = fun _ -> network }
+
+    let parts: Part<NetworkRequest -> Network> list =
+        [ make
+              "mlp"
+              "a multilayer perceptron with Fourier features of time, for vectors"
+              "Rahimi, Recht 2007; Tancik et al. 2020"
+              (ofVectors "mlp" mlp)
+          make
+              "residual-mlp"
+              "residual blocks of a multilayer perceptron, for vectors"
+              "He et al. 2016, Identity mappings in deep residual networks"
+              (ofVectors "residual-mlp" ResidualMlp.network)
+          make
+              "unet"
+              "residual blocks and self-attention at several scales, for images, with classes or without"
+              "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021"
+              convolutional ]

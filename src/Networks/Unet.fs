@@ -21,7 +21,7 @@ type Unet =
         Groups: int
         /// How many times it is told: 1, or 2 for a map from one time to another.
         Times: int
-        /// Numbers that it says of every pixel: y is [B; Outputs · Channels; H; W], one thing after the other.
+        /// How many numbers the network gives for each pixel: y is [B; Outputs · Channels; H; W], one output after the other.
         Outputs: int
         /// How many labels there are; None for an unconditional network.
         Classes: int option

@@ -25,22 +25,7 @@ module Catalogue =
             (part "none" "the network says the prediction itself" "" None
              :: List.map (Part.map Some) Preconditioning.parts)
 
-    let networks =
-        list
-            "networks"
-            (Some Setting.Network)
-            "network"
-            "networks"
-            [ part
-                  "mlp"
-                  "a multilayer perceptron with Fourier features of time, for vectors"
-                  "Rahimi, Recht 2007; Tancik et al. 2020"
-                  ()
-              part
-                  "unet"
-                  "residual blocks and self-attention at several scales, for images, with classes or without"
-                  "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021"
-                  () ]
+    let networks = list "networks" (Some Setting.Network) "network" "networks" Networks.parts
 
     let samplers =
         let described (part: Part<Sampler>) =

@@ -5,10 +5,10 @@ namespace Fokker
 module Lookup =
 
     /// A path of the caller's own, or one of the library's.
-    let pathAmong (own: GaussianPath list) (name: string) : GaussianPath =
-        { Catalogue.paths with Parts = List.map Part.fixedAt own @ Catalogue.paths.Parts }.Find name
+    let pathAmong (own: GaussianPath list) (name: PartName) : GaussianPath =
+        { Catalogue.paths with Parts = List.map Part.fixedAt own @ Catalogue.paths.Parts }.Make name
 
-    let path: string -> GaussianPath = pathAmong []
+    let path: string -> GaussianPath = Catalogue.paths.Find
     let prediction: string -> Prediction = Catalogue.predictions.Find
     let loss: string -> LossEntry = Catalogue.losses.Find
     let weight: string -> Weight = Catalogue.weights.Find

@@ -26,20 +26,22 @@ type LossEntry =
         Name: string
         Equation: string
         Source: string
-        /// The options that it listens to, each with the name it has unless one is given; "" keeps what the data set brings.
-        Uses: (string * string) list
+        /// The parts that it is made of besides the network, each with the one that it has unless another is asked for; none keeps what the data set brings.
+        Uses: (Setting * PartName option) list
         Make: Parts -> Objective
     }
 
 /// Every loss that `fokker train` knows: an objective of the library and the parts it is made of.
 module Objectives =
 
+    let private usual (name: string) = Some(PartName.plain name)
+
     let private regressionUses (r: Regression) =
-        [ "path", ""
-          "prediction", r.Prediction.Name
-          "weight", r.Weight.Name
-          "times", r.Times.Name
-          "preconditioning", "none" ]
+        [ Setting.Path, None
+          Setting.Prediction, usual r.Prediction.Name
+          Setting.Weight, usual r.Weight.Name
+          Setting.Times, usual r.Times.Name
+          Setting.Preconditioning, usual "none" ]
 
     let private assembled (make: GaussianPath -> Regression) (parts: Parts) : Regression =
         make parts.Path
@@ -60,13 +62,8 @@ module Objectives =
     /// As many noise levels as the times that are drawn.
     let private ncsn (levels: int) : LossEntry =
         let own = regression (Loss.ncsn levels)
-        let times = { Name = own.Name; Numbers = [ "levels", float levels ] }
-
-        { own with
-            Uses =
-                own.Uses
-                |> List.map (fun (part, name) ->
-                    part, (if part = "times" then string { times with Name = name } else name)) }
+        let times = Setting.Times, Some { Name = "discrete"; Numbers = [ "levels", float levels ] }
+        { own with Uses = times :: List.filter (fst >> (<>) Setting.Times) own.Uses }
 
     /// EDM's whole recipe is a regression by its parts.
     let private edm: LossEntry =
@@ -77,11 +74,11 @@ module Objectives =
             Equation = "E (σ² + s²)/(σ s)² · ‖D − x₀‖², preconditioned"
             Source = "Karras et al. 2022, EDM, table 1"
             Uses =
-                [ "path", Paths.edm.Name
-                  "prediction", Prediction.data.Name
-                  "weight", (Weight.edm 1.0).Name
-                  "times", (Times.logNormal -1.2 1.2).Name
-                  "preconditioning", "edm" ] }
+                [ Setting.Path, usual Paths.edm.Name
+                  Setting.Prediction, usual Prediction.data.Name
+                  Setting.Weight, usual "edm"
+                  Setting.Times, usual "log-normal"
+                  Setting.Preconditioning, usual "edm" ] }
 
     let private entry name equation source uses make : LossEntry =
         { Name = name; Equation = equation; Source = source; Uses = uses; Make = make }
@@ -93,7 +90,7 @@ module Objectives =
             name
             equation
             source
-            [ "path", ""; "weight", Weight.variance.Name; "times", Times.uniform.Name ]
+            [ Setting.Path, None; Setting.Weight, usual Weight.variance.Name; Setting.Times, usual Times.uniform.Name ]
             (fun parts -> Objective.predicting name equation source parts.Path Prediction.score (loss parts))
 
     let private scores =
@@ -114,13 +111,14 @@ module Objectives =
         let determinant = Curve.eval (parts.Path.Alpha * b - parts.Path.Sigma * a) 1.0
 
         if determinant = 0.0 then
-            raise (
-                UserError
-                    $"--prediction {parts.Prediction.Name}: it does not determine the data at t = 1 on the path {parts.Path.Name}, where a step of the bound begins; predict data, v or velocity"
-            )
+            refuseWith
+                Setting.Prediction
+                parts.Prediction.Name
+                $"it does not determine the data at t = 1 on the path {parts.Path.Name}, where a step of the bound begins"
+                $"predict data, v or velocity"
 
     let private bounds =
-        let uses = [ "path", Path.vp.Name; "prediction", Prediction.noise.Name ]
+        let uses = [ Setting.Path, usual Path.vp.Name; Setting.Prediction, usual Prediction.noise.Name ]
 
         let steps = Parameter.make "steps" 1000.0 (Allowed.Whole 2) "N, the steps of the discrete process"
 
@@ -156,7 +154,10 @@ module Objectives =
                       |> Objective.withVariance)) ]
 
     let private matchingUses (m: Matching) path =
-        [ "path", path; "times", m.Times.Name; "coupling", m.Coupling.Name; "source", "normal" ]
+        [ Setting.Path, path
+          Setting.Times, usual m.Times.Name
+          Setting.Coupling, usual m.Coupling.Name
+          Setting.Source, usual "normal" ]
 
     let private matching path (make: GaussianPath -> Matching) : LossEntry =
         let own = make Path.condOT
@@ -170,7 +171,7 @@ module Objectives =
 
     /// Independent pairs of data and another law: no noise to divide by, hence a matching and not a regression.
     let private independent =
-        matching "" (fun path ->
+        matching None (fun path ->
             { Matching.on path with
                 Name = "i-cfm"
                 Citation = "Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023" })
@@ -179,16 +180,16 @@ module Objectives =
         Part.of1
             (Parameter.make "sigma" 0.5 Allowed.Positive "s, the bridge's noise for data of unit variance")
             (fun s ->
-                let entry = matching "" (fun _ -> make s)
-                { entry with Uses = entry.Uses |> List.filter (fun (part, _) -> part <> "path") })
+                let entry = matching None (fun _ -> make s)
+                { entry with Uses = entry.Uses |> List.filter (fst >> (<>) Setting.Path) })
 
     let private teacherOf (name: string) (parts: Parts) : Model =
         match parts.Teacher with
         | Some model -> model
-        | None -> raise (UserError $"--loss {name}: it learns from a trained run: name one with --teacher RUN")
+        | None -> refuse Setting.Loss name $"it learns from a trained model: name one with {Setting.Teacher}"
 
     let private consistency =
-        let uses = [ "path", Paths.edm.Name ]
+        let uses = [ Setting.Path, usual Paths.edm.Name ]
 
         let training name source settings =
             let own = Consistency.training (settings 1L Path.condOT)
@@ -205,7 +206,7 @@ module Objectives =
                   "cd"
                   distilled
                   "Song et al. 2023, Consistency models, algorithm 2"
-                  [ "teacher", "none" ]
+                  [ Setting.Teacher, None ]
                   (fun parts ->
                       let teacher = teacherOf "cd" parts
 
@@ -228,17 +229,27 @@ module Objectives =
             let own = MapMatching.objective (make (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)))
 
             instants (fun share ->
-                entry name own.Equation own.Source [ "teacher", "none"; "times", Times.uniform.Name ] (fun parts ->
-                    { make (teacherOf name parts) with Times = parts.Times; Instants = share }
-                    |> MapMatching.objective))
+                entry
+                    name
+                    own.Equation
+                    own.Source
+                    [ Setting.Teacher, None; Setting.Times, usual Times.uniform.Name ]
+                    (fun parts ->
+                        { make (teacherOf name parts) with Times = parts.Times; Instants = share }
+                        |> MapMatching.objective))
 
         let alone (make: GaussianPath -> MapMatching) =
             let m = make Path.condOT
             let own = MapMatching.objective m
 
             instants (fun share ->
-                entry m.Name own.Equation m.Source [ "path", ""; "times", m.Times.Name ] (fun parts ->
-                    { make parts.Path with Times = parts.Times; Instants = share } |> MapMatching.objective))
+                entry
+                    m.Name
+                    own.Equation
+                    m.Source
+                    [ Setting.Path, None; Setting.Times, usual m.Times.Name ]
+                    (fun parts ->
+                        { make parts.Path with Times = parts.Times; Instants = share } |> MapMatching.objective))
 
         [ taught "lmd" MapMatching.lagrangian
           taught "emd" MapMatching.eulerian
@@ -264,7 +275,7 @@ module Objectives =
               "esm"
               esm
               "Vincent 2011, eq. 4"
-              [ "teacher", "none"; "weight", "variance"; "times", "uniform" ]
+              [ Setting.Teacher, None; Setting.Weight, usual "variance"; Setting.Times, usual "uniform" ]
               (fun parts ->
                   let teacher = teacherOf "esm" parts
 
@@ -274,33 +285,39 @@ module Objectives =
                           ScoreMatching.explicitly truth parts.Weight parts.Times teacher.Path context rng batch
 
                   loss |> Objective.predicting "esm" esm "Vincent 2011, eq. 4" teacher.Path Prediction.score)
-          entry "fm" fm "Lipman et al. 2023, eq. 5" [ "teacher", "none"; "times", "uniform" ] (fun parts ->
-              let teacher = teacherOf "fm" parts
+          entry
+              "fm"
+              fm
+              "Lipman et al. 2023, eq. 5"
+              [ Setting.Teacher, None; Setting.Times, usual "uniform" ]
+              (fun parts ->
+                  let teacher = teacherOf "fm" parts
 
-              let matching = Matching.on teacher.Path |> Matching.timesFrom parts.Times
+                  let matching = Matching.on teacher.Path |> Matching.timesFrom parts.Times
 
-              let loss: Loss =
-                  fun context rng batch ->
-                      Matching.marginal (Model.velocity teacher batch.Label) matching context rng batch
+                  let loss: Loss =
+                      fun context rng batch ->
+                          Matching.marginal (Model.velocity teacher batch.Label) matching context rng batch
 
-              loss |> Objective.predicting "fm" fm "Lipman et al. 2023, eq. 5" teacher.Path Prediction.velocity) ]
+                  loss |> Objective.predicting "fm" fm "Lipman et al. 2023, eq. 5" teacher.Path Prediction.velocity) ]
 
     /// What trains a classifier of noisy samples: a run that guides others and is not sampled from.
     let classifier: LossEntry =
         let name, equation = "classifier", "E −log p(c | t, x_t)"
         let source = "Dhariwal, Nichol 2021, Diffusion models beat GANs, section 4"
 
-        entry name equation source [ "path", ""; "times", Times.uniform.Name ] (fun parts ->
+        entry name equation source [ Setting.Path, None; Setting.Times, usual Times.uniform.Name ] (fun parts ->
             let loss = NoisyClassifier.loss parts.Path parts.Times
 
             Objective.classifying name equation source parts.Path loss)
 
     let parts: Part<LossEntry> list =
-        [ yield! List.map (regression >> Part.fixedAt) [ Loss.cfm; Loss.dsm; Loss.simple; Loss.denoiser ]
+        [ yield!
+              List.map (regression >> Part.fixedAt) [ Loss.cfm; Loss.dsm; Loss.simple; Loss.vPrediction; Loss.denoiser ]
           Part.of1 (Parameter.make "levels" 10.0 (Allowed.Whole 1) "the noise levels") (int >> ncsn)
           yield! List.map Part.fixedAt (edm :: scores)
           yield! bounds
-          yield! List.map Part.fixedAt [ independent; matching "" Matching.optimal ]
+          yield! List.map Part.fixedAt [ independent; matching None Matching.optimal ]
           bridged Matching.schrodinger
           bridged Matching.withScore
           flow

@@ -3,23 +3,25 @@ namespace Fokker
 open System
 open System.Text.Json
 open System.Text.Json.Nodes
+open System.Text.Json.Serialization
 
 /// Everything that decides what a run computes, by name and number: it is written to `run.json`, and is enough to repeat it.
 type Recipe =
     {
         DataSet: string
-        Path: string
-        Loss: string
-        Prediction: string
-        Weight: string
-        Times: string
-        Coupling: string
+        // A part that the loss has no use for is left out.
+        Path: PartName option
+        Loss: PartName
+        Prediction: PartName option
+        Weight: PartName option
+        Times: PartName option
+        Coupling: PartName option
         /// The law at the noisy end: `normal`, or a data set.
-        Source: string
-        Preconditioning: string
+        Source: string option
+        Preconditioning: PartName option
         /// The folder of the run that a distillation learns from.
-        Teacher: string
-        Network: string
+        Teacher: string option
+        Network: PartName
         /// Units in a hidden layer, or channels at a U-Net's finest scale.
         Width: int
         /// Hidden layers, or residual blocks at each scale.
@@ -60,7 +62,7 @@ type Job =
     }
 
     /// Whether what is trained tells classes of noisy samples apart, and is nothing to sample from.
-    member job.IsClassifier = job.Recipe.Loss = Objectives.classifier.Name
+    member job.IsClassifier = job.Recipe.Loss.Name = Objectives.classifier.Name
 
     /// The network with parameters of it, and all that its numbers mean: what is left of the job once it is trained for so many steps.
     member job.Trained(parameters: Tensor[], steps: int64) : TrainedNetwork =
@@ -79,7 +81,7 @@ type Job =
           Training =
             { Data = job.Recipe.DataSet
               Digest = job.Digest.Value
-              Loss = job.Recipe.Loss
+              Loss = string job.Recipe.Loss
               Steps = steps
               Seed = job.Recipe.Seed
               Version = Run.version } }
@@ -90,57 +92,77 @@ type Job =
 [<RequireQualifiedAccess>]
 module Recipe =
 
-    /// What stands in place of a part that the loss has no use for.
-    let private unused = "-"
+    /// The parts of a loss: where a recipe has each, and the list that it is one of, if there is one.
+    let private parts
+        : (Setting * PartList<unit> option * (Recipe -> PartName option) * (PartName option -> Recipe -> Recipe)) list =
+        let plain: string option -> PartName option = Option.map PartName.plain
+        let word: PartName option -> string option = Option.map string
 
-    /// The parts of a loss by the names of their options, as a recipe has them.
-    let private parts: (string * (Recipe -> string) * (string -> Recipe -> Recipe)) list =
-        [ "path", _.Path, (fun name recipe -> { recipe with Path = name })
-          "prediction", _.Prediction, (fun name recipe -> { recipe with Prediction = name })
-          "weight", _.Weight, (fun name recipe -> { recipe with Weight = name })
-          "times", _.Times, (fun name recipe -> { recipe with Times = name })
-          "coupling", _.Coupling, (fun name recipe -> { recipe with Coupling = name })
-          "source", _.Source, (fun name recipe -> { recipe with Source = name })
-          "preconditioning", _.Preconditioning, (fun name recipe -> { recipe with Preconditioning = name })
-          "teacher", _.Teacher, (fun name recipe -> { recipe with Teacher = name }) ]
+        [ Setting.Path, Some Catalogue.paths.Described, _.Path, (fun name r -> { r with Path = name })
+          Setting.Prediction,
+          Some Catalogue.predictions.Described,
+          _.Prediction,
+          (fun name r -> { r with Prediction = name })
+          Setting.Weight, Some Catalogue.weights.Described, _.Weight, (fun name r -> { r with Weight = name })
+          Setting.Times, Some Catalogue.times.Described, _.Times, (fun name r -> { r with Times = name })
+          Setting.Coupling, Some Catalogue.couplings.Described, _.Coupling, (fun name r -> { r with Coupling = name })
+          Setting.Source, None, (fun r -> plain r.Source), (fun name r -> { r with Source = word name })
+          Setting.Preconditioning,
+          Some Catalogue.preconditionings.Described,
+          _.Preconditioning,
+          (fun name r -> { r with Preconditioning = name })
+          Setting.Teacher, None, (fun r -> plain r.Teacher), (fun name r -> { r with Teacher = word name }) ]
+
+    /// A name of the list with all of its numbers; one that the list does not have stays as it is, since a path may be the caller's own.
+    let private completed (list: PartList<unit> option) (text: string) : PartName =
+        match list with
+        | Some list when list.Has text -> list.Parse text
+        | _ -> PartName.plain text
+
+    /// The recipe with another part, in the notation that the command line has for it: `withPart Setting.Weight "min-snr:gamma=3"`.
+    let withPart (setting: Setting) (text: string) (recipe: Recipe) : Recipe =
+        let _, list, _, set = parts |> List.find (fun (s, _, _, _) -> s = setting)
+        set (Some(completed list text)) recipe
 
     /// The one network that tells classes apart, and what it is made of.
     let private classifying (recipe: Recipe) : Recipe =
         { recipe with
-            Network = "classifier"
+            Network = PartName.plain "classifier"
             Width = (NoisyClassifier.standard [] 1).Width
             Depth = 2
             Labels = true
             LabelDropout = 0.0 }
 
     /// A loss brings its own parts; those that it has no use for are taken out.
-    let withLoss (name: string) (recipe: Recipe) : Recipe =
-        let loss = Lookup.loss name
+    let withLoss (text: string) (recipe: Recipe) : Recipe =
+        let name = Catalogue.losses.Parse text
+        let loss = Catalogue.losses.Make name
         let recipe = if loss.Name = Objectives.classifier.Name then classifying recipe else recipe
 
         parts
         |> List.fold
-            (fun recipe (part, get, set) ->
-                match List.tryFind (fst >> (=) part) loss.Uses with
-                | Some(_, "") -> if get recipe = unused then set Path.condOT.Name recipe else recipe
-                | Some(_, own) -> set own recipe
-                | None -> set unused recipe)
-            { recipe with Loss = loss.Name }
+            (fun recipe (setting, list, get, set) ->
+                match List.tryFind (fst >> (=) setting) loss.Uses with
+                | Some(_, None) when setting = Setting.Path ->
+                    if (get recipe).IsSome then recipe else withPart setting Path.condOT.Name recipe
+                | Some(_, own) -> set (own |> Option.map (string >> completed list)) recipe
+                | None -> set None recipe)
+            { recipe with Loss = name }
 
     /// Defaults for samples of this shape: a minute for points, a few for small images, on two cores.
     let standardFor (dataset: Dataset) : Recipe =
         let vectors =
             { DataSet = dataset.Name
-              Path = Path.condOT.Name
-              Loss = unused
-              Prediction = unused
-              Weight = unused
-              Times = unused
-              Coupling = unused
-              Source = unused
-              Preconditioning = unused
-              Teacher = unused
-              Network = "mlp"
+              Path = None
+              Loss = PartName.plain (Loss.cfm Path.condOT).Name
+              Prediction = None
+              Weight = None
+              Times = None
+              Coupling = None
+              Source = None
+              Preconditioning = None
+              Teacher = None
+              Network = PartName.plain "mlp"
               Width = 256
               Depth = 3
               Labels = false
@@ -159,7 +181,7 @@ module Recipe =
 
         if dataset.IsImage then
             { vectors with
-                Network = "unet"
+                Network = PartName.plain "unet"
                 Width = 32
                 Depth = 1
                 Labels = not dataset.Classes.IsEmpty
@@ -170,44 +192,38 @@ module Recipe =
         else
             vectors
 
-    /// Raises UserError where a part is asked for that the loss has no use for.
-    let private requireUsed (loss: LossEntry) (recipe: Recipe) =
-        for part, get, _ in parts do
-            if get recipe <> unused && not (List.exists (fst >> (=) part) loss.Uses) then
-                let others =
-                    Objectives.all
-                    |> List.filter (fun entry -> List.exists (fst >> (=) part) entry.Uses)
-                    |> List.map _.Name
+    /// Refuses a part that the loss has no use for.
+    let private requireUsed (loss: LossEntry) (times: Times) (recipe: Recipe) =
+        let uses setting (entry: LossEntry) = List.exists (fst >> (=) setting) entry.Uses
 
-                raise (
-                    UserError
-                        $"--{part} {get recipe}: the loss {loss.Name} has no {part} to choose; {Names.either others} have one"
-                )
+        for setting, _, get, _ in parts do
+            match get recipe with
+            | Some given when not (uses setting loss) ->
+                let others = Names.either (Objectives.all |> List.filter (uses setting) |> List.map _.Name)
+                refuse setting given $"the loss {loss.Name} has no use for it; {others} have"
+            | _ -> ()
 
-        if
-            recipe.Times <> unused
-            && (Lookup.times recipe.Times).FollowsWeight
-            && not (List.exists (fst >> (=) "prediction") loss.Uses && recipe.Weight <> unused)
-        then
-            raise (
-                UserError
-                    $"--times {recipe.Times}: times in proportion to the weight are for regressions; the loss {loss.Name} is none"
-            )
+        if times.FollowsWeight && not (uses Setting.Prediction loss && recipe.Weight.IsSome) then
+            refuse
+                Setting.Times
+                times.Name
+                $"times in proportion to the weight are for regressions; the loss {loss.Name} is none"
 
     /// The data set that a flow starts from.
     let private source (recipe: Recipe) (data: Dataset) : Dataset option =
-        if recipe.Source = unused || recipe.Source = "normal" then
-            None
-        else
-            let source = Datasets.load recipe.Source
+        match recipe.Source with
+        | None
+        | Some "normal" -> None
+        | Some name ->
+            let source = Datasets.load name
 
             if source.Shape <> data.Shape then
                 let show (shape: int list) = String.Join("; ", shape)
 
-                raise (
-                    UserError
-                        $"--source {recipe.Source}: its samples are [{show source.Shape}], those of {data.Name} [{show data.Shape}]: both ends of a flow have one shape"
-                )
+                refuse
+                    Setting.Source
+                    name
+                    $"its samples are [{show source.Shape}], those of {data.Name} [{show data.Shape}]: both ends of a flow have one shape"
 
             Some source
 
@@ -220,113 +236,72 @@ module Recipe =
         (source: Dataset option)
         (teacher: string -> Model)
         : Objective =
-        let loss = Lookup.loss recipe.Loss
-        requireUsed loss recipe
-
-        // What the loss has no use for is not looked up: anything stands in its place.
-        let orElse (other: 'T) (lookup: string -> 'T) (name: string) : 'T = if name = unused then other else lookup name
-
-        let path = orElse Path.condOT (Lookup.pathAmong paths) recipe.Path
+        let loss = Catalogue.losses.Make recipe.Loss
+        let make (list: PartList<'T>) (name: PartName option) (other: 'T) =
+            name |> Option.map list.Make |> Option.defaultValue other
+        let times = make Catalogue.times recipe.Times Times.uniform
+        requireUsed loss times recipe
+        let path = recipe.Path |> Option.map (Lookup.pathAmong paths) |> Option.defaultValue Path.condOT
 
         let objective =
             loss.Make
                 { Path = path
-                  Prediction = orElse Prediction.velocity Lookup.prediction recipe.Prediction
-                  Weight = orElse Weight.uniform Lookup.weight recipe.Weight
-                  Times = orElse Times.uniform Lookup.times recipe.Times
-                  Coupling = orElse Coupling.independent Lookup.coupling recipe.Coupling
+                  Prediction = make Catalogue.predictions recipe.Prediction Prediction.velocity
+                  Weight = make Catalogue.weights recipe.Weight Weight.uniform
+                  Times = times
+                  Coupling = make Catalogue.couplings recipe.Coupling Coupling.independent
                   Source =
                     source
                     |> Option.map (fun source ->
                         // In the units that a network of its own would see.
                         fun rng (x0: Tensor) -> (Dataset.sample kind x0.Shape[0] rng source).To x0.Kind)
-                  Teacher =
-                    if recipe.Teacher = unused || recipe.Teacher = "none" then None else Some(teacher recipe.Teacher)
+                  Teacher = Option.map teacher recipe.Teacher
                   Steps = recipe.Steps
                   Dimension = List.fold (*) 1 data.Shape }
 
-        match orElse None Lookup.preconditioning recipe.Preconditioning with
+        match make Catalogue.preconditionings recipe.Preconditioning None with
         | None -> objective
         | Some preconditioning ->
-            if recipe.Prediction <> Prediction.data.Name then
-                raise (
-                    UserError
-                        $"--preconditioning {recipe.Preconditioning}: what comes out of a preconditioned network is the data: say --prediction data, not {recipe.Prediction}"
-                )
+            let prediction = recipe.Prediction |> Option.map _.Name |> Option.defaultValue ""
+
+            if prediction <> Prediction.data.Name then
+                refuse
+                    Setting.Preconditioning
+                    recipe.Preconditioning.Value
+                    $"what comes out of a preconditioned network is the data: it goes with {Setting.Prediction.Is Prediction.data.Name}, not {prediction}"
 
             Objective.preconditioned (preconditioning path) objective
 
-    /// Raises UserError where a classifier is asked for that there is not.
+    /// Refuses a classifier that there is not.
     let private classifier (recipe: Recipe) (data: Dataset) : Network =
         let given = classifying recipe
 
-        for option, value, own in
-            [ "network", recipe.Network, given.Network
-              "depth", string recipe.Depth, string given.Depth
-              "labels", (if recipe.Labels then "on" else "off"), "on"
-              "label-dropout", string recipe.LabelDropout, "0" ] do
+        for setting, value, own in
+            [ Setting.Network, string recipe.Network, string given.Network
+              Setting.Depth, string recipe.Depth, string given.Depth
+              Setting.Labels, (if recipe.Labels then "on" else "off"), "on"
+              Setting.LabelDropout, string recipe.LabelDropout, "0" ] do
             if value <> own then
-                raise (
-                    UserError
-                        $"--{option} {value}: a classifier of noisy samples has --{option} {own}: leave it out, or take another loss than {recipe.Loss}"
-                )
+                refuseWith
+                    setting
+                    value
+                    $"a classifier of noisy samples has {setting.Is own}"
+                    $"leave it out, or take another loss than {recipe.Loss}"
 
         if recipe.Width % 4 <> 0 then
-            raise (
-                UserError
-                    $"--width {recipe.Width}: the classifier's convolutions have a quarter of it: give a multiple of 4"
-            )
+            refuse Setting.Width recipe.Width $"the classifier's convolutions have a quarter of it: give a multiple of 4"
 
         NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
 
     let private network (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
-        let outputs, times = objective.Outputs, objective.Times
-        let classes = if recipe.Labels then Some data.Classes.Length else None
-        let shape = String.Join("; ", data.Shape)
-
-        let chosen = Catalogue.networks.Parse recipe.Network
-
-        match chosen.Name, data.Shape with
-        | "mlp", [ dimension ] ->
-            Networks.mlp
-                { Mlp.standard dimension with
-                    Width = recipe.Width
-                    Depth = recipe.Depth
-                    Times = times
-                    Outputs = outputs
-                    Classes = classes }
-        | "unet", [ channels; height; width ] ->
-            let standard = Unet.standard channels
-            let side = standard.Patch * (1 <<< (standard.Multipliers.Length - 1))
-
-            if height % side <> 0 || width % side <> 0 then
-                raise (
-                    UserError
-                        $"--network unet: the images of {data.Name} are {height} × {width}: their sides must be multiples of {side}"
-                )
-
-            if recipe.Width % standard.Groups <> 0 then
-                raise (
-                    UserError
-                        $"--width {recipe.Width}: the unet normalizes channels in groups of {standard.Groups}: give a multiple"
-                )
-
-            Networks.unet
-                { standard with
-                    Width = recipe.Width
-                    Blocks = recipe.Depth
-                    Times = times
-                    Outputs = outputs
-                    Classes = classes }
-        | "mlp", _ ->
-            raise (
-                UserError $"--network mlp: the samples of {data.Name} are [{shape}], not vectors: use --network unet"
-            )
-        | _ ->
-            raise (
-                UserError
-                    $"--network {recipe.Network}: the samples of {data.Name} are [{shape}], not images: use --network mlp"
-            )
+        { Sample = data.Shape
+          Data = data.Name
+          Width = recipe.Width
+          Depth = recipe.Depth
+          Times = objective.Times
+          Outputs = objective.Outputs
+          Classes = if recipe.Labels then Some data.Classes.Length else None }
+        |> Catalogue.networks.Make recipe.Network
         |> if objective.Uncertain then Networks.withUncertainty else id
 
     let private training (recipe: Recipe) (objective: Objective) : TrainSettings =
@@ -344,45 +319,44 @@ module Recipe =
             | None -> Average.warmingUp recipe.Ema }
 
     let private check (recipe: Recipe) (data: Dataset) =
-        let refuse option value wanted = raise (UserError $"--{option} {value}: expected {wanted}")
-
-        for option, value in
-            [ "steps", recipe.Steps
-              "batch", int64 recipe.Batch
-              "width", int64 recipe.Width
-              "depth", int64 recipe.Depth ] do
+        for setting, value in
+            [ Setting.Steps, recipe.Steps
+              Setting.Batch, int64 recipe.Batch
+              Setting.Width, int64 recipe.Width
+              Setting.Depth, int64 recipe.Depth ] do
             if value < 1L then
-                refuse option (string value) "a whole number of at least 1"
+                refuse setting value $"expected a whole number of at least 1"
 
         if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
-            refuse "lr" (string recipe.LearningRate) "a positive number"
+            refuse Setting.LearningRate recipe.LearningRate $"expected a positive number"
 
         if not (recipe.Ema >= 0.0 && recipe.Ema < 1.0) then
-            refuse "ema" (string recipe.Ema) "a number from 0 to below 1"
+            refuse Setting.Ema recipe.Ema $"expected a number from 0 to below 1"
 
         if recipe.WarmUp < 0L then
-            refuse "warmup" (string recipe.WarmUp) "a whole number of at least 0"
+            refuse Setting.WarmUp recipe.WarmUp $"expected a whole number of at least 0"
 
         if not (recipe.WeightDecay >= 0.0) then
-            refuse "weight-decay" (string recipe.WeightDecay) "a number of at least 0"
+            refuse Setting.WeightDecay recipe.WeightDecay $"expected a number of at least 0"
 
         if not (recipe.Clip >= 0.0) then
-            refuse "clip" (string recipe.Clip) "a number of at least 0 (0 clips nothing)"
+            refuse Setting.Clip recipe.Clip $"expected a number of at least 0 (0 clips nothing)"
 
-        if recipe.Loss = Objectives.classifier.Name && data.Classes.IsEmpty then
-            raise (UserError $"--loss {recipe.Loss}: the data set {data.Name} has no classes to tell apart")
+        if recipe.Loss.Name = Objectives.classifier.Name && data.Classes.IsEmpty then
+            refuse Setting.Loss recipe.Loss $"the data set {data.Name} has no classes to tell apart"
 
         if recipe.Labels && data.Classes.IsEmpty then
-            raise (UserError $"--labels: the data set {data.Name} has no classes")
+            refuse Setting.Labels "" $"the data set {data.Name} has no classes"
 
         if not (recipe.LabelDropout >= 0.0 && recipe.LabelDropout < 1.0) then
-            refuse "label-dropout" (string recipe.LabelDropout) "a probability from 0 to below 1"
+            refuse Setting.LabelDropout recipe.LabelDropout $"expected a probability from 0 to below 1"
 
         if recipe.LabelDropout > 0.0 && not recipe.Labels then
-            raise (
-                UserError
-                    $"--label-dropout {recipe.LabelDropout}: the network is told no classes that could be left out: say --labels on, or leave it out"
-            )
+            refuseWith
+                Setting.LabelDropout
+                recipe.LabelDropout
+                $"the network is told no classes that could be left out"
+                $"""say {Setting.Labels.Is "on"}, or leave it out"""
 
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
     /// EnvironmentException where the device is not there. A path may be one of the caller's own besides those that have a name.
@@ -402,7 +376,7 @@ module Recipe =
           Objective = objective
           Source = source
           Network =
-            if recipe.Loss = Objectives.classifier.Name then
+            if recipe.Loss.Name = Objectives.classifier.Name then
                 classifier recipe data
             else
                 network recipe data objective
@@ -428,7 +402,43 @@ module Recipe =
     let withMinutes (minutes: float) (data: Dataset) (recipe: Recipe) : Recipe =
         if data.IsImage && minutes >= 10.0 then { recipe with Width = 64; Ema = 0.9995 } else recipe
 
-    let private format = JsonSerializerOptions(PropertyNamingPolicy = JsonNamingPolicy.CamelCase)
+    /// A part's name in `run.json`: an object of its name and numbers, or the name alone where it has none.
+    type private PartNameConverter() =
+        inherit JsonConverter<PartName>()
+
+        override _.Write(writer, name, _) =
+            if name.Numbers.IsEmpty then
+                writer.WriteStringValue name.Name
+            else
+                writer.WriteStartObject()
+                writer.WriteString("name", name.Name)
+
+                for key, value in name.Numbers do
+                    writer.WriteNumber(key, value)
+
+                writer.WriteEndObject()
+
+        override _.Read(reader, _, _) =
+            match JsonNode.Parse &reader with
+            | :? JsonObject as json ->
+                { Name = (nonNull json["name"]).GetValue<string>()
+                  Numbers =
+                    [ for KeyValue(key, value) in json do
+                          if key <> "name" then
+                              key, (nonNull value).GetValue<float>() ] }
+            | json -> PartName.plain ((nonNull json).GetValue<string>())
+
+    let private format =
+        let options = JsonSerializerOptions(PropertyNamingPolicy = JsonNamingPolicy.CamelCase)
+        options.Converters.Add(PartNameConverter())
+        options
+
+    /// A setting of `run.json` in the notation that it is asked for in.
+    let text (value: JsonNode) : string =
+        match value with
+        | :? JsonObject as json when json.ContainsKey "name" ->
+            string (JsonSerializer.Deserialize<PartName>(json, format))
+        | value -> value.ToString()
 
     /// The recipe as the settings of `run.json`.
     let settings (recipe: Recipe) : (string * JsonNode) list =
@@ -439,6 +449,24 @@ module Recipe =
                   | null -> ()
                   | value -> name, value.DeepClone() ]
         | _ -> []
+
+    /// What earlier versions wrote: `-` for a part that the loss has no use for, `none` for no teacher, and a name alone for a part with the numbers that were
+    /// its only ones.
+    let private upgrade (json: JsonObject) =
+        let lists =
+            [ for setting, list, _, _ in parts -> setting, list ]
+            @ [ Setting.Loss, Some Catalogue.losses.Described ]
+
+        for setting, list in lists do
+            let field = JsonNamingPolicy.CamelCase.ConvertName(string setting)
+
+            match json[field] with
+            | :? JsonValue as value when value.GetValueKind() = JsonValueKind.String ->
+                match value.GetValue<string>() with
+                | "-" -> json.Remove field |> ignore
+                | "none" when setting = Setting.Teacher -> json.Remove field |> ignore
+                | name -> json[field] <- JsonSerializer.SerializeToNode(completed list name, format)
+            | _ -> ()
 
     /// What later versions have put into a recipe, with what runs before them did.
     let private since: (string * JsonNode) list = [ "labelDropout", JsonValue.Create 0.0 ]
@@ -457,33 +485,36 @@ module Recipe =
         let damaged () = raise (UserError $"{file}: its settings are not a run's; restore the file, or train anew")
 
         for property in typeof<Recipe>.GetProperties() do
-            if not (json.ContainsKey(JsonNamingPolicy.CamelCase.ConvertName property.Name)) then
+            let isOption =
+                property.PropertyType.IsGenericType
+                && property.PropertyType.GetGenericTypeDefinition() = typedefof<_ option>
+
+            if not isOption && not (json.ContainsKey(JsonNamingPolicy.CamelCase.ConvertName property.Name)) then
                 damaged ()
 
         try
+            upgrade json
+
             match box (JsonSerializer.Deserialize<Recipe>(json, format)) with
             | :? Recipe as recipe -> recipe
             | _ -> damaged ()
-        with :? JsonException ->
-            damaged ()
+        with
+        | :? JsonException
+        | :? InvalidOperationException
+        | :? NullReferenceException -> damaged ()
 
     /// The options of `fokker train` that give this recipe, those left out that are its data set's defaults.
     let options (recipe: Recipe) (standard: Recipe) : string list =
         let loss = standard.Loss
-        let standard = withLoss recipe.Loss standard
+        let standard = withLoss (string recipe.Loss) standard
         let number (value: float) = value.ToString("R", Globalization.CultureInfo.InvariantCulture)
+        let word (name: PartName option) = name |> Option.map string |> Option.defaultValue ""
 
         [ for option, value, usual in
-              [ "path", recipe.Path, standard.Path
-                "loss", recipe.Loss, loss
-                "prediction", recipe.Prediction, standard.Prediction
-                "weight", recipe.Weight, standard.Weight
-                "times", recipe.Times, standard.Times
-                "coupling", recipe.Coupling, standard.Coupling
-                "source", recipe.Source, standard.Source
-                "preconditioning", recipe.Preconditioning, standard.Preconditioning
-                "teacher", recipe.Teacher, standard.Teacher
-                "network", recipe.Network, standard.Network
+              [ "loss", string recipe.Loss, string loss
+                for setting, _, get, _ in parts do
+                    (string setting).ToLowerInvariant(), word (get recipe), word (get standard)
+                "network", string recipe.Network, string standard.Network
                 "width", string recipe.Width, string standard.Width
                 "depth", string recipe.Depth, string standard.Depth
                 "labels", (if recipe.Labels then "on" else "off"), (if standard.Labels then "on" else "off")

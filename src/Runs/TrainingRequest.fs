@@ -1,6 +1,6 @@
 namespace Fokker
 
-/// What a training is asked to be; what is left out is as suits the data. Parts are said by their names.
+/// What a training is asked to be; what is left out is as suits the data. Parts are said by their names, with numbers: `min-snr:gamma=3`.
 type TrainingRequest =
     {
         Path: string option
@@ -62,21 +62,28 @@ module TrainingRequest =
           Dtype = None }
 
     /// A recipe with everything that the request says in the place of what it has. The loss comes first, since it brings parts that others may replace; and
-    /// a network that is told no classes leaves none out. Raises RefusedException where there is no loss of the name.
+    /// a network that is told no classes leaves none out. Raises RefusedException where a name or its numbers stand for nothing.
     let over (recipe: Recipe) (request: TrainingRequest) : Recipe =
         let recipe = request.Loss |> Option.fold (fun recipe loss -> Recipe.withLoss loss recipe) recipe
+
+        let recipe =
+            [ Setting.Path, request.Path
+              Setting.Prediction, request.Prediction
+              Setting.Weight, request.Weight
+              Setting.Times, request.Times
+              Setting.Coupling, request.Coupling
+              Setting.Source, request.Source
+              Setting.Preconditioning, request.Preconditioning
+              Setting.Teacher, request.Teacher ]
+            |> List.fold
+                (fun recipe (setting, text) ->
+                    text |> Option.fold (fun recipe text -> Recipe.withPart setting text recipe) recipe)
+                recipe
+
         let labels = defaultArg request.Labels recipe.Labels
 
         { recipe with
-            Path = defaultArg request.Path recipe.Path
-            Prediction = defaultArg request.Prediction recipe.Prediction
-            Weight = defaultArg request.Weight recipe.Weight
-            Times = defaultArg request.Times recipe.Times
-            Coupling = defaultArg request.Coupling recipe.Coupling
-            Source = defaultArg request.Source recipe.Source
-            Preconditioning = defaultArg request.Preconditioning recipe.Preconditioning
-            Teacher = defaultArg request.Teacher recipe.Teacher
-            Network = defaultArg request.Network recipe.Network
+            Network = request.Network |> Option.map PartName.plain |> Option.defaultValue recipe.Network
             Width = defaultArg request.Width recipe.Width
             Depth = defaultArg request.Depth recipe.Depth
             Labels = labels

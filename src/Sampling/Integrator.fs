@@ -16,7 +16,7 @@ type State =
         Memory: (float * Tensor) list
         /// Evaluations of the field so far.
         Evaluations: int
-        /// E[x₀ | x] as the network said it first in the step that led here; none at the start, and where nobody asked.
+        /// E[x₀ | x] as the network said it first in the step that led here; none at the start, and where the step does not need it.
         Denoised: Tensor option
     }
 

@@ -28,7 +28,7 @@ type Sampler =
         IsStochastic: bool
         /// Evaluations of the network in n steps.
         Evaluations: int -> int
-        /// The grid that suits it where nobody asks for another.
+        /// The grid that the method takes unless another is given.
         Grid: Grid
     }
 
@@ -42,7 +42,10 @@ module Samplers =
 
     let private flow (tableau: Tableau) : Sampler =
         { Name = tableau.Name
-          Equation = $"{tableau.Weights.Length} stages on dx/dt = v"
+          Equation =
+            (match tableau.Weights.Length with
+             | 1 -> "one stage on dx/dt = v"
+             | n -> $"{n} stages on dx/dt = v")
           Source = tableau.Source
           Follows = Velocity tableau
           Order = tableau.Order
@@ -192,11 +195,15 @@ module Samplers =
             | OfData -> "x̂₀"
             | OfNoise -> "ε̂"
 
+        let h =
+            match size with
+            | Exponential.Bh1 -> "h"
+            | Exponential.Bh2 -> "e^h − 1"
+        let values = if order = 1 then "one value" else $"{order} values"
+
         semilinear
             $"unipc-{order}{b}{suffix reading}"
-            $"""{order} values of {what} predict, {order + 1} correct, B(h) = {(match size with
-                                                                                | Exponential.Bh1 -> "h"
-                                                                                | Exponential.Bh2 -> "e^h − 1")}"""
+            $"{values} of {what} in the prediction, {order + 1} in the correction, B(h) = {h}"
             "Zhao et al. 2023, UniPC, algorithms 1 and 2"
             (min 3 (order + 1))
             1
@@ -339,7 +346,7 @@ module Samplers =
 
         { stochastic
               (if values = 1 then "sde-dpmpp-1" else $"sde-dpmpp-{values}m")
-              $"the reverse SDE's exact solution, x̂₀ from {values} values"
+              $"""the reverse SDE's exact solution, x̂₀ from {if values = 1 then "one value" else $"{values} values"}"""
               $"""{dpmSolverPp}, section 5{(if values = 3 then "; Crowson 2022, k-diffusion" else "")}"""
               (min values 2)
               1

@@ -56,7 +56,7 @@ module Stochastic =
             | Learned, None ->
                 invalidArg
                     (nameof variance)
-                    "this model did not learn the variance of its steps: train with --loss hybrid or vlb-learned, or take ancestral or ancestral-large"
+                    "this model did not learn the variance of its steps: take one trained by hybrid or vlb-learned, or sample with ancestral or ancestral-large"
             | _ -> fun t x -> struct (data t x, x)
 
         fun noise until state ->

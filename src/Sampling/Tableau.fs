@@ -248,6 +248,26 @@ module Tableau =
             [ 1.0 / 8.0; 3.0 / 8.0; 3.0 / 8.0; 1.0 / 8.0 ]
             []
 
+    /// The four-stage method with the smallest bound on its error.
+    let ralston4 =
+        let root = sqrt 5.0
+
+        make
+            "ralston4"
+            "Ralston 1962, Runge–Kutta methods with minimum error bounds"
+            4
+            [ 0.0; 2.0 / 5.0; (14.0 - 3.0 * root) / 16.0; 1.0 ]
+            [ [ 2.0 / 5.0 ]
+              [ (-2889.0 + 1428.0 * root) / 1024.0; (3785.0 - 1620.0 * root) / 1024.0 ]
+              [ (-3365.0 + 2094.0 * root) / 6040.0
+                (-975.0 - 3046.0 * root) / 2552.0
+                (467040.0 + 203968.0 * root) / 240845.0 ] ]
+            [ (263.0 + 24.0 * root) / 1812.0
+              (125.0 - 1000.0 * root) / 3828.0
+              (3426304.0 + 1661952.0 * root) / 5924787.0
+              (30.0 - 4.0 * root) / 123.0 ]
+            []
+
     /// 3(2), first same as last.
     let bogackiShampine =
         let b = [ 2.0 / 9.0; 1.0 / 3.0; 4.0 / 9.0 ]
@@ -386,6 +406,7 @@ module Tableau =
           bogackiShampine
           rk4
           threeEighths
+          ralston4
           fehlberg
           dormandPrince
           tsitouras

@@ -43,15 +43,24 @@ module Discrepancy =
         // The n zeros of the diagonal come first.
         sqrt (sorted[n + (n * n - n) / 2].ToFloat())
 
-    /// MMD² with the bandwidth taken from the reference sample y alone, so that figures for several samplers compare.
-    /// Raises ArgumentException where all points of y are one point.
-    let mmd (x: Tensor) (y: Tensor) : float =
+    let private atMedian (distance: float -> Tensor -> Tensor -> float) (x: Tensor) (y: Tensor) : float =
         let bandwidth = medianDistance y
 
         if bandwidth = 0.0 then
             invalidArg (nameof y) "mmd: half of the reference points coincide: there is no bandwidth to take from them"
 
-        mmdAt bandwidth x y
+        distance bandwidth x y
+
+    /// MMD² with the bandwidth taken from the reference sample y alone, so that figures for several samplers compare.
+    /// Raises ArgumentException where all points of y are one point.
+    let mmd (x: Tensor) (y: Tensor) : float = atMedian mmdAt x y
+
+    /// MMD² of the inverse multiquadric kernel 1/(1 + r²/h²), whose tail sees points that a Gaussian kernel has lost sight of.
+    let multiquadricAt (bandwidth: float) (x: Tensor) (y: Tensor) : float =
+        unbiased (fun squared -> 1.0 / (1.0 + squared / (bandwidth * bandwidth))) x y
+
+    /// The same with the bandwidth of `mmd`.
+    let multiquadric (x: Tensor) (y: Tensor) : float = atMedian multiquadricAt x y
 
     /// The energy distance 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖, unbiased: MMD² of the kernel −‖x − y‖, which has no bandwidth
     /// (Székely, Rizzo 2013, eq. 2; Sejdinovic et al. 2013).
@@ -78,6 +87,13 @@ module Measures =
         make "mmd" "E k(x, x') + E k(y, y') − 2 E k(x, y), five Gaussian kernels" "Gretton et al. 2012" (fun _ x y ->
             Discrepancy.mmd x y)
 
+    let multiquadric =
+        make
+            "multiquadric"
+            "MMD² of the kernel 1/(1 + r²/h²), h the median distance"
+            "Gretton et al. 2012; Gorham, Mackey 2017, section 3"
+            (fun _ x y -> Discrepancy.multiquadric x y)
+
     let energy =
         make "energy" "2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖" "Székely, Rizzo 2013" (fun _ x y -> Discrepancy.energy x y)
 
@@ -86,6 +102,7 @@ module Measures =
         [ Part.fixedAt wasserstein2
           Part.of1 (Parameter.make "directions" 128.0 (Allowed.Whole 1) "random directions θ") (int >> slicedBy)
           Part.fixedAt mmd
+          Part.fixedAt multiquadric
           Part.fixedAt energy ]
 
     let all = List.map Part.standard parts

@@ -202,7 +202,7 @@ module Results =
 
         { Command = commandOf run.Name recipe data
           Groups =
-            [ "Settings", Recipe.settings recipe |> List.map (fun (name, value) -> name, value.ToString())
+            [ "Settings", Recipe.settings recipe |> List.map (fun (name, value) -> name, Recipe.text value)
               match networkOf model with
               | Some network ->
                   "Network", ("kind", network.Name) :: ("parameters", string (Network.size network)) :: network.Settings

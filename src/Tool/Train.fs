@@ -383,7 +383,7 @@ module Train =
 
         Terminal.say
             terminal
-            $"{job.Recipe.DataSet}: {job.Network.Name} with {Network.size job.Network} parameters, {job.Recipe.Loss} on {job.Recipe.Path}, {job.Recipe.Steps} steps of {job.Recipe.Batch}"
+            $"{job.Recipe.DataSet}: {job.Network.Name} with {Network.size job.Network} parameters, {job.Recipe.Loss} on {job.Objective.Path.Name}, {job.Recipe.Steps} steps of {job.Recipe.Batch}"
 
         let result = train terminal interrupt folder claim job
 

@@ -106,7 +106,7 @@ module Verify =
               "seed", Json.text (string seed)
               "laws", Json.array (List.map one findings) ]
 
-    let private run (formulas: Formulas) (terminal: Terminal) (arguments: VerifyArgument list) =
+    let private run (all: Law list) (terminal: Terminal) (arguments: VerifyArgument list) =
         let pick choose = List.tryPick choose arguments
 
         let laws =
@@ -115,8 +115,8 @@ module Verify =
                     | Law name -> Some name
                     | _ -> None)
             with
-            | Some name -> [ Names.find "--law" "law" "laws" (fun (law: Law) -> law.Name) Table.all name ]
-            | None -> Table.all
+            | Some name -> [ Names.find "--law" "law" "laws" (fun (law: Law) -> law.Name) all name ]
+            | None -> all
 
         let seed =
             pick (function
@@ -152,7 +152,7 @@ module Verify =
                           | Some number -> number, 1
                           | None -> 0, Option.defaultValue law.Cases cases
 
-                      let finding = Laws.Law.run formulas seed first count law
+                      let finding = Laws.Law.run seed first count law
                       show terminal law finding
 
                       if not finding.Holds then
@@ -180,14 +180,14 @@ module Verify =
         Terminal.give terminal (json seed findings)
         if failed = 0 then Exit.Success else Exit.Fault
 
-    /// The command, with the formulas that the laws are held against: a test hands it a wrong one.
-    let against (formulas: Formulas) : Command =
+    /// The command, on laws: a test hands it one that fails.
+    let on (laws: Law list) : Command =
         Command.make<VerifyArgument>
             "verify"
             "holds the identities of the theory against the library's formulas, on drawn cases"
             [ "./fokker verify", "every law, as a table; exit code 1 where one fails"
               "./fokker verify --law tweedie --cases 1000", "one law, on more cases"
               "./fokker verify --json", "laws[].name, .holds, .worst, .cases, .source" ]
-            (run formulas)
+            (run laws)
 
-    let command = against Formulas.ofLibrary
+    let command = on Table.all

@@ -151,4 +151,16 @@ module Plane =
           Mean = [| 0.0; 0.0 |]
           Variance = [| 2.115775; 2.115775 |] }
 
-    let all = [ moons; eightGaussians; checkerboard; swissRoll; spirals; pinwheel; rings ]
+    /// Gaussians on a square grid, on which lost modes are counted.
+    let grid: PlaneLaw =
+        { Name = "grid"
+          Summary = "25 Gaussians of deviation 0.05 on the points of {−4, −2, 0, 2, 4}², equally likely"
+          Source = "Srivastava et al. 2017, VEEGAN, section 5; Lin et al. 2018, PacGAN"
+          Draw =
+            fun rng n ->
+                let u = uniforms rng n 2
+                points (2.0 * index 5 u[0] - 4.0) (2.0 * index 5 u[1] - 4.0) + gaussian rng n 0.05
+          Mean = [| 0.0; 0.0 |]
+          Variance = [| 8.0025; 8.0025 |] }
+
+    let all = [ moons; eightGaussians; checkerboard; swissRoll; spirals; pinwheel; rings; grid ]

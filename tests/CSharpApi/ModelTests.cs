@@ -99,7 +99,7 @@ public class ModelTests
     {
         await using var model = await FlowModel.FromMixtureAsync(
             TwoModes,
-            FlowPaths.VariancePreserving,
+            FlowPaths.VariancePreserving(),
             Parametrizations.Noise
         );
         var options = new SampleOptions
@@ -246,7 +246,7 @@ public class ModelTests
             (new() { RelativeTolerance = 1e-12 }, nameof(SampleOptions.RelativeTolerance)),
             (new() { From = 0.2, To = 0.5 }, nameof(SampleOptions.From)),
             (new() { Steps = 10, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Steps)),
-            (new() { Grid = TimeGrids.Karras, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Grid)),
+            (new() { Grid = TimeGrids.Karras(), RelativeTolerance = 1e-3 }, nameof(SampleOptions.Grid)),
             (new() { Brownian = true, Solver = Solvers.Heun }, nameof(SampleOptions.Brownian)),
             (new() { Replay = [SampleBatch.FromArray(new double[2], [1, 2])] }, nameof(SampleOptions.Replay)),
             (new() { ParallelTolerance = 0.2 }, nameof(SampleOptions.ParallelTolerance)),
@@ -271,7 +271,7 @@ public class ModelTests
             two = SampleBatch.FromArray(new double[4], [2, 2]),
             one = SampleBatch.FromArray(new double[2], [1, 2]),
             broken = SampleBatch.FromArray([0.0, double.NaN], [1, 2]);
-        var stochastic = new SampleOptions { Solver = Solvers.EulerMaruyama, Steps = 3 };
+        var stochastic = new SampleOptions { Solver = Solvers.EulerMaruyama(), Steps = 3 };
         var given = new (SampleOptions Options, string Property, string Expected)[]
         {
             (new() { Noise = three }, nameof(SampleOptions.Noise), "samples [n; 2]"),

@@ -88,7 +88,7 @@ public class OptionsTests
 
         var sampling = configuration.GetSection("Sampling").Get<SampleOptions>()!;
         Assert.That(sampling.Solver, Is.EqualTo(Solvers.DpmPlusPlus2M));
-        Assert.That(sampling.Grid, Is.EqualTo(TimeGrids.Karras));
+        Assert.That(sampling.Grid, Is.EqualTo(TimeGrids.Karras()));
         Assert.That(sampling.Count, Is.EqualTo(7));
         Assert.That(sampling.Classifier, Is.EqualTo(ClassifierSource.FromFile("runs/classifier")));
 

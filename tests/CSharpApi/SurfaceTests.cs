@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text.RegularExpressions;
 using NUnit.Framework;
 using PublicApiGenerator;
 
@@ -127,14 +128,47 @@ public class SurfaceTests
         static void Check<T>(IReadOnlyList<T> all, Type list, Func<string, T> fromName)
             where T : NamedPart
         {
-            var properties = list.GetProperties().Where(p => p.PropertyType == typeof(T)).ToList();
-            Assert.That(properties.Select(p => p.GetValue(null)), Is.EqualTo(all));
+            var properties = list.GetProperties()
+                .Where(p => p.PropertyType == typeof(T))
+                .Select(p => (T)p.GetValue(null)!);
+            var methods = list.GetMethods()
+                .Where(m => m.ReturnType == typeof(T) && !m.IsSpecialName)
+                .Select(m => (T)m.Invoke(null, [.. m.GetParameters().Select(p => p.DefaultValue)])!);
+            Assert.That(properties.Concat(methods), Is.EquivalentTo(all));
             Assert.That(all.Select(part => part.Name), Is.Unique);
             Assert.That(all.Select(part => fromName(part.Name.ToUpperInvariant())), Is.EqualTo(all));
+            Assert.That(all.Select(part => fromName(part.ToString())), Is.EqualTo(all));
             Assert.That(all.Select(part => part.Equation), Has.None.Empty);
             // The message says what there is.
             Assert.That(() => fromName("nonsense"), Throws.ArgumentException.With.Message.Contains(all[0].Name));
         }
+    }
+
+    /// <summary>A number is the part's own: given by position or by name, told by what is printed, and refused by the name of its argument.</summary>
+    [Test]
+    public void APartWithNumbersIsAMethodWithDefaults()
+    {
+        Assert.That(LossWeights.MinSnr(), Is.EqualTo(LossWeights.MinSnr(5)).And.Not.EqualTo(LossWeights.MinSnr(3)));
+        Assert.That(LossWeights.MinSnr(3).ToString(), Is.EqualTo("min-snr:gamma=3"));
+        Assert.That(LossWeight.FromName("min-snr:3"), Is.EqualTo(LossWeights.MinSnr(3)));
+        Assert.That(
+            Solvers.Edm(churn: 20, noise: 1.003).ToString(),
+            Is.EqualTo("edm:churn=20,least=0.05,most=50,noise=1.003")
+        );
+        Assert.That(Solvers.DdimEta(0).IsStochastic, Is.False);
+        // Half the log-SNR of VP at t = 1 is half of log(ᾱ/(1 − ᾱ)), log ᾱ = −(β_min + β_max)/2.
+        Assert.That(
+            FlowPaths.VariancePreserving(1, 3).Lambda(1),
+            Is.EqualTo(-0.5 * Math.Log(Math.Exp(2) - 1)).Within(1e-12)
+        );
+        Assert.That(
+            () => Couplings.Unbalanced(rho: -1),
+            Throws.ArgumentException.With.Property("ParamName").EqualTo("rho").And.Message.Contains("a positive number")
+        );
+        Assert.That(
+            () => LossWeight.FromName("min-snr:gama=3"),
+            Throws.ArgumentException.With.Message.Contains("min-snr has gamma = 5")
+        );
     }
 
     /// <summary>Every list of the library's is a list of C#'s.</summary>
@@ -154,7 +188,11 @@ public class SurfaceTests
             ("grids", TimeGrids.All.Select(part => part.Name)),
             ("traces", DivergenceEstimators.All.Select(part => part.Name)),
             ("datasets", DataSources.All.Select(part => part.Name)),
-            ("networks", Enum.GetNames<NetworkKind>().Select(name => name.ToLowerInvariant())),
+            (
+                "networks",
+                Enum.GetNames<NetworkKind>()
+                    .Select(name => Regex.Replace(name, "(?<=[a-z])(?=[A-Z])", "-").ToLowerInvariant())
+            ),
         };
 
         var known = Catalogue.all.ToDictionary(list => list.Name);

@@ -400,7 +400,7 @@ public class TrainingTests
                 },
                 nameof(TrainingOptions.Coupling)
             ),
-            (Short with { Loss = Losses.ConsistencyDistillation }, nameof(TrainingOptions.Loss)),
+            (Short with { Loss = Losses.ConsistencyDistillation() }, nameof(TrainingOptions.Loss)),
             (Short with { UseLabels = true }, nameof(TrainingOptions.UseLabels)),
             (Short with { LabelDropout = 0.5 }, nameof(TrainingOptions.LabelDropout)),
         };

@@ -68,9 +68,9 @@ let ``doctor says what is in force`` () =
 
 [<Test>]
 let ``a law that fails gives exit code 1 and the line that replays it`` () =
-    let verify formulas words = caught (fun terminal -> (Verify.against formulas).Run terminal words)
-    let library = Laws.Formulas.ofLibrary
-    let wrong = { library with Score = fun path m t x -> 1.01 * Mixture.score path m t x }
+    let verify laws words = caught (fun terminal -> (Verify.on laws).Run terminal words)
+    let library = Laws.Table.all
+    let wrong = List.choose Laws.Law.mutated library
     let only = [ "--law"; "score-is-gradient" ]
     Assert.That((verify library (only @ [ "--cases"; "3" ])).Code, Is.EqualTo 0)
     let failed = verify wrong (only @ [ "--cases"; "3"; "--seed"; "11" ])

@@ -193,20 +193,20 @@ let names = Objectives.all |> List.map (fun l -> TestCaseData(l.Name).SetName("o
 [<TestCaseSource(nameof names)>]
 let ``a loss of the catalogue can be trained`` (name: string) =
     let entry = Objectives.all |> List.find (fun l -> l.Name = name)
-    let used part other =
+    let used setting (list: PartList<'T>) (other: string) : 'T =
         entry.Uses
-        |> List.tryFind (fst >> (=) part)
-        |> Option.map snd
-        |> Option.filter ((<>) "")
-        |> Option.defaultValue other
+        |> List.tryFind (fst >> (=) setting)
+        |> Option.bind snd
+        |> Option.defaultValue (PartName.plain other)
+        |> list.Make
 
     let objective =
         entry.Make
-            { Path = Catalogue.paths.Find(used "path" "condot")
-              Prediction = Catalogue.predictions.Find(used "prediction" "velocity")
-              Weight = Catalogue.weights.Find(used "weight" "uniform")
-              Times = Catalogue.times.Find(used "times" "uniform")
-              Coupling = Catalogue.couplings.Find(used "coupling" "independent")
+            { Path = used Setting.Path Catalogue.paths "condot"
+              Prediction = used Setting.Prediction Catalogue.predictions "velocity"
+              Weight = used Setting.Weight Catalogue.weights "uniform"
+              Times = used Setting.Times Catalogue.times "uniform"
+              Coupling = used Setting.Coupling Catalogue.couplings "independent"
               Source = None
               Teacher = Some(Mixture.model Path.condOT Prediction.velocity mixture)
               Steps = 100L

@@ -19,16 +19,28 @@ let private unet: Unet =
 
 let private mlp: Mlp = { Mlp.standard 3 with Width = 8; Depth = 2; Time = TimeFeatures.Fourier(4, 1.0) }
 
+/// Every network of the list, on the shapes that it is for.
+let private listed =
+    [ for part in Networks.parts do
+          for shape in [ [ 3 ]; [ 2; 8; 8 ] ] do
+              let ask: NetworkRequest =
+                  { Sample = shape; Data = "a test"; Width = 8; Depth = 2; Times = 1; Outputs = 1; Classes = Some 3 }
+
+              match answer (fun () -> Part.standard part ask) with
+              | Ok network -> $"the list's {part.Name}", network, shape
+              | Error _ -> () ]
+
 /// Networks and the shape of one sample.
 let private cases =
-    [ "mlp", Networks.mlp mlp, [ 3 ]
-      "mlp with plain time", Networks.mlp { mlp with Time = TimeFeatures.Plain; Depth = 1 }, [ 3 ]
-      "mlp with labels", Networks.mlp { mlp with Classes = Some 3 }, [ 3 ]
-      "unet", Networks.unet unet, [ 2; 8; 8 ]
-      "unet with labels", Networks.unet { unet with Classes = Some 3 }, [ 2; 8; 12 ]
-      "unet without folding, two blocks a scale",
-      Networks.unet { unet with Patch = 1; Blocks = 2; Attention = []; Channels = 1 },
-      [ 1; 6; 4 ] ]
+    listed
+    @ [ "mlp", Networks.mlp mlp, [ 3 ]
+        "mlp with plain time", Networks.mlp { mlp with Time = TimeFeatures.Plain; Depth = 1 }, [ 3 ]
+        "mlp with labels", Networks.mlp { mlp with Classes = Some 3 }, [ 3 ]
+        "unet", Networks.unet unet, [ 2; 8; 8 ]
+        "unet with labels", Networks.unet { unet with Classes = Some 3 }, [ 2; 8; 12 ]
+        "unet without folding, two blocks a scale",
+        Networks.unet { unet with Patch = 1; Blocks = 2; Attention = []; Channels = 1 },
+        [ 1; 6; 4 ] ]
 
 let private caseNames = [ for name, _, _ in cases -> name ]
 

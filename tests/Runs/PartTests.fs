@@ -2,8 +2,10 @@
 module Fokker.Tests.Runs.PartTests
 
 open System
+open System.Text.Json
 open NUnit.Framework
 open Fokker
+open Fokker.Tests
 
 let private equal (expected: 'T) (actual: 'T) = Assert.That(actual, Is.EqualTo<'T> expected)
 
@@ -71,8 +73,8 @@ let ``a weight, a path and a law of times follow their numbers`` () =
 /// Song and Ermon's networks see as many noise levels as they are trained on.
 [<Test>]
 let ``noise-conditional score networks draw their own levels`` () =
-    let times = (Catalogue.losses.Find "ncsn:levels=7").Uses |> List.find (fst >> (=) "times") |> snd
-    equal { Name = "discrete"; Numbers = [ "levels", 7.0 ] } (Catalogue.times.Parse times)
+    let recipe = Recipe.standardFor (Datasets.load "moons") |> Recipe.withLoss "ncsn:levels=7"
+    equal (Some { Name = "discrete"; Numbers = [ "levels", 7.0 ] }) recipe.Times
 
 [<TestCase("min-snr:gama=3", "there is no number 'gama'; min-snr has gamma = 5, a positive number")>]
 [<TestCase("min-snr:gamma=-1", "gamma is -1: expected a positive number; min-snr has gamma = 5")>]
@@ -89,3 +91,53 @@ let ``what means nothing is refused with what there is`` (text: string, expected
     let said = refused (fun () -> Catalogue.weights.Parse text)
     Assert.That(said, Does.Contain expected)
     Assert.That(said, Does.Not.Contain "\n")
+
+let private roundTrip (recipe: Recipe) = Recipe.ofSettings "run.json" (Map.ofList (Recipe.settings recipe))
+
+[<Test>]
+let ``a recipe is read as it was written, numbers and parts that are not there included`` () =
+    let standard = Recipe.standardFor (Datasets.load "moons")
+
+    for loss in Objectives.all do
+        let recipe = Recipe.withLoss loss.Name standard
+        equal recipe (roundTrip recipe)
+
+    let recipe =
+        standard
+        |> Recipe.withLoss "simple"
+        |> Recipe.withPart Setting.Weight "min-snr:3"
+        |> Recipe.withPart Setting.Path "vp:beta-min=0.2"
+
+    equal recipe (roundTrip recipe)
+    let written = Map.ofList (Recipe.settings recipe)
+    let json (name: string) = written[name].ToJsonString()
+    equal """{"name":"min-snr","gamma":3}""" (json "weight")
+    equal """{"name":"vp","beta-min":0.2,"beta-max":20}""" (json "path")
+    equal "\"uniform\"" (json "times")
+    Assert.That(List.map fst (Recipe.settings recipe), Has.No.Member("coupling"))
+    // The options that are printed give the same recipe.
+    let options = Recipe.options recipe standard
+    Assert.That(options, Does.Contain "min-snr:gamma=3")
+    Assert.That(options, Does.Contain "vp:beta-min=0.2,beta-max=20")
+
+/// Runs of the version before: names without numbers, `-` for what is not there.
+[<Test>]
+let ``a recipe of the version before is read with the numbers that it stood for`` () =
+    let recipe = Recipe.standardFor (Datasets.load "moons") |> Recipe.withLoss "cfm"
+    let text (value: string) = nonNull (Nodes.JsonNode.Parse $"\"{value}\"")
+
+    let before =
+        Map.ofList (Recipe.settings recipe)
+        |> Map.add "weight" (text "min-snr")
+        |> Map.add "coupling" (text "-")
+        |> Map.add "source" (text "-")
+        |> Map.add "teacher" (text "none")
+        |> Recipe.ofSettings "run.json"
+
+    equal { recipe with Weight = Some { Name = "min-snr"; Numbers = [ "gamma", 5.0 ] } } before
+
+/// C#'s catalogue is written by a program: where a list has changed, `./build.sh Catalogue` writes it anew.
+[<Test>]
+let ``C#'s catalogue of parts is the one that the library's lists give`` () =
+    let file = Checkout.file "src/CSharpApi/Parts/Catalogue.g.cs"
+    Assert.That(IO.File.ReadAllText file, Is.EqualTo(CSharpCatalogue.text ()), "run ./build.sh Catalogue")

@@ -155,6 +155,7 @@ let ``MMD and energy are their sums over pairs`` (seed: int) =
         let h = 0.7
         let gaussians r2 = Seq.average [ for s in [ 0.25; 0.5; 1.0; 2.0; 4.0 ] -> Math.Exp(-r2 / (2.0 * s * h * h)) ]
         close 1e-12 (direct gaussians) (Discrepancy.mmdAt h x y) "mmd"
+        close 1e-12 (direct (fun r2 -> 1.0 / (1.0 + r2 / (h * h)))) (Discrepancy.multiquadricAt h x y) "multiquadric"
         close 1e-12 (direct (fun r2 -> -Math.Sqrt r2)) (Discrepancy.energy x y) "energy")
 
 [<Test>]

@@ -47,7 +47,9 @@ public sealed partial class FlowModel
                         found,
                         DataWork.Name(opened.Data),
                         Stopwatch.GetElapsedTime(started),
-                        SampleWork.Sampler(task) is { } sampler ? new Solver(sampler) : null,
+                        SampleWork.Sampler(task) is not { } sampler ? null
+                            : ReferenceEquals(sampler, asked.Solver?.Core) ? asked.Solver
+                            : Solver.FromName(sampler.Name),
                         SampleWork.Steps(task),
                         seed,
                         opened.Warning

@@ -4,15 +4,27 @@ namespace Fokker;
 
 /// <summary>How data become noise: x_t = α(t)·x₀ + σ(t)·ε, from the data at t = 0 to noise at t = 1.</summary>
 /// <remarks>See <see cref="FlowPaths"/> for those of the literature.</remarks>
-public sealed class FlowPath : NamedPart, INamed<FlowPath>
+public sealed partial class FlowPath
 {
-    internal FlowPath(GaussianPath core)
-        : base(core.Name, core.Equation, core.Source, core) => Core = core;
+    private FlowPath(PartName part)
+        : base(Catalogue.paths.Described, part) => Core = Catalogue.paths.Make(part);
+
+    private FlowPath(GaussianPath core)
+        : base(core.Name, core.Equation, core.Source, core)
+    {
+        Core = core;
+        IsOwn = true;
+    }
 
     internal GaussianPath Core { get; }
 
-    /// <inheritdoc />
-    public static FlowPath FromName(string name) => new(Find(Fokker.Paths.all, p => p.Name, "path", name));
+    /// <summary>Whether it is not one of the library's list.</summary>
+    internal bool IsOwn { get; }
+
+    /// <summary>The path of a model: the library's where it is one with the numbers at their defaults.</summary>
+    internal static FlowPath Of(GaussianPath core) =>
+        FlowPaths.All.FirstOrDefault(path => path.Name == core.Name && path.Core.Equation == core.Equation)
+        ?? new FlowPath(core);
 
     /// <summary>A path of your own, from its two scales and their derivatives.</summary>
     /// <param name="name">What to call it; a run that is trained on it has it in its <c>run.json</c>.</param>
@@ -36,7 +48,7 @@ public sealed class FlowPath : NamedPart, INamed<FlowPath>
         ArgumentNullException.ThrowIfNull(sigma);
         ArgumentNullException.ThrowIfNull(sigmaDerivative);
 
-        if (Fokker.Paths.all.Any(p => string.Equals(p.Name, name, StringComparison.OrdinalIgnoreCase)))
+        if (Catalogue.paths.Has(name))
         {
             throw new ArgumentException($"The library has a path of the name '{name}' already.", nameof(name));
         }

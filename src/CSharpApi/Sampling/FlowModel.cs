@@ -26,7 +26,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         this.release = release;
         this.runtime = runtime;
         Training = training;
-        Path = new FlowPath(core.Path);
+        Path = FlowPath.Of(core.Path);
         shape = [.. core.Shape];
         classes = [.. core.Classes];
         var isWide = core.Kind.Dtype == Dtype.Float64;
@@ -80,14 +80,14 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         return threads.RunAsync(
             () =>
             {
-                var core = ModelWork.Load(file, path is null ? [] : [path.Core], device, precision?.ToDtype());
+                var core = ModelWork.Load(file, path is { IsOwn: true } ? [path.Core] : [], device, precision?.ToDtype());
                 return new FlowModel(core, () => ModelWork.Free(core), threads);
             },
             cancellationToken
         );
     }
 
-    /// <summary>An exact law in a network’s place: all error of its samples is then the solver’s.</summary>
+    /// <summary>An exact law in the network’s place: the error of its samples is then the solver’s alone.</summary>
     /// <param name="law">The law.</param>
     /// <param name="path">How it becomes noise (<see cref="FlowPaths.CondOt"/>).</param>
     /// <param name="parametrization">What the law gives in the network’s place (the velocity).</param>
@@ -160,7 +160,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     }
 
     private static Prediction PredictionOf(Parametrization? parametrization) =>
-        Lookup.prediction.Invoke((parametrization ?? Parametrizations.Velocity).Name);
+        Catalogue.predictions.Find((parametrization ?? Parametrizations.Velocity).Name);
 
     /// <summary>Draws samples.</summary>
     /// <param name="options">How, and how many; one sample unless you ask for more.</param>

@@ -2,16 +2,6 @@ using Fokker.Interop;
 
 namespace Fokker;
 
-/// <summary>Kinds of networks.</summary>
-public enum NetworkKind
-{
-    /// <summary>A multilayer perceptron, for vectors.</summary>
-    Mlp,
-
-    /// <summary>Residual blocks and self-attention at several scales, for images.</summary>
-    Unet,
-}
-
 /// <summary>What a network computes in.</summary>
 public enum Precision
 {
@@ -162,16 +152,16 @@ public sealed record TrainingOptions
         }
 
         return new(
-            path: Maybe.Reference(Path?.Name),
-            loss: Maybe.Reference(Loss?.Name),
-            prediction: Maybe.Reference(Parametrization?.Name),
-            weight: Maybe.Reference(Weight?.Name),
-            times: Maybe.Reference(Times?.Name),
-            coupling: Maybe.Reference(Coupling?.Name),
+            path: Maybe.Reference(Path?.ToString()),
+            loss: Maybe.Reference(Loss?.ToString()),
+            prediction: Maybe.Reference(Parametrization?.ToString()),
+            weight: Maybe.Reference(Weight?.ToString()),
+            times: Maybe.Reference(Times?.ToString()),
+            coupling: Maybe.Reference(Coupling?.ToString()),
             source: Maybe.Reference(Source?.Name),
-            preconditioning: Maybe.Reference(Preconditioner?.Name),
+            preconditioning: Maybe.Reference(Preconditioner?.ToString()),
             teacher: Maybe.Reference(Teacher),
-            network: Maybe.Reference(Network?.ToString().ToLowerInvariant()),
+            network: Maybe.Reference(Network?.ToName()),
             width: Maybe.Value(Width),
             depth: Maybe.Value(Depth),
             labels: Maybe.Value(UseLabels),
@@ -190,7 +180,7 @@ public sealed record TrainingOptions
     }
 
     /// <summary>The paths of one’s own that the run needs to know.</summary>
-    internal GaussianPath[] OwnPaths() => Path is null || Fokker.Paths.all.Contains(Path.Core) ? [] : [Path.Core];
+    internal GaussianPath[] OwnPaths() => Path is { IsOwn: true } ? [Path.Core] : [];
 }
 
 internal static class Precisions
