@@ -31,11 +31,22 @@ module Catalogue =
             (Some Setting.Network)
             "network"
             "networks"
-            [ part
-                  "mlp"
-                  "a multilayer perceptron with Fourier features of time, for vectors"
-                  "Rahimi, Recht 2007; Tancik et al. 2020"
-                  ()
+            [ { part
+                    "mlp"
+                    "a multilayer perceptron with Fourier features of time, for vectors"
+                    "Rahimi, Recht 2007; Tancik et al. 2020"
+                    () with
+                  Parameters =
+                      [ Parameter.make
+                            "features"
+                            0.0
+                            (Allowed.Whole 0)
+                            "Fourier features of x, pairs of a sine and a cosine"
+                        Parameter.make
+                            "scale"
+                            1.0
+                            Allowed.Positive
+                            "deviation of their frequencies, in turns per unit of the network's x" ] }
               part
                   "unet"
                   "residual blocks and self-attention at several scales, for images, with classes or without"

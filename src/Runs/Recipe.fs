@@ -168,7 +168,11 @@ module Recipe =
                 Steps = 4_000L
                 Batch = 64 }
         else
-            vectors
+            match dataset.Shape with
+            // Laws of few dimensions have edges and modes that a plain perceptron would need an hour for: docs/training.md.
+            | [ d ] when d <= 3 ->
+                { vectors with Network = "mlp:features=64,scale=1"; LearningRate = 5e-3; Steps = 20_000L }
+            | _ -> vectors
 
     /// Raises UserError where a part is asked for that the loss has no use for.
     let private requireUsed (loss: LossEntry) (recipe: Recipe) =
@@ -290,6 +294,10 @@ module Recipe =
         | "mlp", [ dimension ] ->
             Networks.mlp
                 { Mlp.standard dimension with
+                    Input =
+                        match chosen.Numbers with
+                        | [ _, count; _, scale ] when count > 0.0 -> Some { Count = int count; Scale = scale }
+                        | _ -> None
                     Width = recipe.Width
                     Depth = recipe.Depth
                     Times = times
