@@ -17,7 +17,7 @@ module FeatureDistance =
     /// The mean over pairs of sets of so many, those of the samples x (in the network's units) chosen at random from all, as `fokker
     /// evaluate` has it. Its bias depends on the size: distances compare where that is the same.
     let between (size: int) (classifier: Classifier) (data: Dataset) (rng: Rng) (x: Tensor) : Estimate =
-        let measure = Classifier.frechet classifier
+        let measure = Classifier.frechetOfSize classifier
 
         Measure.overDraws draws (fun k ->
             let rng = Rng.at (int64 k) rng
@@ -27,7 +27,7 @@ module FeatureDistance =
 
     /// What two sets of held-out data measure against each other.
     let floor (size: int) (classifier: Classifier) (data: Dataset) (rng: Rng) : Estimate =
-        let measure = Classifier.frechet classifier
+        let measure = Classifier.frechetOfSize classifier
 
         Measure.overDraws draws (fun k ->
             let rng = Rng.at (int64 k) rng

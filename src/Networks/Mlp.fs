@@ -10,6 +10,10 @@ type TimeFeatures =
     /// As `count` sines and cosines with frequencies of the half-normal law of this scale (`Embedding.gaussianFrequencies`).
     | Fourier of count: int * scale: float
 
+/// Sines and cosines of the input beside it, sin 2πfᵢ·x and cos 2πfᵢ·x with `Count` vectors f from N(0, Scale² I): a network without them learns the fine
+/// features of a law last, and its sharp edges hardly at all (Tancik et al. 2020, Fourier features, eq. 5; Rahimi, Recht 2007).
+type InputFeatures = { Count: int; Scale: float }
+
 /// A multilayer perceptron on [B; Dimension].
 type Mlp =
     {
@@ -19,6 +23,8 @@ type Mlp =
         /// Hidden layers.
         Depth: int
         Time: TimeFeatures
+        /// What it is told of x besides x.
+        Input: InputFeatures option
         /// How many times it is told: 1, or 2 for a map from one time to another.
         Times: int
         /// How many numbers the network gives for each coordinate: y is [B; Outputs · Dimension], one output after the other.
@@ -36,6 +42,7 @@ module Mlp =
           Width = 256
           Depth = 3
           Time = TimeFeatures.Fourier(16, 1.0)
+          Input = None
           Times = 1
           Outputs = 1
           Classes = None }
@@ -51,6 +58,9 @@ module Mlp =
           match s.Time with
           | TimeFeatures.Plain -> "time", "plain"
           | TimeFeatures.Fourier(count, scale) -> "time", FormattableString.Invariant $"fourier {count} {scale}"
+          match s.Input with
+          | Some input -> "input", FormattableString.Invariant $"fourier {input.Count} {input.Scale}"
+          | None -> ()
           if s.Times > 1 then
               "times", string s.Times
           "outputs", string s.Outputs
@@ -67,6 +77,10 @@ module Mlp =
             match settings["time"].Split ' ' with
             | [| "fourier"; count; scale |] -> TimeFeatures.Fourier(int count, float scale)
             | _ -> TimeFeatures.Plain
+          Input =
+            match settings |> Map.tryFind "input" |> Option.map _.Split(' ') with
+            | Some [| "fourier"; count; scale |] -> Some { Count = int count; Scale = float scale }
+            | _ -> None
           Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
           Outputs = number "outputs"
           Classes =
@@ -74,7 +88,32 @@ module Mlp =
             | 0 -> None
             | classes -> Some classes }
 
-    /// h₁ = silu(W₁ (x, φ(t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
+    /// 2π f, [Dimension; Count] float64. The frequencies are those of one key for all networks: nothing need be stored of them.
+    let private frequencies (dimension: int) (input: InputFeatures) : float[] =
+        Scope.run (fun () ->
+            Rng.normal Kind.Float64 [ dimension; input.Count ] (Rng.named "input frequencies" (Rng.ofSeed 0L))
+            |> Tensor.toFloats)
+        |> Array.map (fun f -> 2.0 * Math.PI * input.Scale * f)
+
+    /// x ↦ (x, sin 2πf·x, cos 2πf·x), and how wide that is.
+    let private inputFeatures (s: Mlp) : int * (Tensor -> Tensor) =
+        match s.Input with
+        | None -> s.Dimension, id
+        | Some input ->
+            positive "Input.Count" input.Count
+
+            if not (input.Scale > 0.0 && Double.IsFinite input.Scale) then
+                invalidArg "Input.Scale" $"mlp: Input.Scale = {input.Scale}: a positive number"
+
+            let turns = frequencies s.Dimension input
+
+            s.Dimension + 2 * input.Count,
+            fun x ->
+                let turns = (Tensor.ofArray [ s.Dimension; input.Count ] turns).To x.Kind
+                let angle = Linalg.matmul x turns
+                Tensor.cat 1 [ x; Tensor.sin angle; Tensor.cos angle ]
+
+    /// h₁ = silu(W₁ (φ(x), φ(t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
     /// Raises ArgumentException where a size is not positive, and in use where the labels, times or shapes do not fit.
     let network (s: Mlp) : Network =
         positive "Dimension" s.Dimension
@@ -91,7 +130,8 @@ module Mlp =
             | TimeFeatures.Fourier(count, scale) ->
                 s.Times * 2 * count, Embedding.fourierOf s.Times (Embedding.gaussianFrequencies scale count)
 
-        let first = Layer.linearOfTwo (b.Inside "hidden1") s.Dimension timeWidth s.Width
+        let inputWidth, input = inputFeatures s
+        let first = Layer.linearOfTwo (b.Inside "hidden1") inputWidth timeWidth s.Width
 
         let hidden = [| for k in 2 .. s.Depth -> Layer.linear (b.Inside("hidden" + string k)) s.Width s.Width |]
 
@@ -107,7 +147,7 @@ module Mlp =
 
                 fun (t: Tensor) (x: Tensor) ->
                     Network.checkInput "mlp" [ s.Dimension ] s.Times condition t x
-                    let mutable h = first p x ((features t).To x.Kind)
+                    let mutable h = first p (input x) ((features t).To x.Kind)
 
                     match labels with
                     | Some embed -> h <- h + embed p condition

@@ -120,11 +120,24 @@ module Networks =
         { Name = name; Equation = equation; Source = source; Parameters = []; Make = fun _ -> network }
 
     let parts: Part<NetworkRequest -> Network> list =
-        [ make
-              "mlp"
-              "a multilayer perceptron with Fourier features of time, for vectors"
-              "Rahimi, Recht 2007; Tancik et al. 2020"
-              (ofVectors "mlp" mlp)
+        [ { make
+                "mlp"
+                "a multilayer perceptron with Fourier features of time, for vectors"
+                "Rahimi, Recht 2007; Tancik et al. 2020"
+                (ofVectors "mlp" mlp) with
+              Parameters =
+                  [ Parameter.make "features" 0.0 (Allowed.Whole 0) "Fourier features of x, pairs of a sine and a cosine"
+                    Parameter.make
+                        "scale"
+                        1.0
+                        Allowed.Positive
+                        "deviation of their frequencies, in turns per unit of the network's x" ]
+              Make =
+                  fun numbers ->
+                      let input =
+                          if numbers[0] > 0.0 then Some { Count = int numbers[0]; Scale = numbers[1] } else None
+
+                      ofVectors "mlp" (fun settings -> mlp { settings with Input = input }) }
           make
               "residual-mlp"
               "residual blocks of a multilayer perceptron, for vectors"

@@ -49,29 +49,16 @@ module Block =
                 [ Html.element "thead" [] [ Html.element "tr" [] headings ]
                   Html.element "tbody" [] (table.Rows |> List.map (List.map cell >> Html.element "tr" [])) ])
 
-    /// How far a metric is above its floor, as a bar on a logarithmic scale from 1 to 100.
-    let private ratioBar (ratio: float) =
-        let share = if ratio > 1.0 then min 1.0 (Math.Log10 ratio / 2.0) else 0.0
-        let width = (100.0 * share).ToString("F1", Globalization.CultureInfo.InvariantCulture)
-
-        Html.element
-            "span"
-            [ "class", "bar"; "aria-hidden", "true" ]
-            [ Html.element "span" [ "style", $"width:{width}%%" ] [] ]
-
     let private metric (metric: Metric) =
         let value =
             match metric.Error with
             | Some error -> $"{Markup.significant 3 metric.Value} ± {Markup.significant 2 error}"
             | None -> Markup.significant 3 metric.Value
 
-        let floor, ratio =
+        let floor =
             match metric.Floor with
-            | Some floor when Double.IsFinite(metric.Value / floor) && floor > 0.0 ->
-                let ratio = metric.Value / floor
-                Markup.significant 3 floor, [ Html.text $"{Markup.significant 3 ratio}×"; ratioBar ratio ]
-            | Some floor -> Markup.significant 3 floor, [ Html.text "–" ]
-            | None -> "–", [ Html.text "–" ]
+            | Some floor -> Markup.significant 3 floor
+            | None -> "–"
 
         Html.element
             "tr"
@@ -79,10 +66,10 @@ module Block =
             [ Html.element "th" [ "scope", "row" ] (Markup.inlines metric.Name)
               Html.classed "td" "number" [ Html.text value ]
               Html.classed "td" "number" [ Html.text floor ]
-              Html.classed "td" "number ratio" ratio
+              Html.classed "td" "note" (Markup.inlines metric.Verdict)
               Html.classed "td" "note" (Markup.inlines metric.Note) ]
 
-    /// Each metric beside its noise floor and their ratio.
+    /// Each metric beside its noise floor, with what it says.
     let metrics title (values: Metric list) =
         scrollable
             title
@@ -98,7 +85,7 @@ module Block =
                             [ heading "" "metric"
                               heading "number" "value"
                               heading "number" "noise floor"
-                              heading "number" "value ∕ floor"
+                              heading "" "verdict"
                               heading "" "how it is measured" ] ]
                   Html.element "tbody" [] (List.map metric values) ])
 

@@ -112,6 +112,8 @@ type Metric =
         Error: float option
         /// What two independent draws of the truth score against each other at the same sample size.
         Floor: float option
+        /// What the value says beside that, in words.
+        Verdict: string
         /// What was measured, and how.
         Note: string
     }

@@ -98,8 +98,8 @@ module Sections =
     let metrics (values: Metric list) =
         section
             "Metrics"
-            ("The noise floor is what two independent draws of the data score against each other at the same sample size: "
-             + "a ratio of 1 cannot be told from the truth.")
+            ("The noise floor is what two independent draws of the data score against each other at the same sample size. "
+             + "What one measure does not distinguish from the data another may: samples between the parts of a law cost little in a distance, and much in −log p.")
             [ Body.Metrics values ]
 
     /// Data and samples as grids of images.

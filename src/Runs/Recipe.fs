@@ -124,6 +124,9 @@ module Recipe =
         let _, list, _, set = parts |> List.find (fun (s, _, _, _) -> s = setting)
         set (Some(completed list text)) recipe
 
+    /// A network by its name with numbers; one that the list does not have is a classifier's, or refused when the network is made.
+    let networkNamed (text: string) : PartName = completed (Some Catalogue.networks.Described) text
+
     /// The one network that tells classes apart, and what it is made of.
     let private classifying (recipe: Recipe) : Recipe =
         { recipe with
@@ -190,7 +193,14 @@ module Recipe =
                 Steps = 4_000L
                 Batch = 64 }
         else
-            vectors
+            match dataset.Shape with
+            // Laws of few dimensions have edges and modes that a plain perceptron would need an hour for: docs/training.md.
+            | [ d ] when d <= 3 ->
+                { vectors with
+                    Network = networkNamed "mlp:features=64,scale=1"
+                    LearningRate = 5e-3
+                    Steps = 20_000L }
+            | _ -> vectors
 
     /// Refuses a part that the loss has no use for.
     let private requireUsed (loss: LossEntry) (times: Times) (recipe: Recipe) =

@@ -83,7 +83,7 @@ module TrainingRequest =
         let labels = defaultArg request.Labels recipe.Labels
 
         { recipe with
-            Network = request.Network |> Option.map PartName.plain |> Option.defaultValue recipe.Network
+            Network = request.Network |> Option.map Recipe.networkNamed |> Option.defaultValue recipe.Network
             Width = defaultArg request.Width recipe.Width
             Depth = defaultArg request.Depth recipe.Depth
             Labels = labels

@@ -97,12 +97,20 @@ module Measures =
     let energy =
         make "energy" "2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖" "Székely, Rizzo 2013" (fun _ x y -> Discrepancy.energy x y)
 
+    let classifier =
+        make
+            "classifier"
+            "share of held-back points whose side their ⌊√n⌋ nearest name, ½ for equal laws"
+            "Lopez-Paz, Oquab 2017, C2ST-KNN"
+            (fun rng x y -> TwoSample.neighbours rng x y)
+
     /// Those that ask nothing of the data.
     let parts: Part<Measure> list =
         [ Part.fixedAt wasserstein2
           Part.of1 (Parameter.make "directions" 128.0 (Allowed.Whole 1) "random directions θ") (int >> slicedBy)
           Part.fixedAt mmd
           Part.fixedAt multiquadric
-          Part.fixedAt energy ]
+          Part.fixedAt energy
+          Part.fixedAt classifier ]
 
     let all = List.map Part.standard parts

@@ -100,7 +100,26 @@ module Wasserstein =
         mean, Linalg.matmul (Tensor.transpose 0 1 centred) centred / float (n - 1)
 
     /// The Fréchet distance d² between the Gaussians fitted to two samples (Heusel et al. 2017, TTUR, eq. 6; not rooted, as is
-    /// the custom). Biased upwards by about d/n: compare it to its floor at the same n.
+    /// the custom). It is biased upwards. Between two samples of n points of N(0, I) in d dimensions the means are 2d/n apart, and the covariances
+    /// differ by Δ with E‖Δ‖² = 2d(d + 1)/n, which costs ¼ ‖Δ‖²: the bias is 2d/n + d(d + 1)/(2n) up to terms in 1/n². It is larger where the
+    /// covariances are, so that neither a difference from a floor nor a ratio to it gets rid of it: see `frechetUnbiased`.
     let frechet (x: Tensor) (y: Tensor) : float =
         let x, y = cloud "frechet" x y
         gaussianSquared (moments x) (moments y)
+
+    /// The Fréchet distance without its bias in 1/n: 2 F(n) − F(n/2), where F(n/2) is the mean over the two halves of the samples (the extrapolation to
+    /// n = ∞ of Chong, Forsyth 2020, Effectively unbiased FID, by two sizes). What remains is of the order 1/n²: 0.1 where the bias was 8.6, at d = 128 and
+    /// n = 1,000. It may fall below zero, as an unbiased estimate of zero does. Raises TensorException where there are fewer than four points of each.
+    let frechetUnbiased (x: Tensor) (y: Tensor) : float =
+        let x, y = cloud "frechet" x y
+        let half = min x.Shape[0] y.Shape[0] / 2
+
+        if half < 2 then
+            raise (
+                TensorException $"frechet: {x.Describe()} and {y.Describe()}: at least four points of each are needed"
+            )
+
+        let part first t = Tensor.narrow 0 first half t
+        let whole = frechet (Tensor.narrow 0 0 (2 * half) x) (Tensor.narrow 0 0 (2 * half) y)
+        let halves = [ 0; half ] |> List.averageBy (fun first -> frechet (part first x) (part first y))
+        2.0 * whole - halves

@@ -103,11 +103,12 @@ module Evaluate =
 
         let drawn = Finish.samples terminal model drawing rng protocol.Pool
         let scores = Finish.evaluate terminal model data protocol drawn
+        let density = if label.IsNone then Finish.density terminal model data else None
 
         match own, claim with
         | Some folder, null ->
             Terminal.warn terminal $"{folder.Path}: another process is writing to the run: these figures are not kept"
-        | Some folder, _ -> Finish.keep folder scores
+        | Some folder, _ -> Finish.keep folder scores density
         | None, _ -> ()
 
         divergence
@@ -132,7 +133,7 @@ module Evaluate =
                           Json.object [ "value", Json.number kl.Mean; "standardError", Json.number kl.StandardError ]
                       )
                   | None -> ()
-                  "metrics", Json.node (Evaluation.json scores) ])
+                  yield! Finish.figures scores density ])
 
         Exit.Success
 

@@ -17,6 +17,8 @@ module Evaluation =
               "floorStandardError", Json.number score.Floor.StandardError
               "ratio", Json.optional Json.number score.Ratio
               "standardErrorsAboveFloor", Json.number score.Excess
+              "verdict", Json.text score.Verdict
+              "samplesPerSet", Json.whole (int64 score.Size)
               "draws", Json.whole (int64 score.Value.Draws)
               "equation", Json.text score.Equation ]
 
@@ -24,9 +26,28 @@ module Evaluation =
     let json (scores: Score list) : JsonObject = Json.object [ for score in scores -> score.Name, oneJson score ]
 
     /// What an earlier evaluation left in the run's folder; none where there was none, or it cannot be read.
-    let saved (run: RunFolder) : Score list option =
+    let saved (run: RunFolder) : (Score list * HeldOutDensity option) option =
         let read (node: JsonNode) =
             let metrics = node["metrics"] |> nonNull
+
+            let density =
+                match node["density"] with
+                | :? JsonObject as json ->
+                    let samples = (nonNull json["samples"]).GetValue<int>()
+
+                    let estimate (field: string) =
+                        match json[field] with
+                        | :? JsonObject as json ->
+                            Some
+                                { Mean = (nonNull json["value"]).GetValue<float>()
+                                  StandardError = (nonNull json["standardError"]).GetValue<float>()
+                                  Draws = samples }
+                        | _ -> None
+
+                    estimate "negativeLogDensity"
+                    |> Option.map (fun nats ->
+                        { Nats = nats; Entropy = estimate "entropy"; Excess = estimate "excess" })
+                | _ -> None
 
             [ for KeyValue(name, value) in metrics.AsObject() do
                   let value = (nonNull value).AsObject()
@@ -42,7 +63,13 @@ module Evaluation =
                     Equation = (nonNull value["equation"]).GetValue<string>()
                     Value = { Mean = number "value"; StandardError = number "standardError"; Draws = draws }
                     Floor = { Mean = number "floor"; StandardError = number "floorStandardError"; Draws = draws }
-                    FloorIsZero = isNull value["ratio"] } ]
+                    Size =
+                      (match value["samplesPerSet"] with
+                       // What runs before it was written were measured with.
+                       | null -> 1000
+                       | node -> node.GetValue<int>())
+                    FloorIsKnown = isNull value["ratio"] } ],
+            density
 
         try
             File.ReadAllText run.Evaluation |> JsonNode.Parse |> Option.ofObj |> Option.map read
@@ -54,10 +81,27 @@ module Evaluation =
 
     /// For people: one line a measure.
     let line (score: Score) =
-        let ratio =
-            match score.Ratio with
-            | Some ratio -> $"{ratio:F3} × floor"
-            | None -> $"{score.Excess:F1} standard errors above floor"
-
         let estimate (e: Estimate) = $"{e.Mean:G4} ± {e.StandardError:G2}"
-        $"  {score.Name, -18}{estimate score.Value, -24}floor {estimate score.Floor, -24}{ratio}"
+        $"  {score.Name, -18}{estimate score.Value, -24}floor {estimate score.Floor, -24}{score.Verdict}"
+
+    /// The same of a density, where there is one.
+    let densityLine (density: HeldOutDensity) =
+        let estimate (e: Estimate) = $"{e.Mean:F3} ± {e.StandardError:F3}"
+
+        let entropy =
+            match density.Entropy with
+            | Some entropy -> $"entropy {estimate entropy}"
+            | None -> ""
+
+        $"""  {"−log p", -18}{estimate density.Nats, -24}{entropy, -30}{density.Verdict}"""
+
+    /// `density` of the command line's JSON, in nats.
+    let densityJson (density: HeldOutDensity) : JsonObject =
+        let estimate (e: Estimate) =
+            Json.node (Json.object [ "value", Json.number e.Mean; "standardError", Json.number e.StandardError ])
+
+        Json.object
+            [ "negativeLogDensity", estimate density.Nats
+              "entropy", Json.optional estimate density.Entropy
+              "excess", Json.optional estimate density.Excess
+              "samples", Json.whole (int64 density.Nats.Draws) ]

@@ -38,9 +38,25 @@ module Finish =
 
         scores
 
-    /// Keeps a run's own figures in its folder.
-    let keep (run: RunFolder) (scores: Score list) : unit =
-        Runs.writeJson run.Evaluation (Json.object [ "metrics", Evaluation.json scores ])
+    /// Finds the density of held-out samples under a model and prints it, where it has one.
+    let density (terminal: Terminal) (model: GenerativeModel) (data: Dataset) : HeldOutDensity option =
+        let found =
+            if HeldOut.hasDensity model then
+                Progress.run terminal "likelihood" 1.0 (Evaluations.density model data)
+            else
+                None
+
+        found |> Option.iter (Evaluation.densityLine >> Terminal.tell terminal)
+        found
+
+    /// The scores and the density as JSON's fields.
+    let figures (scores: Score list) (density: HeldOutDensity option) : (string * (JsonNode | null)) list =
+        [ "metrics", Json.node (Evaluation.json scores)
+          "density", Json.optional (Evaluation.densityJson >> Json.node) density ]
+
+    /// Keeps a run's figures in its folder, for its report.
+    let keep (run: RunFolder) (scores: Score list) (density: HeldOutDensity option) =
+        Runs.writeJson run.Evaluation (Json.object (figures scores density))
 
     /// The share of held-out samples whose class a classifier names rightly, by the time that they are noised to; none where too few are held out.
     let classified
@@ -94,23 +110,24 @@ module Finish =
         (data: Dataset)
         (model: GenerativeModel)
         (draws: int option)
-        : Score list =
+        : Score list * HeldOutDensity option =
         let isMeasured = Evaluations.isMeasurable data
         let protocol = Evaluations.protocol data draws None
         let protocol = if isMeasured then Evaluations.fit data protocol else { protocol with Pool = protocol.Size }
         let drawn = samples terminal model (Samples.standardFor model) (Evaluations.samplesKey model.Seed) protocol.Pool
         Results.saveSamples run model (Some data) drawn
 
-        let scores =
+        let scores, density =
             if isMeasured then
                 let scores = evaluate terminal model data protocol drawn
-                keep run scores
-                scores
+                let density = density terminal model data
+                keep run scores density
+                scores, density
             else
                 Terminal.warn terminal $"{data.Name}: too few samples are held out to measure anything against"
-                []
+                [], None
 
-        Progress.run terminal "report" 1.0 (fun _ -> Results.report run recipe data model drawn scores)
+        Progress.run terminal "report" 1.0 (fun _ -> Results.report run recipe data model drawn scores density)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"
-        scores
+        scores, density

@@ -63,10 +63,10 @@ module MakeReport =
 
         // What was measured stands; what was not is measured now.
         match Evaluation.saved folder with
-        | Some scores ->
+        | Some(scores, density) ->
             let n = if model.IsImage then 100 else 4000
             let drawn = Finish.samples terminal model (Samples.standardFor model) (model.Stream "samples") n
-            Progress.run terminal "report" 1.0 (fun _ -> Results.report folder recipe data model drawn scores)
+            Progress.run terminal "report" 1.0 (fun _ -> Results.report folder recipe data model drawn scores density)
             Terminal.tell terminal $"report: {folder.Report}"
         | None -> Finish.all terminal folder recipe data model None |> ignore
 

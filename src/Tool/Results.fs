@@ -185,6 +185,7 @@ module Results =
           Value = score.Value.Mean
           Error = Some score.Value.StandardError
           Floor = Some score.Floor.Mean
+          Verdict = score.Verdict
           Note =
             $"{score.Equation}; mean over {score.Value.Draws} pairs of sets, floor ± {score.Floor.StandardError:G2}" }
 
@@ -193,6 +194,15 @@ module Results =
         | Origin.Trained trained -> Some trained.Network
         | Origin.Exact _
         | Origin.Supplied -> None
+
+    let private densityMetric (density: HeldOutDensity) : Report.Metric =
+        { Name = "−log p"
+          Value = density.Nats.Mean
+          Error = Some density.Nats.StandardError
+          Floor = density.Entropy |> Option.map _.Mean
+          Verdict = density.Verdict
+          Note =
+            $"held-out samples under the model's density, in nats, beside the entropy of their law; {density.Nats.Draws} samples" }
 
     let private settings (run: RunFolder) (recipe: Recipe) (data: Dataset) (model: GenerativeModel) : Report.Settings =
         let environment =
@@ -213,6 +223,7 @@ module Results =
         (recipe: Recipe)
         (trained: TrainedNetwork)
         (scores: Score list)
+        (density: HeldOutDensity option)
         (history: Fokker.Metric list)
         : Headline list =
         let seconds = history |> List.tryLast |> Option.map _.Seconds |> Option.defaultValue 0.0
@@ -220,10 +231,10 @@ module Results =
         [ for score in scores |> List.filter (fun s -> s.Name = "wasserstein2" || s.Name = "frechet") do
               { Label = (if score.Name = "frechet" then "Fréchet distance" else "2-Wasserstein")
                 Value = $"{score.Value.Mean:G3}"
-                Note =
-                  match score.Ratio with
-                  | Some ratio -> $"{ratio:F2} × the noise floor of {score.Floor.Mean:G3}"
-                  | None -> "" }
+                Note = score.Verdict }
+          match density with
+          | Some density -> { Label = "Held-out −log p"; Value = $"{density.Nats.Mean:F3}"; Note = density.Verdict }
+          | None -> ()
           { Label = "Training"
             Value = Progress.duration seconds
             Note = $"{trained.Training.Steps} steps of {recipe.Batch} samples" }
@@ -239,6 +250,7 @@ module Results =
         (model: GenerativeModel)
         (samples: Tensor)
         (scores: Score list)
+        (density: HeldOutDensity option)
         =
         let history = Metrics.read (Run.metricsFile run.Path)
         let path = model.Path
@@ -259,7 +271,7 @@ module Results =
                       else
                           planeSections model (Some data) (animated drawing) samples
                   if not scores.IsEmpty then
-                      Sections.metrics (List.map metric scores)
+                      Sections.metrics (List.map metric scores @ List.map densityMetric (Option.toList density))
                   if not history.IsEmpty then
                       Sections.loss [| for m in history -> float m.Step |] [| for m in history -> m.Loss |]
                   Sections.settings (settings run recipe data model) ]
@@ -273,7 +285,7 @@ module Results =
                     $"{title} trained on {data.Name} ({data.Summary}) with the loss `{recipe.Loss}` on the path `{path.Name}`: ${path.Equation}$."
                   Headlines =
                     match model.Origin with
-                    | Origin.Trained trained -> headlines recipe trained scores history
+                    | Origin.Trained trained -> headlines recipe trained scores density history
                     | Origin.Exact _
                     | Origin.Supplied -> []
                   Sections = sections

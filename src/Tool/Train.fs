@@ -405,8 +405,8 @@ module Train =
                         let stoppable = { terminal with Stop = fun () -> interrupt.IsRequested }
                         let trained = job.Trained(result.State.Average, result.State.Step)
                         let model = GenerativeModel.ofTrained folder.Name trained
-                        let scores = Finish.all stoppable folder job.Recipe job.Data model draws
-                        [ "report", Json.text folder.Report; "metrics", Json.node (Evaluation.json scores) ]
+                        let scores, density = Finish.all stoppable folder job.Recipe job.Data model draws
+                        ("report", Json.text folder.Report) :: Finish.figures scores density
 
                 Terminal.give terminal (json folder job result found)
                 Exit.Success

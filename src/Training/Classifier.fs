@@ -209,9 +209,18 @@ module Classifier =
     let cached (progress: int -> int -> unit) (dataset: Dataset) : Classifier =
         cachedIn (cacheFolder ()) progress 0L dataset
 
-    /// The Fréchet distance on this classifier's features. Figures compare only where classifier and sample size are the same.
-    let frechet (classifier: Classifier) : Measure =
+    /// The Fréchet distance on this classifier's features as it is at the size of the samples, with its bias (`Wasserstein.frechet`): for sets that are too
+    /// small to be extrapolated from, beside a floor of the same size.
+    let frechetOfSize (classifier: Classifier) : Measure =
         { Name = "frechet"
           Equation = "‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features"
           Source = $"Heusel et al. 2017, with the features of a classifier of {classifier.Dataset}"
           Between = fun _ x y -> Wasserstein.frechet (features classifier x) (features classifier y) }
+
+    /// The Fréchet distance on this classifier's features, without its bias in the sample size (`Wasserstein.frechetUnbiased`). Figures compare only where
+    /// the classifier is the same.
+    let frechet (classifier: Classifier) : Measure =
+        { Name = "frechet"
+          Equation = "‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features, extrapolated to n = ∞"
+          Source = $"Heusel et al. 2017; Chong, Forsyth 2020, with the features of a classifier of {classifier.Dataset}"
+          Between = fun _ x y -> Wasserstein.frechetUnbiased (features classifier x) (features classifier y) }

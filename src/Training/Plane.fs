@@ -15,6 +15,8 @@ type PlaneLaw =
         Mean: float[]
         /// Variances of the two coordinates.
         Variance: float[]
+        /// log p, [n; 2] ↦ [n] float64 in nats, where it is known.
+        LogDensity: (Tensor -> Tensor) option
     }
 
 /// The laws on which papers draw their first picture. Names, shapes and scales are those of FFJORD's toy data
@@ -37,6 +39,32 @@ module Plane =
     /// u ~ U[0, 1) as one of k equally likely indices 0 … k − 1.
     let private index (k: int) (u: Tensor) = floor (u * float k)
 
+    /// The law of a point of a curve, whose parameter is uniform, and isotropic noise: log of the mean of N(x; c, s²) over points c of the curve. So many
+    /// points in the middles of equal cells that they stand much closer than s, where the rule's error is far below a nat's millionth.
+    let private alongCurve (points: (float * float) list) (deviation: float) : Tensor -> Tensor =
+        let centres =
+            lazy
+                [| for x, y in points do
+                       yield x
+                       yield y |]
+
+        let constant = Math.Log(float points.Length) + Math.Log(2.0 * Math.PI * deviation * deviation)
+
+        let few (x: Tensor) =
+            let squares = Wasserstein.squaredDistances x (Tensor.ofArray [ points.Length; 2 ] centres.Value)
+            Tensor.logSumExp [ 1 ] (squares * (-0.5 / (deviation * deviation))) - constant
+
+        fun x ->
+            // Blocks of 2,000 rows: all distances at once could be gigabytes.
+            Tensor.cat
+                0
+                [ for first in 0..2000 .. x.Shape[0] - 1 ->
+                      Scope.run (fun () -> few (Tensor.narrow 0 first (min 2000 (x.Shape[0] - first)) x)) ]
+
+    /// So many middles of equal cells of [from, until].
+    let private middles (count: int) (from: float) (until: float) =
+        [ for k in 0 .. count - 1 -> from + (float k + 0.5) / float count * (until - from) ]
+
     /// Two interleaved half circles.
     let moons: PlaneLaw =
         { Name = "moons"
@@ -53,7 +81,15 @@ module Plane =
                 let y = 0.5 * second + sign * sin angle
                 points (2.0 * x - 1.0) (2.0 * y - 0.2) + gaussian rng n 0.2
           Mean = [| 0.0; 0.3 |]
-          Variance = [| 3.04; 4.0 * (0.5725 - 1.0 / Math.PI) |] }
+          Variance = [| 3.04; 4.0 * (0.5725 - 1.0 / Math.PI) |]
+          LogDensity =
+            Some(
+                alongCurve
+                    [ for u in middles 500 0.0 Math.PI do
+                          yield 2.0 * cos u - 1.0, 2.0 * sin u - 0.2
+                          yield 2.0 * (1.0 - cos u) - 1.0, 2.0 * (0.5 - sin u) - 0.2 ]
+                    0.2
+            ) }
 
     /// Eight Gaussians on a circle.
     let eightGaussians: PlaneLaw =
@@ -66,7 +102,15 @@ module Plane =
                 let angle = index 8 u[0] * (Math.PI / 4.0)
                 points (cos angle) (sin angle) * (4.0 / sqrt 2.0) + gaussian rng n (0.5 / sqrt 2.0)
           Mean = [| 0.0; 0.0 |]
-          Variance = [| 4.125; 4.125 |] }
+          Variance = [| 4.125; 4.125 |]
+          LogDensity =
+            Some(
+                alongCurve
+                    [ for k in 0..7 ->
+                          let angle = float k * Math.PI / 4.0
+                          cos angle * 4.0 / sqrt 2.0, sin angle * 4.0 / sqrt 2.0 ]
+                    (0.5 / sqrt 2.0)
+            ) }
 
     /// Every second square of a 4 × 4 board.
     let checkerboard: PlaneLaw =
@@ -81,7 +125,16 @@ module Plane =
                 let y = u[1] - 2.0 * index 2 u[2] + Tensor.modulo 2.0 (floor x)
                 points x y * 2.0
           Mean = [| 0.0; 0.0 |]
-          Variance = [| 16.0 / 3.0; 16.0 / 3.0 |] }
+          Variance = [| 16.0 / 3.0; 16.0 / 3.0 |]
+          // Eight squares of area 4: −log 32 on them.
+          LogDensity =
+            Some(fun x ->
+                let cell = floor (x / 2.0)
+                let isOn = Tensor.equalTo 0.0 (Tensor.modulo 2.0 (Tensor.sumRows cell))
+                let isInside = Tensor.lessThan 4.0 (Tensor.maxOver [ 1 ] (Tensor.abs x))
+                let nothing = Tensor.full Kind.Float64 [] -infinity
+                let on = Tensor.full Kind.Float64 [] -(Math.Log 32.0)
+                Tensor.where isInside (Tensor.where isOn on nothing) nothing) }
 
     /// The swiss roll, seen from its side.
     let swissRoll: PlaneLaw =
@@ -99,7 +152,13 @@ module Plane =
           Mean = [| 2.0 / 5.0; 2.0 / (15.0 * Math.PI) |]
           Variance =
             [| ((square - 0.5) / 2.0 - 4.0 + 1.0) / 25.0
-               ((square + 0.5) / 2.0 - 4.0 / (9.0 * Math.PI * Math.PI) + 1.0) / 25.0 |] }
+               ((square + 0.5) / 2.0 - 4.0 / (9.0 * Math.PI * Math.PI) + 1.0) / 25.0 |]
+          LogDensity =
+            Some(
+                alongCurve
+                    [ for s in middles 1500 (1.5 * Math.PI) (4.5 * Math.PI) -> s * cos s / 5.0, s * sin s / 5.0 ]
+                    0.2
+            ) }
 
     /// Two arms of a spiral, each the other's mirror image in the origin.
     let spirals: PlaneLaw =
@@ -118,7 +177,8 @@ module Plane =
           Mean = [| 0.0; 0.0 |]
           Variance =
             [| (square / 4.0 + 0.75 + 2.0 / (3.0 * Math.PI) + 1.0 / 12.0) / 9.0 + 0.01
-               (square / 4.0 - 0.75 + 1.0 - 4.0 / square + 1.0 / 12.0) / 9.0 + 0.01 |] }
+               (square / 4.0 - 0.75 + 1.0 - 4.0 / square + 1.0 / 12.0) / 9.0 + 0.01 |]
+          LogDensity = None }
 
     /// Five blades, sheared around the centre.
     let pinwheel: PlaneLaw =
@@ -135,7 +195,8 @@ module Plane =
                 let c, s = cos angle, sin angle
                 points (c * a + s * b) (c * b - s * a) * 2.0
           Mean = [| 0.0; 0.0 |]
-          Variance = [| 2.2; 2.2 |] }
+          Variance = [| 2.2; 2.2 |]
+          LogDensity = None }
 
     /// Four concentric circles.
     let rings: PlaneLaw =
@@ -149,7 +210,14 @@ module Plane =
                 let radius = 0.75 * (1.0 + index 4 u[1])
                 points (radius * cos angle) (radius * sin angle) + gaussian rng n 0.08
           Mean = [| 0.0; 0.0 |]
-          Variance = [| 2.115775; 2.115775 |] }
+          Variance = [| 2.115775; 2.115775 |]
+          LogDensity =
+            Some(
+                alongCurve
+                    [ for k in 1..4 do
+                          for u in middles 500 0.0 (2.0 * Math.PI) -> 0.75 * float k * cos u, 0.75 * float k * sin u ]
+                    0.08
+            ) }
 
     /// Gaussians on a square grid, on which lost modes are counted.
     let grid: PlaneLaw =
@@ -161,6 +229,13 @@ module Plane =
                 let u = uniforms rng n 2
                 points (2.0 * index 5 u[0] - 4.0) (2.0 * index 5 u[1] - 4.0) + gaussian rng n 0.05
           Mean = [| 0.0; 0.0 |]
-          Variance = [| 8.0025; 8.0025 |] }
+          Variance = [| 8.0025; 8.0025 |]
+          LogDensity =
+            Some(
+                alongCurve
+                    [ for i in -2 .. 2 do
+                          for j in -2 .. 2 -> 2.0 * float i, 2.0 * float j ]
+                    0.05
+            ) }
 
     let all = [ moons; eightGaussians; checkerboard; swissRoll; spirals; pinwheel; rings; grid ]

@@ -35,6 +35,7 @@ let private cases =
     listed
     @ [ "mlp", Networks.mlp mlp, [ 3 ]
         "mlp with plain time", Networks.mlp { mlp with Time = TimeFeatures.Plain; Depth = 1 }, [ 3 ]
+        "mlp with features of x", Networks.mlp { mlp with Input = Some { Count = 5; Scale = 0.5 } }, [ 3 ]
         "mlp with labels", Networks.mlp { mlp with Classes = Some 3 }, [ 3 ]
         "unet", Networks.unet unet, [ 2; 8; 8 ]
         "unet with labels", Networks.unet { unet with Classes = Some 3 }, [ 2; 8; 12 ]
@@ -68,6 +69,39 @@ let private close what (tolerance: float) (expected: Tensor) (actual: Tensor) =
     Assert.That((actual.Shape = expected.Shape), $"{what}: {actual.Describe()} for {expected.Describe()}")
     let error = largest (actual - expected) / (1.0 + largest expected)
     Assert.That(error, Is.LessThan tolerance, $"{what}: relative error {error:E1}")
+
+/// A network of no hidden width to speak of would not tell: here all of the first layer is read off, from a network whose other layers are one line.
+[<Test>]
+let ``the features of x are sines and cosines of its projections, the same for every network`` () =
+    Scope.run0 (fun () ->
+        let network = Networks.mlp { mlp with Input = Some { Count = 4; Scale = 2.0 } }
+        let weight = network.Specs |> Array.find (fun spec -> spec.Name = "hidden1.weight")
+        // x, 4 sines, 4 cosines, 4 sines and 4 cosines of time.
+        Assert.That((weight.Shape = [ 8; 3 + 8 + 8 ]))
+        let other = Networks.mlp { mlp with Input = Some { Count = 4; Scale = 1.0 } }
+        let parameters = generic Kind.Float64 1L network
+        let t = Tensor.scalar Kind.Float64 0.3
+        let x = Rng.normal Kind.Float64 [ 6; 3 ] (Rng.ofSeed 2L)
+        let y = network.Apply parameters None t x
+        close
+            "made again"
+            1e-15
+            y
+            ((Networks.mlp { mlp with Input = Some { Count = 4; Scale = 2.0 } }).Apply parameters None t x)
+        // Without the columns of x itself, at twice the scale it says of x what at half of it it says of 2 x.
+        let blind =
+            parameters
+            |> Array.mapi (fun k p ->
+                if network.Specs[k].Name = "hidden1.weight" then
+                    Tensor.cat 1 [ Tensor.zeros Kind.Float64 [ 8; 3 ]; Tensor.narrow 1 3 16 p ]
+                else
+                    p)
+        close "scale" 1e-12 (network.Apply blind None t x) (other.Apply blind None t (2.0 * x))
+        Assert.That(network.Settings, Does.Contain(("input", "fourier 4 2")))
+
+        for bad in [ { Count = 0; Scale = 1.0 }; { Count = 4; Scale = 0.0 }; { Count = 4; Scale = nan } ] do
+            Assert.Throws<ArgumentException>(Action(fun () -> Networks.mlp { mlp with Input = Some bad } |> ignore))
+            |> ignore)
 
 [<TestCaseSource(nameof caseNames)>]
 let ``the output has the input's shape and kind, for either kind of time`` name =

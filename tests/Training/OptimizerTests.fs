@@ -183,6 +183,17 @@ let ``the average is the closed form: the weight of step k is (1 - d_k) times al
         let expected = List.map2 (*) weights seen |> List.sum
         Assert.That((Tensor.toFloats state.Average[0])[0], Is.EqualTo(expected).Within 1e-13)
 
+/// However long the memory that is asked for, samples are not drawn with what a short run began with: of the average after n steps the first tenth of the
+/// run has less than a hundred-thousandth, by the closed form above.
+[<Test>]
+let ``the average of a short run is not left at its beginning`` () =
+    for decay in [ 0.99; 0.999; 0.9999; 0.999999 ] do
+        let average = Average.warmingUp decay
+
+        for n in [ 20L; 100L; 1_000L; 8_000L ] do
+            let weight = Seq.fold (fun product k -> product * Average.at average k) 1.0 (seq { n / 10L .. n - 1L })
+            Assert.That(weight, Is.LessThan 1e-5, $"decay {decay}, {n} steps")
+
 [<Test>]
 let ``the average's warm-up: a tenth at first, the full decay in the end`` () =
     Assert.That(Average.at Average.standard 0L, Is.EqualTo 0.1)

@@ -9,7 +9,7 @@ namespace Fokker;
 /// <param name="StandardError">The standard error of the mean over the pairs. Where pairs share samples, it does not say what other samples would change.</param>
 /// <param name="Floor">The mean over pairs of two sets of data: what a perfect sampler would score.</param>
 /// <param name="FloorStandardError">The standard error of the floor.</param>
-/// <param name="Ratio">Value over floor, 1 for a perfect sampler; null for a measure without bias, whose floor is 0 but for chance.</param>
+/// <param name="Ratio">Value over floor, 1 for a perfect sampler; null for a measure whose floor is known but for chance: 0 of one without bias, ½ of a classifier.</param>
 /// <param name="StandardErrorsAboveFloor">(value − floor)/√(both standard errors squared): a few, or more, for a sampler that errs.</param>
 public sealed record MeasuredDistance(
     string Name,
@@ -44,7 +44,7 @@ public sealed record MeasuredDistance(
 
 /// <summary>How far samples are from data, by several measures.</summary>
 /// <remarks>Each figure is a mean over <see cref="Draws"/> pairs of sets of <see cref="SamplesPerDraw"/>, with its standard error, beside the same between two
-/// sets of data. All but the unbiased ones depend on the sets’ size: figures compare where that is the same.</remarks>
+/// sets of data. All but those without a ratio depend on the sets’ size: figures compare where that is the same.</remarks>
 public class Distances
 {
     internal Distances(Evaluations found, string data, TimeSpan elapsed)
@@ -72,8 +72,11 @@ public class Distances
     /// <summary>2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖, the energy distance, without bias (Székely, Rizzo 2013).</summary>
     public MeasuredDistance Energy => Of("energy")!;
 
-    /// <summary>‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features of a classifier of the data, the Fréchet distance (Heusel et al. 2017); null where
-    /// the data are no images of several classes.</summary>
+    /// <summary>The share of held-back points whose side, samples or data, is named rightly by their ⌊√n⌋ nearest: ½ for equal laws (Lopez-Paz, Oquab 2017).</summary>
+    public MeasuredDistance Classifier => Of("classifier")!;
+
+    /// <summary>‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features of a classifier of the data, the Fréchet distance (Heusel et al. 2017), extrapolated
+    /// to infinitely many samples (Chong, Forsyth 2020); null where the data are no images of several classes.</summary>
     public MeasuredDistance? Frechet => Of("frechet");
 
     /// <summary>Pairs of sets that each figure is a mean over.</summary>

@@ -1,0 +1,82 @@
+namespace Fokker
+
+open System
+
+/// What held-out samples are worth under a model's density, beside what they are worth under the law that they are of, in nats.
+type HeldOutDensity =
+    {
+        /// −log p under the model.
+        Nats: Estimate
+        /// −log p under the law, whose mean is its entropy; none where the law is not known.
+        Entropy: Estimate option
+        /// The difference, sample by sample: an estimate of KL(law ‖ model) without bias; none where the law is not known. It says more than the
+        /// difference of the two means, whose errors are mostly common.
+        Excess: Estimate option
+    }
+
+    /// What it says, in words; the command line and the report have it from here.
+    member density.Verdict =
+        match density.Excess with
+        | None -> "the entropy of the data is not known"
+        | Some excess when abs excess.Mean < 3.0 * excess.StandardError ->
+            $"not distinguished from the entropy, ± {excess.StandardError:F3} nats"
+        | Some excess when excess.Mean > 0.0 -> $"{excess.Mean:F3} ± {excess.StandardError:F3} nats above the entropy"
+        // No law has held-out samples that are likelier than under itself: what was integrated is off.
+        | Some excess ->
+            $"{-excess.Mean:F3} ± {excess.StandardError:F3} nats below the entropy: the flow is followed too coarsely"
+
+/// The likelihood of held-out samples: what distances between samples do not see, such as samples between the parts of a law, it does.
+[<RequireQualifiedAccess>]
+module HeldOut =
+
+    /// log p of the law of a data set, [n; …] in its own units ↦ [n] in nats, where it is known: a law of the plane or a mixture.
+    let law (model: GenerativeModel) (data: Dataset) : (Tensor -> Tensor) option =
+        match model.Origin, data.Content with
+        | Origin.Exact(file, mixture), Law _ when data.Source = file -> Some(Mixture.logDensityOfData mixture)
+        | _, Law draw ->
+            Plane.all
+            |> List.tryFind (fun law -> Object.ReferenceEquals(law.Draw, draw))
+            |> Option.bind _.LogDensity
+        | _, Finite _ -> None
+
+    /// Samples that a mean is over: its error is about 0.01 nats for laws of a nat's spread.
+    let standardCount = 2000
+
+    /// Whether the model has a density that is found in a moment: it follows a flow from noise of known law, without guidance, between vectors of few numbers,
+    /// whose divergence is exact.
+    let hasDensity (model: GenerativeModel) : bool =
+        let followsFlow =
+            match model.Dynamics with
+            | Denoising _
+            | Transport _ -> true
+            | Mapping _ -> false
+
+        let isSmall = not model.IsImage && model.Dimension <= 16
+        followsFlow && isSmall && model.Source.IsNone && model.Guidance.IsNone && not model.Labels
+
+    /// The densities of `count` samples that the data hold out under the model, as `fokker likelihood` finds them; none where it has no density (`hasDensity`).
+    let density
+        (model: GenerativeModel)
+        (data: Dataset)
+        (count: int)
+        (rng: Rng)
+        (report: Ticker)
+        : HeldOutDensity option =
+        if not (hasDensity model) then
+            None
+        else
+            Scope.run (fun () ->
+                let x = Dataset.inData data (Dataset.heldOut Kind.Float64 count rng data).Data
+                let drawing = Samples.standardFor model
+                let flow = FlowPlan.make "a likelihood" model drawing None
+                let way = Densities.alongFlow flow (Densities.trace model None None) None
+                let clean = flow.Plan.Span.Clean
+                let found = Densities.find model way clean drawing.Batch (Rng.named "probes" rng) report (x, None)
+                let negative (values: float[]) = Array.map (fun nats -> -nats) values
+                let own = negative found.Nats
+                let truth = law model data |> Option.map (fun law -> negative (Tensor.toFloats (law x)))
+
+                Some
+                    { Nats = Estimate.ofDraws own
+                      Entropy = truth |> Option.map Estimate.ofDraws
+                      Excess = truth |> Option.map (fun truth -> Estimate.ofDraws (Array.map2 (-) own truth)) })
