@@ -411,7 +411,7 @@ public class EvaluationTests
         Assert.That(heard.Select(p => p.Stage), Is.Ordered);
         Assert.That(heard.Count(p => p.Stage == EvaluationStage.Sampling), Is.InRange(2, 101));
         // Five measures, two draws, value and floor.
-        Assert.That(heard.Count(p => p.Stage == EvaluationStage.Measuring), Is.EqualTo(20));
+        Assert.That(heard.Count(p => p.Stage == EvaluationStage.Measuring), Is.EqualTo(24));
         Assert.That(heard[^1], Is.EqualTo(new EvaluationProgress(EvaluationStage.Measuring, 1.0)));
 
         using var cancellation = new CancellationTokenSource();
