@@ -139,6 +139,27 @@ public static class Solvers
     /// <summary><c>heun-sigma</c>: Heun for d(x/α)/dς = ε̂, ς = σ/α; order 2, 2 evaluations a step, semi-linear (Karras et al. 2022, EDM, algorithm 1).</summary>
     public static Solver HeunSigma { get; } = Solver.FromName("heun-sigma");
 
+    /// <summary><c>plms</c>: a DDIM step along Adams and Bashforth's mean of up to four values of ε̂; order 2, one evaluation a step, semi-linear (Liu, Ren, Lin, Zhao 2022, PNDM; Crowson 2022, in latent diffusion).</summary>
+    public static Solver Plms { get; } = Solver.FromName("plms");
+
+    /// <summary><c>pndm</c>: the same with pseudo Runge–Kutta 4 at first; order 2, one evaluation a step, semi-linear (Liu, Ren, Lin, Zhao 2022, PNDM, algorithm 2).</summary>
+    public static Solver Pndm { get; } = Solver.FromName("pndm");
+
+    /// <summary><c>dpmpp-2s-grid</c>: x̂₀ in blocks of 2 grid steps, each from the block's beginning; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++; von Platen et al. 2022, diffusers).</summary>
+    public static Solver DpmPlusPlus2SGrid { get; } = Solver.FromName("dpmpp-2s-grid");
+
+    /// <summary><c>dpmpp-3s-grid</c>: x̂₀ in blocks of 3 grid steps, each from the block's beginning; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++; von Platen et al. 2022, diffusers).</summary>
+    public static Solver DpmPlusPlus3SGrid { get; } = Solver.FromName("dpmpp-3s-grid");
+
+    /// <summary><c>dpm-fast</c>: dpm-3, the last two steps dpm-2 and ddim; order 2, 3 evaluations a step, semi-linear (Lu et al. 2022, DPM-Solver, appendix D.3).</summary>
+    public static Solver DpmSolverFast { get; } = Solver.FromName("dpm-fast");
+
+    /// <summary><c>dpm-12</c>: dpm-2 against ddim, lengths chosen by their error; order 2, semi-linear (Lu et al. 2022, DPM-Solver, appendix C).</summary>
+    public static Solver DpmSolver12 { get; } = Solver.FromName("dpm-12");
+
+    /// <summary><c>dpm-23</c>: dpm-3 against dpm-2, lengths chosen by their error; order 3, semi-linear (Lu et al. 2022, DPM-Solver, appendix C).</summary>
+    public static Solver DpmSolver23 { get; } = Solver.FromName("dpm-23");
+
     /// <summary><c>euler-maruyama</c>: x + f h + g √h z on the reverse SDE; order 1, one evaluation a step, stochastic (Maruyama 1955; Song et al. 2021, Score-based generative modeling through SDEs, section 3.3).</summary>
     public static Solver EulerMaruyama { get; } = Solver.FromName("euler-maruyama");
 
@@ -159,6 +180,18 @@ public static class Solvers
 
     /// <summary><c>edm</c>: noise put back up to (1 + γ) ς, then Heun in ς; order 2, 2 evaluations a step, stochastic (Karras et al. 2022, EDM, algorithm 2).</summary>
     public static Solver Edm { get; } = Solver.FromName("edm");
+
+    /// <summary><c>euler-churn</c>: noise put back up to (1 + γ) ς, then Euler in ς; order 1, one evaluation a step, stochastic (Karras et al. 2022, EDM, algorithm 2 without its correction; Crowson 2022, k-diffusion).</summary>
+    public static Solver EulerChurn { get; } = Solver.FromName("euler-churn");
+
+    /// <summary><c>dpm-2-ancestral</c>: dpm-2 to below the next level, noise from there; order 2, 2 evaluations a step, stochastic (Lu et al. 2022, DPM-Solver, algorithm 4; Crowson 2022, k-diffusion).</summary>
+    public static Solver DpmSolver2Ancestral { get; } = Solver.FromName("dpm-2-ancestral");
+
+    /// <summary><c>dpmpp-2s-ancestral</c>: dpmpp-2s to below the next level, noise from there; order 2, 2 evaluations a step, stochastic (Lu et al. 2023, DPM-Solver++, algorithm 1; Crowson 2022, k-diffusion).</summary>
+    public static Solver DpmPlusPlus2SAncestral { get; } = Solver.FromName("dpmpp-2s-ancestral");
+
+    /// <summary><c>dpmpp-sde</c>: x̂₀ at s and, after an ancestral step, at the middle in λ; an ancestral step by both; 2 evaluations a step, stochastic (Lu et al. 2023, DPM-Solver++; Crowson 2022, k-diffusion).</summary>
+    public static Solver DpmPlusPlusSde { get; } = Solver.FromName("dpmpp-sde");
 
     /// <summary><c>sde-dpmpp-1</c>: the reverse SDE's exact solution, x̂₀ from 1 values; order 1, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5).</summary>
     public static Solver SdeDpmPlusPlus1 { get; } = Solver.FromName("sde-dpmpp-1");
@@ -226,6 +259,13 @@ public static class Solvers
         UniPc2Bh1Noise,
         UniPc3Bh1Noise,
         HeunSigma,
+        Plms,
+        Pndm,
+        DpmPlusPlus2SGrid,
+        DpmPlusPlus3SGrid,
+        DpmSolverFast,
+        DpmSolver12,
+        DpmSolver23,
         EulerMaruyama,
         StochasticHeun,
         DdimEta,
@@ -233,6 +273,10 @@ public static class Solvers
         AncestralLarge,
         AncestralLearned,
         Edm,
+        EulerChurn,
+        DpmSolver2Ancestral,
+        DpmPlusPlus2SAncestral,
+        DpmPlusPlusSde,
         SdeDpmPlusPlus1,
         SdeDpmPlusPlus2M,
         SdeDpmPlusPlus3M,

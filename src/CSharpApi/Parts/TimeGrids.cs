@@ -22,16 +22,19 @@ public static class TimeGrids
     /// <summary><c>cosine</c>: t = t₀ + ½ (1 + cos πu) (t₁ − t₀) (Trefethen 2000, Spectral methods, chapter 5).</summary>
     public static TimeGrid Cosine { get; } = TimeGrid.FromName("cosine");
 
+    /// <summary><c>shifted</c>: t = s u/(1 + (s − 1) u), u in equal steps, s = 3 (Esser et al. 2024, Scaling rectified flow transformers, eq. 23; Hoogeboom, Heek, Salimans 2023, Simple diffusion, section 3.1).</summary>
+    public static TimeGrid Shifted { get; } = TimeGrid.FromName("shifted");
+
     /// <summary><c>leading</c>: t = (1 + k ⌊T/N⌋)/T, k = N − 1 … 0, T = 1000 (Ho et al. 2020; Lin et al. 2024, Common diffusion noise schedules are flawed, table 2).</summary>
     public static TimeGrid Leading { get; } = TimeGrid.FromName("leading");
 
     /// <summary><c>trailing</c>: t = round(k T/N)/T, k = N … 1, T = 1000 (Lin et al. 2024, Common diffusion noise schedules are flawed, table 2).</summary>
     public static TimeGrid Trailing { get; } = TimeGrid.FromName("trailing");
 
-    /// <summary><c>linspace</c>: t = round(1 + k (T − 1)/(N − 1))/T, k = N − 1 … 0, T = 1000 (Nichol, Dhariwal 2021; Lin et al. 2024, table 2).</summary>
+    /// <summary><c>linspace</c>: t = (1 + round(k (T − 1)/(N − 1)))/T, k = N − 1 … 0, T = 1000 (Nichol, Dhariwal 2021; Lin et al. 2024, table 2).</summary>
     public static TimeGrid Linspace { get; } = TimeGrid.FromName("linspace");
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<TimeGrid> All { get; } =
-    [Uniform, Lambda, Karras, EdmFlow, Quadratic, Cosine, Leading, Trailing, Linspace];
+    [Uniform, Lambda, Karras, EdmFlow, Quadratic, Cosine, Shifted, Leading, Trailing, Linspace];
 }
