@@ -82,13 +82,14 @@ module SamplerStudy =
     let private lawError (path: GaussianPath) (sampler: Sampler) (grid: Grid) (steps: int) : float =
         Scope.run (fun () ->
             let span = spanOf path
-            let rows = steps + 2
+            let count = sampler.Draws * steps
+            let rows = count + 2
             let unit = Tensor.ofArray [ rows; 1 ] (Array.init rows (fun i -> if i = 1 then 1.0 else 0.0))
 
             let draws =
                 Tensor.ofArray
-                    [ steps; rows; 1 ]
-                    (Array.init (steps * rows) (fun i -> if i % rows = i / rows + 2 then 1.0 else 0.0))
+                    [ count; rows; 1 ]
+                    (Array.init (count * rows) (fun i -> if i % rows = i / rows + 2 then 1.0 else 0.0))
 
             axes
             |> List.sumBy (fun axis ->
@@ -176,7 +177,8 @@ module SamplerStudy =
     let private run (terminal: Terminal) (_: StudyOptions) : Findings =
         let deterministic, stochastic =
             Samplers.all
-            |> List.filter (fun s -> s.Name <> Samplers.ancestralLearned.Name)
+            // Adaptive ones spend what their tolerance asks for, not what the grid has.
+            |> List.filter (fun s -> s.Name <> Samplers.ancestralLearned.Name && not s.IsAdaptive)
             |> List.partition (fun s -> not s.IsStochastic)
 
         // Those that do not converge are not compared.

@@ -269,6 +269,25 @@ module Curve =
             half * Array.sumBy (fun (x, w) -> w * (f (middle - half * x) + f (middle + half * x))) nodes)
         |> Array.sum
 
+/// Polynomials through values.
+[<RequireQualifiedAccess>]
+module internal Interpolation =
+
+    /// Coefficients of θ⁰, θ¹, … of the polynomial that is 1 at node i and 0 at the others.
+    let lagrange (nodes: float list) (i: int) : float list =
+        let own = nodes[i]
+
+        nodes
+        |> List.indexed
+        |> List.filter (fun (j, _) -> j <> i)
+        |> List.fold
+            (fun p (_, node) ->
+                // p · (θ − node)/(own − node)
+                let shifted = 0.0 :: p
+                let scaled = List.map (fun c -> -node * c) p @ [ 0.0 ]
+                List.map2 (fun a b -> (a + b) / (own - node)) shifted scaled)
+            [ 1.0 ]
+
 [<RequireQualifiedAccess>]
 module Coefficient =
 

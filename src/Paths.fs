@@ -90,44 +90,134 @@ module Paths =
 
     // ---- discrete schedules
 
-    /// The curve through values at 0, 1/N, …, 1 that is monotone where they are: cubic Hermite pieces with the slopes of
-    /// Fritsch and Carlson (1980). Raises ArgumentException for fewer than two values.
+    /// The first three derivatives, in the knots' own unit, of the polynomial through the nine values nearest to each knot.
+    let private differences (values: float[]) : float[][] =
+        let width = min 9 values.Length
+        let first k = Math.Clamp(k - width / 2, 0, values.Length - width)
+
+        // By the knot's place among the nine: weights of these for each derivative.
+        let weights =
+            Array.init width (fun place ->
+                let bases =
+                    Array.init
+                        width
+                        (Interpolation.lagrange [ for j in 0 .. width - 1 -> float (j - place) ] >> Array.ofList)
+                [| for order, factorial in [ 1, 1.0; 2, 2.0; 3, 6.0 ] ->
+                       bases |> Array.map (fun c -> if order < c.Length then factorial * c[order] else 0.0) |])
+
+        Array.init values.Length (fun k ->
+            let near = values[first k .. first k + width - 1]
+            weights[k - first k] |> Array.map (fun w -> Array.sum (Array.map2 (*) w near)))
+
+    /// The control values of the piece of degree 7 that has the values a and b and the derivatives da and db at its ends: where these are monotone, it is
+    /// (Bernstein 1912; Farin 2002, Curves and surfaces for CAGD, section 5.4).
+    let private control (a: float) (da: float[]) (b: float) (db: float[]) : float[] =
+        let from (at: float) (sign: float) (d: float[]) =
+            [| at
+               at + sign * d[0] / 7.0
+               at + sign * 2.0 * d[0] / 7.0 + d[1] / 42.0
+               at + sign * 3.0 * d[0] / 7.0 + 3.0 * d[1] / 42.0 + sign * d[2] / 210.0 |]
+
+        Array.append (from a 1.0 da) (Array.rev (from b -1.0 db))
+
+    let private isMonotone (a: float) (b: float) (control: float[]) =
+        control |> Array.pairwise |> Array.forall (fun (x, y) -> float (Math.Sign(b - a)) * (y - x) >= 0.0)
+        && (a <> b || Array.forall ((=) a) control)
+
+    /// The slope of a knot next to which the table is not smooth: small enough for control values that are monotone with no curvature, the two
+    /// secants' harmonic mean where that is smaller, and 0 at a turn (Fritsch, Carlson 1980; Fritsch, Butland 1984).
+    let private carefulSlope (values: float[]) (k: int) : float =
+        let secants =
+            [ for j in [ k - 1; k ] do
+                  if 0 <= j && j < values.Length - 1 then
+                      values[j + 1] - values[j] ]
+
+        match secants with
+        | [ a; b ] when a * b <= 0.0 -> 0.0
+        | [ a; b ] ->
+            let least = Math.CopySign(Math.Min(abs a, abs b), a)
+            Math.CopySign(Math.Min(abs (2.0 * a * b / (a + b)), 7.0 / 6.0 * abs least), a)
+        | secants -> List.sum secants
+
+    /// The derivatives that the pieces take at the knots: those of the table, but beside a piece that would turn back.
+    let private derivatives (values: float[]) : float[][] =
+        let last = values.Length - 1
+        let own = differences values
+        let careful = Array.init values.Length (fun k -> [| carefulSlope values k; 0.0; 0.0 |])
+        let rough = Array.create values.Length false
+        let at k = if rough[k] then careful[k] else own[k]
+
+        let turns k =
+            not (rough[k] && rough[k + 1])
+            && not (isMonotone values[k] values[k + 1] (control values[k] (at k) values[k + 1] (at (k + 1))))
+
+        let rec settle () =
+            match
+                [ for k in 0 .. last - 1 do
+                      if turns k then
+                          k ]
+            with
+            | [] -> ()
+            | turning ->
+                for k in turning do
+                    rough[k] <- true
+                    rough[k + 1] <- true
+
+                settle ()
+
+        settle ()
+        Array.init values.Length at
+
+    /// The curve through values at 0, 1/N, …, 1: three times continuously differentiable, and monotone where they are. It is made of pieces of degree 7 which have at
+    /// each knot the derivatives of the polynomial through the nine values around it, so that where these are a smooth function of their place an integration does not
+    /// see the knots; where such a piece would turn back, its ends have a slope with which it cannot, and no curvature. Raises ArgumentException for fewer than two values.
     let table (name: string) (values: float[]) : Curve =
         let n = values.Length - 1
 
         if n < 1 then
             invalidArg (nameof values) $"a table of {values.Length} values: at least two"
 
-        let secant = Array.init n (fun k -> (values[k + 1] - values[k]) * float n)
+        let slopes = derivatives values
 
-        let slope =
-            Array.init (n + 1) (fun k ->
-                if k = 0 then secant[0]
-                elif k = n then secant[n - 1]
-                elif secant[k - 1] * secant[k] <= 0.0 then 0.0
-                else 2.0 * secant[k - 1] * secant[k] / (secant[k - 1] + secant[k]))
+        // Coefficients of uᵏ, u from 0 to 1 on a piece.
+        let pieces =
+            Array.init n (fun k ->
+                let a, b, da, db = values[k], values[k + 1], slopes[k], slopes[k + 1]
+                let start = [| a; da[0]; da[1] / 2.0; da[2] / 6.0 |]
+                // What is left for the higher powers of the value and the derivatives at the end.
+                let r0 = b - a - (start[1] + start[2] + start[3])
+                let r1 = db[0] - (start[1] + 2.0 * start[2] + 3.0 * start[3])
+                let r2 = db[1] - (2.0 * start[2] + 6.0 * start[3])
+                let r3 = db[2] - 6.0 * start[3]
 
-        let piece (x: float) =
-            let k = Math.Clamp(int (x * float n), 0, n - 1)
-            k, x * float n - float k
+                Array.append
+                    start
+                    [| 35.0 * r0 - 15.0 * r1 + 2.5 * r2 - r3 / 6.0
+                       -84.0 * r0 + 39.0 * r1 - 7.0 * r2 + 0.5 * r3
+                       70.0 * r0 - 34.0 * r1 + 6.5 * r2 - 0.5 * r3
+                       -20.0 * r0 + 10.0 * r1 - 2.0 * r2 + r3 / 6.0 |])
 
-        let value x =
-            let k, u = piece x
-            let h = 1.0 / float n
+        // Those of the derivatives in t: p (p − 1) … Nᵏ cₚ.
+        let coefficients =
+            Array.init 4 (fun order ->
+                let factor power =
+                    List.fold (fun product j -> product * float (power - j) * float n) 1.0 [ 0 .. order - 1 ]
+                pieces |> Array.map (fun c -> [| for power in order..7 -> factor power * c[power] |]))
 
-            (1.0 + 2.0 * u) * (1.0 - u) * (1.0 - u) * values[k]
-            + u * (1.0 - u) * (1.0 - u) * h * slope[k]
-            + u * u * (3.0 - 2.0 * u) * values[k + 1]
-            + u * u * (u - 1.0) * h * slope[k + 1]
+        let derivative (order: int) (x: float) : float =
+            let place = x * float n
+            let k = Math.Clamp(int place, 0, n - 1)
+            let u = place - float k
 
-        let derivative x =
-            let k, u = piece x
+            if order = 0 && u = 1.0 then
+                values[k + 1]
+            else
+                Array.foldBack (fun c rest -> c + u * rest) (coefficients[order][k]) 0.0
 
-            6.0 * u * (1.0 - u) * secant[k]
-            + (1.0 - 4.0 * u + 3.0 * u * u) * slope[k]
-            + (3.0 * u * u - 2.0 * u) * slope[k + 1]
-
-        Opaque(name, value, Opaque(name + "'", derivative, Constant nan, Curve.time), Curve.time)
+        List.foldBack
+            (fun order slope -> Opaque(name + String('\'', order), derivative order, slope, Curve.time))
+            [ 0..3 ]
+            (Constant nan)
 
     /// log ᾱ_k = Σ_{i ≤ k} log(1 − β_i) for k = 0 … N.
     let logAlphaBars (betas: float[]) : float[] = Array.scan (fun sum beta -> sum + Math.Log(1.0 - beta)) 0.0 betas
@@ -139,6 +229,26 @@ module Paths =
 
         { Path.ofLogAlpha name equation source (0.5 * table name (logAlphaBars betas)) with
             Interior = 1.0 / float betas.Length, 1.0 }
+
+    /// The path of these β with its √ᾱ moved and stretched so that the last one is 0 and the first one stays: pure noise at t = 1, where a network has to say something else than ε
+    /// (Lin, Liu, Li, Yang 2024, Common diffusion noise schedules and sample steps are flawed, algorithm 1).
+    let zeroTerminal name equation source (betas: float[]) : GaussianPath =
+        let roots = logAlphaBars betas |> Array.map (fun log -> Math.Exp(0.5 * log))
+        let first, last = roots[1], roots[betas.Length]
+        let stretched =
+            Array.init roots.Length (fun k -> if k = 0 then 1.0 else (roots[k] - last) * first / (first - last))
+        let alpha = table name stretched
+        let variance = (1.0 - alpha) * (1.0 + alpha)
+
+        { Name = name
+          Equation = equation
+          Source = source
+          Alpha = alpha
+          Sigma = sqrt variance
+          LogAlpha = log alpha
+          Variance = variance
+          Lambda = log alpha - 0.5 * log variance
+          Interior = 1.0 / float betas.Length, 1.0 }
 
     let private between first last n = Array.init n (fun k -> first + (last - first) * float k / float (n - 1))
 
@@ -280,8 +390,26 @@ module Paths =
         let least low = Parameter.make "sigma-min" low Allowed.Positive "σ at the data"
         let most high = Parameter.make "sigma-max" high Allowed.Positive "σ at the noise"
 
-        let steps (make: int -> GaussianPath) =
-            Part.of1 (Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number N of discrete times") (int >> make)
+        let steps (make: int -> GaussianPath, betas: int -> float[]) =
+            Part.of2
+                (Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number N of discrete times")
+                (Parameter.make
+                    "zero-snr"
+                    0.0
+                    (Allowed.Whole 0)
+                    "1 for the table rescaled to pure noise at its end (Lin et al. 2024, algorithm 1), 0 for the table itself")
+                (fun steps zero ->
+                    let path = make (int steps)
+
+                    match int zero with
+                    | 0 -> path
+                    | 1 ->
+                        zeroTerminal
+                            path.Name
+                            (path.Equation + ", rescaled to ᾱ_N = 0")
+                            path.Source
+                            (betas (int steps))
+                    | other -> invalidArg "zero-snr" $"zero-snr is {other}: expected 0 or 1")
 
         [ yield! Path.parts
           Part.of2 Path.betaMin Path.betaMax subVpBetween
@@ -296,7 +424,13 @@ module Paths =
               (Parameter.make "end" 3.0 Allowed.Real "b, where it is at the noise")
               (Parameter.make "tau" 1.0 Allowed.Positive "τ, the temperature")
               sigmoidBetween
-          yield! List.map steps [ ddpmOf; scaledLinearOf; ddpmCosineOf; ddpmSigmoidOf ] ]
+          yield!
+              List.map
+                  steps
+                  [ ddpmOf, ddpmBetas
+                    scaledLinearOf, scaledLinearBetas
+                    ddpmCosineOf, cosineBetas
+                    ddpmSigmoidOf, sigmoidBetas ] ]
         |> List.map (Part.naming (fun name path -> { path with Name = name }))
 
     let all = List.map Part.standard parts

@@ -52,6 +52,7 @@ type Setting =
     | Count
     | From
     | To
+    | Denoise
     | Start
     | Noise
     | SourceSamples

@@ -85,6 +85,8 @@ type SamplingRequest =
         From: float option
         /// The time to end at, with samples of x_t.
         To: float option
+        /// Whether the last step goes from there to E[x₀ | x].
+        Denoise: bool
         /// The states to begin from, [n; …] in the network's units.
         Start: GivenArray option
         /// The standard normal numbers to begin from, [n; …].
@@ -111,6 +113,7 @@ module SamplingRequest =
           Seed = 0L
           From = None
           To = None
+          Denoise = false
           Start = None
           Noise = None
           SourceSamples = None

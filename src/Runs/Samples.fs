@@ -138,14 +138,39 @@ module Samples =
                 Kind = model.Kind }
 
         try
+            let plan = if drawing.Span.IsSome then plan else Sampling.onGrid plan.Grid model.Path plan
             Sampling.times plan model.Path |> ignore
             plan
         with :? ArgumentException as e ->
             raise (UserError(Refusal.reason e))
 
-    /// The span between times that were asked for; where one was not, it is the drawing's natural one. A sample at a time that was asked for is x_t, and is
-    /// not denoised. Raises UserError where the times are not from noise to data.
-    let spanBetween (model: GenerativeModel) (drawing: Drawing) (noisy: float option) (clean: float option) : Span =
+    /// The drawing on a grid, in so many steps; one of its own times says how many itself. Raises RefusedException where another number was asked for, or the path does not
+    /// reach the grid's levels.
+    let onGrid (model: GenerativeModel) (grid: Grid) (steps: int option) (drawing: Drawing) : Drawing =
+        let own =
+            try
+                grid.Own |> Option.map (fun times -> (times model.Path).Length - 1)
+            with :? ArgumentException as e ->
+                refuse Setting.Grid grid.Name $"{Refusal.reason e}"
+
+        match own, steps with
+        | Some own, Some steps when own <> steps ->
+            refuse Setting.Steps steps $"the grid {grid.Name} has {own} steps of its own: leave {Setting.Steps} out"
+        | _ -> ()
+
+        { drawing with
+            Grid = grid
+            Steps = own |> Option.orElse steps |> Option.defaultValue drawing.Steps }
+
+    /// The span between times that were asked for; where one was not, it is the drawing's natural one. A sample at a time that was asked for is x_t, unless
+    /// the last step is to denoise there. Raises UserError where the times are not from noise to data.
+    let spanBetween
+        (model: GenerativeModel)
+        (drawing: Drawing)
+        (noisy: float option)
+        (clean: float option)
+        (denoise: bool)
+        : Span =
         let from, until = defaultArg noisy 1.0, defaultArg clean 0.0
 
         for setting, time in [ Setting.From, from; Setting.To, until ] do
@@ -162,7 +187,10 @@ module Samples =
 
         { Noisy = defaultArg noisy natural.Noisy
           Clean = defaultArg clean natural.Clean
-          Finish = (if clean.IsSome then Stop else natural.Finish) }
+          Finish =
+            if denoise then Denoise
+            elif clean.IsSome then Stop
+            else natural.Finish }
 
     /// Where samples `first` … `first + n − 1` start: noise, or draws of the source, float64.
     let private start (model: GenerativeModel) (plan: SamplingPlan) (rng: Rng) (first: int) (n: int) : Tensor =

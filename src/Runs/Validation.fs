@@ -87,11 +87,10 @@ module Validation =
         let drawing =
             { standard with
                 Sampler = sampler
-                Grid = defaultArg request.Grid sampler.Grid
-                Steps = defaultArg request.Steps standard.Steps
                 Batch = defaultArg request.Batch standard.Batch
                 Label = request.Class |> Option.map (GenerativeModel.label model)
                 Control = control }
+            |> Samples.onGrid model (defaultArg request.Grid sampler.Grid) request.Steps
 
         match control with
         | Adaptive _ -> FlowPlan.tableau "adaptive sampling" model drawing |> ignore
@@ -228,10 +227,22 @@ module Validation =
                     |> Option.map (fun window ->
                         { Window = window; Tolerance = defaultArg request.ParallelTolerance 0.1 }) }
 
+        if request.Denoise && request.To.IsNone then
+            refuse
+                Setting.Denoise
+                ""
+                $"it goes with {Setting.To}, which says where: without it the last step denoises where it has to"
+
         let drawing =
             match request.From, request.To with
             | None, None -> drawing
-            | from, until -> { drawing with Span = Some(Samples.spanBetween model drawing from until) }
+            | _ when drawing.Grid.Own.IsSome ->
+                refuse
+                    Setting.Grid
+                    drawing.Grid.Name
+                    $"it begins and ends where its own times do: leave {Setting.From} and {Setting.To} out"
+            | from, until ->
+                { drawing with Span = Some(Samples.spanBetween model drawing from until request.Denoise) }
 
         let given =
             [ (if request.SourceSamples.IsSome then Setting.SourceSamples else Setting.Start),

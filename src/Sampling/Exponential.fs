@@ -40,14 +40,7 @@ module Exponential =
     let inTime (values: int) : Rule = { Reading = OfNoise; Eta = 0.0; Values = values; Weights = Leg.inVariable id }
 
     /// The polynomial in ς = σ/α through the last values of ε̂: Adams–Bashforth for d(x/α)/dς = ε̂, with steps that vary.
-    let inSigma (values: int) : Rule =
-        { Reading = OfNoise
-          Eta = 0.0
-          Values = values
-          Weights =
-            fun leg ->
-                let level t = Math.Exp(-(Curve.eval leg.Path.Lambda t))
-                Leg.inVariable level leg }
+    let inSigma (values: int) : Rule = { Reading = OfNoise; Eta = 0.0; Values = values; Weights = Leg.inSigma }
 
     /// f₀ + ½ h f' with f' the slope between the last two values, integrated as a constant (Lu et al. 2023, DPM-Solver++, algorithm 2).
     let dpm2 (reading: Reading) (eta: float) : Rule =
@@ -91,10 +84,43 @@ module Exponential =
                     [ weight 1.0 0.0 0.0; weight 0.0 1.0 0.0; weight 0.0 0.0 1.0 ]
                 | times -> start.Weights leg times }
 
+    /// Adams and Bashforth's coefficients for equal steps whatever the steps are, of a mean ε̂ that a first-order step follows: the pseudo linear multistep
+    /// method (Liu, Ren, Lin, Zhao 2022, PNDM, eq. 12; it integrates a polynomial in no variable, and is of second order).
+    let pseudoAdamsBashforth (values: int) : Rule =
+        let equal =
+            [ [ 1.0 ]
+              [ 3.0 / 2.0; -1.0 / 2.0 ]
+              [ 23.0 / 12.0; -16.0 / 12.0; 5.0 / 12.0 ]
+              [ 55.0 / 24.0; -59.0 / 24.0; 37.0 / 24.0; -9.0 / 24.0 ] ]
+
+        { Reading = OfNoise
+          Eta = 0.0
+          Values = min values equal.Length
+          Weights = fun leg times -> equal[times.Length - 1] |> List.map (fun c -> c * Leg.moment leg 0) }
+
     // ---- steps
 
+    // One leg for the whole batch, or one for each sample.
+
+    let private timesOf (legs: Leg[]) (time: Leg -> float) : Tensor =
+        if legs.Length = 1 then
+            Integrator.time (time legs[0])
+        else
+            Tensor.ofArray [ legs.Length ] (Array.map time legs)
+
+    let private combineOn (legs: Leg[]) (x: Tensor) (weights: Leg -> float list) (values: Tensor list) : Tensor =
+        let each = legs |> Array.map (fun leg -> Array.ofList (Leg.carry leg :: weights leg))
+
+        let coefficient i =
+            if each.Length = 1 then
+                Number(each[0][i])
+            else
+                PerSample(Tensor.ofArray [ each.Length ] [| for w in each -> w[i] |])
+
+        Coefficient.combine (List.mapi (fun i value -> coefficient i, value) (x :: values))
+
     let private combine (leg: Leg) (x: Tensor) (weights: float list) (values: Tensor list) : Tensor =
-        List.fold2 (fun sum w f -> if w = 0.0 then sum else Tensor.addScaled w f sum) (Leg.carry leg * x) weights values
+        combineOn [| leg |] x (fun _ -> weights) values
 
     let private disturbed (noise: Noise) (leg: Leg) (state: State) (x: Tensor) : Tensor =
         match Leg.spread leg with
@@ -115,48 +141,272 @@ module Exponential =
             let x = combine leg state.X weights (List.map snd values) |> disturbed noise leg state
             Integrator.moved state until x (if Leg.isRegular leg then values else []) 1
 
-    /// A first-order step.
-    let private first (leg: Leg) (x: Tensor) (value: Tensor) : Tensor = combine leg x [ Leg.moment leg 0 ] [ value ]
+    /// The same with fewer values at the end: the run's last step uses `last` of them at most, the one before one more, and so on (diffusers' lower_order_final
+    /// for `last` = 1; Lu et al. 2023, DPM-Solver++, code: few steps are steadier so).
+    let multistepEnding (last: int) (rule: Rule) (readings: Readings) : Step =
+        let steps = [| for values in 1 .. rule.Values -> multistep { rule with Values = values } readings |]
 
-    /// Two evaluations: one at a fraction r of the way in λ (Lu et al. 2022, DPM-Solver, algorithm 4; 2023, DPM-Solver++, algorithm 1: r = ½).
-    let twoStage (r: float) (reading: Reading) (readings: Readings) : Step =
+        fun noise until state ->
+            let left = readings.Steps - 1 - state.Step
+            steps[Math.Clamp(last + left, 1, rule.Values) - 1] noise until state
+
+    /// A first-order step.
+    let internal first (leg: Leg) (x: Tensor) (value: Tensor) : Tensor = combine leg x [ Leg.moment leg 0 ] [ value ]
+
+    let private firstOn (legs: Leg[]) (x: Tensor) (value: Tensor) : Tensor =
+        combineOn legs x (fun leg -> [ Leg.moment leg 0 ]) [ value ]
+
+    /// The legs to a fraction r of their way in λ.
+    let private part (r: float) (legs: Leg[]) : Leg[] =
+        if r = 1.0 then legs else legs |> Array.map (fun leg -> { leg with Until = Leg.timeAt leg r })
+
+    /// What the network says at a fraction r of the way, in a state of that place.
+    let private ahead (read: Leg -> Field) (r: float) (legs: Leg[]) (x: Tensor) : Tensor =
+        read legs[0] (timesOf (part r legs) _.Until) x
+
+    /// The second-order end of a step, from the values at its beginning and at a fraction r of its way.
+    let private secondOrder (r: float) (legs: Leg[]) (x: Tensor) (values: Tensor list) : Tensor =
+        combineOn
+            legs
+            x
+            (fun leg ->
+                let whole = Leg.moment leg 0
+                [ whole * (1.0 - 0.5 / r); whole * 0.5 / r ])
+            values
+
+    /// The line through the values at the beginning and at r₁, followed to the fraction r₂.
+    let private along (r1: float) (r2: float) (legs: Leg[]) (x: Tensor) (values: Tensor list) : Tensor =
+        combineOn (part r2 legs) x (Leg.through [ 0.0; r1 / r2 ]) values
+
+    /// A step of several evaluations where its leg is regular, and a first-order one elsewhere.
+    let private staged (evaluations: int) (reading: Reading) (readings: Readings) stages : Step =
         let read = fields readings
 
         fun _ until state ->
             let leg = Leg.between reading 0.0 readings.Path state.Time until
             let value = read leg (Integrator.time state.Time) state.X
 
-            if not (Leg.isRegular leg) then
-                Integrator.moved state until (first leg state.X value) [] 1
+            if Leg.isRegular leg then
+                Integrator.moved state until (stages read [| leg |] state.X value) [] evaluations
             else
-                let middle = Leg.timeAt leg r
-                let inner = first { leg with Until = middle } state.X value
-                let ahead = read leg (Integrator.time middle) inner
-                let whole = Leg.moment leg 0
-                let weights = [ whole * (1.0 - 0.5 / r); whole * 0.5 / r ]
-                Integrator.moved state until (combine leg state.X weights [ value; ahead ]) [] 2
+                Integrator.moved state until (first leg state.X value) [] 1
+
+    /// Two evaluations: one at a fraction r of the way in λ (Lu et al. 2022, DPM-Solver, algorithm 4; 2023, DPM-Solver++, algorithm 1: r = ½).
+    let twoStage (r: float) (reading: Reading) (readings: Readings) : Step =
+        staged 2 reading readings (fun read legs x value ->
+            secondOrder r legs x [ value; ahead read r legs (firstOn (part r legs) x value) ])
 
     /// Three evaluations, at fractions 0 < r₁ < r₂ of the way in λ: the line through the first two values leads to the third place, the
     /// one through the first and the third to the end (Lu et al. 2022, DPM-Solver, algorithm 5: r = ⅓, ⅔).
     let threeStage (r1: float) (r2: float) (reading: Reading) (readings: Readings) : Step =
+        staged 3 reading readings (fun read legs x value ->
+            let value1 = ahead read r1 legs (firstOn (part r1 legs) x value)
+            let value2 = ahead read r2 legs (along r1 r2 legs x [ value; value1 ])
+            along r2 1.0 legs x [ value; value2 ])
+
+    /// Heun's method in ς = σ/α, for d(x/α)/dς = ε̂ (Karras et al. 2022, EDM, algorithm 1).
+    let heunInSigma (readings: Readings) : Step =
+        staged 2 OfNoise readings (fun read legs x value ->
+            let half (leg: Leg) =
+                let half = 0.5 * Leg.moment leg 0
+                [ half; half ]
+
+            combineOn legs x half [ value; ahead read 1.0 legs (firstOn legs x value) ])
+
+    /// A Runge–Kutta method whose every stage is a first-order step along a mean of ε̂, in equal parts of t: the pseudo Runge–Kutta method where the
+    /// tableau is the classical one (Liu, Ren, Lin, Zhao 2022, PNDM, eq. 13; of second order).
+    let pseudoRungeKutta (tableau: Tableau) (readings: Readings) : Step =
+        staged tableau.Weights.Length OfNoise readings (fun read legs x value ->
+            let leg = legs[0]
+
+            let mean (weights: float list) (values: Tensor list) =
+                Integrator.plus (Tensor.zerosLike x) (List.zip weights values)
+
+            let stage (values: Tensor list) (node: float, row: float list) =
+                let time = if node = 1.0 then leg.Until else leg.From + node * (leg.Until - leg.From)
+                let inner = first { leg with Until = time } x (mean [ for a in row -> a / node ] values)
+                values @ [ read leg (Integrator.time time) inner ]
+
+            let values = List.fold stage [ value ] (List.zip tableau.Nodes tableau.Stages |> List.tail)
+            first leg x (mean tableau.Weights values))
+
+    /// DPM-Solver's singlestep methods with the grid's own times for the places within a step, so that a step of the grid is one evaluation: blocks of `order` grid
+    /// steps, each from where its block began by the values of the block. The run's last step begins a block where it would end one
+    /// (diffusers' DPMSolverSinglestepScheduler with lower_order_final and its midpoint rules).
+    let singlestep (order: int) (reading: Reading) (readings: Readings) : Step =
         let read = fields readings
 
         fun _ until state ->
             let leg = Leg.between reading 0.0 readings.Path state.Time until
             let value = read leg (Integrator.time state.Time) state.X
+            let place = state.Step % order
+            let begins = place = 0 || place = order - 1 && state.Step = readings.Steps - 1
+
+            // The block: its state at its beginning, and then its values, oldest first.
+            let beginning, values =
+                match state.Memory with
+                | beginning :: values when not begins && Leg.isRegular leg -> beginning, values @ [ state.Time, value ]
+                | _ -> (state.Time, state.X), [ state.Time, value ]
+
+            let next =
+                match values with
+                | [ _ ] -> first leg state.X value
+                | values ->
+                    let whole = { leg with From = fst beginning }
+                    let ends = [ snd (List.head values); value ]
+                    let r = Leg.place whole state.Time
+
+                    if values.Length = 2 then
+                        secondOrder r [| whole |] (snd beginning) ends
+                    else
+                        along r 1.0 [| whole |] (snd beginning) ends
+
+            let isOver = place = order - 1 || not (Leg.isRegular leg)
+            Integrator.moved state until next (if isOver then [] else beginning :: values) 1
+
+    /// Steps of DPM-Solver-3 but for the last ones: n steps are 3 (n − 1) evaluations where `rest` is 0, the last two of orders 2 and 1, and `rest` more where it is
+    /// 1 or 2, the order of the last (Lu et al. 2022, DPM-Solver, appendix D.3: DPM-Solver-fast).
+    let fast (rest: int) (readings: Readings) : Step =
+        let orders =
+            [| multistep (adamsBashforth OfNoise 0.0 1) readings
+               twoStage 0.5 OfNoise readings
+               threeStage (1.0 / 3.0) (2.0 / 3.0) OfNoise readings |]
+
+        let steps = if readings.Denoises then readings.Steps - 1 else readings.Steps
+
+        fun noise until state ->
+            let left = steps - state.Step
+            let order =
+                if rest = 0 then min 3 left
+                elif left = 1 then rest
+                else 3
+            orders[order - 1] noise until { state with Memory = [] }
+
+    // ---- steps of their own choice
+
+    /// What an adaptive step is held to: √(mean over a sample's coordinates of ((x_high − x_low)/max(Absolute, Relative max(|x_low|, |x_before|)))²) ≤ 1.
+    type Bounds =
+        {
+            Relative: float
+            Absolute: float
+            /// θ: the part of the length that the error allows which is taken.
+            Safety: float
+            /// The first length, in λ.
+            First: float
+        }
+
+    /// Where the samples of a batch stand within an adaptive step.
+    [<NoComparison; NoEquality>]
+    type private Walk =
+        {
+            /// λ of each sample, and the length in λ that it tries next.
+            Places: float[]
+            Lengths: float[]
+            X: Tensor
+            /// The lower-order end of the last length that stood.
+            Before: Tensor
+            Tries: int
+            /// An error that is not a number, or lengths without end: the driver sees a state that is not a number.
+            Failed: bool
+        }
+
+        interface IHoldTensors with
+            member w.Visit visit =
+                visit w.X
+                visit w.Before
+
+    /// The ends of a step by the lower order and by the higher one, which share their evaluations.
+    let private pair
+        (order: int)
+        (read: Leg -> Field)
+        (legs: Leg[])
+        (x: Tensor)
+        (value: Tensor)
+        : struct (Tensor * Tensor) =
+        if order = 2 then
+            let value1 = ahead read 0.5 legs (firstOn (part 0.5 legs) x value)
+            struct (firstOn legs x value, secondOrder 0.5 legs x [ value; value1 ])
+        else
+            let r1, r2 = 1.0 / 3.0, 2.0 / 3.0
+            let value1 = ahead read r1 legs (firstOn (part r1 legs) x value)
+            let value2 = ahead read r2 legs (along r1 r2 legs x [ value; value1 ])
+            struct (secondOrder r1 legs x [ value; value1 ], along r2 1.0 legs x [ value; value2 ])
+
+    /// One try of every sample: the length stands where its error is at most 1, and the next one is θ h E^{−1/order}.
+    let private attempt (order: int) (bounds: Bounds) read (leg: Leg) (walk: Walk) : Walk =
+        let lambda = Curve.eval leg.Path.Lambda
+        let last = lambda leg.Until
+        let targets =
+            Array.map2
+                (fun place length -> if length >= last - place then last else place + length)
+                walk.Places
+                walk.Lengths
+        let timeOf l = if l = last then leg.Until else Curve.inverse (leg.Until, leg.From) leg.Path.Lambda l
+        let legs =
+            Array.map2 (fun place target -> { leg with From = timeOf place; Until = timeOf target }) walk.Places targets
+        let value = read leg (timesOf legs _.From) walk.X
+        let struct (low, high) = pair order read legs walk.X value
+        let scale = Tensor.clamp bounds.Absolute infinity (bounds.Relative * Tensor.maximum (abs low) (abs walk.Before))
+        let errors = Adaptive.rootMeanSquare ((high - low) / scale) |> Tensor.toFloats
+        let stands = errors |> Array.map (fun e -> e <= 1.0)
+
+        let standing (after: Tensor) (before: Tensor) =
+            let mask = Tensor.ofArray [ stands.Length ] (stands |> Array.map (fun s -> if s then 1.0 else 0.0))
+            Tensor.where (Tensor.perSample before mask |> Tensor.atLeast 0.5) after before
+
+        let failed = Array.exists (Double.IsFinite >> not) errors || walk.Tries > 10_000
+
+        { Places = Array.init stands.Length (fun i -> if stands[i] then targets[i] else walk.Places[i])
+          Lengths =
+            Array.init stands.Length (fun i ->
+                let tried = targets[i] - walk.Places[i]
+                // A sample that has arrived waits for the others.
+                if tried = 0.0 then
+                    walk.Lengths[i]
+                else
+                    bounds.Safety * tried * Math.Pow(errors[i], -1.0 / float order))
+          X = if failed then nan * high else standing high walk.X
+          Before = standing low walk.Before
+          Tries = walk.Tries + 1
+          Failed = failed }
+
+    /// From the state's time to the end by lengths of its own choice, each sample by itself: DPM-Solver-12 for order 2, the step of two evaluations against its first-order
+    /// part, and DPM-Solver-23 for order 3 (Lu et al. 2022, DPM-Solver, appendix C; in its code one error, the batch's largest, is every sample's). What
+    /// was learned of the length stays for the next step of the grid: with one step it is the published algorithm.
+    let adaptive (order: int) (bounds: Bounds) (reading: Reading) (readings: Readings) : Step =
+        let read = fields readings
+
+        fun _ until state ->
+            let leg = Leg.between reading 0.0 readings.Path state.Time until
 
             if not (Leg.isRegular leg) then
-                Integrator.moved state until (first leg state.X value) [] 1
+                Integrator.moved state until (first leg state.X (read leg (Integrator.time state.Time) state.X)) [] 1
             else
-                let s1, s2 = Leg.timeAt leg r1, Leg.timeAt leg r2
-                let value1 = read leg (Integrator.time s1) (first { leg with Until = s1 } state.X value)
+                let n = state.X.Shape[0]
 
-                let toward (until: float) (other: float) (ahead: Tensor) =
-                    let part = { leg with Until = until }
-                    combine part state.X (Leg.inLambda part [ state.Time; other ]) [ value; ahead ]
+                let lengths, before =
+                    match state.Memory with
+                    | [ _, lengths; _, before ] -> Tensor.toFloats lengths, before
+                    | _ -> Array.create n bounds.First, state.X
 
-                let value2 = read leg (Integrator.time s2) (toward s2 s1 value1)
-                Integrator.moved state until (toward until s2 value2) [] 3
+                let last = Curve.eval readings.Path.Lambda until
+
+                let mutable walk: Walk =
+                    { Places = Array.create n (Curve.eval readings.Path.Lambda state.Time)
+                      Lengths = lengths
+                      X = Tensor.clone state.X
+                      Before = Tensor.clone before
+                      Tries = 0
+                      Failed = false }
+
+                // Whoever watches keeps what the step's first evaluation was asked and said: it is not freed before the step ends.
+                walk <- attempt order bounds read leg walk
+
+                while not walk.Failed && Array.exists (fun place -> place <> last) walk.Places do
+                    walk <- Scope.next (attempt order bounds read leg) walk
+
+                let memory = [ until, Tensor.ofArray [ n ] walk.Lengths; until, walk.Before ]
+                Integrator.moved state until walk.X memory (order * walk.Tries)
 
     /// The size of the whole step in UniPC's second-order rules.
     type Size =
@@ -167,8 +417,8 @@ module Exponential =
 
     /// UniPC-p (Zhao et al. 2023, algorithms 1 and 2): the state is predicted with p values and, once the network has said its value there,
     /// corrected with p + 1; one evaluation a step. The weights are those of `inLambda` but for two values' prediction and one value's
-    /// correction, where the slope counts ½ B(h).
-    let unipc (size: Size) (order: int) (reading: Reading) (readings: Readings) : Step =
+    /// correction, where the slope counts ½ B(h). The last step predicts with `last` values at most, the one before with one more, and so on.
+    let unipc (last: int) (size: Size) (order: int) (reading: Reading) (readings: Readings) : Step =
         let read = fields readings
 
         let half (leg: Leg) =
@@ -207,7 +457,8 @@ module Exponential =
                     combine back before (corrector back (List.map fst values)) (List.map snd values), known
                 | [] -> state.X, []
 
-            let values = newest :: List.truncate (order - 1) known
+            let most = Math.Clamp(last + readings.Steps - 1 - state.Step, 1, order)
+            let values = newest :: List.truncate (most - 1) known
 
             if Leg.isRegular leg then
                 let weights = predictor leg (List.map fst values)

@@ -22,13 +22,16 @@ type Grid =
         Source: string
         /// The times of N steps over a span: t₀ > … > t_N to its end where it stops there, t₀ > … > t_{N−1} where the last step denoises.
         Times: GaussianPath -> Span -> int -> float[]
+        /// Where the grid is a list of its own and no spacing: all its times on a path, t₀ > … > t_N, 0 the last where it goes to the data. They say how many steps
+        /// there are and where these begin and end (`Grid.ownSpan`).
+        Own: (GaussianPath -> float[]) option
     }
 
 [<RequireQualifiedAccess>]
 module Grid =
 
     let private make name equation source times : Grid =
-        { Name = name; Equation = equation; Source = source; Times = times }
+        { Name = name; Equation = equation; Source = source; Times = times; Own = None }
 
     /// A grid of n = 1, 2, … times that begin and end where the span does.
     let private ofPoints name equation source (points: GaussianPath -> float * float -> int -> float[]) : Grid =
@@ -57,7 +60,17 @@ module Grid =
     let private regular (path: GaussianPath) (noisy: float, clean: float) =
         let low, high = path.Interior
         let finite = Path.isRegular path.Lambda
-        (if finite noisy then noisy else min noisy high), (if finite clean then clean else max clean low)
+
+        let inside (t: float) (interior: float) (limit: float) =
+            if finite t then
+                t
+            elif finite interior then
+                interior
+            // A path that is followed to where it is pure noise.
+            else
+                Curve.inverse (clean, noisy) path.Lambda limit
+
+        inside noisy (min noisy high) -12.0, inside clean (max clean low) 12.0
 
     /// Equal steps of h(λ), for monotone h with the inverse given.
     let private equalIn (h: float -> float) (inverse: float -> float) (path: GaussianPath) span =
@@ -172,16 +185,16 @@ module Grid =
     let linspace = linspaceOf 1000
 
     /// The times of EDM's noise levels on the straight path, t = ς/(1 + ς), whatever the ends of the span.
-    let edmFlow =
+    let edmFlowWith (least: float) (most: float) (rho: float) =
         ofPoints
             "edm-flow"
-            "t at which σ/α = ς, ς^{1/7} in equal steps from 80 to 0.002"
+            $"t at which σ/α = ς, ς^{{1/ρ}} in equal steps from {most} to {least}, ρ = {rho}"
             "Karras et al. 2022, EDM, eq. 5; as used for flow matching by Lipman et al. 2024, Flow matching guide and code"
             (fun path (noisy, clean) n ->
                 let level t = Math.Exp(-(Curve.eval path.Lambda t))
-                let root (sigma: float) = sigma ** (1.0 / 7.0)
-                let high, low = min 80.0 (level noisy), max 0.002 (level clean)
-                // Where the span goes on to the data, 0.002 is a time of its own before its end.
+                let root (sigma: float) = sigma ** (1.0 / rho)
+                let high, low = min most (level noisy), max least (level clean)
+                // Where the span goes on to the data, the lowest level is a time of its own before its end.
                 let last = if level clean < low then max 1 (n - 2) else n - 1
 
                 Array.init n (fun k ->
@@ -191,8 +204,10 @@ module Grid =
                         clean
                     else
                         let u = float k / float last
-                        let sigma = (root high + u * (root low - root high)) ** 7.0
+                        let sigma = (root high + u * (root low - root high)) ** rho
                         Curve.inverse (clean, noisy) path.Lambda (-(Math.Log sigma))))
+
+    let edmFlow = edmFlowWith 0.002 80.0 7.0
 
     /// A grid by its values of λ, rising, learned or optimized: with another number of steps the same density of them, by linear
     /// interpolation. Raises ArgumentException where they do not rise.
@@ -234,6 +249,127 @@ module Grid =
                 let inside = (wanted - total[k]) / (total[k + 1] - total[k])
                 Curve.inverse (snd span, fst span) path.Lambda (first + (float k + inside) * width))
 
+    // ---- spacings made of others
+
+    let private level (path: GaussianPath) (t: float) = Math.Exp(-(Curve.eval path.Lambda t))
+
+    /// The time of a level ς = σ/α on a path. Raises ArgumentException where the path does not reach it.
+    let private timeOfLevel name (path: GaussianPath) (sigma: float) : float =
+        let least, most = level path 0.0, level path 1.0
+
+        // A file of float32 has its ends to seven digits.
+        if not (sigma >= least * (1.0 - 1e-6) && sigma <= most * (1.0 + 1e-6)) then
+            invalidArg
+                "levels"
+                $"grid {name}: a level σ/α of {sigma}: path {path.Name} has those from {least} to {most}"
+
+        Curve.inverse (0.0, 1.0) path.Lambda (-(Math.Log sigma))
+
+    /// A spacing between two levels ς = σ/α where these lie within the span (σ_min and σ_max; none for the span's own end): N of its times from the one to the other,
+    /// and the span's end where it stops there, as a schedule of levels to which a last one of 0 is appended.
+    let betweenLevels (least: float option) (most: float option) (grid: Grid) : Grid =
+        { grid with
+            Times =
+                fun path span n ->
+                    let noisy =
+                        match most with
+                        | Some sigma when sigma < level path span.Noisy -> timeOfLevel grid.Name path sigma
+                        | _ -> span.Noisy
+
+                    match least with
+                    | Some sigma when sigma > level path span.Clean ->
+                        let inner = { Noisy = noisy; Clean = timeOfLevel grid.Name path sigma; Finish = Denoise }
+                        let times = grid.Times path inner n
+                        if span.Finish = Stop then Array.append times [| span.Clean |] else times
+                    | _ -> grid.Times path { span with Noisy = noisy } n }
+
+    /// t ↦ s t/(1 + (s − 1) t): on the straight path s times the level σ/α; its inverse is that of 1/s.
+    let private shift (s: float) (t: float) = s * t / (1.0 + (s - 1.0) * t)
+
+    /// Even steps on a clock that is shifted towards the noise, s > 1, as larger images are met with.
+    let shiftedWith (s: float) : Grid =
+        if not (s > 0.0 && Double.IsFinite s) then
+            invalidArg (nameof s) $"a shift of {s}: expected a positive number"
+
+        ofPlace
+            "shifted"
+            $"t = s u/(1 + (s − 1) u), u in equal steps, s = {s}"
+            "Esser et al. 2024, Scaling rectified flow transformers, eq. 23; Hoogeboom, Heek, Salimans 2023, Simple diffusion, section 3.1"
+            (fun _ (noisy, clean) ->
+                let first, last = shift (1.0 / s) noisy, shift (1.0 / s) clean
+                fun u -> shift s (first + u * (last - first)))
+
+    /// With Stable Diffusion 3's s.
+    let shifted = shiftedWith 3.0
+
+    // ---- grids of given times
+
+    let private own name equation source (times: GaussianPath -> float[]) : Grid =
+        { Name = name
+          Equation = equation
+          Source = source
+          Own = Some times
+          // Those of its times that lie in the span, and the span's end where it stops there.
+          Times =
+            fun path span _ ->
+                let inside = times path |> Array.filter (fun t -> span.Clean < t && t <= span.Noisy)
+                Array.append inside (if span.Finish = Stop || Array.contains span.Clean (times path) then [| span.Clean |] else [||]) }
+
+    let private check name (what: string) (values: float list) =
+        if values.Length < 2 || not (List.forall (fun (a, b) -> a > b) (List.pairwise values)) then
+            invalidArg what $"grid {name}: at least two {what} that fall"
+
+    /// Given times 1 ≥ t₀ > … > t_N ≥ 0. Raises ArgumentException where they are not that.
+    let ofTimes name source (times: float list) : Grid =
+        check name "times" times
+
+        if not (times.Head <= 1.0 && List.last times >= 0.0) then
+            invalidArg (nameof times) $"grid {name}: times from {times.Head} to {List.last times}: expected 1 ≥ t ≥ 0"
+
+        own name "t as given" source (fun _ -> Array.ofList times)
+
+    /// Given levels ς = σ/α, falling, the last one 0 where the run goes to the data (k-diffusion's and diffusers' `sigmas`). Raises ArgumentException where they do
+    /// not fall, and on a path that does not reach them.
+    let ofLevels name source (levels: float list) : Grid =
+        check name "levels" levels
+
+        if not (List.last levels >= 0.0 && Double.IsFinite levels.Head) then
+            invalidArg
+                (nameof levels)
+                $"grid {name}: levels from {levels.Head} to {List.last levels}: expected finite numbers, none below 0"
+
+        own name "σ/α as given" source (fun path ->
+            [| for sigma in levels -> if sigma = 0.0 then 0.0 else timeOfLevel name path sigma |])
+
+    /// Given steps i of a model with T discrete steps, T − 1 ≥ i ≥ 0, falling: t = (i + 1)/T, and 0 after the last (diffusers' `timesteps`, which are numbered from 0).
+    /// Raises ArgumentException where they are not that.
+    let ofTimesteps (steps: int) name source (timesteps: float list) : Grid =
+        if timesteps.IsEmpty || not (List.forall (fun (a, b) -> a > b) (List.pairwise timesteps)) then
+            invalidArg (nameof timesteps) $"grid {name}: at least one timestep, and all of them falling"
+
+        if not (timesteps.Head <= float (steps - 1) && List.last timesteps >= 0.0) then
+            invalidArg
+                (nameof timesteps)
+                $"grid {name}: timesteps from {timesteps.Head} to {List.last timesteps}: expected {steps - 1} to 0"
+
+        let times = [| for i in timesteps -> (i + 1.0) / float steps |]
+        own name $"t = (i + 1)/{steps}, i as given" source (fun _ -> Array.append times [| 0.0 |])
+
+    /// The span and the steps of a grid of its own times, for a sampler whose natural span is given: where the last time is 0 and that span does not stop there, the last step
+    /// denoises. None for a spacing.
+    let ownSpan (path: GaussianPath) (natural: Span) (grid: Grid) : (Span * int) option =
+        grid.Own
+        |> Option.map (fun times ->
+            let times = times path
+            let steps = times.Length - 1
+            let last = times[steps]
+            let toData = last <= 0.0 && not (natural.Finish = Stop && natural.Clean = 0.0)
+
+            { Noisy = times[0]
+              Clean = (if toData then times[steps - 1] else last)
+              Finish = (if toData then Denoise else Stop) },
+            steps)
+
     /// The grids that the command line knows by name.
     let parts: Part<Grid> list =
         let steps (make: int -> Grid) =
@@ -241,10 +377,25 @@ module Grid =
                 (Parameter.make "times" 1000.0 (Allowed.Whole 1) "T, the discrete times of the model")
                 (int >> make)
 
+        let level name meaning =
+            Parameter.make name 0.0 (Allowed.AtLeast 0.0) $"{meaning} noise level σ/α; 0 for the span's own"
+        let least, most = level "sigma-min" "the lowest", level "sigma-max" "the highest"
+        let given (sigma: float) = if sigma > 0.0 then Some sigma else None
+
         [ Part.fixedAt uniform
-          Part.fixedAt lambda
-          Part.of1 (Parameter.make "rho" 7.0 Allowed.Positive "ρ: the larger, the more steps near the data") karrasWith
-          yield! List.map Part.fixedAt [ edmFlow; quadratic; cosine ]
+          Part.of2 least most (fun least most -> betweenLevels (given least) (given most) lambda)
+          Part.of3
+              (Parameter.make "rho" 7.0 Allowed.Positive "ρ: the larger, the more steps near the data")
+              least
+              most
+              (fun rho least most -> betweenLevels (given least) (given most) (karrasWith rho))
+          Part.of3
+              (Parameter.make "sigma-min" 0.002 Allowed.Positive "the lowest level but the last")
+              (Parameter.make "sigma-max" 80.0 Allowed.Positive "the highest level but the first")
+              (Parameter.make "rho" 7.0 Allowed.Positive "ρ, as of karras")
+              edmFlowWith
+          yield! List.map Part.fixedAt [ quadratic; cosine ]
+          Part.of1 (Parameter.make "shift" 3.0 Allowed.Positive "s: above 1, more steps near the noise") shiftedWith
           yield! List.map steps [ leadingOf; trailingOf; linspaceOf ] ]
 
     let all = List.map Part.standard parts

@@ -46,16 +46,11 @@ type Step = Noise -> float -> State -> State
 [<RequireQualifiedAccess>]
 module Integrator =
 
-    let internal time (t: float) = Tensor.scalar Kind.Float64 t
+    /// A time as fields take it: 0-dimensional, float64, on the CPU.
+    let time (t: float) = Tensor.scalar Kind.Float64 t
 
-    /// The state after a step to `until` that took so many evaluations.
-    let internal moved
-        (state: State)
-        (until: float)
-        (x: Tensor)
-        (memory: (float * Tensor) list)
-        (evaluations: int)
-        : State =
+    /// The state after a step to `until` that took so many evaluations: x there, and what the method remembers, newest first.
+    let moved (state: State) (until: float) (x: Tensor) (memory: (float * Tensor) list) (evaluations: int) : State =
         { state with
             State.Step = state.Step + 1
             Time = until

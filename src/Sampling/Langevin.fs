@@ -76,7 +76,11 @@ module Langevin =
         let probability = Tensor.where (Tensor.isNan probability) (Tensor.zerosLike probability) probability
 
         let uniform =
-            let decisive = Tensor.select 1 0 (Tensor.flattenRows (Noise.draw noise chain.Step times (1, 2) chain.X))
+            let decisive =
+                Tensor.select
+                    1
+                    0
+                    (Tensor.flattenRows (Noise.draw noise chain.Step (snd times, snd times) (1, 2) chain.X))
             0.5 * (1.0 + Tensor.erf (decisive / Math.Sqrt 2.0))
 
         let accepted = Tensor.less uniform probability
@@ -119,7 +123,7 @@ module Langevin =
             let x =
                 List.fold
                     (fun (x: Tensor) k ->
-                        let z = Noise.draw noise state.Step (state.Time, until) (k, perLevel) x
+                        let z = Noise.draw noise state.Step (until, until) (k, perLevel) x
                         x + h * score (Integrator.time until) x + Math.Sqrt(2.0 * h) * z)
                     carried
                     [ 0 .. perLevel - 1 ]

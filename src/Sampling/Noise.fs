@@ -50,6 +50,7 @@ type Noise =
     | Fresh of Rng
     | Along of Brownian
     | Given of draws: Tensor * per: int
+    | Scaled of float * Noise
 
 [<RequireQualifiedAccess>]
 module Noise =
@@ -63,28 +64,34 @@ module Noise =
     /// Given numbers [draws; B; …], used in the order in which they are asked for: those of the first step first.
     let given (draws: Tensor) : Noise = Given(draws, 1)
 
+    /// The numbers of another noise times a factor: s_noise, a little over 1 where a trained network takes off too much of what is put in
+    /// (Karras et al. 2022, EDM, section 4).
+    let scaled (factor: float) (noise: Noise) : Noise = if factor = 1.0 then noise else Scaled(factor, noise)
+
     /// The numbers of rows `first` … `first + n − 1`, for a batch that is a part of the whole.
-    let rows (first: int) (n: int) (noise: Noise) : Noise =
+    let rec rows (first: int) (n: int) (noise: Noise) : Noise =
         match noise with
+        | Scaled(factor, noise) -> Scaled(factor, rows first n noise)
         | Fresh rng -> Fresh(Rng.rows (int64 first) rng)
         | Along motion -> Along { motion with Rng = Rng.rows (int64 first) motion.Rng }
         | Given(draws, per) -> Given(Tensor.narrow 1 first n draws, per)
 
     /// The numbers for a part of steps that take `per` draws each, of which the part takes the first.
-    let internal every (per: int) (noise: Noise) : Noise =
+    let rec every (per: int) (noise: Noise) : Noise =
         match noise with
+        | Scaled(factor, noise) -> Scaled(factor, every per noise)
         | Given(draws, _) -> Given(draws, per)
         | other -> other
 
-    /// Draw k of the `per` draws of step `step`, from time s to t, like x [B; …]. Raises ArgumentException where given draws have run out or
-    /// are not of x's shape.
-    let draw (noise: Noise) (step: int) (s: float, t: float) (k: int, per: int) (x: Tensor) : Tensor =
+    /// Draw k of the `per` draws of step `step`, of what happens from time s to t, like x [B; …]. What is added at one time, s = t, is not of a motion, and
+    /// drawn afresh along it. Raises ArgumentException where given draws have run out or are not of x's shape.
+    let rec draw (noise: Noise) (step: int) (s: float, t: float) (k: int, per: int) (x: Tensor) : Tensor =
         match noise with
+        | Scaled(factor, noise) -> factor * draw noise step (s, t) (k, per) x
         | Fresh rng ->
             let own = Rng.at (int64 step) (Rng.named "step" rng)
             Rng.normalLike x (if k = 0 then own else Rng.at (int64 k) own)
-        // The first draw moves time on; what a corrector adds at one time is not of the motion.
-        | Along motion when k = 0 -> Brownian.increment x s t motion
+        | Along motion when s <> t -> Brownian.increment x s t motion
         | Along motion ->
             Rng.normalLike x (motion.Rng |> Rng.named "corrector" |> Rng.at (int64 step) |> Rng.at (int64 k))
         | Given(draws, several) ->

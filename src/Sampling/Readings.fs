@@ -8,8 +8,10 @@ type Readings =
         Of: Prediction -> Field
         /// E[x₀ | x] and the place u of the reverse step's log-variance, in one evaluation; none where it was not learned.
         WithVariance: (Tensor -> Tensor -> struct (Tensor * Tensor)) option
-        /// Steps of the whole run.
+        /// Steps of the whole run, the denoising one at its end included.
         Steps: int
+        /// Whether the last of them denoises: it is not the sampler's.
+        Denoises: bool
     }
 
 [<RequireQualifiedAccess>]
@@ -30,7 +32,8 @@ module Readings =
                     let struct (y, u) = both t x
                     let struct (cx, cy) = toData t
                     struct (Coefficient.combine [ cx, x; cy, y ], u))
-          Steps = steps }
+          Steps = steps
+          Denoises = false }
 
     /// v − ½ c² g² ∇log p as a reading of the network's output: α̇ x₀ + (σ̇ + ½ c² g²/σ) ε. One evaluation gives both terms.
     let private drift (churn: float) : Prediction =

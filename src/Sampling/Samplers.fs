@@ -26,7 +26,11 @@ type Sampler =
         /// more steps do not remove.
         Order: int
         IsStochastic: bool
-        /// Evaluations of the network in n steps.
+        /// Draws of standard normal numbers a step, each like the state; 0 where nothing is drawn.
+        Draws: int
+        /// Whether it chooses lengths of its own within a step.
+        IsAdaptive: bool
+        /// Evaluations of the network in n steps; at least so many where it is adaptive.
         Evaluations: int -> int
         /// The grid that the method takes unless another is given.
         Grid: Grid
@@ -50,6 +54,8 @@ module Samplers =
           Follows = Velocity tableau
           Order = tableau.Order
           IsStochastic = false
+          Draws = 0
+          IsAdaptive = false
           Evaluations = fun n -> n * tableau.EvaluationsPerStep + (if tableau.IsFsal && n > 0 then 1 else 0)
           Grid = Grid.uniform }
 
@@ -60,13 +66,17 @@ module Samplers =
 
     // ---- the flow in λ: semi-linear methods
 
-    let private semilinear name equation source order (evaluations: int) step : Sampler =
+    /// A sampler by a step in terms of E[x₀ | x] and E[ε | x] that draws nothing: its name, what it does, where it is from, the order that it has been shown to have, evaluations a step.
+    /// What else a sampler has (`Evaluations`, `Grid`) is as of most, and replaced where it is not.
+    let semilinear name equation source order (evaluations: int) (step: Readings -> Step) : Sampler =
         { Name = name
           Equation = equation
           Source = source
           Follows = Denoiser step
           Order = order
           IsStochastic = false
+          Draws = 0
+          IsAdaptive = false
           Evaluations = fun n -> n * evaluations
           Grid = Grid.lambda }
 
@@ -75,8 +85,13 @@ module Samplers =
         | OfData -> ""
         | OfNoise -> "-noise"
 
-    let private multistep name equation source order rule =
+    /// A linear multistep method by its rule: one evaluation a step.
+    let multistep name equation source order (rule: Rule) : Sampler =
         semilinear name equation source order 1 (Exponential.multistep rule)
+
+    /// The same whose last step uses `last` values at most, the one before one more, and so on (`Exponential.multistepEnding`).
+    let multistepEnding (last: int) name equation source order (rule: Rule) : Sampler =
+        semilinear name equation source order 1 (Exponential.multistepEnding last rule)
 
     /// The first-order semi-linear step, the same by x̂₀ and by ε̂.
     let ddim =
@@ -111,10 +126,21 @@ module Samplers =
     /// The third-order rule as DPM-Solver's authors start it: by the midpoint rule.
     let private dpm3Of (reading: Reading) = Exponential.dpm3 (Exponential.dpm2 reading 0.0) reading 0.0
 
-    let dpm2m =
-        multistep "dpm-2m" "ε̂ now and a step before" $"{dpmSolverPp}, section 4" 2 (Exponential.dpm2 OfNoise 0.0)
+    let dpm2mEnding (last: int) =
+        multistepEnding
+            last
+            "dpm-2m"
+            "ε̂ now and a step before"
+            $"{dpmSolverPp}, section 4"
+            2
+            (Exponential.dpm2 OfNoise 0.0)
 
-    let dpm3m = multistep "dpm-3m" "ε̂ now and two steps before" $"{dpmSolverPp}, code" 2 (dpm3Of OfNoise)
+    let dpm2m = dpm2mEnding 2
+
+    let dpm3mEnding (last: int) =
+        multistepEnding last "dpm-3m" "ε̂ now and two steps before" $"{dpmSolverPp}, code" 2 (dpm3Of OfNoise)
+
+    let dpm3m = dpm3mEnding 3
 
     let dpmPp2s =
         semilinear
@@ -134,28 +160,45 @@ module Samplers =
             3
             (Exponential.threeStage (1.0 / 3.0) (2.0 / 3.0) OfData)
 
-    let dpmPp2m =
-        multistep "dpmpp-2m" "x̂₀ now and a step before" $"{dpmSolverPp}, algorithm 2" 2 (Exponential.dpm2 OfData 0.0)
+    let dpmPp2mEnding (last: int) =
+        multistepEnding
+            last
+            "dpmpp-2m"
+            "x̂₀ now and a step before"
+            $"{dpmSolverPp}, algorithm 2"
+            2
+            (Exponential.dpm2 OfData 0.0)
 
-    let dpmPp3m = multistep "dpmpp-3m" "x̂₀ now and two steps before" $"{dpmSolverPp}, code" 2 (dpm3Of OfData)
+    let dpmPp2m = dpmPp2mEnding 2
+
+    let dpmPp3mEnding (last: int) =
+        multistepEnding last "dpmpp-3m" "x̂₀ now and two steps before" $"{dpmSolverPp}, code" 2 (dpm3Of OfData)
+
+    let dpmPp3m = dpmPp3mEnding 3
 
     /// DEIS with so many values: the first order of it is `ddim`.
-    let deis (values: int) =
-        multistep
+    let deisEnding (last: int) (values: int) =
+        multistepEnding
+            last
             $"deis-{values}"
             $"the polynomial in t through {values} values of ε̂"
             "Zhang, Chen 2023, DEIS, eq. 14–15 (tAB)"
             (min values 2)
             (Exponential.inTime values)
 
+    let deis (values: int) = deisEnding values values
+
     /// Adams–Bashforth in ς = σ/α.
-    let linearMultistep (values: int) =
-        multistep
+    let linearMultistepEnding (last: int) (values: int) =
+        multistepEnding
+            last
             $"lms-{values}"
             $"the polynomial in σ/α through {values} values of ε̂"
             "Bashforth, Adams 1883; Crowson 2022, k-diffusion; Liu et al. 2022, PNDM, section 3"
             (min values 2)
             (Exponential.inSigma values)
+
+    let linearMultistep (values: int) = linearMultistepEnding values values
 
     /// Exponential Adams–Bashforth: the polynomial in λ. With three values its first two steps are those of a three-stage method, so
     /// that the third order is not lost at the start.
@@ -185,7 +228,7 @@ module Samplers =
                             (Exponential.multistep rule readings))
             Evaluations = fun n -> n + (if values < 3 then 0 else 2 * min n (values - 1)) }
 
-    let unipc (size: Exponential.Size) (reading: Reading) (order: int) =
+    let unipcEnding (last: int) (size: Exponential.Size) (reading: Reading) (order: int) =
         let b =
             match size with
             | Exponential.Bh1 -> "-bh1"
@@ -207,7 +250,9 @@ module Samplers =
             "Zhao et al. 2023, UniPC, algorithms 1 and 2"
             (min 3 (order + 1))
             1
-            (Exponential.unipc size order reading)
+            (Exponential.unipc last size order reading)
+
+    let unipc (size: Exponential.Size) (reading: Reading) (order: int) = unipcEnding order size reading order
 
     /// Heun's method in ς = σ/α: EDM without churn.
     let heunSigma =
@@ -217,7 +262,86 @@ module Samplers =
             "Karras et al. 2022, EDM, algorithm 1"
             2
             2
-            (Stochastic.edm { Churn = 0.0; Least = 0.0; Most = infinity; Inflation = 1.0 })
+            Exponential.heunInSigma
+
+    // ---- pseudo numerical methods
+
+    let private pndmSource = "Liu, Ren, Lin, Zhao 2022, Pseudo numerical methods for diffusion models"
+
+    /// The pseudo linear multistep method, its first steps by another that leaves its first values.
+    let private pseudo name equation source (starting: int) (evaluations: int) (tableau: Tableau) : Sampler =
+        let values = 4
+
+        { semilinear name equation source 2 1 (fun readings ->
+              Exponential.started
+                  starting
+                  (Exponential.remembering OfNoise values readings (Exponential.pseudoRungeKutta tableau))
+                  (Exponential.multistep (Exponential.pseudoAdamsBashforth values) readings)) with
+            Evaluations = fun n -> n + evaluations * min n starting }
+
+    /// PNDM: three steps of the classical pseudo Runge–Kutta method, then four values.
+    let pndm =
+        pseudo
+            "pndm"
+            "a DDIM step along Adams and Bashforth's mean of four values of ε̂; pseudo Runge–Kutta 4 at first"
+            $"{pndmSource}, algorithm 2 (F-PNDM)"
+            3
+            3
+            Tableau.rk4
+
+    /// PLMS as Stable Diffusion has it: one step of the pseudo improved Euler method, then two, three and four values.
+    let plms =
+        pseudo
+            "plms"
+            "a DDIM step along Adams and Bashforth's mean of up to four values of ε̂; pseudo Heun at first"
+            $"{pndmSource}, eq. 12; Crowson 2022, in latent diffusion"
+            1
+            1
+            Tableau.heun
+
+    // ---- singlestep methods on the grid's own times, and of several orders
+
+    let singlestep (order: int) =
+        semilinear
+            $"dpmpp-{order}s-grid"
+            $"x̂₀ in blocks of {order} grid steps, each from the block's beginning"
+            $"{dpmSolverPp}; von Platen et al. 2022, diffusers, DPMSolverSinglestepScheduler"
+            2
+            1
+            (Exponential.singlestep order OfData)
+
+    /// With 3 (n − 1) + `rest` evaluations in n steps: `rest` is 0, 1 or 2.
+    let dpmFastWith (rest: int) =
+        if rest < 0 || rest > 2 then
+            invalidArg (nameof rest) $"{rest} evaluations beside whole steps of three: 0, 1 or 2"
+
+        { semilinear
+              "dpm-fast"
+              "dpm-3, the last two steps dpm-2 and ddim"
+              $"{dpmSolver}, appendix D.3 (DPM-Solver-fast)"
+              2
+              3
+              (Exponential.fast rest) with
+            Evaluations = fun n -> if rest > 0 then 3 * (n - 1) + rest else List.sum [ for left in 1..n -> min 3 left ] }
+
+    let dpmFast = dpmFastWith 0
+
+    /// The published tolerances.
+    let bounds: Exponential.Bounds = { Relative = 0.05; Absolute = 0.0078; Safety = 0.9; First = 0.05 }
+
+    /// DPM-Solver-12 (order 2) and DPM-Solver-23 (order 3): how many steps a sample takes it finds out by itself, within those of the grid.
+    let dpmAdaptiveWith (bounds: Exponential.Bounds) (order: int) =
+        { semilinear
+              $"dpm-{order - 1}{order}"
+              $"""{(if order = 2 then "dpm-2 against ddim" else "dpm-3 against dpm-2")}, lengths chosen by their error"""
+              $"{dpmSolver}, appendix C (DPM-Solver-{order - 1}{order})"
+              order
+              order
+              (Exponential.adaptive order bounds OfNoise) with
+            IsAdaptive = true }
+
+    let dpm12 = dpmAdaptiveWith bounds 2
+    let dpm23 = dpmAdaptiveWith bounds 3
 
     let private karras (s: Sampler) = { s with Grid = Grid.karras }
 
@@ -236,6 +360,8 @@ module Samplers =
           Follows = Process(churn, step)
           Order = order
           IsStochastic = churn > 0.0
+          Draws = 1
+          IsAdaptive = false
           Evaluations = fun n -> n * evaluations
           Grid = Grid.lambda }
 
@@ -268,8 +394,9 @@ module Samplers =
 
     // ---- stochastic steps by x̂₀ and ε̂
 
-    let private stochastic name equation source order evaluations step : Sampler =
-        { semilinear name equation source order evaluations step with IsStochastic = true }
+    /// A sampler by a step that draws: once a step (`Draws`), the order being that of its law.
+    let stochastic name equation source order evaluations (step: Readings -> Step) : Sampler =
+        { semilinear name equation source order evaluations step with IsStochastic = true; Draws = 1 }
 
     /// DDIM(η).
     let ddimWith (eta: float) : Sampler =
@@ -324,13 +451,73 @@ module Samplers =
                   "Karras et al. 2022, EDM, algorithm 2"
                   2
                   2
-                  (Stochastic.edm churn)
+                  (Stochastic.churned churn Exponential.heunInSigma)
           ) with
             IsStochastic = churn.Churn > 0.0 }
 
+    let private edmChurn = { Churn = 40.0; Least = 0.05; Most = 50.0; Inflation = 1.0 }
+
     /// With the paper's window for ImageNet, and without the inflation of the noise (1.003 there) that makes up for what a trained network
     /// takes off too much: an exact model needs none.
-    let edm = edmWith { Churn = 40.0; Least = 0.05; Most = 50.0; Inflation = 1.0 }
+    let edm = edmWith edmChurn
+
+    let eulerChurnWith (churn: Churn) : Sampler =
+        checkChurn "churn" churn.Churn
+
+        { karras (
+              stochastic
+                  "euler-churn"
+                  "noise put back up to (1 + γ) ς, then Euler in ς"
+                  "Karras et al. 2022, EDM, algorithm 2 without its correction; Crowson 2022, k-diffusion"
+                  1
+                  1
+                  (Stochastic.churned churn (Exponential.multistep (Exponential.adamsBashforth OfNoise 0.0 1)))
+          ) with
+            IsStochastic = churn.Churn > 0.0 }
+
+    let eulerChurn = eulerChurnWith edmChurn
+
+    /// A method's step to below the next level, and noise from there, times s_noise.
+    let private ancestralOf name (inflation: float) (eta: float) (method: Sampler) step : Sampler =
+        checkChurn "η" eta
+
+        { stochastic
+              name
+              $"{method.Name} to below the next level, noise from there, η = 1"
+              $"{method.Source}; Crowson 2022, k-diffusion"
+              method.Order
+              method.EvaluationsPerStep
+              (Stochastic.inflated inflation (Stochastic.renoised eta step)) with
+            IsStochastic = eta > 0.0 }
+
+    let dpm2AncestralWith (inflation: float) (eta: float) =
+        ancestralOf "dpm-2-ancestral" inflation eta dpm2 (Exponential.twoStage 0.5 OfNoise)
+
+    let dpm2Ancestral = dpm2AncestralWith 1.0 1.0
+
+    let dpmPp2sAncestralWith (inflation: float) (eta: float) =
+        ancestralOf "dpmpp-2s-ancestral" inflation eta dpmPp2s (Exponential.twoStage 0.5 OfData)
+
+    let dpmPp2sAncestral = dpmPp2sAncestralWith 1.0 1.0
+
+    /// DPM-Solver++ (stochastic) with its middle at a fraction r of the way, and s_noise.
+    let dpmPpSdeWith (r: float) (inflation: float) (eta: float) : Sampler =
+        checkChurn "η" eta
+
+        if not (r > 0.0 && r <= 1.0) then
+            invalidArg (nameof r) $"a fraction {r} of the way: expected a number above 0, up to 1"
+
+        { stochastic
+              "dpmpp-sde"
+              "x̂₀ at s and, after an ancestral step, at the middle in λ; an ancestral step by both, η = 1"
+              "Lu et al. 2023, DPM-Solver++; Crowson 2022, k-diffusion"
+              1
+              2
+              (Stochastic.inflated inflation (Stochastic.twoStage r eta)) with
+            IsStochastic = eta > 0.0
+            Draws = 2 }
+
+    let dpmPpSde = dpmPpSdeWith 0.5 1.0 1.0
 
     /// SDE-DPM-Solver++ with η: 1 is the reverse SDE.
     let sdeDpmPpWith (eta: float) (values: int) : Sampler =
@@ -352,6 +539,14 @@ module Samplers =
               1
               (Exponential.multistep rule) with
             IsStochastic = eta > 0.0 }
+
+    /// A sampler every draw of which is multiplied by s_noise.
+    let inflated (factor: float) (sampler: Sampler) : Sampler =
+        match sampler.Follows with
+        | Denoiser step -> { sampler with Follows = Denoiser(Stochastic.inflated factor step) }
+        | Process(churn, step) ->
+            { sampler with Follows = Process(churn, (fun sde noise -> step sde (Noise.scaled factor noise))) }
+        | Velocity _ -> sampler
 
     let sdeDpmPp1 = sdeDpmPpWith 1.0 1
     let sdeDpmPp2m = sdeDpmPpWith 1.0 2
@@ -377,6 +572,7 @@ module Samplers =
               1
               (fun readings -> Stochastic.corrected ratio corrections (step predictor readings) readings) with
             Evaluations = fun n -> predictor.Evaluations n + n * corrections
+            Draws = 1 + corrections
             Grid = predictor.Grid }
 
     /// With the reverse SDE's Euler–Maruyama steps and the paper's ratio.
@@ -394,7 +590,8 @@ module Samplers =
               0
               1
               (Langevin.annealed ratio perLevel) with
-            Evaluations = fun n -> n * perLevel }
+            Evaluations = fun n -> n * perLevel
+            Draws = perLevel }
 
     /// With the paper's r = ε/σ_L² = 0.2; it has 10 levels and 100 steps at each where more levels need fewer.
     let annealedLangevin = annealedLangevinWith 0.2 5
@@ -417,33 +614,68 @@ module Samplers =
         let nonNegative = Allowed.AtLeast 0.0
         let churn = Parameter.make "churn" 1.0 nonNegative "the share of the reverse process's noise: 0 is the flow"
         let eta = Parameter.make "eta" 1.0 nonNegative "η: 0 is the flow, 1 the reverse process"
+        let noise = Parameter.make "noise" 1.0 Allowed.Positive "s_noise, a factor of every draw"
+
+        let last (values: int) =
+            Parameter.make
+                "last"
+                (float values)
+                (Allowed.Whole 1)
+                "the most values in the last step, one more in each step before: 1 ends by a step of first order"
 
         [ yield! List.map (flow >> Part.fixedAt) Tableau.all
-          yield! List.map Part.fixedAt [ ddim; dpm2; dpm3; dpm2m; dpm3m; dpmPp2s; dpmPp3s; dpmPp2m; dpmPp3m ]
+          yield! List.map Part.fixedAt [ ddim; dpm2; dpm3 ]
+          Part.of1 (last 2) (int >> dpm2mEnding)
+          Part.of1 (last 3) (int >> dpm3mEnding)
+          yield! List.map Part.fixedAt [ dpmPp2s; dpmPp3s ]
+          Part.of1 (last 2) (int >> dpmPp2mEnding)
+          Part.of1 (last 3) (int >> dpmPp3mEnding)
           for values in 2..4 do
-              Part.fixedAt (deis values)
+              Part.of1 (last values) (fun last -> deisEnding (int last) values)
           for values in 2..4 do
-              Part.fixedAt (linearMultistep values)
+              Part.of1 (last values) (fun last -> linearMultistepEnding (int last) values)
           for reading in [ OfData; OfNoise ] do
               for values in 2..3 do
                   Part.fixedAt (exponentialAdamsBashforth reading values)
           for reading in [ OfData; OfNoise ] do
               for size in [ Exponential.Bh2; Exponential.Bh1 ] do
                   for order in 1..3 do
-                      Part.fixedAt (unipc size reading order)
-          Part.fixedAt heunSigma
+                      Part.of1 (last order) (fun last -> unipcEnding (int last) size reading order)
+          yield! List.map Part.fixedAt [ heunSigma; plms; pndm; singlestep 2; singlestep 3 ]
+          Part.of1
+              (Parameter.make "rest" 0.0 (Allowed.Whole 0) "evaluations beside whole steps of three: 0, 1 or 2")
+              (int >> dpmFastWith)
+          for order in 2..3 do
+              Part.of3
+                  (Parameter.make "rtol" bounds.Relative Allowed.Positive "the relative error of a length")
+                  (Parameter.make "atol" bounds.Absolute Allowed.Positive "the absolute error of a length")
+                  (Parameter.make "first" bounds.First Allowed.Positive "the first length, in λ")
+                  (fun relative absolute first ->
+                      dpmAdaptiveWith { bounds with Relative = relative; Absolute = absolute; First = first } order)
           Part.of1 churn eulerMaruyamaWith
           Part.of1 churn stochasticHeunWith
-          Part.of1 eta ddimWith
+          Part.of2 eta noise (fun eta noise -> ddimWith eta |> inflated noise)
           yield! List.map Part.fixedAt [ ancestral; ancestralLarge; ancestralLearned ]
-          Part.leaving
-              [ Parameter.make "churn" 40.0 nonNegative "S_churn: 0 is the flow"
-                Parameter.make "least" 0.05 nonNegative "S_min, the lowest noise level σ/α that noise is put back at"
-                Parameter.make "most" 50.0 Allowed.Positive "S_max, the highest"
-                Parameter.make "noise" 1.0 Allowed.Positive "S_noise, the noise's standard deviation" ]
-              (fun x -> edmWith { Churn = x[0]; Least = x[1]; Most = x[2]; Inflation = x[3] })
+          for make in [ edmWith; eulerChurnWith ] do
+              Part.leaving
+                  [ Parameter.make "churn" edmChurn.Churn nonNegative "S_churn: 0 is the flow"
+                    Parameter.make
+                        "least"
+                        edmChurn.Least
+                        nonNegative
+                        "S_min, the lowest noise level σ/α that noise is put back at"
+                    Parameter.make "most" edmChurn.Most Allowed.Positive "S_max, the highest"
+                    Parameter.make "noise" edmChurn.Inflation Allowed.Positive "S_noise, the noise's standard deviation" ]
+                  (fun x -> make { Churn = x[0]; Least = x[1]; Most = x[2]; Inflation = x[3] })
+          Part.of2 eta noise (fun eta noise -> dpm2AncestralWith noise eta)
+          Part.of2 eta noise (fun eta noise -> dpmPp2sAncestralWith noise eta)
+          Part.of3
+              eta
+              noise
+              (Parameter.make "r" 0.5 (Allowed.Within(0.01, 1.0)) "the middle's place in λ")
+              (fun eta noise r -> dpmPpSdeWith r noise eta)
           for values in 1..3 do
-              Part.of1 eta (fun eta -> sdeDpmPpWith eta values)
+              Part.of2 eta noise (fun eta noise -> sdeDpmPpWith eta values |> inflated noise)
           Part.of2
               (Parameter.make "snr" 0.16 Allowed.Positive "r, the corrections' signal-to-noise ratio")
               (Parameter.make "corrections" 1.0 (Allowed.Whole 1) "corrections after each step")

@@ -43,6 +43,12 @@ module Sampling =
           Span = spanOf sampler model
           Kind = Kind.Float32 }
 
+    /// The plan on another grid. One of its own times brings its steps and its span.
+    let onGrid (grid: Grid) (path: GaussianPath) (plan: SamplingPlan) : SamplingPlan =
+        match Grid.ownSpan path plan.Span grid with
+        | Some(span, steps) -> { plan with Grid = grid; Span = span; Steps = steps }
+        | None -> { plan with Grid = grid }
+
     /// The times of a plan's steps; the denoising step at the end, if there is one, takes no time of its own.
     let times (plan: SamplingPlan) (path: GaussianPath) : float[] = Grid.timesOf plan.Grid path plan.Span plan.Steps
 
@@ -84,7 +90,10 @@ module Sampling =
             Exponential.started (times.Length - 1) step denoise, Array.append times [| 0.0 |]
 
     let internal programOf (plan: SamplingPlan) (model: Model) (condition: Condition) : Step * float[] =
-        let readings = Readings.ofModel plan.Steps condition (widenedModel plan.Kind model)
+        let readings =
+            { Readings.ofModel plan.Steps condition (widenedModel plan.Kind model) with
+                Denoises = (plan.Span.Finish = Denoise) }
+
         program plan model.Path (Samplers.step plan.Sampler readings) (readings.Of Prediction.data)
 
     /// σ(t)·ε at the noisy end, [n; shape] float64: the law of x there, but for the α x₀ that is left of the data. Row i depends on the key

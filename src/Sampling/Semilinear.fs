@@ -89,28 +89,27 @@ module Leg =
     let timeAt (leg: Leg) (fraction: float) : float =
         Curve.inverse (leg.Until, leg.From) leg.Path.Lambda (lambda leg leg.From + fraction * length leg)
 
-    /// Coefficients of θ⁰, θ¹, … of the polynomial that is 1 at node i and 0 at the others.
-    let private lagrange (nodes: float list) (i: int) : float list =
-        let own = nodes[i]
+    /// Weights of the values at places (`place`) for the polynomial in λ through them, integrated exactly: exponential Adams–Bashforth where these
+    /// are not positive, Adams–Moulton where the end 1 is one of them (Hochbruck, Ostermann 2010, section 2.5).
+    let through (places: float list) (leg: Leg) : float list =
+        [ for i in 0 .. places.Length - 1 ->
+              Interpolation.lagrange places i
+              |> List.mapi (fun k c -> if c = 0.0 then 0.0 else c * moment leg k)
+              |> List.sum ]
 
-        nodes
-        |> List.indexed
-        |> List.filter (fun (j, _) -> j <> i)
-        |> List.fold
-            (fun p (_, node) ->
-                // p · (θ − node)/(own − node)
-                let shifted = 0.0 :: p
-                let scaled = List.map (fun c -> -node * c) p @ [ 0.0 ]
-                List.map2 (fun a b -> (a + b) / (own - node)) shifted scaled)
-            [ 1.0 ]
+    /// The same for values at times, newest first.
+    let inLambda (leg: Leg) (times: float list) : float list = through (List.map (place leg) times) leg
 
-    /// Weights of the values at times, newest first, for the polynomial in λ through them, integrated exactly: exponential
-    /// Adams–Bashforth where the times are past, Adams–Moulton where the end is one of them (Hochbruck, Ostermann 2010, section 2.5).
-    let inLambda (leg: Leg) (times: float list) : float list =
-        let nodes = List.map (place leg) times
+    /// The same for the polynomial in ς = σ/α, for ε̂: α_t ∫ ℓᵢ dς, in closed form.
+    let inSigma (leg: Leg) (times: float list) : float list =
+        let level t = Math.Exp(-(lambda leg t))
+        let first = level leg.From
+        let width = level leg.Until - first
+        let nodes = times |> List.map (fun t -> (level t - first) / width)
+        let scale = Curve.eval leg.Path.Alpha leg.Until * width
 
         [ for i in 0 .. nodes.Length - 1 ->
-              lagrange nodes i |> List.mapi (fun k c -> if c = 0.0 then 0.0 else c * moment leg k) |> List.sum ]
+              scale * (Interpolation.lagrange nodes i |> List.mapi (fun k c -> c / float (k + 1)) |> List.sum) ]
 
     /// The same for the polynomial in another variable τ(t) of time, for ε̂: α_t ∫ ℓᵢ(τ) dς, by quadrature over time.
     let inVariable (variable: float -> float) (leg: Leg) (times: float list) : float list =
@@ -119,7 +118,7 @@ module Leg =
         let alpha = Curve.eval leg.Path.Alpha leg.Until
 
         [ for i in 0 .. nodes.Length - 1 ->
-              let polynomial = lagrange nodes i
+              let polynomial = Interpolation.lagrange nodes i
 
               alpha
               * Curve.integral 16 (leg.From, leg.Until) (fun t ->

@@ -75,12 +75,12 @@ module Stochastic =
 
             Integrator.moved state until x [] 1
 
-    /// Noise is put back, up to ς̂ = (1 + γ) ς, and Heun's step in ς goes from there to the next level: with y = x/α, dy/dς = ε̂
-    /// (Karras et al. 2022, EDM, algorithm 2). The level never rises above that of t = 1, where the path ends. Without churn it is Heun's method in ς.
-    let edm (churn: Churn) (readings: Readings) : Step =
+    /// Noise is put back, up to ς̂ = (1 + γ) ς, and a step of a method that draws nothing goes from there to the next level (Karras et al. 2022, EDM,
+    /// algorithm 2, whose method is Heun's in ς). The level never rises above that of t = 1, where the path ends.
+    let churned (churn: Churn) (method: Readings -> Step) (readings: Readings) : Step =
         let path = readings.Path
         let level t = Math.Exp(-(Curve.eval path.Lambda t))
-        let noise' = readings.Of Prediction.noise
+        let step = method readings
         let highest = level 1.0
 
         fun noise until state ->
@@ -99,12 +99,74 @@ module Stochastic =
                 else
                     state.Time, state.X
 
-            let leg = Leg.between OfNoise 0.0 path start until
-            let carried = Leg.carry leg * x
-            let slope = noise' (Integrator.time start) x
-            let whole = Leg.moment leg 0
-            let ahead = noise' (Integrator.time until) (carried + whole * slope)
-            Integrator.moved state until (carried + (0.5 * whole) * (slope + ahead)) [] 2
+            step noise until { state with Time = start; X = x; Memory = [] }
+
+    /// Where an ancestral step from time s to t goes before its noise: the time of the level ς_d with ς_d² = ς_t² − ς_u², and ς_u = η ς_t √(1 − ς_t²/ς_s²), the standard
+    /// deviation of that noise in x/α (Song, Meng, Ermon 2021, DDIM, eq. 16, in ς = σ/α). Where the path does not reach down so far it is the path's end, with
+    /// the noise that is missing there.
+    let private below (eta: float) (path: GaussianPath) (s: float) (t: float) : struct (float * float) =
+        let level t = Math.Exp(-(Curve.eval path.Lambda t))
+        let wanted, lowest = level t, level 0.0
+        let share = Math.Min(1.0, eta * eta * -(Curve.eval (Curve.expm1 Curve.time) (2.0 * Math.Log(wanted / level s))))
+        let down = wanted * Math.Sqrt(1.0 - share)
+
+        if share = 0.0 then
+            struct (t, 0.0)
+        elif down > lowest then
+            struct (Curve.inverse (0.0, t) path.Lambda (-(Math.Log down)), wanted * Math.Sqrt share)
+        else
+            struct (0.0, Math.Sqrt(wanted * wanted - lowest * lowest))
+
+    /// x at a time with noise of a standard deviation in x/α, moved up to a later time.
+    let private raised
+        (path: GaussianPath)
+        (from: float)
+        (until: float)
+        (deviation: float)
+        (z: unit -> Tensor)
+        (x: Tensor)
+        =
+        let alpha = Curve.eval path.Alpha
+        if deviation = 0.0 then x else alpha until * (x / alpha from + deviation * z ())
+
+    /// Ancestral sampling by any method that draws nothing: its step to a level below the one wanted, and noise from there: η = 0 is the method, and with its flow
+    /// exact every η keeps the marginals (Crowson 2022, k-diffusion, which has it for Euler's, DPM-Solver-2's and DPM-Solver++(2S)'s).
+    let renoised (eta: float) (method: Readings -> Step) (readings: Readings) : Step =
+        let step = method readings
+
+        fun noise until state ->
+            let struct (down, deviation) = below eta readings.Path state.Time until
+            let next = step noise down { state with Memory = [] }
+            let z () = Noise.draw noise state.Step (state.Time, until) (0, 1) state.X
+            { next with Time = until; X = raised readings.Path down until deviation z next.X; Memory = [] }
+
+    /// DPM-Solver++ (stochastic), of two evaluations: x̂₀ here and at a fraction r of the way in λ, which a first-order ancestral step leads to; their mixture
+    /// is followed, as x̂₀, by an ancestral step over the whole (Crowson 2022, k-diffusion, `dpmpp_sde`: r = ½, η = 1; Lu et al. 2023, DPM-Solver++, appendix).
+    let twoStage (r: float) (eta: float) (readings: Readings) : Step =
+        let path = readings.Path
+        let data = readings.Of Prediction.data
+
+        fun noise until state ->
+            let leg = Leg.between OfData 0.0 path state.Time until
+            let value = data (Integrator.time state.Time) state.X
+
+            let toward (until: float) (k: int) (value: Tensor) =
+                let struct (down, deviation) = below eta path state.Time until
+                let z () = Noise.draw noise state.Step (state.Time, until) (k, 2) state.X
+                Exponential.first { leg with Until = down } state.X value |> raised path down until deviation z
+
+            if Leg.isRegular leg then
+                let middle = Leg.timeAt leg r
+                let ahead = data (Integrator.time middle) (toward middle 0 value)
+                let mixed = (1.0 - 0.5 / r) * value + (0.5 / r) * ahead
+                Integrator.moved state until (toward until 1 mixed) [] 2
+            else
+                Integrator.moved state until (toward until 1 value) [] 1
+
+    /// Every draw times a factor, s_noise.
+    let inflated (factor: float) (method: Readings -> Step) (readings: Readings) : Step =
+        let step = method readings
+        fun noise -> step (Noise.scaled factor noise)
 
     /// A predictor's step, and Langevin steps at the time where it ends: x + δ s + √(2δ) z with δ = 2 α² (r ‖z‖/‖s‖)², α the step's own scale of the data and
     /// r the signal-to-noise ratio (Song et al. 2021, Score-based generative modeling through SDEs, algorithms 1, 4 and 5). The norms are each sample's
@@ -125,7 +187,7 @@ module Stochastic =
             let x =
                 List.fold
                     (fun (x: Tensor) k ->
-                        let z = Noise.draw noise state.Step (state.Time, until) (k, per) x
+                        let z = Noise.draw noise state.Step (until, until) (k, per) x
                         let s = score (Integrator.time until) x
                         let reach = Tensor.clamp 0.0 longest (norm z / norm s)
                         let delta = 2.0 * scale * scale * Tensor.square (ratio * reach)

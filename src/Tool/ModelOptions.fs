@@ -38,7 +38,8 @@ type ModelArgument =
             | Path _ -> "the oracle's path (condot; fokker list paths)"
             | Prediction _ -> "what the oracle says in a network's place (velocity; fokker list predictions)"
             | Solver _ -> "the sampler (heun; fokker list samplers)"
-            | Grid _ -> "how its steps are spaced (the sampler's own; fokker list grids)"
+            | Grid _ ->
+                "how its steps are spaced (the sampler's own; fokker list grids), or a .npy file of its own: file:LEVELS (σ/α, the last one 0 to go to the data), times:TIMES, or timesteps:STEPS (of a thousand, from 0)"
             | Steps _ ->
                 "steps of the sampler, the denoising one at the end included, if there is one: as many evaluations for a method of one a step (25 for points, 10 for images)"
             | Eta _ -> "η of ddim-eta and sde-dpmpp: 0 is the flow, 1 the reverse process (1)"

@@ -51,6 +51,7 @@ module OptionNames =
         | Setting.SamplesPerDraw -> "-n"
         | Setting.From -> "--from"
         | Setting.To -> "--to"
+        | Setting.Denoise -> "--denoise"
         | Setting.Start -> "--start"
         | Setting.Noise -> "--noise"
         | Setting.Replay -> "--replay"

@@ -14,6 +14,7 @@ type SampleArgument =
     | [<Unique>] Brownian
     | [<Unique>] From of time: float
     | [<Unique>] To of time: float
+    | [<Unique; CustomCommandLine "--denoise">] DenoiseThere
     | [<Unique>] Rtol of tolerance: float
     | [<Unique>] Atol of tolerance: float
     | [<Unique>] Parallel of window: int
@@ -40,6 +41,7 @@ type SampleArgument =
             | From _ -> "the time that sampling starts at (1, or just inside where the path is singular there)"
             | To _ ->
                 "the time t that sampling ends at, with samples of x_t (0; or just inside where the path is singular there, and what noise is left is then taken off by the denoiser)"
+            | DenoiseThere -> "with --to: the last step goes from there to the data that are expected, E[x₀ | x]"
             | Rtol _ ->
                 "steps are chosen, for each sample by itself, so that their error is at most this part of it (fixed steps; dormand-prince with it)"
             | Atol _ -> "the same where a sample is near 0 (as --rtol)"
@@ -64,6 +66,7 @@ type private SampleChoice =
       Brownian: bool
       From: float option
       To: float option
+      Denoise: bool
       Tolerance: ToleranceChoice
       Parallel: int option
       ParallelTolerance: float option
@@ -85,6 +88,7 @@ module Sample =
         | Brownian -> { choice with Brownian = true }
         | From time -> { choice with From = Some time }
         | To time -> { choice with To = Some time }
+        | DenoiseThere -> { choice with Denoise = true }
         | Rtol tolerance -> { choice with Tolerance = { choice.Tolerance with Relative = Some tolerance } }
         | Atol tolerance -> { choice with Tolerance = { choice.Tolerance with Absolute = Some tolerance } }
         | Parallel window -> { choice with Parallel = Some window }
@@ -103,6 +107,7 @@ module Sample =
           Brownian = false
           From = None
           To = None
+          Denoise = false
           Tolerance = { Relative = None; Absolute = None }
           Parallel = None
           ParallelTolerance = None
@@ -146,6 +151,7 @@ module Sample =
           Seed = choice.Seed
           From = choice.From
           To = choice.To
+          Denoise = choice.Denoise
           Start = choice.Start |> Option.map DataOption.array
           Noise = choice.Noise |> Option.map DataOption.array
           SourceSamples = choice.Source |> Option.map DataOption.array
@@ -224,7 +230,7 @@ module Sample =
                   "calls", Json.whole calls
                   "from", Json.number plan.Span.Noisy
                   "to", Json.number plan.Span.Clean
-                  "denoised", Json.flag (plan.Span.Finish = Denoise)
+                  "denoised", Json.flag (plan.Span.Finish <> Stop)
                   "dtype", Json.text (Dtype.name plan.Kind.Dtype)
                   "files", Json.array (Seq.map Json.text files) ])
 

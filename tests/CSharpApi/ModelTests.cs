@@ -74,6 +74,42 @@ public class ModelTests
         Assert.That(mean, Is.EqualTo(0.2).Within(0.07));
     }
 
+    /// <summary>The same times by three names of theirs: a grid of its own says how many steps there are.</summary>
+    [Test]
+    public async Task AGridOfOnesOwnIsFollowed()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(TwoModes);
+
+        Task<SampleBatch> Draw(TimeGrid grid, bool denoise = false, double? to = null, int? steps = null) =>
+            model.SampleAsync(
+                new SampleOptions
+                {
+                    Count = 5,
+                    Seed = 1,
+                    Grid = grid,
+                    Steps = steps,
+                    To = to,
+                    Denoise = denoise,
+                }
+            );
+
+        var wanted = await Draw(TimeGrids.Uniform, steps: 4);
+        var times = await Draw(TimeGrid.FromTimes(1.0, 0.75, 0.5, 0.25, 0.0));
+        // On the straight path σ/α is t/(1 − t): no number at t = 1.
+        var levels = await Draw(TimeGrid.FromLevels(3.0, 1.0, 1.0 / 3.0, 0.0));
+        var later = await Draw(TimeGrid.FromTimes(0.75, 0.5, 0.25, 0.0));
+
+        for (var k = 0; k < 5; k++)
+        {
+            Assert.That(times[k][0], Is.EqualTo(wanted[k][0]).Within(1e-14));
+            Assert.That(levels[k][0], Is.EqualTo(later[k][0]).Within(1e-12));
+        }
+
+        Assert.That(() => TimeGrid.FromLevels(1.0, 2.0), Throws.ArgumentException.With.Message.Contains("fall"));
+        Assert.That(async () => await Draw(TimeGrid.FromTimes(1.0, 0.0), steps: 7), Throws.ArgumentException);
+        Assert.That(async () => await Draw(TimeGrids.Uniform, denoise: true), Throws.ArgumentException);
+    }
+
     [Test]
     public async Task EncodingComesBack()
     {
@@ -105,7 +141,7 @@ public class ModelTests
         var options = new SampleOptions
         {
             Count = 5,
-            Solver = Solvers.DpmPlusPlus2M,
+            Solver = Solvers.DpmPlusPlus2M(),
             Steps = 8,
             Seed = 2,
         };

@@ -47,12 +47,12 @@ public class OptionsTests
     [Test]
     public void OptionsAreValues()
     {
-        var options = new SampleOptions { Count = 3, Solver = Solvers.DpmPlusPlus2M };
+        var options = new SampleOptions { Count = 3, Solver = Solvers.DpmPlusPlus2M() };
         var other = options with { Seed = 2 };
         Assert.That(other.Count, Is.EqualTo(3));
         Assert.That(options.Seed, Is.EqualTo(0));
         Assert.That(other with { Seed = 0 }, Is.EqualTo(options));
-        Assert.That(Solver.FromName("dpmpp-2m"), Is.EqualTo(Solvers.DpmPlusPlus2M));
+        Assert.That(Solver.FromName("dpmpp-2m"), Is.EqualTo(Solvers.DpmPlusPlus2M()));
     }
 
     [Test]
@@ -87,7 +87,7 @@ public class OptionsTests
         Assert.That(training.Source!.Name, Is.EqualTo("eight-gaussians"));
 
         var sampling = configuration.GetSection("Sampling").Get<SampleOptions>()!;
-        Assert.That(sampling.Solver, Is.EqualTo(Solvers.DpmPlusPlus2M));
+        Assert.That(sampling.Solver, Is.EqualTo(Solvers.DpmPlusPlus2M()));
         Assert.That(sampling.Grid, Is.EqualTo(TimeGrids.Karras()));
         Assert.That(sampling.Count, Is.EqualTo(7));
         Assert.That(sampling.Classifier, Is.EqualTo(ClassifierSource.FromFile("runs/classifier")));

@@ -75,8 +75,8 @@ let ``on every path the flow of one Gaussian is what it must be`` (name: string)
     use folder = folderWith one
     let x = noise folder 8
     let path = Paths.all |> List.find (fun (p: GaussianPath) -> p.Name = name)
-    // A table of a thousand betas is smooth only piece by piece, and the cosine's last ones jump: a step for each piece, and the last ten left out.
-    let isTable = name.Contains "ddpm" || name = "scaled-linear"
+    // The cosine's last betas jump: steps as short as its own there, and the last ten left out.
+    let isTable = name = "ddpm-cosine"
 
     let from =
         if isTable then 0.99
@@ -104,6 +104,80 @@ let ``on every path the flow of one Gaussian is what it must be`` (name: string)
         Assert.That(fine, Is.LessThan 1e-3)
         // At order 4 a sixteenth; short of it where variances change by orders of magnitude, and at rounding.
         Assert.That(fine, Is.LessThan(coarse / 8.0).Or.LessThan 1e-11, $"{coarse}, {fine}")
+
+/// A sweep over η replays the same draws, at 0 too: what is not drawn is left over.
+[<Test>]
+let ``draws are replayed at η = 0, and change nothing there`` () =
+    use folder = folderWith three
+    noise folder 5 |> ignore
+    Npy.write (folder.File "z.npy") (Rng.normal Kind.Float64 [ 9; 5; 2 ] (Rng.ofSeed 2L))
+    let words = [ "--path"; "vp"; "--steps"; "6"; "--start"; folder.File "x1.npy" ]
+    let replayed = [ "--replay"; folder.File "z.npy"; "--eta"; "0" ]
+
+    for solver in [ "sde-dpmpp-3m"; "ddim-eta" ] do
+        let still = sample folder (words @ [ "--solver"; solver; "--eta"; "0" ])
+        let found = sample folder (words @ [ "--solver"; solver ] @ replayed)
+        Assert.That(largest (found - still), Is.EqualTo 0.0, solver)
+
+[<Test>]
+let ``a grid of a file's levels, times or timesteps is followed`` () =
+    use folder = folderWith three
+    noise folder 5 |> ignore
+    let common =
+        [ "--path"; "ddpm"; "--prediction"; "noise"; "--solver"; "dpmpp-2m"; "--start"; folder.File "x1.npy" ]
+    let wanted = sample folder (common @ [ "--grid"; "trailing"; "--steps"; "8" ])
+    let times = Grid.timesOf Grid.trailing Paths.ddpm { Noisy = 1.0; Clean = 0.001; Finish = Denoise } 8
+    let file (name: string) (values: float[]) = Npy.write (folder.File name) (Tensor.ofArray [ values.Length ] values)
+    file "times.npy" [| yield! times; 0.0 |]
+    file
+        "levels.npy"
+        [| for t in times do
+               Math.Exp(-(Curve.eval Paths.ddpm.Lambda t))
+           0.0 |]
+    file "steps.npy" (times |> Array.map (fun t -> Math.Round(1000.0 * t) - 1.0))
+
+    for grid in
+        [ "times:" + folder.File "times.npy"
+          "file:" + folder.File "levels.npy"
+          "timesteps:" + folder.File "steps.npy" ] do
+        Assert.That(largest (sample folder (common @ [ "--grid"; grid ]) - wanted), Is.LessThan 1e-10, grid)
+
+    let refused words (parts: string list) =
+        let outcome =
+            fokker (
+                [ "sample"; "--oracle"; folder.File "mixture.json"; "--out"; folder.File "x0.npy" ] @ common @ words
+            )
+        Assert.That(outcome.Code, Is.EqualTo 2, outcome.Error)
+
+        for part in parts do
+            Assert.That(outcome.Error, Does.Contain part)
+
+    let own = [ "--grid"; "times:" + folder.File "times.npy" ]
+    refused (own @ [ "--steps"; "5" ]) [ "--steps 5"; "8 steps" ]
+    refused (own @ [ "--to"; "0.1" ]) [ "--grid"; "--to" ]
+    file "rising.npy" [| 0.1; 0.5 |]
+    refused [ "--grid"; "file:" + folder.File "rising.npy" ] [ "--grid"; "fall" ]
+    file "high.npy" [| 1e6; 1.0; 0.0 |]
+    refused [ "--grid"; "file:" + folder.File "high.npy" ] [ "1000000"; "ddpm" ]
+    Npy.write (folder.File "square.npy") (Tensor.ones Kind.Float64 [ 2; 2 ])
+    refused [ "--grid"; "file:" + folder.File "square.npy" ] [ "--grid"; "one row" ]
+
+/// E[x₀ | x] at a time of one's choice, the last of the steps.
+[<Test>]
+let ``the last step denoises at a chosen time where it is asked to`` () =
+    use folder = folderWith three
+    noise folder 5 |> ignore
+    let words = [ "--path"; "vp"; "--solver"; "ddim"; "--start"; folder.File "x1.npy"; "--to"; "0.3" ]
+    let stopped = sample folder (words @ [ "--steps"; "6" ])
+    let found = sample folder (words @ [ "--steps"; "7"; "--denoise" ])
+    let model = Mixture.model Path.vp Prediction.velocity (Mixture.ofJson "" three)
+    let expected = Model.denoiser model None (Tensor.scalar Kind.Float64 0.3) stopped
+    Assert.That(largest (found - expected), Is.LessThan 1e-12)
+
+    let lonely =
+        fokker [ "sample"; "--oracle"; folder.File "mixture.json"; "--denoise"; "--out"; folder.File "x0.npy" ]
+    Assert.That(lonely.Code, Is.EqualTo 2)
+    Assert.That(lonely.Error, Does.Contain "--to")
 
 [<Test>]
 let ``an oracle's samples have its moments, its file the element type that was asked for`` () =

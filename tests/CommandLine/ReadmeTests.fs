@@ -143,3 +143,18 @@ let ``the README's script runs, and its numbers agree`` () =
     Assert.That(numbers.Length, Is.EqualTo 2, said)
     // Ten thousand draws with a standard deviation below two.
     Assert.That(numbers[0], Is.EqualTo(numbers[1]).Within 0.08)
+
+/// The page's samplers are made outside of the library, of what is public there.
+[<Test>]
+let ``a sampler of one's own, as the guide makes it, runs as a script`` () =
+    use folder = new Folder()
+    let page = File.ReadAllText(Checkout.file "docs/samplers.md")
+    let script =
+        Regex.Match(page, "^```fsharp\\n(.*?)^```", RegexOptions.Singleline ||| RegexOptions.Multiline).Groups[1].Value
+    let said = runScript folder script
+    let found = [ for m in Regex.Matches(said, @"mean square (\d+\.\d+)") -> float m.Groups[1].Value ]
+    Assert.That(found.Length, Is.EqualTo 3, said)
+
+    // 4,000 squares of standard deviation 1.5 have a mean to ±0.024; four of these, and what 60 steps leave.
+    for square in found do
+        Assert.That(square, Is.EqualTo(1.62).Within 0.15, said)

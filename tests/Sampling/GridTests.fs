@@ -103,6 +103,113 @@ let ``halves are rounded as in diffusers`` () =
         let places = [| for i in n - 1 .. -1 .. 0 -> 1 + int (Math.Round(float i * (999.0 / float (n - 1)))) |]
         holds ((steps Grid.linspace n)[.. n - 1] = places) $"linspace of {n}"
 
+let private same (what: string) (expected: float[]) (found: float[]) =
+    holds (expected.Length = found.Length) $"{what}: {found.Length} times, {expected.Length} expected"
+    Array.iter2 (fun a b -> close (1e-12 * Math.Max(1.0, abs a)) a b what) expected found
+
+/// Every grid that has a name, in eight steps, by its formula written out for a path on which it is easy. One that has none fails.
+[<Test>]
+let ``no grid is without its closed form`` () =
+    let n = 8
+    let u = [| for k in 0..n -> float k / float n |]
+    let whole = 1.0, 0.0
+    // ς = 0.01 · 5000^t.
+    let onVe (sigma: float) = Math.Log(sigma / 0.01) / Math.Log 5000.0
+    let warp (high: float) (low: float) (u: float) =
+        (high ** (1.0 / 7.0) + u * (low ** (1.0 / 7.0) - high ** (1.0 / 7.0))) ** 7.0
+
+    let forms: Map<string, GaussianPath * float[]> =
+        Map
+            [ "uniform", (Path.condOT, u |> Array.map (fun u -> 1.0 - u))
+              "lambda", (Paths.ve, u |> Array.map (fun u -> 1.0 - u))
+              "karras", (Paths.ve, u |> Array.map (warp 50.0 0.01 >> onVe))
+              "edm-flow",
+              (Path.condOT,
+               [| 1.0
+                  // The lowest level is a time of its own, and then come the data.
+                  for k in 1 .. n - 1 do
+                      let sigma = warp 80.0 0.002 (float k / float (n - 1))
+                      sigma / (1.0 + sigma)
+                  0.0 |])
+              "quadratic", (Path.condOT, u |> Array.map (fun u -> (1.0 - u) ** 2.0))
+              "cosine", (Path.condOT, u |> Array.map (fun u -> 0.5 + 0.5 * Math.Cos(Math.PI * u)))
+              "shifted", (Path.condOT, u |> Array.map (fun u -> 3.0 * (1.0 - u) / (1.0 + 2.0 * (1.0 - u))))
+              "leading", (Paths.ddpm, [| for k in n - 1 .. -1 .. 0 -> (1.0 + 125.0 * float k) / 1000.0 |])
+              "trailing", (Paths.ddpm, [| for k in n .. -1 .. 1 -> 0.125 * float k |])
+              "linspace",
+              (Paths.ddpm, [| for k in n - 1 .. -1 .. 0 -> (1.0 + Math.Round(float k * 999.0 / 7.0)) / 1000.0 |]) ]
+
+    for grid in Grid.all do
+        match Map.tryFind grid.Name forms with
+        | None -> Assert.Fail $"the grid {grid.Name} has no closed form that it is held to"
+        | Some(path, expected) ->
+            let found = Grid.times grid path whole n
+            same grid.Name expected (if expected.Length = n then found[.. n - 1] else found)
+
+[<Test>]
+let ``a spacing between two levels is a schedule with a last 0`` () =
+    let path = Paths.edm
+    let grid = Grid.betweenLevels (Some 0.03) (Some 15.0) (Grid.karrasWith 5.0)
+
+    // k-diffusion's get_sigmas_karras(6, 0.03, 15, rho = 5).
+    let levels = [| for k in 0..5 -> (15.0 ** 0.2 + float k / 5.0 * (0.03 ** 0.2 - 15.0 ** 0.2)) ** 5.0 |]
+
+    let span finish = { Noisy = 1.0; Clean = 0.0; Finish = finish }
+    let sigma = Array.map (Curve.eval path.Sigma)
+    same "denoising" levels (sigma (Grid.timesOf grid path (span Denoise) 6))
+    let stopping = Grid.timesOf grid path (span Stop) 6
+    same "stopping" levels (sigma stopping[..5])
+    holds (stopping.Length = 7 && stopping[6] = 0.0) "the end"
+    // Levels beyond the span are the span's.
+    same
+        "wide"
+        (Grid.times Grid.lambda path (1.0, 0.0) 5)
+        (Grid.times (Grid.betweenLevels (Some 1e-5) (Some 1e5) Grid.lambda) path (1.0, 0.0) 5)
+
+[<Test>]
+let ``grids of given times, levels and timesteps`` () =
+    let model =
+        Mixture.model
+            Path.vp
+            Prediction.noise
+            (Mixture.ofStds [| 1.0 |] (Tensor.zeros f64 [ 1; 2 ]) (Tensor.ones f64 [ 1; 2 ]))
+    let plan = Sampling.plan Samplers.ddim 3 model
+    let on grid = Sampling.onGrid grid model.Path plan
+    let times (grid: Grid) = Sampling.times (on grid) model.Path
+
+    let levels = Grid.ofLevels "mine" "" [ 14.6; 3.0; 0.4; 0.0 ]
+    holds ((on levels).Steps = 3 && (on levels).Span.Finish = Denoise) $"{(on levels).Span}"
+    same
+        "levels"
+        [| 14.6; 3.0; 0.4 |]
+        (times levels |> Array.map (fun t -> Math.Exp(-(Curve.eval model.Path.Lambda t))))
+
+    let stopping = Grid.ofLevels "mine" "" [ 14.6; 3.0; 0.4 ]
+    holds ((on stopping).Steps = 2 && (on stopping).Span.Finish = Stop) "levels that end above 0"
+    same "times" [| 0.9; 0.5; 0.25 |] (times (Grid.ofTimes "mine" "" [ 0.9; 0.5; 0.25 ]))
+    let steps = Grid.ofTimesteps 1000 "mine" "" [ 999.0; 749.0; 249.0; 3.5 ]
+    holds ((on steps).Steps = 4) "four steps"
+    same "timesteps" [| 1.0; 0.75; 0.25; 0.0045 |] (times steps)
+
+    // A flow that goes to the very end does so.
+    let flow =
+        Mixture.model
+            Path.condOT
+            Prediction.velocity
+            (Mixture.ofStds [| 1.0 |] (Tensor.zeros f64 [ 1; 2 ]) (Tensor.ones f64 [ 1; 2 ]))
+    let whole =
+        Sampling.onGrid (Grid.ofTimes "mine" "" [ 1.0; 0.4; 0.0 ]) Path.condOT (Sampling.plan Samplers.heun 9 flow)
+    holds (whole.Steps = 2 && whole.Span = { Noisy = 1.0; Clean = 0.0; Finish = Stop }) $"{whole.Span}"
+
+    for make, what in
+        [ (fun () -> Grid.ofLevels "mine" "" [ 1.0; 1.0 ]), [ "mine"; "fall" ]
+          (fun () -> Grid.ofTimes "mine" "" [ 1.5; 0.0 ]), [ "1.5" ]
+          (fun () -> Grid.ofTimesteps 1000 "mine" "" [ 1000.0 ]), [ "1000"; "999" ] ] do
+        raises<ArgumentException, _> make |> names what
+
+    raises<ArgumentException, _>(fun () -> times (Grid.ofLevels "mine" "" [ 1e9; 1.0 ]))
+    |> names [ "1000000000"; "vp" ]
+
 /// A grid of a table's own number of steps is the table; equal shares of a constant density are equal steps.
 [<Test>]
 let ``grids are values: tables of λ and densities of steps`` () =

@@ -11,12 +11,11 @@ let private f64 = Kind.Float64
 /// is x = α m + (x' − α' m) s/s'.
 type Problem = { Name: string; Weights: float[]; Means: float[]; Stds: float[] }
 
-let private linear = { Name = "linear"; Weights = [| 1.0 |]; Means = [| 0.6 |]; Stds = [| 0.8 |] }
+let linear = { Name = "linear"; Weights = [| 1.0 |]; Means = [| 0.6 |]; Stds = [| 0.8 |] }
 
-let private nonlinear =
-    { Name = "nonlinear"; Weights = [| 0.4; 0.6 |]; Means = [| -0.9; 0.7 |]; Stds = [| 0.5; 0.6 |] }
+let nonlinear = { Name = "nonlinear"; Weights = [| 0.4; 0.6 |]; Means = [| -0.9; 0.7 |]; Stds = [| 0.5; 0.6 |] }
 
-let private mixture (p: Problem) =
+let mixture (p: Problem) =
     let column (values: float[]) = Tensor.ofArray [ values.Length; 1 ] values
     Mixture.ofStds p.Weights (column p.Means) (column p.Stds)
 
@@ -36,7 +35,7 @@ let private cdf (p: Problem) (path: GaussianPath) (t: float) (x: float) =
         }
     )
 
-let private solution (p: Problem) (path: GaussianPath) (from: float) (until: float) (x: float) =
+let solution (p: Problem) (path: GaussianPath) (from: float) (until: float) (x: float) =
     let level = cdf p path from x
     let mutable low, high = -20.0, 20.0
 
@@ -85,7 +84,7 @@ let private measured (error: int -> float) =
     go 6 (error 6)
 
 let private cases (list: Sampler list) = list |> List.map (fun s -> TestCaseData(s.Name))
-let private deterministic = Samplers.all |> List.filter (fun s -> not s.IsStochastic) |> cases
+let deterministic = Samplers.all |> List.filter (fun s -> not s.IsStochastic) |> cases
 let private samplerOf name = Samplers.all |> List.find (fun s -> s.Name = name)
 
 [<TestCaseSource(nameof deterministic)>]
@@ -110,7 +109,7 @@ let ``every deterministic sampler is of the order that it declares`` (name: stri
 // ---- stochastic samplers
 
 /// Those whose law converges: the Langevin steps of a corrector keep a bias of their own, and there is no learned variance here.
-let private stochastic =
+let stochastic =
     Samplers.all
     |> List.filter (fun s -> s.IsStochastic && s.Order > 0 && s.Name <> Samplers.ancestralLearned.Name)
     |> cases
@@ -119,13 +118,14 @@ let private stochastic =
 /// coefficients at once, and with them the mean and the variance that it ends in, without sampling error.
 let private lawError (sampler: Sampler) (path: GaussianPath) (steps: int) =
     Scope.run (fun () ->
-        let rows = steps + 2
+        let count = sampler.Draws * steps
+        let rows = count + 2
         let x = Tensor.ofArray [ rows; 1 ] (Array.init rows (fun i -> if i = 1 then 1.0 else 0.0))
 
         let draws =
             Tensor.ofArray
-                [ steps; rows; 1 ]
-                (Array.init (steps * rows) (fun i -> if i % rows = i / rows + 2 then 1.0 else 0.0))
+                [ count; rows; 1 ]
+                (Array.init (count * rows) (fun i -> if i % rows = i / rows + 2 then 1.0 else 0.0))
 
         let found = runWith (Noise.given draws) sampler linear path Grid.lambda span steps x |> Tensor.toFloats
         let coefficient = Array.map (fun y -> y - found[0]) found

@@ -80,7 +80,7 @@ let ``DDIM and what equals it`` () =
     // UniPC's first step predicts, and has nothing to correct yet.
     for size in [ Exponential.Bh1; Exponential.Bh2 ] do
         for order in 1..3 do
-            let one = runOn Path.vp times[..1] 1
+            let one = runOn Path.vp times[..1] 5
             agrees "UniPC's first predictor" (one Samplers.ddim) (one (Samplers.unipc size OfData order))
 
 [<Test>]
@@ -245,7 +245,10 @@ let ``samplers with η are continuous at 0`` () =
     let families: (string * (float -> Sampler)) list =
         [ yield "ddim-eta", Samplers.ddimWith
           for values in 1..3 do
-              yield $"sde-dpmpp-{values}", (fun eta -> Samplers.sdeDpmPpWith eta values) ]
+              yield $"sde-dpmpp-{values}", (fun eta -> Samplers.sdeDpmPpWith eta values)
+          yield "dpm-2-ancestral", Samplers.dpm2AncestralWith 1.0
+          yield "dpmpp-2s-ancestral", Samplers.dpmPp2sAncestralWith 1.0
+          yield "dpmpp-sde", Samplers.dpmPpSdeWith 0.5 1.0 ]
 
     for name, family in families do
         // The noise is of the order √η.
@@ -342,49 +345,56 @@ let ``UniPC solves its linear systems`` () =
         let phis = List.scan (fun phi k -> phi / hh - 1.0 / factorial k) (expm1 hh) [ 1..count ]
         [ for k in 1..count -> phis[k] * factorial k / b ]
 
-    for size in [ Exponential.Bh1; Exponential.Bh2 ] do
-        for order in 1..3 do
-            // By x̂₀: hh = −h.
-            let b hh =
-                match size with
-                | Exponential.Bh1 -> hh
-                | Exponential.Bh2 -> expm1 hh
-            let ratio i k = (lambda times[k] - lambda times[i]) / h i
+    for size, order, last in
+        [ for size in [ Exponential.Bh1; Exponential.Bh2 ] do
+              for order in 1..3 do
+                  for last in [ 1; order ] -> size, order, last ] do
+        // The order of a step, lower at the end where `last` says so; a step is corrected by the order that it was predicted with.
+        let at i = min order (last + 4 - i)
+        // By x̂₀: hh = −h.
+        let b hh =
+            match size with
+            | Exponential.Bh1 -> hh
+            | Exponential.Bh2 -> expm1 hh
+        let ratio i k = (lambda times[k] - lambda times[i]) / h i
 
-            let base' i (x: float) value =
-                sigma times[i + 1] / sigma times[i] * x - alpha times[i + 1] * expm1 -(h i) * value
+        let base' i (x: float) value =
+            sigma times[i + 1] / sigma times[i] * x - alpha times[i + 1] * expm1 -(h i) * value
 
-            let push i (rs: float list) (rho: float list) (values: float list) value =
-                let differences = List.map2 (fun r v -> (v - value) / r) rs values
-                -(alpha times[i + 1]) * b -(h i) * List.sum (List.map2 (*) rho differences)
+        let push i (rs: float list) (rho: float list) (values: float list) value =
+            let differences = List.map2 (fun r v -> (v - value) / r) rs values
+            -(alpha times[i + 1]) * b -(h i) * List.sum (List.map2 (*) rho differences)
 
-            let predict i x (values: float list) =
-                let old = List.truncate (order - 1) (List.tail values)
-                let rs = old |> List.mapi (fun k _ -> ratio i (i - 1 - k))
-                let rho =
-                    match rs with
-                    | [] -> []
-                    | [ _ ] -> [ 0.5 ]
-                    | rs -> solve rs (sides rs.Length -(h i) (b -(h i)))
-                base' i x values[0] + push i rs rho old values[0]
+        let predict i x (values: float list) =
+            let old = List.truncate (at i - 1) (List.tail values)
+            let rs = old |> List.mapi (fun k _ -> ratio i (i - 1 - k))
+            let rho =
+                match rs with
+                | [] -> []
+                | [ _ ] -> [ 0.5 ]
+                | rs -> solve rs (sides rs.Length -(h i) (b -(h i)))
+            base' i x values[0] + push i rs rho old values[0]
 
-            // The step i again, now that the value at its end is known.
-            let correct i x (values: float list) ahead =
-                let old = List.truncate (order - 1) (List.tail values)
-                let rs = (old |> List.mapi (fun k _ -> ratio i (i - 1 - k))) @ [ 1.0 ]
-                let rho = if rs.Length = 1 then [ 0.5 ] else solve rs (sides rs.Length -(h i) (b -(h i)))
-                base' i x values[0] + push i rs rho (old @ [ ahead ]) values[0]
+        // The step i again, now that the value at its end is known.
+        let correct i x (values: float list) ahead =
+            let old = List.truncate (at i - 1) (List.tail values)
+            let rs = (old |> List.mapi (fun k _ -> ratio i (i - 1 - k))) @ [ 1.0 ]
+            let rho = if rs.Length = 1 then [ 0.5 ] else solve rs (sides rs.Length -(h i) (b -(h i)))
+            base' i x values[0] + push i rs rho (old @ [ ahead ]) values[0]
 
-            let rec go i predicted before (values: float list) =
-                if i = 5 then
-                    predicted
-                else
-                    let value = said times[i] predicted
-                    let x = if i = 0 then predicted else correct (i - 1) before values value
-                    let values = value :: values
-                    go (i + 1) (predict i x values) x values
+        let rec go i predicted before (values: float list) =
+            if i = 5 then
+                predicted
+            else
+                let value = said times[i] predicted
+                let x = if i = 0 then predicted else correct (i - 1) before values value
+                let values = value :: values
+                go (i + 1) (predict i x values) x values
 
-            agrees $"UniPC-{order}, {size}" (go 0 first nan []) (run (Samplers.unipc size OfData order))
+        agrees
+            $"UniPC-{order}, {size}, {last} at last"
+            (go 0 first nan [])
+            (run (Samplers.unipcEnding last size OfData order))
 
 [<Test>]
 let ``EDM's sampler with and without churn`` () =
@@ -432,6 +442,242 @@ let ``EDM's sampler with and without churn`` () =
         let euler = before + (0.0 - sigma) * (before - value times'[3] before) / sigma
         agrees "the last step is Euler's to σ = 0" euler (found.ToFloat())
 
+// ---- pseudo numerical methods
+
+/// φ(x, ε, t, s) of PNDM (Liu et al. 2022, eq. 9), in ᾱ.
+let private transfer (t: float) (s: float) (x: float) (e: float) =
+    let a, a' = alpha t * alpha t, alpha s * alpha s
+
+    Math.Sqrt a' / Math.Sqrt a * x
+    - (a' - a) / (Math.Sqrt a * (Math.Sqrt((1.0 - a') * a) + Math.Sqrt((1.0 - a) * a'))) * e
+
+let private pseudoLinear i (x: float) (es: float list) =
+    let mean =
+        match es with
+        | [ a ] -> a
+        | [ a; b ] -> (3.0 * a - b) / 2.0
+        | [ a; b; c ] -> (23.0 * a - 16.0 * b + 5.0 * c) / 12.0
+        | a :: b :: c :: d :: _ -> (55.0 * a - 59.0 * b + 37.0 * c - 9.0 * d) / 24.0
+        | [] -> nan
+
+    transfer times[i] times[i + 1] x mean
+
+[<Test>]
+let ``PNDM with Runge and Kutta's start, and PLMS with Heun's`` () =
+    let prk i x =
+        let t, s = times[i], times[i + 1]
+        let middle = 0.5 * (t + s)
+        let e1 = noiseSaid t x
+        let e2 = noiseSaid middle (transfer t middle x e1)
+        let e3 = noiseSaid middle (transfer t middle x e2)
+        let e4 = noiseSaid s (transfer t s x e3)
+        transfer t s x ((e1 + 2.0 * e2 + 2.0 * e3 + e4) / 6.0)
+
+    let improvedEuler i x =
+        let t, s = times[i], times[i + 1]
+        let e1 = noiseSaid t x
+        transfer t s x (0.5 * (e1 + noiseSaid s (transfer t s x e1)))
+
+    let started count start =
+        List.fold
+            (fun (x, old) i ->
+                let es = noiseSaid times[i] x :: old
+                (if i < count then start i x else pseudoLinear i x es), es)
+            (first, [])
+            [ 0..4 ]
+        |> fst
+
+    agrees "PNDM, algorithm 2" (started 3 prk) (run Samplers.pndm)
+    agrees "PLMS" (started 1 improvedEuler) (run Samplers.plms)
+
+// ---- DPM-Solver in other arrangements
+
+/// DPM-Solver-1, 2 and 3 from s to t with a state x (Lu et al. 2022, algorithms 4 and 5), and the lower-order end that goes with each.
+let private dpm order (s: float) (t: float) (x: float) =
+    let h = lambda t - lambda s
+    let e = noiseSaid s x
+    let start = alpha t / alpha s * x - sigma t * expm1 h * e
+
+    let at r =
+        let u = timeOf (lambda s + r * h)
+        u, alpha u / alpha s * x - sigma u * expm1 (r * h) * e
+
+    match order with
+    | 1 -> start, nan
+    | 2 ->
+        let middle, u = at 0.5
+        start - sigma t * expm1 h * (noiseSaid middle u - e), start
+    | _ ->
+        let r1, r2 = 1.0 / 3.0, 2.0 / 3.0
+        let (s1, u1), (s2, u2) = at r1, at r2
+        let d1 = noiseSaid s1 u1 - e
+        let u2 = u2 - sigma s2 * r2 / r1 * (expm1 (r2 * h) / (r2 * h) - 1.0) * d1
+        let d2 = noiseSaid s2 u2 - e
+        start - sigma t / r2 * (expm1 h / h - 1.0) * d2, start - sigma t / (2.0 * r1) * expm1 h * d1
+
+[<Test>]
+let ``DPM-Solver-fast spends what it is given in steps of order 3 and a rest`` () =
+    for rest, orders in [ 0, [ 3; 3; 3; 2; 1 ]; 1, [ 3; 3; 3; 3; 1 ]; 2, [ 3; 3; 3; 3; 2 ] ] do
+        let expected = through (fun i x -> fst (dpm orders[i] times[i] times[i + 1] x))
+        agrees $"12 + {rest} evaluations" expected (run (Samplers.dpmFastWith rest))
+        holds ((Samplers.dpmFastWith rest).Evaluations 5 = List.sum orders) $"evaluations, rest {rest}"
+
+[<Test>]
+let ``DPM-Solver-12 and 23 choose their steps`` () =
+    for order, sampler in [ 2, Samplers.dpm12; 3, Samplers.dpm23 ] do
+        // Lu et al. 2022, appendix C, with the code's tolerances.
+        let rec go s h x before tries =
+            if s - 0.1 < 1e-12 then
+                x, tries
+            else
+                let t = timeOf (lambda s + h)
+                let high, low = dpm order s t x
+                let error = abs (high - low) / Math.Max(0.0078, 0.05 * Math.Max(abs low, abs before))
+                let s', x', before' = if error <= 1.0 then t, high, low else s, x, before
+                let h' = Math.Min(0.9 * h * error ** (-1.0 / float order), lambda 0.1 - lambda s')
+                go s' h' x' before' (tries + 1)
+
+        let expected, tries = go 0.9 0.05 first first 0
+        let found = runOn Path.vp [| 0.9; 0.1 |] 1 sampler
+        agrees sampler.Name expected found
+        holds (tries > 5) $"{tries} tries"
+
+[<Test>]
+let ``singlestep methods on the grid's own times`` () =
+    // As in diffusers: x from the block's beginning, m the values of the block, newest first; h, r and D in its own letters.
+    let update order (t: float) (block: (float * float) list) (x: float) =
+        let from = fst (List.last block)
+        let h = lambda t - lambda from
+        let m k = snd block[k]
+        let r k = (lambda (fst block[k]) - lambda from) / h
+        let start = sigma t / sigma from * x - alpha t * (Math.Exp -h - 1.0) * m (order - 1)
+
+        match order with
+        | 1 -> start
+        | 2 -> start - 0.5 * alpha t * (Math.Exp -h - 1.0) * ((m 0 - m 1) / r 0)
+        | _ -> start + alpha t * ((Math.Exp -h - 1.0) / h + 1.0) * ((m 0 - m 2) / r 0)
+
+    for order, orders in
+        [ 2, [ 1; 2; 1; 2; 1 ]; 2, [ 1; 2; 1; 1 ]; 3, [ 1; 2; 3; 1; 2 ]; 3, [ 1; 2; 3; 1 ]; 3, [ 1; 2; 1 ] ] do
+        let expected, _, _ =
+            List.fold
+                (fun (x, beginning, block) (i, order) ->
+                    let value = times[i], said times[i] x
+                    let beginning, block = if order = 1 then x, [ value ] else beginning, value :: block
+                    update order times[i + 1] block beginning, beginning, block)
+                (first, nan, [])
+                (List.indexed orders)
+
+        agrees $"{orders}" expected (runOn Path.vp times[.. orders.Length] orders.Length (Samplers.singlestep order))
+
+[<Test>]
+let ``fewer values at the end`` () =
+    let ending values last =
+        remembering (fun i x said ->
+            let count = List.min [ values; i + 1; last + 4 - i ]
+            let h' = h i
+            let start = sigma times[i + 1] / sigma times[i] * x
+            let phi1 = expm1 -h'
+
+            match count with
+            | 1 -> start - alpha times[i + 1] * phi1 * said[0]
+            | 2 -> start - alpha times[i + 1] * phi1 * (said[0] + 0.5 * (said[0] - said[1]) * h' / h (i - 1))
+            | _ ->
+                let r0, r1 = h (i - 1) / h', h (i - 2) / h'
+                let d10, d11 = (said[0] - said[1]) / r0, (said[1] - said[2]) / r1
+                let d1, d2 = d10 + r0 / (r0 + r1) * (d10 - d11), (d10 - d11) / (r0 + r1)
+                let phi2 = phi1 / h' + 1.0
+                start + alpha times[i + 1] * (-phi1 * said[0] + phi2 * d1 - (phi2 / h' - 0.5) * d2))
+
+    let rule values =
+        if values = 2 then
+            Exponential.dpm2 OfData 0.0
+        else
+            Exponential.dpm3 (Exponential.dpm2 OfData 0.0) OfData 0.0
+
+    for values, last in [ 2, 1; 2, 2; 3, 1; 3, 2; 3, 3 ] do
+        let sampler = { Samplers.dpmPp2m with Follows = Denoiser(Exponential.multistepEnding last (rule values)) }
+        agrees $"{values} values, {last} in the last step" (ending values last) (run sampler)
+
+// ---- ancestral steps, in x/α and ς = σ/α as in k-diffusion
+
+let private level t = sigma t / alpha t
+let private timeOfLevel (s: float) = timeOf -(Math.Log s)
+/// D(x̄; ς).
+let private denoised (s: float) (x: float) =
+    let t = timeOfLevel s
+    said t (alpha t * x)
+
+/// The level to step down to and the noise to add.
+let private levels eta (from: float) (until: float) =
+    let up = Math.Min(until, eta * Math.Sqrt(until * until * (from * from - until * until) / (from * from)))
+    Math.Sqrt(until * until - up * up), up
+
+let private inLevels step =
+    let x = List.fold (fun x i -> step i (level times[i]) (level times[i + 1]) x) (first / alpha times[0]) [ 0..4 ]
+    alpha times[5] * x
+
+[<TestCase(0.5, 1.0)>]
+[<TestCase(1.0, 1.0)>]
+[<TestCase(1.0, 1.07)>]
+let ``ancestral methods of two evaluations`` (eta: float, noise: float) =
+    let dpm2 =
+        inLevels (fun i from until x ->
+            let down, up = levels eta from until
+            let d = (x - denoised from x) / from
+            let middle = Math.Exp(0.5 * (Math.Log from + Math.Log down))
+            let x2 = x + d * (middle - from)
+            let d2 = (x2 - denoised middle x2) / middle
+            x + d2 * (down - from) + draws[i] * noise * up)
+
+    agrees "DPM-2" dpm2 (run (Samplers.dpm2AncestralWith noise eta))
+
+    let pp2s =
+        inLevels (fun i from until x ->
+            let down, up = levels eta from until
+            let t, next = -(Math.Log from), -(Math.Log down)
+            let h = next - t
+            let middle = Math.Exp -(t + 0.5 * h)
+            let x2 = middle / from * x - expm1 (-0.5 * h) * denoised from x
+            down / from * x - expm1 -h * denoised middle x2 + draws[i] * noise * up)
+
+    agrees "DPM-Solver++(2S)" pp2s (run (Samplers.dpmPp2sAncestralWith noise eta))
+
+    for r in [ 0.5; 0.4 ] do
+        let sde =
+            inLevels (fun i from until x ->
+                let t, next = -(Math.Log from), -(Math.Log until)
+                let middle = Math.Exp -(t + r * (next - t))
+                let value = denoised from x
+
+                let toward (target: float) draw value =
+                    let down, up = levels eta from target
+                    let next = -(Math.Log down)
+                    down / from * x - expm1 (t - next) * value + draws[2 * i + draw] * noise * up
+
+                let fac = 1.0 / (2.0 * r)
+                toward until 1 ((1.0 - fac) * value + fac * denoised middle (toward middle 0 value)))
+
+        agrees $"DPM++ SDE, r = {r}" sde (run (Samplers.dpmPpSdeWith r noise eta))
+
+[<Test>]
+let ``Euler's method with churn`` () =
+    let churn = { Churn = 1.0; Least = 0.2; Most = 40.0; Inflation = 1.003 }
+
+    let expected =
+        inLevels (fun i from until x ->
+            let gamma =
+                if churn.Least <= from && from <= churn.Most then
+                    min (churn.Churn / 5.0) (Math.Sqrt 2.0 - 1.0)
+                else
+                    0.0
+            let raised = from * (1.0 + gamma)
+            let x = x + draws[i] * churn.Inflation * Math.Sqrt(raised * raised - from * from)
+            x + (x - denoised raised x) / raised * (until - raised))
+
+    agrees "Euler with churn" expected (run (Samplers.eulerChurnWith churn))
+    agrees "without it" (run Samplers.ddim) (run (Samplers.eulerChurnWith { churn with Churn = 0.0 }))
+
 [<Test>]
 let ``a corrector's steps follow the predictor's, each with its own draw`` () =
     let ratio = 0.2
@@ -459,6 +705,25 @@ let ``a corrector's steps follow the predictor's, each with its own draw`` () =
             [ 0; 1 ]
 
     agrees "predictor–corrector" expected found
+
+[<Test>]
+let ``annealed Langevin dynamics`` () =
+    // Song, Ermon 2019, algorithm 1, on noise levels: α = ε σ²/σ_L², r = ε/σ_L².
+    let path, r = Paths.ve, 0.2
+    let levelOf t = 0.01 * 5000.0 ** t
+
+    let expected =
+        List.fold
+            (fun x (i, k) ->
+                let sigma = levelOf times[i + 1]
+                let step = r * sigma * sigma
+                let score = (said times[i + 1] x - x) / (sigma * sigma)
+                x + 0.5 * step * score + Math.Sqrt step * draws[5 * i + k])
+            first
+            [ for i in 0..1 do
+                  for k in 0..4 -> i, k ]
+
+    close 1e-11 expected (runOn path times[..2] 2 (Samplers.annealedLangevinWith r 5)) "two levels of five steps"
 
 [<Test>]
 let ``turns are taken`` () =

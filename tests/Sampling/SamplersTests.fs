@@ -149,7 +149,8 @@ let ``evaluations are counted, and the network sees its own element type`` (name
         let plan = Sampling.plan (samplerOf name) 6 model
         let x = Sampling.start plan model.Path [ 2 ] 3 (Rng.ofSeed 1L)
         let last = Sampling.states plan model None (Noise.fresh (Rng.ofSeed 1L)) x |> Seq.last |> ok
-        holds (calls = Sampling.evaluations plan) $"{calls} calls, {Sampling.evaluations plan} foretold"
+        let foretold = Sampling.evaluations plan
+        holds (calls = foretold || plan.Sampler.IsAdaptive && calls > foretold) $"{calls} calls, {foretold} foretold"
         holds (last.Evaluations = calls) $"{calls} calls, {last.Evaluations} counted"
 
 [<TestCaseSource(nameof samplers)>]
@@ -185,7 +186,7 @@ let ``the states are streamed, belong to the caller, and end where the run ends`
 let ``a field that stops being a number ends the run with its place and a remedy`` (name: string) =
     let model =
         { elementwise with
-            Network = fun _ t x -> if t.ToFloat() < 0.5 then x * nan else elementwise.Network None t x }
+            Network = fun _ t x -> if Array.min (Tensor.toFloats t) < 0.5 then x * nan else elementwise.Network None t x }
 
     let plan = { Sampling.plan (samplerOf name) 10 model with Grid = Grid.uniform }
     let before = live ()

@@ -69,23 +69,27 @@ public static class FlowPaths
 
     /// <summary><c>ddpm</c>: β₁ … β_N from 10⁻⁴ to 0.02 (1000/N times that), N = 1000 (Ho, Jain, Abbeel 2020, section 4).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
-    public static FlowPath Ddpm(int steps = 1000) =>
-        FlowPath.Of("ddpm", [("steps", nameof(steps), steps)]);
+    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
+    public static FlowPath Ddpm(int steps = 1000, int zeroSnr = 0) =>
+        FlowPath.Of("ddpm", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
     /// <summary><c>scaled-linear</c>: √β₁ … √β_N from √0.00085 to √0.012 (1000/N times that), N = 1000 (Rombach et al. 2022, Latent diffusion, appendix).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
-    public static FlowPath ScaledLinear(int steps = 1000) =>
-        FlowPath.Of("scaled-linear", [("steps", nameof(steps), steps)]);
+    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
+    public static FlowPath ScaledLinear(int steps = 1000, int zeroSnr = 0) =>
+        FlowPath.Of("scaled-linear", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
     /// <summary><c>ddpm-cosine</c>: β_k = 1 − ᾱ_k/ᾱ_{k−1} ≤ 0.999, ᾱ = cos², N = 1000 (Nichol, Dhariwal 2021, eq. 17).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
-    public static FlowPath DdpmCosine(int steps = 1000) =>
-        FlowPath.Of("ddpm-cosine", [("steps", nameof(steps), steps)]);
+    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
+    public static FlowPath DdpmCosine(int steps = 1000, int zeroSnr = 0) =>
+        FlowPath.Of("ddpm-cosine", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
     /// <summary><c>ddpm-sigmoid</c>: β = 10⁻⁴ + 0.0199·sigmoid(−6 … 6) (1000/N times that), N = 1000 (Xu et al. 2022, GeoDiff, appendix).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
-    public static FlowPath DdpmSigmoid(int steps = 1000) =>
-        FlowPath.Of("ddpm-sigmoid", [("steps", nameof(steps), steps)]);
+    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
+    public static FlowPath DdpmSigmoid(int steps = 1000, int zeroSnr = 0) =>
+        FlowPath.Of("ddpm-sigmoid", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
     /// <summary>All of them, with their numbers at the defaults.</summary>
     public static IReadOnlyList<FlowPath> All { get; } =
@@ -613,10 +617,14 @@ public static class Solvers
     public static Solver DpmSolver3 { get; } = Solver.FromName("dpm-3");
 
     /// <summary><c>dpm-2m</c>: ε̂ now and a step before; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++, section 4).</summary>
-    public static Solver DpmSolver2M { get; } = Solver.FromName("dpm-2m");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver DpmSolver2M(int last = 2) =>
+        Solver.Of("dpm-2m", [("last", nameof(last), last)]);
 
     /// <summary><c>dpm-3m</c>: ε̂ now and two steps before; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++, code).</summary>
-    public static Solver DpmSolver3M { get; } = Solver.FromName("dpm-3m");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver DpmSolver3M(int last = 3) =>
+        Solver.Of("dpm-3m", [("last", nameof(last), last)]);
 
     /// <summary><c>dpmpp-2s</c>: x̂₀ at s and at the middle in λ; order 2, 2 evaluations a step, semi-linear (Lu et al. 2023, DPM-Solver++, algorithm 1).</summary>
     public static Solver DpmPlusPlus2S { get; } = Solver.FromName("dpmpp-2s");
@@ -625,28 +633,44 @@ public static class Solvers
     public static Solver DpmPlusPlus3S { get; } = Solver.FromName("dpmpp-3s");
 
     /// <summary><c>dpmpp-2m</c>: x̂₀ now and a step before; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++, algorithm 2).</summary>
-    public static Solver DpmPlusPlus2M { get; } = Solver.FromName("dpmpp-2m");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver DpmPlusPlus2M(int last = 2) =>
+        Solver.Of("dpmpp-2m", [("last", nameof(last), last)]);
 
     /// <summary><c>dpmpp-3m</c>: x̂₀ now and two steps before; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++, code).</summary>
-    public static Solver DpmPlusPlus3M { get; } = Solver.FromName("dpmpp-3m");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver DpmPlusPlus3M(int last = 3) =>
+        Solver.Of("dpmpp-3m", [("last", nameof(last), last)]);
 
     /// <summary><c>deis-2</c>: the polynomial in t through 2 values of ε̂; order 2, one evaluation a step, semi-linear (Zhang, Chen 2023, DEIS, eq. 14–15 (tAB)).</summary>
-    public static Solver Deis2 { get; } = Solver.FromName("deis-2");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver Deis2(int last = 2) =>
+        Solver.Of("deis-2", [("last", nameof(last), last)]);
 
     /// <summary><c>deis-3</c>: the polynomial in t through 3 values of ε̂; order 2, one evaluation a step, semi-linear (Zhang, Chen 2023, DEIS, eq. 14–15 (tAB)).</summary>
-    public static Solver Deis3 { get; } = Solver.FromName("deis-3");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver Deis3(int last = 3) =>
+        Solver.Of("deis-3", [("last", nameof(last), last)]);
 
     /// <summary><c>deis-4</c>: the polynomial in t through 4 values of ε̂; order 2, one evaluation a step, semi-linear (Zhang, Chen 2023, DEIS, eq. 14–15 (tAB)).</summary>
-    public static Solver Deis4 { get; } = Solver.FromName("deis-4");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver Deis4(int last = 4) =>
+        Solver.Of("deis-4", [("last", nameof(last), last)]);
 
     /// <summary><c>lms-2</c>: the polynomial in σ/α through 2 values of ε̂; order 2, one evaluation a step, semi-linear (Bashforth, Adams 1883; Crowson 2022, k-diffusion; Liu et al. 2022, PNDM, section 3).</summary>
-    public static Solver LinearMultistep2 { get; } = Solver.FromName("lms-2");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver LinearMultistep2(int last = 2) =>
+        Solver.Of("lms-2", [("last", nameof(last), last)]);
 
     /// <summary><c>lms-3</c>: the polynomial in σ/α through 3 values of ε̂; order 2, one evaluation a step, semi-linear (Bashforth, Adams 1883; Crowson 2022, k-diffusion; Liu et al. 2022, PNDM, section 3).</summary>
-    public static Solver LinearMultistep3 { get; } = Solver.FromName("lms-3");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver LinearMultistep3(int last = 3) =>
+        Solver.Of("lms-3", [("last", nameof(last), last)]);
 
     /// <summary><c>lms-4</c>: the polynomial in σ/α through 4 values of ε̂; order 2, one evaluation a step, semi-linear (Bashforth, Adams 1883; Crowson 2022, k-diffusion; Liu et al. 2022, PNDM, section 3).</summary>
-    public static Solver LinearMultistep4 { get; } = Solver.FromName("lms-4");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver LinearMultistep4(int last = 4) =>
+        Solver.Of("lms-4", [("last", nameof(last), last)]);
 
     /// <summary><c>exp-ab2</c>: the polynomial in λ through 2 values of x̂₀; order 2, one evaluation a step, semi-linear (Certaine 1960; Hochbruck, Ostermann 2010, Exponential integrators, section 2.5).</summary>
     public static Solver ExponentialAdamsBashforth2 { get; } = Solver.FromName("exp-ab2");
@@ -661,43 +685,98 @@ public static class Solvers
     public static Solver ExponentialAdamsBashforth3Noise { get; } = Solver.FromName("exp-ab3-noise");
 
     /// <summary><c>unipc-1</c>: one value of x̂₀ in the prediction, 2 in the correction, B(h) = e^h − 1; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc1 { get; } = Solver.FromName("unipc-1");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc1(int last = 1) =>
+        Solver.Of("unipc-1", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-2</c>: 2 values of x̂₀ in the prediction, 3 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc2 { get; } = Solver.FromName("unipc-2");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc2(int last = 2) =>
+        Solver.Of("unipc-2", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-3</c>: 3 values of x̂₀ in the prediction, 4 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc3 { get; } = Solver.FromName("unipc-3");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc3(int last = 3) =>
+        Solver.Of("unipc-3", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-1-bh1</c>: one value of x̂₀ in the prediction, 2 in the correction, B(h) = h; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc1Bh1 { get; } = Solver.FromName("unipc-1-bh1");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc1Bh1(int last = 1) =>
+        Solver.Of("unipc-1-bh1", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-2-bh1</c>: 2 values of x̂₀ in the prediction, 3 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc2Bh1 { get; } = Solver.FromName("unipc-2-bh1");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc2Bh1(int last = 2) =>
+        Solver.Of("unipc-2-bh1", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-3-bh1</c>: 3 values of x̂₀ in the prediction, 4 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc3Bh1 { get; } = Solver.FromName("unipc-3-bh1");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc3Bh1(int last = 3) =>
+        Solver.Of("unipc-3-bh1", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-1-noise</c>: one value of ε̂ in the prediction, 2 in the correction, B(h) = e^h − 1; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc1Noise { get; } = Solver.FromName("unipc-1-noise");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc1Noise(int last = 1) =>
+        Solver.Of("unipc-1-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-2-noise</c>: 2 values of ε̂ in the prediction, 3 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc2Noise { get; } = Solver.FromName("unipc-2-noise");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc2Noise(int last = 2) =>
+        Solver.Of("unipc-2-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-3-noise</c>: 3 values of ε̂ in the prediction, 4 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc3Noise { get; } = Solver.FromName("unipc-3-noise");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc3Noise(int last = 3) =>
+        Solver.Of("unipc-3-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-1-bh1-noise</c>: one value of ε̂ in the prediction, 2 in the correction, B(h) = h; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc1Bh1Noise { get; } = Solver.FromName("unipc-1-bh1-noise");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc1Bh1Noise(int last = 1) =>
+        Solver.Of("unipc-1-bh1-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-2-bh1-noise</c>: 2 values of ε̂ in the prediction, 3 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc2Bh1Noise { get; } = Solver.FromName("unipc-2-bh1-noise");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc2Bh1Noise(int last = 2) =>
+        Solver.Of("unipc-2-bh1-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-3-bh1-noise</c>: 3 values of ε̂ in the prediction, 4 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    public static Solver UniPc3Bh1Noise { get; } = Solver.FromName("unipc-3-bh1-noise");
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    public static Solver UniPc3Bh1Noise(int last = 3) =>
+        Solver.Of("unipc-3-bh1-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>heun-sigma</c>: Heun for d(x/α)/dς = ε̂, ς = σ/α; order 2, 2 evaluations a step, semi-linear (Karras et al. 2022, EDM, algorithm 1).</summary>
     public static Solver HeunSigma { get; } = Solver.FromName("heun-sigma");
+
+    /// <summary><c>plms</c>: a DDIM step along Adams and Bashforth's mean of up to four values of ε̂; pseudo Heun at first; order 2, one evaluation a step, semi-linear (Liu, Ren, Lin, Zhao 2022, Pseudo numerical methods for diffusion models, eq. 12; Crowson 2022, in latent diffusion).</summary>
+    public static Solver Plms { get; } = Solver.FromName("plms");
+
+    /// <summary><c>pndm</c>: a DDIM step along Adams and Bashforth's mean of four values of ε̂; pseudo Runge–Kutta 4 at first; order 2, one evaluation a step, semi-linear (Liu, Ren, Lin, Zhao 2022, Pseudo numerical methods for diffusion models, algorithm 2 (F-PNDM)).</summary>
+    public static Solver Pndm { get; } = Solver.FromName("pndm");
+
+    /// <summary><c>dpmpp-2s-grid</c>: x̂₀ in blocks of 2 grid steps, each from the block's beginning; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++; von Platen et al. 2022, diffusers, DPMSolverSinglestepScheduler).</summary>
+    public static Solver DpmPlusPlus2SGrid { get; } = Solver.FromName("dpmpp-2s-grid");
+
+    /// <summary><c>dpmpp-3s-grid</c>: x̂₀ in blocks of 3 grid steps, each from the block's beginning; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++; von Platen et al. 2022, diffusers, DPMSolverSinglestepScheduler).</summary>
+    public static Solver DpmPlusPlus3SGrid { get; } = Solver.FromName("dpmpp-3s-grid");
+
+    /// <summary><c>dpm-fast</c>: dpm-3, the last two steps dpm-2 and ddim; order 2, 3 evaluations a step, semi-linear (Lu et al. 2022, DPM-Solver, appendix D.3 (DPM-Solver-fast)).</summary>
+    /// <param name="rest">Evaluations beside whole steps of three: 0, 1 or 2: a whole number of at least 0.</param>
+    public static Solver DpmSolverFast(int rest = 0) =>
+        Solver.Of("dpm-fast", [("rest", nameof(rest), rest)]);
+
+    /// <summary><c>dpm-12</c>: dpm-2 against ddim, lengths chosen by their error; order 2, 2 evaluations a step, semi-linear (Lu et al. 2022, DPM-Solver, appendix C (DPM-Solver-12)).</summary>
+    /// <param name="rtol">The relative error of a length: a positive number.</param>
+    /// <param name="atol">The absolute error of a length: a positive number.</param>
+    /// <param name="first">The first length, in λ: a positive number.</param>
+    public static Solver DpmSolver12(double rtol = 0.05, double atol = 0.0078, double first = 0.05) =>
+        Solver.Of("dpm-12", [("rtol", nameof(rtol), rtol), ("atol", nameof(atol), atol), ("first", nameof(first), first)]);
+
+    /// <summary><c>dpm-23</c>: dpm-3 against dpm-2, lengths chosen by their error; order 3, 3 evaluations a step, semi-linear (Lu et al. 2022, DPM-Solver, appendix C (DPM-Solver-23)).</summary>
+    /// <param name="rtol">The relative error of a length: a positive number.</param>
+    /// <param name="atol">The absolute error of a length: a positive number.</param>
+    /// <param name="first">The first length, in λ: a positive number.</param>
+    public static Solver DpmSolver23(double rtol = 0.05, double atol = 0.0078, double first = 0.05) =>
+        Solver.Of("dpm-23", [("rtol", nameof(rtol), rtol), ("atol", nameof(atol), atol), ("first", nameof(first), first)]);
 
     /// <summary><c>euler-maruyama</c>: x + f h + g √h z on the reverse SDE; order 1, one evaluation a step, stochastic (Maruyama 1955; Song et al. 2021, Score-based generative modeling through SDEs, section 3.3).</summary>
     /// <param name="churn">The share of the reverse process's noise: 0 is the flow: a number of at least 0.</param>
@@ -711,8 +790,9 @@ public static class Solvers
 
     /// <summary><c>ddim-eta</c>: x_s = α_s x̂₀ + √(σ_s² − η² β̃) ε̂ + η √β̃ z; order 1, one evaluation a step, stochastic (Song, Meng, Ermon 2021, DDIM, eq. 12 and 16).</summary>
     /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
-    public static Solver DdimEta(double eta = 1) =>
-        Solver.Of("ddim-eta", [("eta", nameof(eta), eta)]);
+    /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
+    public static Solver DdimEta(double eta = 1, double noise = 1) =>
+        Solver.Of("ddim-eta", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>ancestral</c>: posterior mean at x̂₀, variance β̃; order 1, one evaluation a step, stochastic (Ho, Jain, Abbeel 2020, DDPM, algorithm 2).</summary>
     public static Solver Ancestral { get; } = Solver.FromName("ancestral");
@@ -731,20 +811,50 @@ public static class Solvers
     public static Solver Edm(double churn = 40, double least = 0.05, double most = 50, double noise = 1) =>
         Solver.Of("edm", [("churn", nameof(churn), churn), ("least", nameof(least), least), ("most", nameof(most), most), ("noise", nameof(noise), noise)]);
 
+    /// <summary><c>euler-churn</c>: noise put back up to (1 + γ) ς, then Euler in ς; order 1, one evaluation a step, stochastic (Karras et al. 2022, EDM, algorithm 2 without its correction; Crowson 2022, k-diffusion).</summary>
+    /// <param name="churn">S_churn: 0 is the flow: a number of at least 0.</param>
+    /// <param name="least">S_min, the lowest noise level σ/α that noise is put back at: a number of at least 0.</param>
+    /// <param name="most">S_max, the highest: a positive number.</param>
+    /// <param name="noise">S_noise, the noise's standard deviation: a positive number.</param>
+    public static Solver EulerChurn(double churn = 40, double least = 0.05, double most = 50, double noise = 1) =>
+        Solver.Of("euler-churn", [("churn", nameof(churn), churn), ("least", nameof(least), least), ("most", nameof(most), most), ("noise", nameof(noise), noise)]);
+
+    /// <summary><c>dpm-2-ancestral</c>: dpm-2 to below the next level, noise from there, η = 1; order 2, 2 evaluations a step, stochastic (Lu et al. 2022, DPM-Solver, algorithm 4; Crowson 2022, k-diffusion).</summary>
+    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
+    public static Solver DpmSolver2Ancestral(double eta = 1, double noise = 1) =>
+        Solver.Of("dpm-2-ancestral", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
+
+    /// <summary><c>dpmpp-2s-ancestral</c>: dpmpp-2s to below the next level, noise from there, η = 1; order 2, 2 evaluations a step, stochastic (Lu et al. 2023, DPM-Solver++, algorithm 1; Crowson 2022, k-diffusion).</summary>
+    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
+    public static Solver DpmPlusPlus2SAncestral(double eta = 1, double noise = 1) =>
+        Solver.Of("dpmpp-2s-ancestral", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
+
+    /// <summary><c>dpmpp-sde</c>: x̂₀ at s and, after an ancestral step, at the middle in λ; an ancestral step by both, η = 1; order 1, 2 evaluations a step, stochastic (Lu et al. 2023, DPM-Solver++; Crowson 2022, k-diffusion).</summary>
+    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
+    /// <param name="r">The middle's place in λ: a number from 0.01 to 1.</param>
+    public static Solver DpmPlusPlusSde(double eta = 1, double noise = 1, double r = 0.5) =>
+        Solver.Of("dpmpp-sde", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise), ("r", nameof(r), r)]);
+
     /// <summary><c>sde-dpmpp-1</c>: the reverse SDE's exact solution, x̂₀ from one value; order 1, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5).</summary>
     /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
-    public static Solver SdeDpmPlusPlus1(double eta = 1) =>
-        Solver.Of("sde-dpmpp-1", [("eta", nameof(eta), eta)]);
+    /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
+    public static Solver SdeDpmPlusPlus1(double eta = 1, double noise = 1) =>
+        Solver.Of("sde-dpmpp-1", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>sde-dpmpp-2m</c>: the reverse SDE's exact solution, x̂₀ from 2 values; order 2, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5).</summary>
     /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
-    public static Solver SdeDpmPlusPlus2M(double eta = 1) =>
-        Solver.Of("sde-dpmpp-2m", [("eta", nameof(eta), eta)]);
+    /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
+    public static Solver SdeDpmPlusPlus2M(double eta = 1, double noise = 1) =>
+        Solver.Of("sde-dpmpp-2m", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>sde-dpmpp-3m</c>: the reverse SDE's exact solution, x̂₀ from 3 values; order 2, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5; Crowson 2022, k-diffusion).</summary>
     /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
-    public static Solver SdeDpmPlusPlus3M(double eta = 1) =>
-        Solver.Of("sde-dpmpp-3m", [("eta", nameof(eta), eta)]);
+    /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
+    public static Solver SdeDpmPlusPlus3M(double eta = 1, double noise = 1) =>
+        Solver.Of("sde-dpmpp-3m", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>predictor-corrector</c>: a step of euler-maruyama, then x + δ s + √(2δ) z with δ = 2 α² (r ‖z‖/‖s‖)², r = 0.16; order 0, 2 evaluations a step, stochastic (Song et al. 2021, Score-based generative modeling through SDEs, algorithms 4 and 5).</summary>
     /// <param name="snr">R, the corrections' signal-to-noise ratio: a positive number.</param>
@@ -781,35 +891,42 @@ public static class Solvers
         Ddim,
         DpmSolver2,
         DpmSolver3,
-        DpmSolver2M,
-        DpmSolver3M,
+        DpmSolver2M(),
+        DpmSolver3M(),
         DpmPlusPlus2S,
         DpmPlusPlus3S,
-        DpmPlusPlus2M,
-        DpmPlusPlus3M,
-        Deis2,
-        Deis3,
-        Deis4,
-        LinearMultistep2,
-        LinearMultistep3,
-        LinearMultistep4,
+        DpmPlusPlus2M(),
+        DpmPlusPlus3M(),
+        Deis2(),
+        Deis3(),
+        Deis4(),
+        LinearMultistep2(),
+        LinearMultistep3(),
+        LinearMultistep4(),
         ExponentialAdamsBashforth2,
         ExponentialAdamsBashforth3,
         ExponentialAdamsBashforth2Noise,
         ExponentialAdamsBashforth3Noise,
-        UniPc1,
-        UniPc2,
-        UniPc3,
-        UniPc1Bh1,
-        UniPc2Bh1,
-        UniPc3Bh1,
-        UniPc1Noise,
-        UniPc2Noise,
-        UniPc3Noise,
-        UniPc1Bh1Noise,
-        UniPc2Bh1Noise,
-        UniPc3Bh1Noise,
+        UniPc1(),
+        UniPc2(),
+        UniPc3(),
+        UniPc1Bh1(),
+        UniPc2Bh1(),
+        UniPc3Bh1(),
+        UniPc1Noise(),
+        UniPc2Noise(),
+        UniPc3Noise(),
+        UniPc1Bh1Noise(),
+        UniPc2Bh1Noise(),
+        UniPc3Bh1Noise(),
         HeunSigma,
+        Plms,
+        Pndm,
+        DpmPlusPlus2SGrid,
+        DpmPlusPlus3SGrid,
+        DpmSolverFast(),
+        DpmSolver12(),
+        DpmSolver23(),
         EulerMaruyama(),
         StochasticHeun(),
         DdimEta(),
@@ -817,6 +934,10 @@ public static class Solvers
         AncestralLarge,
         AncestralLearned,
         Edm(),
+        EulerChurn(),
+        DpmSolver2Ancestral(),
+        DpmPlusPlus2SAncestral(),
+        DpmPlusPlusSde(),
         SdeDpmPlusPlus1(),
         SdeDpmPlusPlus2M(),
         SdeDpmPlusPlus3M(),
@@ -843,21 +964,35 @@ public static class TimeGrids
     public static TimeGrid Uniform { get; } = TimeGrid.FromName("uniform");
 
     /// <summary><c>lambda</c>: λ = λ₁ + u (λ₀ − λ₁) (Lu et al. 2022, DPM-Solver, section 3.3).</summary>
-    public static TimeGrid Lambda { get; } = TimeGrid.FromName("lambda");
+    /// <param name="sigmaMin">The lowest noise level σ/α; 0 for the span's own: a number of at least 0.</param>
+    /// <param name="sigmaMax">The highest noise level σ/α; 0 for the span's own: a number of at least 0.</param>
+    public static TimeGrid Lambda(double sigmaMin = 0, double sigmaMax = 0) =>
+        TimeGrid.Of("lambda", [("sigma-min", nameof(sigmaMin), sigmaMin), ("sigma-max", nameof(sigmaMax), sigmaMax)]);
 
     /// <summary><c>karras</c>: ς^{1/ρ} = ς₁^{1/ρ} + u (ς₀^{1/ρ} − ς₁^{1/ρ}), ς = σ/α, ρ = 7 (Karras et al. 2022, EDM, eq. 5).</summary>
     /// <param name="rho">Ρ: the larger, the more steps near the data: a positive number.</param>
-    public static TimeGrid Karras(double rho = 7) =>
-        TimeGrid.Of("karras", [("rho", nameof(rho), rho)]);
+    /// <param name="sigmaMin">The lowest noise level σ/α; 0 for the span's own: a number of at least 0.</param>
+    /// <param name="sigmaMax">The highest noise level σ/α; 0 for the span's own: a number of at least 0.</param>
+    public static TimeGrid Karras(double rho = 7, double sigmaMin = 0, double sigmaMax = 0) =>
+        TimeGrid.Of("karras", [("rho", nameof(rho), rho), ("sigma-min", nameof(sigmaMin), sigmaMin), ("sigma-max", nameof(sigmaMax), sigmaMax)]);
 
-    /// <summary><c>edm-flow</c>: t at which σ/α = ς, ς^{1/7} in equal steps from 80 to 0.002 (Karras et al. 2022, EDM, eq. 5; as used for flow matching by Lipman et al. 2024, Flow matching guide and code).</summary>
-    public static TimeGrid EdmFlow { get; } = TimeGrid.FromName("edm-flow");
+    /// <summary><c>edm-flow</c>: t at which σ/α = ς, ς^{1/ρ} in equal steps from 80 to 0.002, ρ = 7 (Karras et al. 2022, EDM, eq. 5; as used for flow matching by Lipman et al. 2024, Flow matching guide and code).</summary>
+    /// <param name="sigmaMin">The lowest level but the last: a positive number.</param>
+    /// <param name="sigmaMax">The highest level but the first: a positive number.</param>
+    /// <param name="rho">Ρ, as of karras: a positive number.</param>
+    public static TimeGrid EdmFlow(double sigmaMin = 0.002, double sigmaMax = 80, double rho = 7) =>
+        TimeGrid.Of("edm-flow", [("sigma-min", nameof(sigmaMin), sigmaMin), ("sigma-max", nameof(sigmaMax), sigmaMax), ("rho", nameof(rho), rho)]);
 
     /// <summary><c>quadratic</c>: t = t₀ + (1 − u)² (t₁ − t₀) (Song, Meng, Ermon 2021, DDIM, appendix D.2).</summary>
     public static TimeGrid Quadratic { get; } = TimeGrid.FromName("quadratic");
 
     /// <summary><c>cosine</c>: t = t₀ + ½ (1 + cos πu) (t₁ − t₀) (Trefethen 2000, Spectral methods, chapter 5).</summary>
     public static TimeGrid Cosine { get; } = TimeGrid.FromName("cosine");
+
+    /// <summary><c>shifted</c>: t = s u/(1 + (s − 1) u), u in equal steps, s = 3 (Esser et al. 2024, Scaling rectified flow transformers, eq. 23; Hoogeboom, Heek, Salimans 2023, Simple diffusion, section 3.1).</summary>
+    /// <param name="shift">S: above 1, more steps near the noise: a positive number.</param>
+    public static TimeGrid Shifted(double shift = 3) =>
+        TimeGrid.Of("shifted", [("shift", nameof(shift), shift)]);
 
     /// <summary><c>leading</c>: t = (1 + k ⌊T/N⌋)/T, k = N − 1 … 0, T = 1000 (Ho et al. 2020; Lin et al. 2024, Common diffusion noise schedules are flawed, table 2).</summary>
     /// <param name="times">T, the discrete times of the model: a whole number of at least 1.</param>
@@ -878,11 +1013,12 @@ public static class TimeGrids
     public static IReadOnlyList<TimeGrid> All { get; } =
     [
         Uniform,
-        Lambda,
+        Lambda(),
         Karras(),
-        EdmFlow,
+        EdmFlow(),
         Quadratic,
         Cosine,
+        Shifted(),
         Leading(),
         Trailing(),
         Linspace(),

@@ -80,7 +80,12 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         return threads.RunAsync(
             () =>
             {
-                var core = ModelWork.Load(file, path is { IsOwn: true } ? [path.Core] : [], device, precision?.ToDtype());
+                var core = ModelWork.Load(
+                    file,
+                    path is { IsOwn: true } ? [path.Core] : [],
+                    device,
+                    precision?.ToDtype()
+                );
                 return new FlowModel(core, () => ModelWork.Free(core), threads);
             },
             cancellationToken

@@ -82,6 +82,7 @@ public abstract record GenerationOptions : SolverOptions
             seed: 0,
             from: null,
             to: null,
+            denoise: false,
             start: null,
             noise: null,
             sourceSamples: null,

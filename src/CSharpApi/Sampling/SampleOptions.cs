@@ -31,6 +31,9 @@ public sealed record SampleOptions : GenerationOptions
         init => field = Check.From0To1(value);
     }
 
+    /// <summary>Whether the last step goes from <see cref="To"/> to the expected data, E[x₀ | x], in the place of samples of x_t.</summary>
+    public bool Denoise { get; init; }
+
     /// <summary>The standard normal numbers to start from, [n, …]; drawn where there are none. They then say how many samples.</summary>
     public SampleBatch? Noise { get; init; }
 
@@ -54,6 +57,7 @@ public sealed record SampleOptions : GenerationOptions
             seed: Seed,
             from: Maybe.Value(From),
             to: Maybe.Value(To),
+            denoise: Denoise,
             start: Maybe.Array(Start?.ToCore()),
             noise: Maybe.Array(Noise?.ToCore()),
             sourceSamples: Maybe.Array(SourceSamples?.ToCore()),
