@@ -12,6 +12,8 @@ type Score =
         /// Whether the measure estimates without bias a distance that is zero for equal laws: its floor is then zero but for chance,
         /// and a ratio to it means nothing.
         FloorIsZero: bool
+        /// Why there is no such figure for these data, where there is none: value and floor are then no numbers.
+        Undefined: string option
     }
 
     /// Value over floor; none where the floor is zero but for chance.
@@ -109,7 +111,7 @@ module Evaluations =
     let private publicName (measure: Measure) =
         if measure.Name = Measures.sliced.Name then "slicedWasserstein" else measure.Name
 
-    let private unbiased = [ Measures.mmd.Name; Measures.energy.Name ]
+    let private unbiased = [ Measures.mmd.Name; Measures.multiquadric.Name; Measures.energy.Name ]
 
     /// The samples of pair k: its own where there are enough for all, a random choice of the pool elsewhere.
     let private chosen (protocol: Protocol) (samples: Tensor) (rng: Rng) (k: int) =
@@ -119,8 +121,8 @@ module Evaluations =
             let order = Rng.permutation samples.Shape[0] (Rng.named "pool" rng)
             Tensor.indexSelect 0 (Tensor.narrow 0 0 protocol.Size order) samples
 
-    /// Scores samples [pool; …] in the data's units against what the data hold out, by the library's measures and more; hears of each figure. Raises
-    /// UserError where a measure has nothing to go by: half of the data are one point.
+    /// Scores samples [pool; …] in the data's units against what the data hold out, by the library's measures and more; hears of each figure. A measure that
+    /// has nothing to go by, as a bandwidth where half of the data are one point, is undefined, with its reason, and the others are as they were.
     let score
         (protocol: Protocol)
         (data: Dataset)
@@ -135,34 +137,39 @@ module Evaluations =
         let mutable finished = 0
 
         let between (measure: Measure) rng x y =
-            let value =
-                try
-                    measure.Between rng x y
-                with :? ArgumentException as error ->
-                    raise (UserError $"{data.Name}: {Refusal.reason error}")
-
+            let value = measure.Between rng x y
             finished <- finished + 1
             report (float finished / total) measure.Name
             value
 
-        [ for measure in measures do
-              let value =
-                  Measure.overDraws protocol.Draws (fun k ->
-                      let rng = Rng.at (int64 k) (Rng.named "value" rng)
-                      between measure (Rng.named "measure" rng) (chosen protocol samples rng k) (heldOut data rng n))
+        let ofMeasure (measure: Measure) : Score =
+            let value () =
+                Measure.overDraws protocol.Draws (fun k ->
+                    let rng = Rng.at (int64 k) (Rng.named "value" rng)
+                    between measure (Rng.named "measure" rng) (chosen protocol samples rng k) (heldOut data rng n))
 
-              let floor =
-                  Measure.overDraws protocol.Draws (fun k ->
-                      let rng = Rng.at (int64 k) (Rng.named "floor" rng)
-                      // The halves of one draw share no sample.
-                      let halves = Tensor.split n 0 (heldOut data rng (2 * n))
-                      between measure (Rng.named "measure" rng) halves[0] halves[1])
+            let floor () =
+                Measure.overDraws protocol.Draws (fun k ->
+                    let rng = Rng.at (int64 k) (Rng.named "floor" rng)
+                    // The halves of one draw share no sample.
+                    let halves = Tensor.split n 0 (heldOut data rng (2 * n))
+                    between measure (Rng.named "measure" rng) halves[0] halves[1])
 
-              { Name = publicName measure
-                Equation = measure.Equation
-                Value = value
-                Floor = floor
-                FloorIsZero = List.contains measure.Name unbiased } ]
+            let score value floor undefined =
+                { Name = publicName measure
+                  Equation = measure.Equation
+                  Value = value
+                  Floor = floor
+                  FloorIsZero = List.contains measure.Name unbiased
+                  Undefined = undefined }
+
+            try
+                score (value ()) (floor ()) None
+            with :? ArgumentException as error ->
+                let none = { Mean = nan; StandardError = nan; Draws = protocol.Draws }
+                score none none (Some(Refusal.reason error))
+
+        List.map ofMeasure measures
 
     // ---- whose samples
 

@@ -18,7 +18,10 @@ module Evaluation =
               "ratio", Json.optional Json.number score.Ratio
               "standardErrorsAboveFloor", Json.number score.Excess
               "draws", Json.whole (int64 score.Value.Draws)
-              "equation", Json.text score.Equation ]
+              "equation", Json.text score.Equation
+              match score.Undefined with
+              | Some reason -> "undefined", Json.text reason
+              | None -> () ]
 
     /// `metrics` of the command line's JSON: `wasserstein2.value`, `.floor`, `.ratio`, …
     let json (scores: Score list) : JsonObject = Json.object [ for score in scores -> score.Name, oneJson score ]
@@ -42,7 +45,8 @@ module Evaluation =
                     Equation = (nonNull value["equation"]).GetValue<string>()
                     Value = { Mean = number "value"; StandardError = number "standardError"; Draws = draws }
                     Floor = { Mean = number "floor"; StandardError = number "floorStandardError"; Draws = draws }
-                    FloorIsZero = isNull value["ratio"] } ]
+                    FloorIsZero = isNull value["ratio"]
+                    Undefined = value["undefined"] |> Option.ofObj |> Option.map _.GetValue<string>() } ]
 
         try
             File.ReadAllText run.Evaluation |> JsonNode.Parse |> Option.ofObj |> Option.map read
@@ -60,4 +64,7 @@ module Evaluation =
             | None -> $"{score.Excess:F1} standard errors above floor"
 
         let estimate (e: Estimate) = $"{e.Mean:G4} ± {e.StandardError:G2}"
-        $"  {score.Name, -18}{estimate score.Value, -24}floor {estimate score.Floor, -24}{ratio}"
+
+        match score.Undefined with
+        | Some reason -> $"  {score.Name, -18}undefined: {reason}"
+        | None -> $"  {score.Name, -18}{estimate score.Value, -24}floor {estimate score.Floor, -24}{ratio}"
