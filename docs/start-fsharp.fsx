@@ -138,8 +138,8 @@ panels
 (*** include-it-raw ***)
 
 (*** hide ***)
-// A short training of a small network: between one and two times the floor; the gallery has longer ones.
-expect "distance over floor" 1.0 1.2 (distance / floor)
+// A short training of a small network with fixed keys: 1.46 times the floor. Another processor's rounding makes it another training.
+expect "distance over floor" 1.46 0.25 (distance / floor)
 
 (**
 And the flow that makes the samples also has a **density**, since along it $d\log p/dt = -\nabla\cdot v$:

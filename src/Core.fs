@@ -53,6 +53,18 @@ module Path =
     let private interior (lambda: Curve) =
         (if isRegular lambda 0.0 then 0.0 else 1e-3), (if isRegular lambda 1.0 then 1.0 else 1.0 - 1e-3)
 
+    /// A curve made of a path's coefficients with its limits where λ is infinite: a product of them may be 0·∞ there, and is read 2⁻⁴⁰
+    /// inside instead, where α and σ are still exact and a curve with a finite slope is within 1e-12 of its limit.
+    let continued (path: GaussianPath) (curve: Curve) : Curve =
+        let inside = Math.ScaleB(1.0, -40)
+        let low = if isRegular path.Lambda 0.0 then 0.0 else inside
+        let high = if isRegular path.Lambda 1.0 then 1.0 else 1.0 - inside
+
+        if (low, high) = (0.0, 1.0) then
+            curve
+        else
+            Curve.after (Curve.max (Constant low) (Curve.min (Constant high) Time)) curve
+
     /// The path of two curves α and σ, differentiable where they are used.
     let ofCurves name equation source (alpha: Curve) (sigma: Curve) : GaussianPath =
         let lambda = log alpha - log sigma
@@ -158,7 +170,7 @@ module Path =
 
     /// The times at which the path has the half log-SNRs given [B] (those outside the interior's range: the nearer end), float64.
     /// Built once for a path, by cubic Hermite pieces through 2,048 inverses with their exact slopes dt/dλ = 1/λ̇: λ is met to
-    /// 1e-9 on the named paths, at a few nanoseconds a value.
+    /// 1e-9 on the named paths that are smooth and to 1e-5 on those of tables, at a few nanoseconds a value.
     let timesOfLambda (path: GaussianPath) : Tensor -> Tensor =
         let low, high = path.Interior
         let n = 2048
@@ -286,6 +298,9 @@ module Prediction =
     let parts = List.map Part.fixedAt [ velocity; noise; data; v; score ]
     let all = List.map Part.standard parts
 
+    /// A determinant α B − σ A below this is 0 with a rounding error: cos(π/2) is 6e-17 in float64, and dividing by it leaves nothing of the rest.
+    let internal leastDeterminant = 1e-12
+
     let private refuse (path: GaussianPath) (from: Prediction) what (t: Tensor) =
         let shown = Tensor.toFloats t |> Seq.truncate 3 |> Seq.map string |> String.concat ", "
 
@@ -319,8 +334,9 @@ module Prediction =
 
             fun t ->
                 match Curve.at determinant t with
-                | Number 0.0 -> refuse path from into.Name t
-                | PerSample d when (Tensor.any (Tensor.equalTo 0.0 d)).ToBool() -> refuse path from into.Name t
+                | Number d when abs d < leastDeterminant -> refuse path from into.Name t
+                | PerSample d when (Tensor.any (Tensor.lessThan leastDeterminant (abs d))).ToBool() ->
+                    refuse path from into.Name t
                 | _ -> struct (Curve.at cx t, Curve.at cy t)
 
     let conversion path from into (t: Tensor) : struct (Coefficient * Coefficient) = converter path from into t

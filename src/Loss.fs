@@ -57,6 +57,8 @@ type Times =
         Name: string
         Equation: string
         Source: string
+        /// The first and the last time that it may draw on a path.
+        Span: GaussianPath -> float * float
         Draw: GaussianPath -> Rng -> int -> Tensor
         /// Whether a regression draws in proportion to its own weight instead, and counts all draws the same.
         FollowsWeight: bool
@@ -65,8 +67,14 @@ type Times =
 [<RequireQualifiedAccess>]
 module Times =
 
+    /// A law on the path's interior.
     let private make name equation source draw : Times =
-        { Name = name; Equation = equation; Source = source; Draw = draw; FollowsWeight = false }
+        { Name = name
+          Equation = equation
+          Source = source
+          Span = _.Interior
+          Draw = draw
+          FollowsWeight = false }
 
     /// One draw in each of n equal cells of [0, 1], dealt at random: the same expectation as independent draws with less variance.
     let private stratified (rng: Rng) (n: int) : Tensor =
@@ -98,13 +106,14 @@ module Times =
 
     /// k/N for k uniform among 1 … N: the times of a discrete model, stratified.
     let discrete (count: int) =
-        make
-            "discrete"
-            $"t = k/N, k ~ U{{1, …, N}}, N = {count}"
-            "Ho, Jain, Abbeel 2020, DDPM, algorithm 1"
-            (fun _ rng n ->
-                Tensor.clamp 1.0 (float count) (Tensor.floor (stratified rng n * float count) + 1.0)
-                * (1.0 / float count))
+        { make
+              "discrete"
+              $"t = k/N, k ~ U{{1, …, N}}, N = {count}"
+              "Ho, Jain, Abbeel 2020, DDPM, algorithm 1"
+              (fun _ rng n ->
+                  Tensor.clamp 1.0 (float count) (Tensor.floor (stratified rng n * float count) + 1.0)
+                  * (1.0 / float count)) with
+            Span = fun _ -> 1.0 / float count, 1.0 }
 
     /// t = 1 − u − s (cos²(πu/2) − 1 + u) for uniform u, −1 ≤ s ≤ 2/(π − 2): s > 0 draws the middle more often and neither end never.
     let mode (s: float) =
@@ -138,12 +147,25 @@ module Times =
 
             fun rng n -> Tensor.ofArray [ n ] (Array.map time (Tensor.toFloats (stratified rng n))))
 
-    /// Both ends more often than the middle.
+    /// Both ends more often than the middle, p(t) ∝ e^{at} + e^{a(1−t)} ∝ cosh a(t − ½) on the interior, stratified: its integral from ½ is
+    /// sinh a(t − ½) up to a factor, so that t = ½ + asinh(z)/a with z uniform between the values of the sinh at both ends.
+    /// Raises ArgumentException for a ≤ 0.
     let uShapedWith (a: float) =
-        { proportionalTo (fun _ -> exp (a * Curve.time) + exp (-a * Curve.time)) with
-            Name = "u-shaped"
-            Equation = $"p(t) ∝ e^{{at}} + e^{{−at}}, a = {a}"
-            Source = "Lee, Lin, Fanti 2024, Improving the training of rectified flows, section 4.1" }
+        if not (a > 0.0 && Double.IsFinite a) then
+            invalidArg (nameof a) $"a u-shaped law of times with a = {a}: a positive number is needed"
+
+        make
+            "u-shaped"
+            $"p(t) ∝ e^{{at}} + e^{{a(1−t)}}, a = {a}"
+            "Lee, Lin, Fanti 2024, Improving the training of rectified flows, section 4.1"
+            (fun path ->
+                let low, high = path.Interior
+                let first, last = Math.Sinh(a * (low - 0.5)), Math.Sinh(a * (high - 0.5))
+
+                fun rng n ->
+                    Tensor.toFloats (stratified rng n)
+                    |> Array.map (fun u -> Math.Clamp(0.5 + Math.Asinh(first + u * (last - first)) / a, low, high))
+                    |> Tensor.ofArray [ n ])
 
     let uShaped = uShapedWith 4.0
 
@@ -166,6 +188,22 @@ module Times =
 
     /// Those that do not depend on a weight.
     let all = parts |> List.map Part.standard |> List.filter (fun times -> not times.FollowsWeight)
+
+    /// Refuses a law that may draw a time at which one of the curves that a loss is made of is infinite: raises RefusedException. `what` names
+    /// the curves. Outside of the path's interior a size beyond e^24 counts as infinite, as does that signal-to-noise ratio (`Path.isRegular`).
+    let requireFinite (path: GaussianPath) (times: Times) (what: string) (curves: Curve list) : unit =
+        let first, last = times.Span path
+        let low, high = path.Interior
+
+        for t in [ first; last ] do
+            let bound = if low <= t && t <= high then Double.MaxValue else Math.Exp 24.0
+
+            if curves |> List.exists (fun curve -> not (abs (Curve.eval curve t) <= bound)) then
+                refuseWith
+                    Setting.Times
+                    times.Name
+                    $"they include t = {t}, where {what} is infinite on the path {path.Name}"
+                    $"{Setting.Times.Is uniform.Name} leave it out; most weights stay finite with {Setting.Prediction.Is Prediction.v.Name}"
 
 /// How much each time counts. A weight of the literature is stated for the error of one quantity (min-SNR for that of the
 /// data, σ² for that of the score); on a network that says another it is the same loss only with the conversion's square beside it,
@@ -193,7 +231,8 @@ module Weight =
           Of =
             fun path prediction ->
                 let struct (_, c) = Prediction.coefficients path prediction stated
-                curve path * (c ** 2.0)
+                // min(α²/σ², γ)·(σ/α)² is 0·∞ where α is 0, and has the limit 1.
+                Path.continued path (curve path * (c ** 2.0))
           Learned = false }
 
     let private snrOf (path: GaussianPath) = exp (2.0 * path.Lambda)
@@ -370,11 +409,14 @@ module Loss =
         dsm path |> timesFrom (Times.discrete levels) |> named "ncsn" "Song, Ermon 2019, eq. 5–6"
 
     /// The loss that a regression describes: at t ~ times and ε ~ N(0, I), w(t) times the mean squared error over the
-    /// coordinates of each sample. Raises ArgumentException where the weight is learned and the network has no u(t).
+    /// coordinates of each sample. Raises RefusedException where the weight or what is regressed on is infinite at a time that is drawn; in use,
+    /// ArgumentException where the weight is learned and the network has no u(t).
     let ofRegression (r: Regression) : Loss =
         let weight = r.Weight.Of r.Path r.Prediction
         let draw = r.Times.Draw r.Path
         let struct (a, b) = r.Prediction.Coefficients r.Path
+        Times.requireFinite r.Path r.Times $"what {r.Prediction.Name} is to be, {r.Prediction.Equation}," [ a; b ]
+        Times.requireFinite r.Path r.Times $"the weight {r.Weight.Name} on {r.Prediction.Name}" [ weight ]
 
         fun context rng batch ->
             let x0 = batch.Data

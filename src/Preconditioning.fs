@@ -1,5 +1,7 @@
 namespace Fokker
 
+open System
+
 /// c_in, c_skip, c_out and c_noise around a raw network F: the denoiser D(t, x) = c_skip x + c_out F(c_noise, c_in x).
 /// A wrapper around any network, not a prediction: what comes out means `Prediction.data`.
 [<NoComparison; NoEquality>]
@@ -44,23 +46,23 @@ module Preconditioning =
           In = input
           Noise = noise }
 
-    /// VP: c_skip = 1, c_out = −σ, c_in = 1/√(σ² + 1), told the time in steps of 1000.
+    // Networks here take times from 0 to 1 and have the frequencies that suit them; the papers' took steps from 0 to 999.
+
+    /// VP: c_skip = 1, c_out = −σ, c_in = 1/√(σ² + 1), told the time; the paper's c_noise is 999 t for a network whose frequencies are a thousandth of ours.
     let vp (path: GaussianPath) =
-        ofNoise "vp" "Song et al. 2021; Karras et al. 2022, table 1" (total 1.0 path ** -0.5) (999.0 * Curve.time) path
+        ofNoise "vp" "Song et al. 2021; Karras et al. 2022, table 1" (total 1.0 path ** -0.5) Curve.time path
 
     /// VE: c_skip = 1, c_out = σ, c_in = 1, c_noise = log(σ/2): the network predicts −ε.
     let ve (path: GaussianPath) =
         { ofNoise "ve" "Song et al. 2021; Karras et al. 2022, table 1" (Constant 1.0) (log (0.5 * path.Sigma)) path with
             Out = path.Sigma / path.Alpha }
 
-    /// iDDPM: c_skip = 1, c_out = −σ, c_in = 1/√(σ² + 1), told the step.
+    /// iDDPM: c_skip = 1, c_out = −σ, c_in = 1/√(σ² + 1), told the nearest of N steps, as k/(N − 1); the paper's c_noise is k.
     let iddpm (steps: int) (path: GaussianPath) =
-        ofNoise
-            "iddpm"
-            "Nichol, Dhariwal 2021; Karras et al. 2022, table 1"
-            (total 1.0 path ** -0.5)
-            (float (steps - 1) * Curve.time)
-            path
+        let last = float (steps - 1)
+        let nearest = Opaque("nearest step", (fun t -> Math.Round(last * t) / last), Constant 0.0, Curve.time)
+
+        ofNoise "iddpm" "Nichol, Dhariwal 2021; Karras et al. 2022, table 1" (total 1.0 path ** -0.5) nearest path
 
     /// The lowest ς = σ/α of the path's interior, ς₀, where a consistency function meets its boundary condition.
     let private cleanest (path: GaussianPath) = System.Math.Exp(-(Curve.eval path.Lambda (fst path.Interior)))
@@ -92,6 +94,10 @@ module Preconditioning =
 
         Coefficient.combine [ Curve.at (1.0 / p.Out) t, x0; Curve.at (-1.0 * p.Skip / p.Out) t, x ]
 
+    /// Refuses times at which a preconditioning is infinite: raises RefusedException.
+    let requireFinite (path: GaussianPath) (times: Times) (p: Preconditioning) : unit =
+        Times.requireFinite path times $"the preconditioning {p.Name}" [ p.Skip; p.Out; p.In; p.Noise ]
+
     let parts: Part<GaussianPath -> Preconditioning> list =
         let part parameters equation (make: float list -> GaussianPath -> Preconditioning) =
             let standard = make (parameters |> List.map _.Default) Path.condOT
@@ -107,11 +113,11 @@ module Preconditioning =
               [ Parameter.make "sigma-data" 1.0 Allowed.Positive "the data's standard deviation" ]
               "D = c_skip x + c_out F(c_in x), unit variances in and out"
               (fun x -> edm x[0])
-          part [] "D = (x − σ F)/α, told 999 t" (fun _ -> vp)
+          part [] "D = (x − σ F)/α, told t" (fun _ -> vp)
           part [] "D = (x + σ F)/α, told log ½σ" (fun _ -> ve)
           part
               [ Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number of discrete times" ]
-              "D = (x − σ F)/α, told the step"
+              "D = (x − σ F)/α, told the nearest step"
               (fun x -> iddpm (int x[0])) ]
 
     /// The one of a name with numbers, on a path. Raises UserError where there is none of it.

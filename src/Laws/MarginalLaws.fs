@@ -104,33 +104,47 @@ module MarginalLaws =
             Measure.residual [ along f path m t x; Diff.divergence v x; dot (v x) (scoreOf f path m t x) ]
 
     let conditional =
-        law
-            "conditional-equations"
+        { Name = "conditional-equations"
+          Section = section
+          Statement =
             "the law N(α x₀, σ²I) of x_t given x₀ is carried by the conditional velocity, and by the path's SDE"
-            "Lipman et al. 2023, theorem 3; Song et al. 2021, eq. 29"
-            1e-10
-            100
-            (fun library -> { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (1.01 * e) })
-        <| fun f path m t x ->
-            let e c = Curve.eval c t
-            let rng = Rng.ofSeed 0L
-            let x0 = Mixture.sample 1 (Rng.named "data" rng) m
-            let point = Mixture.ofStds [| 1.0 |] x0 (Tensor.zerosLike x0)
-            let struct (alpha, sigma) = Path.alphaSigma path t
-            let x = alpha * x0 + sigma * Rng.normalLike x (Rng.named "noise" rng)
-            let velocity (x: Tensor) = f.Target path Prediction.velocity (Measure.at t) x0 ((x - alpha * x0) / sigma)
-            let along, s = along f path point t x, scoreOf f path point t x
-            let rate, g2 = e (f.DriftRate path), e (f.DiffusionSquared path)
-            let constant = Tensor.full Kind.Float64 [ x.Shape[0] ]
+          Source = "Lipman et al. 2023, theorem 3; Song et al. 2021, eq. 29"
+          Tolerance = 1e-10
+          Cases = 100
+          Check =
+            Check.against (fun library ->
+                { library with Target = fun p q t x0 e -> Prediction.target p q t x0 (1.01 * e) })
+            <| fun f ->
+                gen {
+                    let! path = Draw.path
+                    let! m = Draw.mixture
+                    let! t = Draw.between 0.05 0.9
+                    let! r = Draw.rng
+                    let e c = Curve.eval c t
+                    let x0 = Mixture.sample 1 (Rng.named "data" r) m
+                    let point = Mixture.ofStds [| 1.0 |] x0 (Tensor.zerosLike x0)
+                    let struct (alpha, sigma) = Path.alphaSigma path t
+                    let x = alpha * x0 + sigma * Draw.vectors r "noise" [ 4; m.Dimension ]
 
-            max
-                (Measure.residual [ along; Diff.divergence velocity x; dot (velocity x) s ])
-                (Measure.residual
-                    [ -along
-                      constant (-rate * float m.Dimension)
-                      -rate * dot x s
-                      constant (-0.5 * g2 * float m.Dimension / e path.Variance)
-                      0.5 * g2 * dot s s ])
+                    let velocity (x: Tensor) =
+                        f.Target path Prediction.velocity (Measure.at t) x0 ((x - alpha * x0) / sigma)
+
+                    let along, s = along f path point t x, scoreOf f path point t x
+                    let rate, g2 = e (f.DriftRate path), e (f.DiffusionSquared path)
+                    let constant = Tensor.full Kind.Float64 [ x.Shape[0] ]
+
+                    return
+                        { Error =
+                            max
+                                (Measure.residual [ along; Diff.divergence velocity x; dot (velocity x) s ])
+                                (Measure.residual
+                                    [ -along
+                                      constant (-rate * float m.Dimension)
+                                      -rate * dot x s
+                                      constant (-0.5 * g2 * float m.Dimension / e path.Variance)
+                                      0.5 * g2 * dot s s ])
+                          Case = case path m t }
+                } }
 
     let fokkerPlanck =
         law

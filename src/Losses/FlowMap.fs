@@ -124,13 +124,15 @@ module MapMatching =
         span.Noisy, span.Clean
 
     /// E d of both sides: a part of each batch learns the velocity at an instant, u((t, t), x_t), the rest the identity on jumps.
+    /// In a batch of n the share is n times it or the whole number beside it, at random, so that the loss has one expectation for every n.
     let loss (m: MapMatching) : Loss =
         let draw = m.Times.Draw m.Path
         let slopes = [ m.Path.Alpha; m.Path.Sigma ] |> List.map Curve.derivative
+        Times.requireFinite m.Path m.Times "the velocity" slopes
 
         fun context rng batch ->
             let n = batch.Data.Shape[0]
-            let instants = int (Math.Round(m.Instants * float n))
+            let instants = Rng.shareOf m.Instants n (Rng.named "instants" rng)
             let one, other = draw (Rng.named "times" rng) n, draw (Rng.named "other times" rng) n
             let noise = Rng.normalLike batch.Data (Rng.named "noise" rng)
 

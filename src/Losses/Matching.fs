@@ -93,6 +93,7 @@ module Matching =
         let draw = m.Times.Draw m.Path
         let interpolant = m.Interpolant
         let slopes = [ interpolant.A; interpolant.B; interpolant.Gamma ] |> List.map Curve.derivative
+        Times.requireFinite m.Path m.Times "the velocity" slopes
 
         fun context rng batch ->
             let batch = if batch.Source.IsSome then batch else pair m rng batch

@@ -94,6 +94,16 @@ module Objective =
             Prepare = o.Prepare |> Option.map (fun prepare -> fun rng batch -> prepare rng (untold batch))
             Loss = fun context rng batch -> o.Loss context rng (untold batch) }
 
+    /// The share of a batch's data that is in the pairs made of it, 1 but for a coupling that leaves some out; none where no pairs are made.
+    let used (rng: Rng) (batch: Batch) (o: Objective) : float option =
+        let distinct (x: Tensor) =
+            let rows = Tensor.flattenRows x
+
+            Tensor.toFloats rows |> Array.chunkBySize rows.Shape[1] |> Array.distinct |> Array.length |> float
+
+        o.Prepare
+        |> Option.map (fun prepare -> Scope.run (fun () -> distinct (prepare rng batch).Data / distinct batch.Data))
+
     /// The same with c_in, c_skip, c_out, c_noise around the network, before training and after.
     let preconditioned (p: Preconditioning) (o: Objective) : Objective =
         let wrap = Preconditioning.wrap p

@@ -9,20 +9,28 @@ open System
 module ScoreMatching =
 
     /// t, x_t and the noise in it.
-    let private corrupted (path: GaussianPath) (times: Times) (rng: Rng) (batch: Batch) =
-        let x0 = batch.Data
-        let t = times.Draw path (Rng.named "times" rng) x0.Shape[0]
-        let noise = Rng.normalLike x0 (Rng.named "noise" rng)
-        struct (t, Path.sample path t x0 noise, noise)
+    let private corrupted (path: GaussianPath) (times: Times) : Rng -> Batch -> struct (Tensor * Tensor * Tensor) =
+        let draw = times.Draw path
 
-    let private weigh (path: GaussianPath) (weight: Weight) t (rows: Tensor) =
-        Coefficient.scale (Curve.at (weight.Of path Prediction.score) t) rows
+        fun rng batch ->
+            let x0 = batch.Data
+            let t = draw (Rng.named "times" rng) x0.Shape[0]
+            let noise = Rng.normalLike x0 (Rng.named "noise" rng)
+            struct (t, Path.sample path t x0 noise, noise)
+
+    /// Each sample's loss by the weight on a score at its time. Raises RefusedException where the weight is infinite at a time that is drawn.
+    let private weigh (path: GaussianPath) (weight: Weight) (times: Times) : Tensor -> Tensor -> Tensor =
+        let curve = weight.Of path Prediction.score
+        Times.requireFinite path times $"the weight {weight.Name} on the score" [ curve ]
+        fun t rows -> Coefficient.scale (Curve.at curve t) rows
 
     /// Explicit: w ‖s − ∇log p_t‖² against a known score.
     let explicitly (truth: Field) (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
+        let corrupted, weigh = corrupted path times, weigh path weight times
+
         fun context rng batch ->
-            let struct (t, x, _) = corrupted path times rng batch
-            weigh path weight t (Tensor.sumRows (Tensor.square (context.Network batch.Label t x - truth t x)))
+            let struct (t, x, _) = corrupted rng batch
+            weigh t (Tensor.sumRows (Tensor.square (context.Network batch.Label t x - truth t x)))
 
     /// ‖s(x)‖² + 2 ∇·s(x) at each sample, [B].
     let implicitTerm (trace: Trace) (rng: Rng) (s: Tensor -> Tensor) (x: Tensor) : Tensor =
@@ -36,15 +44,19 @@ module ScoreMatching =
     /// Implicit: w (‖s‖² + 2 ∇·s), which differs from the explicit loss by −w ‖∇log p_t‖² in expectation
     /// (Hyvärinen 2005, theorem 1; here doubled). Needs nothing of p_t but samples.
     let implicitly (trace: Trace) (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
+        let corrupted, weigh = corrupted path times, weigh path weight times
+
         fun context rng batch ->
-            let struct (t, x, _) = corrupted path times rng batch
-            weigh path weight t (implicitTerm trace (Rng.named "probes" rng) (context.Network batch.Label t) x)
+            let struct (t, x, _) = corrupted rng batch
+            weigh t (implicitTerm trace (Rng.named "probes" rng) (context.Network batch.Label t) x)
 
     /// Sliced: w E_v[(vᵀs)² + 2 vᵀ(∂s/∂x)v], the implicit loss seen along random directions; equal to it in
     /// expectation exactly when E[vvᵀ] = I (Song et al. 2019, Sliced score matching, eq. 7; here doubled).
     let sliced (directions: int) (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
+        let corrupted, weigh = corrupted path times, weigh path weight times
+
         fun context rng batch ->
-            let struct (t, x, _) = corrupted path times rng batch
+            let struct (t, x, _) = corrupted rng batch
             let s = context.Network batch.Label t
 
             let along k =
@@ -52,14 +64,16 @@ module ScoreMatching =
                 let value, derivative = Diff.jvp s x v
                 slicedTerm v value derivative
 
-            weigh path weight t (Seq.init directions along |> Seq.reduce (+)) * (1.0 / float directions)
+            weigh t (Seq.init directions along |> Seq.reduce (+)) * (1.0 / float directions)
 
     /// Denoising: w ‖s + ε/σ‖² (Vincent 2011, eq. 9): differs from the explicit loss by a constant where σ > 0.
     let denoising (weight: Weight) (times: Times) (path: GaussianPath) : Loss =
+        let corrupted, weigh = corrupted path times, weigh path weight times
+
         fun context rng batch ->
-            let struct (t, x, noise) = corrupted path times rng batch
+            let struct (t, x, noise) = corrupted rng batch
             let target = Coefficient.scale (Curve.at (-1.0 / path.Sigma) t) noise
-            weigh path weight t (Tensor.sumRows (Tensor.square (context.Network batch.Label t x - target)))
+            weigh t (Tensor.sumRows (Tensor.square (context.Network batch.Label t x - target)))
 
     /// Implicit score matching along simulated paths of a forward process from t = 0 to 1, for processes whose kernels have no
     /// closed form, such as Langevin's towards e^{−f}: Euler–Maruyama in N equal steps, each sample read at a step of its own,

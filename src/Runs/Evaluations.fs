@@ -13,6 +13,8 @@ type Score =
         Size: int
         /// Whether what equal laws score is known but for chance, zero of a distance without bias or a half of a classifier: a ratio to it means nothing.
         FloorIsKnown: bool
+        /// Why there is no such figure for these data, where there is none: value and floor are then no numbers.
+        Undefined: string option
     }
 
     /// Value over floor; none where the floor is known but for chance.
@@ -31,7 +33,9 @@ type Score =
     member score.Verdict =
         let size = score.Size.ToString("N0", Globalization.CultureInfo.InvariantCulture)
 
-        if not score.IsSeen then
+        if score.Undefined.IsSome then
+            $"undefined: {score.Undefined.Value}"
+        elif not score.IsSeen then
             $"not distinguished by this measure at n = {size}"
         else
             match score.Ratio with
@@ -125,7 +129,7 @@ module Evaluations =
         if measure.Name = Measures.sliced.Name then "slicedWasserstein" else measure.Name
 
     let private isFloorKnown (measure: Measure) =
-        List.contains measure.Name [ Measures.mmd.Name; Measures.energy.Name; Measures.classifier.Name; "frechet" ]
+        List.contains measure.Name [ Measures.mmd.Name; Measures.multiquadric.Name; Measures.energy.Name; Measures.classifier.Name; "frechet" ]
 
     /// The samples of pair k: its own where there are enough for all, a random choice of the pool elsewhere.
     let private chosen (protocol: Protocol) (samples: Tensor) (rng: Rng) (k: int) =
@@ -135,8 +139,8 @@ module Evaluations =
             let order = Rng.permutation samples.Shape[0] (Rng.named "pool" rng)
             Tensor.indexSelect 0 (Tensor.narrow 0 0 protocol.Size order) samples
 
-    /// Scores samples [pool; …] in the data's units against what the data hold out, by the library's measures and more; hears of each figure. Raises
-    /// UserError where a measure has nothing to go by: half of the data are one point.
+    /// Scores samples [pool; …] in the data's units against what the data hold out, by the library's measures and more; hears of each figure. A measure that
+    /// has nothing to go by, as a bandwidth where half of the data are one point, is undefined, with its reason, and the others are as they were.
     let score
         (protocol: Protocol)
         (data: Dataset)
@@ -153,35 +157,40 @@ module Evaluations =
         let mutable finished = 0
 
         let between (measure: Measure) rng x y =
-            let value =
-                try
-                    measure.Between rng x y
-                with :? ArgumentException as error ->
-                    raise (UserError $"{data.Name}: {Refusal.reason error}")
-
+            let value = measure.Between rng x y
             finished <- finished + 1
             report (float finished / total) measure.Name
             value
 
-        [ for measure in measures do
-              let value =
-                  Measure.overDraws protocol.Draws (fun k ->
-                      let rng = Rng.at (int64 k) (Rng.named "value" rng)
-                      between measure (Rng.named "measure" rng) (chosen protocol samples rng k) (heldOut data rng n))
+        let ofMeasure (measure: Measure) : Score =
+            let value () =
+                Measure.overDraws protocol.Draws (fun k ->
+                    let rng = Rng.at (int64 k) (Rng.named "value" rng)
+                    between measure (Rng.named "measure" rng) (chosen protocol samples rng k) (heldOut data rng n))
 
-              let floor =
-                  Measure.overDraws protocol.Draws (fun k ->
-                      let rng = Rng.at (int64 k) (Rng.named "floor" rng)
-                      // The halves of one draw share no sample.
-                      let halves = Tensor.split n 0 (heldOut data rng (2 * n))
-                      between measure (Rng.named "measure" rng) halves[0] halves[1])
+            let floor () =
+                Measure.overDraws protocol.Draws (fun k ->
+                    let rng = Rng.at (int64 k) (Rng.named "floor" rng)
+                    // The halves of one draw share no sample.
+                    let halves = Tensor.split n 0 (heldOut data rng (2 * n))
+                    between measure (Rng.named "measure" rng) halves[0] halves[1])
 
-              { Name = publicName measure
-                Equation = measure.Equation
-                Value = value
-                Floor = floor
-                Size = n
-                FloorIsKnown = isFloorKnown measure } ]
+            let score value floor undefined =
+                { Name = publicName measure
+                  Equation = measure.Equation
+                  Value = value
+                  Floor = floor
+                  Size = n
+                  FloorIsKnown = isFloorKnown measure
+                  Undefined = undefined }
+
+            try
+                score (value ()) (floor ()) None
+            with :? ArgumentException as error ->
+                let none = { Mean = nan; StandardError = nan; Draws = protocol.Draws }
+                score none none (Some(Refusal.reason error))
+
+        List.map ofMeasure measures
 
     /// What samples that data hold out are worth under a model: as many as there are, 2,000 at most.
     let density (model: GenerativeModel) (data: Dataset) (report: Ticker) : HeldOutDensity option =

@@ -110,7 +110,8 @@ module Objectives =
         let struct (a, b) = parts.Prediction.Coefficients parts.Path
         let determinant = Curve.eval (parts.Path.Alpha * b - parts.Path.Sigma * a) 1.0
 
-        if determinant = 0.0 then
+        // Not a number where a coefficient is infinite.
+        if not (abs determinant >= Prediction.leastDeterminant) then
             refuseWith
                 Setting.Prediction
                 parts.Prediction.Name

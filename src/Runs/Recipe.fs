@@ -280,7 +280,9 @@ module Recipe =
                     recipe.Preconditioning.Value
                     $"what comes out of a preconditioned network is the data: it goes with {Setting.Prediction.Is Prediction.data.Name}, not {prediction}"
 
-            Objective.preconditioned (preconditioning path) objective
+            let preconditioning = preconditioning path
+            Preconditioning.requireFinite path times preconditioning
+            Objective.preconditioned preconditioning objective
 
     /// Refuses a classifier that there is not.
     let private classifier (recipe: Recipe) (data: Dataset) : Network =

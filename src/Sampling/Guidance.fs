@@ -28,13 +28,16 @@ module Guidance =
     // ---- two fields
 
     /// x·std(y)/std(x) for the share φ, per sample over everything but the batch (Lin et al. 2024, Common diffusion noise schedules and
-    /// sample steps are flawed, eq. 15–16). The one part that is not affine: it depends on what the network predicts.
+    /// sample steps are flawed, eq. 15–16). The one part that is not affine: it depends on what the network predicts. A sample of which x is
+    /// constant, as one of a single coordinate is, has no spread to put back and stays as it is.
     let private rescaled (phi: float) (y: Tensor) (x: Tensor) : Tensor =
         if phi = 0.0 then
             x
         else
             let deviation x = sqrt (Tensor.varianceOver [ 1 ] 0 (Tensor.flattenRows x))
-            let ratio = deviation y / deviation x
+            let wanted, own = deviation y, deviation x
+            let isFlat, one = Tensor.equalTo 0.0 own, Tensor.onesLike own
+            let ratio = Tensor.where isFlat one (wanted / Tensor.where isFlat one own)
             Tensor.perSample x (phi * ratio + (1.0 - phi)) * x
 
     let private push (g: Guidance) (y: Tensor) (other: Tensor) : Tensor =

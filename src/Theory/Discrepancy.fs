@@ -47,12 +47,14 @@ module Discrepancy =
         let bandwidth = medianDistance y
 
         if bandwidth = 0.0 then
-            invalidArg (nameof y) "mmd: half of the reference points coincide: there is no bandwidth to take from them"
+            invalidArg
+                (nameof y)
+                "the median distance between points of the data is 0, half of their pairs or more being of equal points: there is no bandwidth to take from it"
 
         distance bandwidth x y
 
     /// MMD² with the bandwidth taken from the reference sample y alone, so that figures for several samplers compare.
-    /// Raises ArgumentException where all points of y are one point.
+    /// Raises ArgumentException where half of the pairs of y are of one point: their median distance is 0, and no bandwidth.
     let mmd (x: Tensor) (y: Tensor) : float = atMedian mmdAt x y
 
     /// MMD² of the inverse multiquadric kernel 1/(1 + r²/h²), whose tail sees points that a Gaussian kernel has lost sight of.

@@ -20,7 +20,10 @@ module Evaluation =
               "verdict", Json.text score.Verdict
               "samplesPerSet", Json.whole (int64 score.Size)
               "draws", Json.whole (int64 score.Value.Draws)
-              "equation", Json.text score.Equation ]
+              "equation", Json.text score.Equation
+              match score.Undefined with
+              | Some reason -> "undefined", Json.text reason
+              | None -> () ]
 
     /// `metrics` of the command line's JSON: `wasserstein2.value`, `.floor`, `.ratio`, …
     let json (scores: Score list) : JsonObject = Json.object [ for score in scores -> score.Name, oneJson score ]
@@ -68,7 +71,8 @@ module Evaluation =
                        // What runs before it was written were measured with.
                        | null -> 1000
                        | node -> node.GetValue<int>())
-                    FloorIsKnown = isNull value["ratio"] } ],
+                    FloorIsKnown = isNull value["ratio"]
+                    Undefined = value["undefined"] |> Option.ofObj |> Option.map _.GetValue<string>() } ],
             density
 
         try
@@ -82,7 +86,11 @@ module Evaluation =
     /// For people: one line a measure.
     let line (score: Score) =
         let estimate (e: Estimate) = $"{e.Mean:G4} ± {e.StandardError:G2}"
-        $"  {score.Name, -18}{estimate score.Value, -24}floor {estimate score.Floor, -24}{score.Verdict}"
+
+        match score.Undefined with
+        | Some _ -> $"  {score.Name, -18}{score.Verdict}"
+        | None ->
+            $"  {score.Name, -18}{estimate score.Value, -24}floor {estimate score.Floor, -24}{score.Verdict}"
 
     /// The same of a density, where there is one.
     let densityLine (density: HeldOutDensity) =

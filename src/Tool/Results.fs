@@ -183,11 +183,14 @@ module Results =
     let private metric (score: Score) : Report.Metric =
         { Name = score.Name
           Value = score.Value.Mean
-          Error = Some score.Value.StandardError
-          Floor = Some score.Floor.Mean
+          Error = if score.Undefined.IsSome then None else Some score.Value.StandardError
+          Floor = if score.Undefined.IsSome then None else Some score.Floor.Mean
           Verdict = score.Verdict
           Note =
-            $"{score.Equation}; mean over {score.Value.Draws} pairs of sets, floor ± {score.Floor.StandardError:G2}" }
+            match score.Undefined with
+            | Some reason -> $"undefined: {reason}"
+            | None ->
+                $"{score.Equation}; mean over {score.Value.Draws} pairs of sets, floor ± {score.Floor.StandardError:G2}" }
 
     let private networkOf (model: GenerativeModel) : Network option =
         match model.Origin with
@@ -228,7 +231,9 @@ module Results =
         : Headline list =
         let seconds = history |> List.tryLast |> Option.map _.Seconds |> Option.defaultValue 0.0
 
-        [ for score in scores |> List.filter (fun s -> s.Name = "wasserstein2" || s.Name = "frechet") do
+        [ for score in
+              scores
+              |> List.filter (fun s -> s.Undefined.IsNone && (s.Name = "wasserstein2" || s.Name = "frechet")) do
               { Label = (if score.Name = "frechet" then "Fréchet distance" else "2-Wasserstein")
                 Value = $"{score.Value.Mean:G3}"
                 Note = score.Verdict }

@@ -326,6 +326,12 @@ module Train =
         Progress.run terminal $"training {run.Name}" steps (fun report ->
             Run.train claim (Recipe.plan job) (progress report) (fun () -> interrupt.IsRequested))
 
+    /// The share of a batch's data that a coupling's pairs use.
+    let private pairsUse (job: Job) : float option =
+        Scope.run (fun () ->
+            let batch = Dataset.batches job.Kind job.Recipe.Batch (job.Stream "pairs used") job.Data 0L
+            Objective.used (job.Stream "pairs") batch job.Objective)
+
     let private json
         (run: RunFolder)
         (job: Job)
@@ -406,7 +412,20 @@ module Train =
                         let trained = job.Trained(result.State.Average, result.State.Step)
                         let model = GenerativeModel.ofTrained folder.Name trained
                         let scores, density = Finish.all stoppable folder job.Recipe job.Data model draws
-                        ("report", Json.text folder.Report) :: Finish.figures scores density
+                        let used = pairsUse job
+
+                        match used with
+                        | Some share when share < 0.995 ->
+                            let coupling = job.Recipe.Coupling |> Option.map string |> Option.defaultValue ""
+
+                            Terminal.tell
+                                terminal
+                                $"the pairs of a batch use {share:P0} of its data (--coupling {coupling})"
+                        | _ -> ()
+
+                        [ yield "report", Json.text folder.Report
+                          yield "dataUsed", Json.optional Json.number used
+                          yield! Finish.figures scores density ]
 
                 Terminal.give terminal (json folder job result found)
                 Exit.Success

@@ -67,6 +67,7 @@ module Tensor =
     let private reluOp = op "relu"
     let private siluOp = op "silu"
     let private geluOp = op "gelu"
+    let private seluOp = op "selu"
     let private erfOp = op "erf"
     let private erfinvOp = op "erfinv"
     let private clampOp = op "clamp"
@@ -123,6 +124,7 @@ module Tensor =
     let silu (x: Tensor) = unary siluOp x
     /// x · Φ(x), exactly (Hendrycks, Gimpel 2016).
     let gelu (x: Tensor) = unary geluOp x
+    let selu (x: Tensor) = unary seluOp x
     let erf (x: Tensor) = unary erfOp x
     let erfinv (x: Tensor) = unary erfinvOp x
     let pow (x: Tensor) (exponent: float) = withScalar powScalar x exponent

@@ -139,3 +139,11 @@ module Rng =
     let number (rng: Rng) : float =
         let struct (a, b, _, _) = block rng.Key (struct (0u, 0u, uint32 rng.First, uint32 (rng.First >>> 32)))
         float (((uint64 a <<< 32) ||| uint64 b) >>> 12) * (1.0 / 4503599627370496.0)
+
+    /// How many of n a share of them is, ⌊share · n + u⌋ for one uniform u: share · n where that is whole, and in expectation for every n, where
+    /// rounding to the nearest leaves a small n with none.
+    let shareOf (share: float) (n: int) (rng: Rng) : int =
+        if not (share >= 0.0 && share <= 1.0) then
+            invalidArg (nameof share) $"a share of {share}: from 0 to 1"
+
+        min n (int (Math.Floor(share * float n + number rng)))

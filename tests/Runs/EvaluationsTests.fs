@@ -6,6 +6,7 @@ open System.IO
 open System.Text.Json.Nodes
 open NUnit.Framework
 open Fokker
+open Fokker.Tool
 open Fokker.Tests.CommandLine.Support
 open Fokker.Tests.Training.Support
 
@@ -119,17 +120,41 @@ let ``a class is held against its own data`` () =
         userError (fun () -> Evaluations.ofClass own 1 (Dataset.ofLaw Plane.moons))
         |> names [ "Class = 1"; "moons"; "no labels" ])
 
+/// Half of the pairs of points are of equal points: their median distance is 0, and what needs it has no figure. The others have theirs, and all of it is told.
+[<Test>]
+let ``a measure that is undefined says why, and the others are measured`` () =
+    Scope.run0 (fun () ->
+        let own = model ()
+        let u = Rng.uniform Kind.Float64 [ 400; 1 ] (Rng.ofSeed 1L)
+        let some = (Tensor.greaterThan 0.85 u).To Dtype.Float64
+        let tied = Evaluations.reference "tied" (some * Rng.normal Kind.Float64 [ 400; 2 ] (Rng.ofSeed 2L))
+        let found = Evaluations.find small tied own (euler own) 0L silent
+
+        for score in found.Scores do
+            match score.Name with
+            | "multiquadric"
+            | "mmd" ->
+                score.Undefined.Value |> names [ "median"; "bandwidth" ]
+                Assert.That(score.Value.Mean, Is.NaN)
+                Evaluation.line score |> names [ score.Name; "undefined"; "bandwidth" ]
+            | _ ->
+                Assert.That(score.Undefined, Is.EqualTo None, score.Name)
+                Assert.That(Double.IsFinite score.Value.Mean && Double.IsFinite score.Floor.Mean, Is.True, score.Name)
+
+        let metrics: JsonObject = Evaluation.json found.Scores
+        let mmd = (nonNull metrics["mmd"]).AsObject()
+        Assert.That(isNull mmd["value"], Is.True)
+        (nonNull mmd["undefined"]).GetValue<string>() |> names [ "bandwidth" ])
+
 [<Test>]
 let ``what cannot be measured is refused in one line`` () =
     Scope.run0 (fun () ->
         let own = model ()
         let line = Evaluations.reference "line" (Rng.normal Kind.Float64 [ 40; 1 ] (Rng.ofSeed 1L))
         let few = Evaluations.reference "few" (Rng.normal Kind.Float64 [ 7; 2 ] (Rng.ofSeed 1L))
-        let point = Evaluations.reference "point" (Tensor.zeros Kind.Float64 [ 40; 2 ])
         let find data () = Evaluations.find small data own (euler own) 0L silent
         userError (find line) |> names [ "line"; "[1]"; "law.json"; "[2]" ]
         userError (find few) |> names [ "few"; "7"; "at least 8" ]
-        userError (find point) |> names [ "point"; "coincide" ]
         let seven = Rng.normal Kind.Float64 [ 7; 2 ] (Rng.ofSeed 1L)
         userError (fun () -> Evaluations.ofSamples small (dataOf own) 0L silent seven)
         |> names [ "7 samples"; "at least 8" ])

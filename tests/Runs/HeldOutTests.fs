@@ -89,7 +89,8 @@ let ``one function says what a score means`` () =
           Value = estimate value 0.03
           Floor = estimate 1.0 0.04
           Size = 1000
-          FloorIsKnown = known }
+          FloorIsKnown = known
+          Undefined = None }
 
     equal "not distinguished by this measure at n = 1,000" (score 1.1 false).Verdict
     equal "1.50 × its floor, 10.0 standard errors above it" (score 1.5 false).Verdict

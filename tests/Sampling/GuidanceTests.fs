@@ -313,6 +313,35 @@ let ``rescaled guidance has the deviation of the plain prediction, or that share
         agree (deviation plain) (deviation (with' 1.0)) "φ = 1"
         agree (0.7 * with' 1.0 + 0.3 * guided) (with' 0.7) "φ = 0.7")
 
+/// A prediction of one coordinate has no spread to put back, nor has one that is the same everywhere: it stays as it was, and the other samples of the batch are rescaled.
+[<Test>]
+let ``guidance of a constant sample is left as it is by rescaling`` () =
+    Scope.run0 (fun () ->
+        let field (scale: float) : Condition -> Field =
+            function
+            | Some _ -> fun _ x -> x * scale
+            | None -> fun _ x -> 0.5 * x
+
+        let level = Guidance.noiseLevel Path.condOT
+        let t = Tensor.scalar f64 0.5
+
+        let guided phi (x: Tensor) =
+            Guidance.against
+                { Guidance.scaled 3.0 with Rescale = phi }
+                level
+                (field 0.5)
+                (field 2.0)
+                (Some(labels [ 0; 1 ]))
+                t
+                x
+
+        let one = Tensor.ofArray [ 2; 1 ] [| 0.7; -1.2 |]
+        agree (guided 0.0 one) (guided 0.7 one) "one coordinate"
+        let x = Tensor.ofArray [ 2; 3 ] [| 0.4; 0.4; 0.4; 0.4; -1.0; 2.0 |]
+        let found = guided 1.0 x
+        agree (Tensor.narrow 0 0 1 (guided 0.0 x)) (Tensor.narrow 0 0 1 found) "a constant sample"
+        agree (2.0 * Tensor.narrow 0 1 1 x) (Tensor.narrow 0 1 1 found) "another one has its deviation back")
+
 [<Test>]
 let ``a coupled flow is guided in its velocity and in its noise`` () =
     Scope.run0 (fun () ->

@@ -22,6 +22,9 @@ public sealed record MeasuredDistance(
     double StandardErrorsAboveFloor
 )
 {
+    /// <summary>Why there is no such figure for these data, where there is none (half of them are one point, say): the numbers are then NaN. Null where there is one.</summary>
+    public string? Undefined { get; init; }
+
     internal static MeasuredDistance Of(Score score) =>
         new(
             score.Name,
@@ -32,14 +35,19 @@ public sealed record MeasuredDistance(
             score.Floor.StandardError,
             score.Ratio?.Value,
             score.Excess
-        );
+        )
+        {
+            Undefined = score.Undefined?.Value,
+        };
 
     /// <summary>For people: <c>wasserstein2 0.197 ± 0.01, floor 0.186 ± 0.009</c>.</summary>
     public override string ToString() =>
-        string.Create(
-            CultureInfo.InvariantCulture,
-            $"{Name} {Value:G4} ± {StandardError:G2}, floor {Floor:G4} ± {FloorStandardError:G2}"
-        );
+        Undefined is { } reason
+            ? $"{Name} undefined: {reason}"
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"{Name} {Value:G4} ± {StandardError:G2}, floor {Floor:G4} ± {FloorStandardError:G2}"
+            );
 }
 
 /// <summary>How far samples are from data, by several measures.</summary>

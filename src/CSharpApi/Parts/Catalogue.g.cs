@@ -433,7 +433,7 @@ public static class TimeLaws
     public static TimeLaw Discrete(int levels = 1000) =>
         TimeLaw.Of("discrete", [("levels", nameof(levels), levels)]);
 
-    /// <summary><c>u-shaped</c>: p(t) ∝ e^{at} + e^{−at}, a = 4 (Lee, Lin, Fanti 2024, Improving the training of rectified flows, section 4.1).</summary>
+    /// <summary><c>u-shaped</c>: p(t) ∝ e^{at} + e^{a(1−t)}, a = 4 (Lee, Lin, Fanti 2024, Improving the training of rectified flows, section 4.1).</summary>
     /// <param name="a">How much more often the ends are drawn: a positive number.</param>
     public static TimeLaw UShaped(double a = 4) =>
         TimeLaw.Of("u-shaped", [("a", nameof(a), a)]);
@@ -488,10 +488,10 @@ public static class Couplings
     public static MinibatchCoupling Sinkhorn(double epsilon = 0.1) =>
         MinibatchCoupling.Of("sinkhorn", [("epsilon", nameof(epsilon), epsilon)]);
 
-    /// <summary><c>unbalanced</c>: argmin_P ⟨P, ‖x₀ − x₁‖²⟩ + ε KL(P | p₀ ⊗ p₁) + ρ KL(P1 | p₀) + ρ KL(Pᵀ1 | p₁) (Chizat et al. 2018; Eyring et al. 2024).</summary>
-    /// <param name="epsilon">Ε, the price of a plan's information, in squared distance: a positive number.</param>
-    /// <param name="rho">Ρ, the price of changed mass: a positive number.</param>
-    public static MinibatchCoupling Unbalanced(double epsilon = 0.1, double rho = 1) =>
+    /// <summary><c>unbalanced</c>: argmin_P ⟨P, c⟩ + ε KL(P | p₀ ⊗ p₁) + ρ KL(P1 | p₀) + ρ KL(Pᵀ1 | p₁), c = ‖x₀ − x₁‖²/mean (Chizat et al. 2018; Eyring et al. 2024).</summary>
+    /// <param name="epsilon">Ε, the price of a plan's information, in mean squared distances: a positive number.</param>
+    /// <param name="rho">Ρ, the price of changed mass, in mean squared distances: a positive number.</param>
+    public static MinibatchCoupling Unbalanced(double epsilon = 0.05, double rho = 1) =>
         MinibatchCoupling.Of("unbalanced", [("epsilon", nameof(epsilon), epsilon), ("rho", nameof(rho), rho)]);
 
     /// <summary>All of them, with their numbers at the defaults.</summary>
@@ -530,13 +530,13 @@ public static class Preconditioners
     public static Preconditioner Edm(double sigmaData = 1) =>
         Preconditioner.Of("edm", [("sigma-data", nameof(sigmaData), sigmaData)]);
 
-    /// <summary><c>vp</c>: D = (x − σ F)/α, told 999 t (Song et al. 2021; Karras et al. 2022, table 1).</summary>
+    /// <summary><c>vp</c>: D = (x − σ F)/α, told t (Song et al. 2021; Karras et al. 2022, table 1).</summary>
     public static Preconditioner VariancePreserving { get; } = Preconditioner.FromName("vp");
 
     /// <summary><c>ve</c>: D = (x + σ F)/α, told log ½σ (Song et al. 2021; Karras et al. 2022, table 1).</summary>
     public static Preconditioner VarianceExploding { get; } = Preconditioner.FromName("ve");
 
-    /// <summary><c>iddpm</c>: D = (x − σ F)/α, told the step (Nichol, Dhariwal 2021; Karras et al. 2022, table 1).</summary>
+    /// <summary><c>iddpm</c>: D = (x − σ F)/α, told the nearest step (Nichol, Dhariwal 2021; Karras et al. 2022, table 1).</summary>
     /// <param name="steps">The number of discrete times: a whole number of at least 2.</param>
     public static Preconditioner ImprovedDdpm(int steps = 1000) =>
         Preconditioner.Of("iddpm", [("steps", nameof(steps), steps)]);

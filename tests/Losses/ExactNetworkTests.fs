@@ -1,0 +1,176 @@
+/// Every named loss is least at the exact network: the one that says what the loss estimates, in closed form.
+module Fokker.Tests.Losses.ExactNetworkTests
+
+open System
+open NUnit.Framework
+open Fokker
+open Fokker.Laws
+
+[<OneTimeTearDown>]
+let collect () =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+
+let private key = Rng.ofSeed 41L
+
+// Data on the line, N(m, s²): every path, coupling, flow map and consistency function of it is known.
+let private m, s = 0.4, 0.7
+
+let private law = Mixture.ofStds [| 1.0 |] (Tensor.ofArray [ 1; 1 ] [| m |]) (Tensor.ofArray [ 1; 1 ] [| s |])
+
+/// E ẋ_t and E[z | x_t] where (x₀, x₁) are Gaussian with covariance c: with V(t) = a² s² + 2abc + b² + γ² and mean a m the velocity is
+/// å m + V̇/(2V)·(x − a m), and E[z | x_t] = γ/V·(x − a m).
+let private between (i: Interpolant) (c: float) : Field * Field =
+    let mean = i.A * m
+
+    let variance = s * s * (i.A ** 2.0) + 2.0 * c * i.A * i.B + i.B ** 2.0 + i.Gamma ** 2.0
+
+    let affine (slope: Curve) (offset: Curve) : Field =
+        fun t x ->
+            let from = Coefficient.combine [ Number 1.0, x; Curve.at (-1.0 * mean) t, Tensor.onesLike x ]
+            Coefficient.combine [ Curve.at slope t, from; Curve.at offset t, Tensor.onesLike x ]
+
+    affine (0.5 * Curve.derivative variance / variance) (Curve.derivative mean),
+    affine (i.Gamma / variance) (Constant 0.0)
+
+/// X(t, s, x) of the probability flow, and its mean velocity, at one time the velocity.
+let private map (path: GaussianPath) = ConsistencyLaws.gaussianFlow path m (s * s)
+
+let private meanVelocity (path: GaussianPath) : Field =
+    fun times x ->
+        let t, s = Tensor.flatten (Tensor.narrow 1 0 1 times), Tensor.flatten (Tensor.narrow 1 1 1 times)
+
+        if (Tensor.all (Tensor.equalTo 0.0 (t - s))).ToBool() then
+            Mixture.velocity path law t x
+        else
+            (map path t s x - x) / Tensor.perSample x (s - t)
+
+/// What a network inside a consistency model's preconditioning says where the whole is the exact function f(t, x) = X(t, t₀, x)/α(t₀).
+let private insideConsistency (path: GaussianPath) : Field =
+    let p = Preconditioning.consistency 1.0 path
+    let first = fst path.Interior
+    let alpha = Curve.eval path.Alpha first
+
+    fun t scaled ->
+        let t = if t.Rank = 0 then Tensor.expand [ scaled.Shape[0] ] t else t
+        let at (curve: Curve) = Tensor.perSample scaled (Curve.values curve t)
+        let x = scaled / at p.In
+        let f = map path t (Tensor.full Kind.Float64 [ t.Shape[0] ] first) x / alpha
+        let out = at p.Out
+        // At the clean end nothing that it says is heard.
+        let divisor = Tensor.where (Tensor.equalTo 0.0 out) (Tensor.onesLike out) out
+        (f - at p.Skip * x) / divisor
+
+/// The place of the reverse step's true variance between the two that a learned one goes between, from −1 to 1: the posterior's variance is
+/// widened by what x_t leaves open of x₀, v + c₀² Var(x₀ | x_t), Var(x₀ | x_t) = s² σ²/(α² s² + σ²).
+let private second (path: GaussianPath) (steps: int) : Field =
+    let open' t =
+        let a, v = Curve.eval path.Alpha t, Curve.eval path.Variance t
+        s * s * v / (a * a * s * s + v)
+
+    let at (t: float) =
+        let k = int (round (t * float steps))
+        let p k = Variational.posterior path (float (k - 1) / float steps) (float k / float steps)
+        let own = p k
+        let small = if own.Variance > 0.0 then own.Variance else (p 2).Variance
+        let true' = own.Variance + own.Data ** 2.0 * open' t
+        2.0 * (log true' - log small) / (log own.Forward - log small) - 1.0
+
+    fun t x -> Tensor.perSample x (Tensor.ofArray [ t.Shape[0] ] (Array.map at (Tensor.toFloats t))) + 0.0 * x
+
+/// A loss of the catalogue, what its network says where it is exact, and how many samples tell a network a fifth off from it.
+let private exact (name: string) (path: GaussianPath) : Field * int =
+    let bridge = Interpolant.bridge 0.5
+    // Of the entropic plan at ε = 2σ² (law entropic-plan-of-gaussians), and of the monotone map.
+    let schrodinger = 0.5 * (sqrt (4.0 * s * s + 0.5 ** 4.0) - 0.5 ** 2.0)
+    let both (velocity: Field, z: Field) : Field = fun t x -> Tensor.cat 1 [ velocity t x; z t x ]
+
+    match name with
+    | "cfm"
+    | "fm" -> Mixture.velocity path law, 4000
+    | "cnf" -> Mixture.velocity path law, 1000
+    | "i-cfm" -> fst (between (Interpolant.ofPath path) 0.0), 4000
+    | "ot-cfm" -> fst (between (Interpolant.ofPath path) s), 400
+    | "sb-cfm" -> fst (between bridge schrodinger), 400
+    | "sf2m" -> both (between bridge schrodinger), 400
+    | "v-prediction" -> Model.reading Prediction.v (Mixture.model path Prediction.velocity law) None, 4000
+    | "simple"
+    | "vlb" -> Mixture.noise path law, 4000
+    | "vlb-learned"
+    | "hybrid" ->
+        let noise, second = Mixture.noise path law, second path 1000
+        (fun t x -> Tensor.cat 1 [ noise t x; second t x ]), 4000
+    | "denoiser" -> Mixture.denoiser path law, 4000
+    | "edm" -> Mixture.denoiser path law, 4000
+    | "dsm"
+    | "ncsn"
+    | "ism"
+    | "ssm"
+    | "esm" -> Mixture.score path law, 8000
+    | "ct"
+    | "ict"
+    | "cd" -> insideConsistency path, 4000
+    | "lmd"
+    | "emd"
+    | "lsd"
+    | "psd"
+    | "meanflow" -> meanVelocity path, 2000
+    | other -> failwith $"the loss {other} is least at nothing that a test knows: give its exact network here"
+
+let names =
+    Objectives.all
+    |> List.map (fun l -> TestCaseData(l.Name).SetName("least at the exact network: " + l.Name))
+
+[<TestCaseSource(nameof names)>]
+let ``a loss of the catalogue is least at the exact network`` (name: string) =
+    let entry = Objectives.all |> List.find (fun l -> l.Name = name)
+
+    let used setting (list: PartList<'T>) (other: string) : 'T =
+        entry.Uses
+        |> List.tryFind (fst >> (=) setting)
+        |> Option.bind snd
+        |> Option.defaultValue (PartName.plain other)
+        |> list.Make
+
+    // The flow of the teacher moves: its Gaussian is neither centred nor of unit variance.
+    let teacherPath = Path.trigonometric
+
+    let objective =
+        entry.Make
+            { Path = used Setting.Path Catalogue.paths "condot"
+              Prediction = used Setting.Prediction Catalogue.predictions "velocity"
+              Weight = used Setting.Weight Catalogue.weights "uniform"
+              Times = used Setting.Times Catalogue.times "uniform"
+              Coupling = used Setting.Coupling Catalogue.couplings "independent"
+              Source = None
+              Teacher = Some(Mixture.model teacherPath Prediction.velocity law)
+              // Late in a training: consistency functions are learned from neighbouring times, and agree with the exact one in the limit.
+              Steps = 1000L
+              Dimension = 1 }
+
+    let truth, n = exact name objective.Path
+    let rounds = max 1 (4000 / n)
+
+    let value (network: Field) =
+        [ for k in 1..rounds ->
+              Scope.run (fun () ->
+                  let rng = Rng.at (int64 k) key
+
+                  // Held fixed and averaged networks are exact: what is varied is what is trained.
+                  let context =
+                      { LossContext.ofNetwork (fun _ -> truth) with Network = (fun _ -> network); Step = 1000L }
+
+                  let batch = { Data = Mixture.sample n (Rng.named "data" rng) law; Label = None; Source = None }
+                  (Tensor.mean (objective.Loss context (Rng.named "loss" rng) batch)).ToFloat()) ]
+        |> List.average
+
+    let least = value truth
+    Assert.That(Double.IsFinite least, Is.True)
+
+    for gain, shift in [ 0.8, 0.0; 1.2, 0.0; 1.0, 0.2; 1.0, -0.2 ] do
+        let off = value (fun t x -> gain * truth t x + shift)
+        Assert.That(
+            off,
+            Is.GreaterThan least,
+            $"{gain} times, {shift} added: {off} where the exact network has {least}"
+        )

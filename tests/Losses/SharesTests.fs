@@ -1,0 +1,64 @@
+/// Parts of a batch that are a share of it in expectation, however small the batch.
+module Fokker.Tests.Losses.SharesTests
+
+open System
+open NUnit.Framework
+open Fokker
+
+[<OneTimeTearDown>]
+let collect () =
+    GC.Collect()
+    GC.WaitForPendingFinalizers()
+
+let private key = Rng.ofSeed 21L
+
+[<Test>]
+let ``a share of a batch is its share in expectation, and itself where it is whole`` () =
+    let draws = 20_000
+
+    for share in [ 0.0; 0.1; 0.25; 0.5; 0.75; 1.0 ] do
+        for n in [ 1; 2; 3; 5; 8 ] do
+            let counts = Array.init draws (fun k -> Rng.shareOf share n (Rng.at (int64 k) key))
+            let exact = share * float n
+            Assert.That(counts |> Array.forall (fun m -> abs (float m - exact) < 1.0), Is.True, $"{share} of {n}")
+            let part = exact - floor exact
+            // Five standard deviations of a mean of Bernoulli draws; a whole share has none.
+            let error = 5.0 * sqrt (part * (1.0 - part) / float draws) + 1e-12
+            Assert.That(Array.averageBy float counts, Is.EqualTo(exact).Within error, $"{share} of {n}")
+
+    Assert.That(Rng.shareOf 0.25 512 key, Is.EqualTo 128)
+
+    for share in [ -0.1; 1.1; nan ] do
+        Assert.Throws<ArgumentException>(Action(fun () -> Rng.shareOf share 4 key |> ignore)) |> ignore
+
+/// How many of a batch of n were asked at one time, over `draws` keys.
+let private instants (loss: Loss) (n: int) (draws: int) =
+    Array.init draws (fun k ->
+        Scope.run (fun () ->
+            let mutable count = 0
+
+            let network _ (times: Tensor) (x: Tensor) =
+                let t = Tensor.toFloats times
+                count <-
+                    count
+                    + (Seq.init (t.Length / 2) (fun k -> t[2 * k] = t[2 * k + 1]) |> Seq.filter id |> Seq.length)
+                0.0 * x
+
+            let context = { LossContext.ofNetwork network with Frozen = fun _ _ x -> Tensor.zerosLike x }
+
+            let batch = { Data = Rng.normal Kind.Float64 [ n; 2 ] key; Label = None; Source = None }
+            loss context (Rng.at (int64 k) key) batch |> ignore
+            float count))
+    |> Array.average
+
+[<Test>]
+let ``a map learns its velocity on a quarter of what it sees, in batches of one too`` () =
+    for make in [ MapMatching.lagrangianSelf; MapMatching.progressiveSelf; MapMatching.meanFlow ] do
+        let m = make Path.condOT
+        let loss = MapMatching.loss m
+
+        for n in [ 1; 2; 3 ] do
+            let draws = 1500
+            // Five standard deviations of a mean of counts that differ by one at most.
+            let error = 5.0 * 0.5 / sqrt (float draws)
+            Assert.That(instants loss n draws, Is.EqualTo(m.Instants * float n).Within error, $"{m.Name}, {n}")

@@ -1,0 +1,165 @@
+/// Pictures: PNG files read back by a decoder of their own, and what marks cover.
+module Fokker.Tests.Pictures.PictureTests
+
+open System
+open System.Buffers.Binary
+open System.IO
+open System.IO.Compression
+open System.Text
+open NUnit.Framework
+open Fokker
+open Fokker.Pictures
+
+/// The checksum of ISO/IEC 15948, annex D, bit by bit.
+let private crc (bytes: byte[]) =
+    let step (c: uint32) (b: byte) =
+        Seq.fold
+            (fun (c: uint32) _ -> if c &&& 1u = 1u then (c >>> 1) ^^^ 0xEDB88320u else c >>> 1)
+            (c ^^^ uint32 b)
+            (seq { 1..8 })
+
+    Array.fold step UInt32.MaxValue bytes ^^^ UInt32.MaxValue
+
+/// Name and body of each chunk, the checksums verified.
+let private chunks (file: byte[]) =
+    let number at = BinaryPrimitives.ReadUInt32BigEndian(ReadOnlySpan(file, at, 4))
+
+    let rec read at =
+        [ if at < file.Length then
+              let length = int (number at)
+              let named = file[at + 4 .. at + 7 + length]
+              Assert.That(number (at + 8 + length), Is.EqualTo(crc named))
+              Encoding.ASCII.GetString(named, 0, 4), named[4..]
+              yield! read (at + 12 + length) ]
+
+    Assert.That(file[..7], Is.EqualTo<byte[]> [| 137uy; 80uy; 78uy; 71uy; 13uy; 10uy; 26uy; 10uy |])
+    read 8
+
+/// Height, width, channels and pixels of a PNG of eight bits, all five filters undone.
+let private decode (file: byte[]) =
+    let chunks = chunks file
+    Assert.That(fst (List.head chunks), Is.EqualTo "IHDR")
+    Assert.That(fst (List.last chunks), Is.EqualTo "IEND")
+    let header = snd (List.head chunks)
+    let size at = int (BinaryPrimitives.ReadUInt32BigEndian(ReadOnlySpan(header, at, 4)))
+    let width, height = size 0, size 4
+    Assert.That(header[8], Is.EqualTo 8uy)
+
+    let channels =
+        match header[9] with
+        | 0uy -> 1
+        | 4uy -> 2
+        | 2uy -> 3
+        | 6uy -> 4
+        | other -> failwith $"colour type {other}"
+
+    let data = chunks |> List.filter (fst >> (=) "IDAT") |> List.map snd |> Array.concat
+    use raw = new MemoryStream()
+    (use stream = new ZLibStream(new MemoryStream(data), CompressionMode.Decompress)
+     stream.CopyTo raw)
+    let raw = raw.ToArray()
+    let stride = width * channels
+    Assert.That(raw.Length, Is.EqualTo(height * (stride + 1)))
+    let pixels = Array.zeroCreate<byte>(height * stride)
+
+    let paeth a b c =
+        let p = int a + int b - int c
+        let pa, pb, pc = abs (p - int a), abs (p - int b), abs (p - int c)
+        if pa <= pb && pa <= pc then a
+        elif pb <= pc then b
+        else c
+
+    for row in 0 .. height - 1 do
+        for column in 0 .. stride - 1 do
+            let at row column = if row < 0 || column < 0 then 0uy else pixels[row * stride + column]
+            let left, up, corner = at row (column - channels), at (row - 1) column, at (row - 1) (column - channels)
+            let value = raw[row * (stride + 1) + 1 + column]
+
+            pixels[row * stride + column] <-
+                match raw[row * (stride + 1)] with
+                | 0uy -> value
+                | 1uy -> value + left
+                | 2uy -> value + up
+                | 3uy -> value + byte ((int left + int up) / 2)
+                | 4uy -> value + paeth left up corner
+                | other -> failwith $"filter {other}"
+
+    height, width, channels, pixels
+
+[<Test>]
+let ``a picture file is read back to its bytes`` () =
+    let random = Random 5
+
+    for channels in 1..4 do
+        for height, width in [ 1, 1; 1, 9; 7, 5; 32, 33 ] do
+            let size = channels * height * width
+            let noise = Array.init size (fun _ -> byte (random.Next 256))
+            let ramp = Array.init size (fun k -> byte (k / channels % 256))
+            let flat = Array.create size 200uy
+
+            for pixels in [ noise; ramp; flat ] do
+                let found = decode (Png.encode channels height width pixels)
+                let height', width', channels', pixels' = found
+                Assert.That((height', width', channels'), Is.EqualTo((height, width, channels)))
+                Assert.That(pixels', Is.EqualTo<byte[]> pixels)
+
+    // Known from the standard: the checksum of a chunk of that name and nothing.
+    let file = Png.encode 1 1 1 [| 0uy |]
+    Assert.That(file[file.Length - 4 ..], Is.EqualTo<byte[]> [| 0xAEuy; 0x42uy; 0x60uy; 0x82uy |])
+
+    for channels, height, width, count in [ 3, 2, 2, 11; 5, 1, 1, 5; 1, 0, 4, 0 ] do
+        Assert.Throws<ArgumentException>(
+            Action(fun () -> Png.encode channels height width (Array.zeroCreate count) |> ignore)
+        )
+        |> ignore
+
+/// A black disc darkens as much as its area, a stroke as much as its rectangle and two half discs.
+[<Test>]
+let ``marks cover their area`` () =
+    let black = { Red = 0.0f; Green = 0.0f; Blue = 0.0f }
+
+    let darkness (draw: Picture -> unit) =
+        let picture = Picture(80, 60)
+        draw picture
+        let _, _, _, pixels = decode (picture.ToPng())
+        (pixels |> Array.sumBy (fun p -> 1.0 - float p / 255.0)) / 3.0
+
+    let r = 11.3
+    let disc = darkness (fun p -> p.Dot(40.2f, 30.7f, float32 r, black, 1.0f))
+    // A pixel's coverage is that of a straight edge at its distance: off by a part of the curvature, and 1/255 in rounding.
+    Assert.That(disc, Is.EqualTo(Math.PI * r * r).Within(0.01 * Math.PI * r * r))
+    let half = darkness (fun p -> p.Dot(40.2f, 30.7f, float32 r, black, 0.5f))
+    Assert.That(half, Is.EqualTo(0.5 * disc).Within(0.01 * disc))
+    let stroke = darkness (fun p -> p.Stroke(20.0f, 20.0f, 50.0f, 45.0f, 6.0f, black, 1.0f))
+    let length = sqrt (30.0 * 30.0 + 25.0 * 25.0)
+    Assert.That(stroke, Is.EqualTo(6.0 * length + Math.PI * 9.0).Within(0.01 * 6.0 * length))
+    Assert.That(darkness ignore, Is.Zero)
+
+/// Nearly all of a cloud is shown, and one sample that went astray does not shrink the rest.
+[<Test>]
+let ``a window holds nearly all of a cloud, and not what diverged`` () =
+    let n = 10_000
+    let points =
+        Scope.run (fun () -> Tensor.toFloats (Rng.normal Kind.Float64 [ n; 2 ] (Rng.ofSeed 1L)))
+        |> Array.map float32
+    let window = Window.around [ points ]
+    // A thousandth on each of four sides, less what the margin takes back.
+    Assert.That(Window.outside window points, Is.LessThanOrEqualTo(4 * n / 1000))
+    let stray = Array.append points [| 1e9f; -1e9f; nanf; 0.0f |]
+    let wider = Window.around [ stray ]
+    Assert.That(wider.Right - wider.Left, Is.LessThan(1.2f * (window.Right - window.Left)))
+    Assert.That(Window.outside wider stray, Is.GreaterThanOrEqualTo 2)
+    let shaped = Window.withAspect 2.0f window
+    Assert.That((shaped.Right - shaped.Left) / (shaped.Top - shaped.Bottom), Is.EqualTo(2.0f).Within 1e-5f)
+
+/// The colours of shares between two of the ramp's lie between them.
+[<Test>]
+let ``sequential colours darken with the share`` () =
+    let lightness share =
+        let c = Palette.sequential share
+        c.Red + c.Green + c.Blue
+
+    let values = [ for k in 0..60 -> lightness (float32 k / 60.0f) ]
+    Assert.That(List.pairwise values |> List.forall (fun (a, b) -> b < a), Is.True)
+    Assert.That(lightness -1.0f, Is.EqualTo(lightness 0.0f))
+    Assert.That(lightness 2.0f, Is.EqualTo(lightness 1.0f))
