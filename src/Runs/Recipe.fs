@@ -194,7 +194,7 @@ module Recipe =
                 Batch = 64 }
         else
             match dataset.Shape with
-            // Laws of few dimensions have edges and modes that a plain perceptron would need an hour for: docs/training.md.
+            // Laws of few dimensions have edges and modes that a plain perceptron would need an hour for: docs/combinations.md.
             | [ d ] when d <= 3 ->
                 { vectors with
                     Network = networkNamed "mlp:features=64,scale=1"
