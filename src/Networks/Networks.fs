@@ -91,11 +91,13 @@ module Networks =
             let standard = Unet.standard channels
             let side = standard.Patch * (1 <<< (standard.Multipliers.Length - 1))
 
+            let up size = (size + side - 1) / side * side
+
             if height % side <> 0 || width % side <> 0 then
                 refuse
                     Setting.Network
                     "unet"
-                    $"the images of {ask.Data} are {height} × {width}: their sides must be multiples of {side}"
+                    $"the images of {ask.Data} are {height} × {width}: their sides must be multiples of {side}; pad them to {up height} × {up width}, with NumPy's pad for instance, or crop them"
 
             if ask.Width % standard.Groups <> 0 then
                 refuse

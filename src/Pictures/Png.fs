@@ -4,20 +4,11 @@ open System
 open System.Buffers.Binary
 open System.IO
 open System.IO.Compression
+open System.IO.Hashing
 open System.Text
 
 /// The PNG format (ISO/IEC 15948): eight bits a channel, no palette, no interlacing. .NET brings the zlib that it is made of.
 module Png =
-
-    let private crcTable =
-        let step code _ = if code &&& 1u = 1u then 0xEDB88320u ^^^ (code >>> 1) else code >>> 1
-
-        Array.init 256 (fun index -> Seq.fold step (uint32 index) (seq { 1..8 }))
-
-    let private crc (bytes: byte[]) =
-        let update code (value: byte) = crcTable[int ((code ^^^ uint32 value) &&& 255u)] ^^^ (code >>> 8)
-
-        Array.fold update UInt32.MaxValue bytes ^^^ UInt32.MaxValue
 
     let private bigEndian (value: uint32) =
         let bytes = Array.zeroCreate 4
@@ -27,7 +18,7 @@ module Png =
     /// The checksum covers the chunk's name and its body.
     let private chunk (name: string) (body: byte[]) =
         let named = Array.append (Encoding.ASCII.GetBytes name) body
-        Array.concat [ bigEndian (uint32 body.Length); named; bigEndian (crc named) ]
+        Array.concat [ bigEndian (uint32 body.Length); named; bigEndian (Crc32.HashToUInt32(ReadOnlySpan named)) ]
 
     let private deflate (bytes: byte[]) =
         use target = new MemoryStream()

@@ -5,6 +5,7 @@ open System
 open System.Globalization
 open System.IO
 open System.Reflection
+open System.Security.Cryptography
 open System.Text
 
 /// A report: one run, or one study of several.
@@ -37,13 +38,17 @@ module Page =
         use reader = new StreamReader(resource name)
         reader.ReadToEnd()
 
-    /// plotly.js is five megabytes; gzipped inside the page it is two. Compressing it takes a while, so it is done once.
+    /// plotly.js, as its text and as it is packed: it is five megabytes; gzipped inside the page it is two. Compressing it takes a while, so it is done once.
     let private plotly =
         lazy
             (use stream = resource "plotly.min.js"
              use memory = new MemoryStream()
              stream.CopyTo memory
-             Convert.ToBase64String(Pack.gzip (memory.ToArray())))
+             let bytes = memory.ToArray()
+             // The page decodes it as charts.js does, which is what the policy's hash is of.
+             Encoding.UTF8.GetString bytes, Convert.ToBase64String(Pack.gzip bytes))
+
+    let private errors = readText "errors.js"
 
     /// In the order that they are to run in; the last one starts the page.
     let private scripts =
@@ -120,23 +125,27 @@ module Page =
 
         Html.element "nav" [ "aria-label", "Contents" ] [ Html.element "ol" [] (List.mapi entry sections) ]
 
-    /// The browser itself is told to fetch nothing: a reference to the network would be an error, not a request.
-    let private policy =
+    /// The browser itself is told to fetch nothing, and to run these scripts and no others: a reference to the network would be an error, not a
+    /// request, and a script that a file's text had brought in would stay text.
+    let private policy (scripts: string list) =
+        let hash (script: string) =
+            "'sha256-" + Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes script)) + "'"
+
         String.concat
             "; "
             [ "default-src 'none'"
-              "script-src 'unsafe-inline'"
+              "script-src " + (scripts |> List.map hash |> String.concat " ")
               "style-src 'unsafe-inline'"
               "img-src data: blob:"
               "base-uri 'none'"
               "form-action 'none'" ]
 
-    let private head page =
+    let private head page scripts =
         Html.element
             "head"
             []
             [ Html.element "meta" [ "charset", "utf-8" ] []
-              Html.element "meta" [ "http-equiv", "Content-Security-Policy"; "content", policy ] []
+              Html.element "meta" [ "http-equiv", "Content-Security-Policy"; "content", policy scripts ] []
               Html.element "meta" [ "name", "viewport"; "content", "width=device-width, initial-scale=1" ] []
               Html.element "meta" [ "name", "color-scheme"; "content", "light dark" ] []
               Html.element "meta" [ "name", "generator"; "content", page.Generator ] []
@@ -144,18 +153,20 @@ module Page =
               Html.element "link" [ "rel", "icon"; "href", "data:," ] []
               Html.element "title" [] [ Html.text $"{page.Name} · Fokker" ]
               Html.element "style" [] [ Html.Verbatim(readText "page.css") ]
-              Html.element "script" [] [ Html.Verbatim(readText "errors.js") ] ]
+              Html.element "script" [] [ Html.Verbatim errors ] ]
 
     /// The page as the text of an HTML file.
     let render (page: Page) : string =
         let drawsCharts = page.Sections |> List.exists (_.Bodies >> List.exists needsPlotly)
         let script = scripts |> List.map readText |> String.concat "\n"
+        let script = $"(() => {{\n\"use strict\";\n{script}\n}})();"
+        let allowed = [ errors; script ] @ (if drawsCharts then [ fst plotly.Value ] else [])
 
         let html =
             Html.element
                 "html"
                 [ "lang", "en"; "data-errors", "0" ]
-                [ head page
+                [ head page allowed
                   Html.element
                       "body"
                       []
@@ -176,13 +187,12 @@ module Page =
                             Html.element
                                 "script"
                                 [ "type", "application/gzip"; "id", "plotly" ]
-                                [ Html.Verbatim plotly.Value ]
-                        Html.element "script" [] [ Html.Verbatim $"(() => {{\n\"use strict\";\n{script}\n}})();" ] ] ]
+                                [ Html.Verbatim(snd plotly.Value) ]
+                        Html.element "script" [] [ Html.Verbatim script ] ] ]
 
         "<!doctype html>\n" + Html.render html + "\n"
 
     /// Writes the page to a file. The file is replaced in one step: a reader never finds half of it.
     let write (path: string) (page: Page) =
-        let temporary = path + ".partial"
-        File.WriteAllText(temporary, render page, UTF8Encoding false)
-        File.Move(temporary, path, true)
+        let text = Encoding.UTF8.GetBytes(render page)
+        Fokker.Disk.replace path (fun stream -> stream.Write(ReadOnlySpan text))

@@ -117,6 +117,8 @@ module Runs =
                 with
                 | :? NullReferenceException
                 | :? InvalidOperationException
+                | :? ArgumentException
+                | :? OverflowException
                 | :? FormatException -> damaged ()
 
     let private deviceOf (device: string option) = device |> Option.map Torch.device |> Option.defaultValue Device.Cpu

@@ -121,10 +121,16 @@ module Mixture =
         if classes.Length <> m.Components then
             bad $"{classes.Length} labels for {m.Components} components"
 
-        match Array.min classes, List.except classes [ 0 .. Array.max classes ] with
-        | least, _ when least < 0 -> bad $"a label is {least}: classes are numbered from 0"
-        | _, empty :: _ -> bad $"no component has the label {empty}: classes are numbered from 0 without gaps"
-        | _ -> { m with Classes = classes }
+        if Array.min classes < 0 then
+            bad $"a label is {Array.min classes}: classes are numbered from 0"
+
+        if Array.max classes >= m.Components then
+            bad
+                $"a label is {Array.max classes}: {m.Components} components are of at most as many classes, numbered from 0 without gaps"
+
+        match List.except classes [ 0 .. Array.max classes ] with
+        | empty :: _ -> bad $"no component has the label {empty}: classes are numbered from 0 without gaps"
+        | [] -> { m with Classes = classes }
 
     /// The law of one class: its components, their weights scaled to sum to 1.
     let ofClass (label: int) (m: Mixture) : Mixture =
@@ -400,20 +406,18 @@ module Mixture =
 
     // ---- files
 
-    let private reading (where: string) (text: string) : Mixture =
+    let private reading (where: string) (text: byte[]) : Mixture =
         let refuse (what: string) =
             raise (
                 UserError
                     $"{where}: {what}; a mixture is {{\"weights\": [w, …], \"means\": [[…], …], \"stds\": [[…], …]}}, with \"covariances\": [[[…]]] for full ones and \"labels\": [0, …] for the components' classes"
             )
 
-        let document =
-            try
-                JsonDocument.Parse text
-            with :? JsonException as e ->
-                refuse $"not JSON (line {e.LineNumber.GetValueOrDefault() + 1L})"
+        use document =
+            match JsonText.document text with
+            | Ok document -> document
+            | Error reason -> refuse reason
 
-        use document = document
         let root = document.RootElement
 
         if root.ValueKind <> JsonValueKind.Object then
@@ -470,6 +474,10 @@ module Mixture =
                     if labels |> Array.exists (fun label -> label <> floor label) then
                         refuse "\"labels\" holds something that is not a whole number"
 
+                    match labels |> Array.tryFind (fun label -> abs label > float Int32.MaxValue) with
+                    | Some label -> refuse $"\"labels\" holds {label}: classes are numbered from 0 without gaps"
+                    | None -> ()
+
                     labelled (Array.map int labels)
 
             try
@@ -496,16 +504,7 @@ module Mixture =
 
     /// The mixture that a JSON text describes: "weights" [K] (equal where left out), "means" [K][d], and "stds" [K] or [K][d] or
     /// "covariances" [K][d][d]; "labels" [K] where a component is not a class of its own. Raises UserError, with `where` in front, for anything else.
-    let ofJson (where: string) (json: string) : Mixture = reading where json
+    let ofJson (where: string) (json: string) : Mixture = reading where (Text.Encoding.UTF8.GetBytes json)
 
     /// As `ofJson`, from a file.
-    let read (file: string) : Mixture =
-        let text =
-            try
-                File.ReadAllText file
-            with
-            | :? IOException
-            | :? UnauthorizedAccessException as e ->
-                raise (UserError($"{file}: cannot be read ({e.Message}); expected the JSON file of a mixture", e))
-
-        reading file text
+    let read (file: string) : Mixture = reading file (Disk.readBytes (64L <<< 20) file)

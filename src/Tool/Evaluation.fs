@@ -76,10 +76,13 @@ module Evaluation =
             density
 
         try
-            File.ReadAllText run.Evaluation |> JsonNode.Parse |> Option.ofObj |> Option.map read
+            match JsonText.node (Disk.readBytes (16L <<< 20) run.Evaluation) with
+            | Ok node -> node |> Option.ofObj |> Option.map read
+            | Error _ -> None
         with
-        | :? IOException
-        | :? JsonException
+        | :? UserError
+        | :? FormatException
+        | :? OverflowException
         | :? NullReferenceException
         | :? InvalidOperationException -> None
 

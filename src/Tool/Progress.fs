@@ -26,7 +26,8 @@ module Progress =
 
     /// `1:02:03`, `4:05` or `12 s`.
     let duration (seconds: float) : string =
-        if not (Double.IsFinite seconds) || seconds < 0.0 then
+        // A .NET time span ends at some 9e11 seconds.
+        if not (seconds >= 0.0 && seconds < 1e11) then
             "?"
         elif seconds < 99.5 then
             seconds.ToString("0", CultureInfo.InvariantCulture) + " s"

@@ -80,11 +80,16 @@ module internal DoorBuild =
         |> Result.bind (fun () -> cmake machine [ "--build"; into; "-j"; string Environment.ProcessorCount ])
         |> Result.map (fun () ->
             let half = $"{folder}.{Environment.ProcessId}"
-            Directory.CreateDirectory half |> ignore
+            Machine.makePrivate half
 
             for name in [ nonNull (Path.ChangeExtension(FileName, ".preload")); FileName ] do
                 if File.Exists(Path.Combine(into, name)) then
-                    File.Copy(Path.Combine(into, name), Path.Combine(half, name), true)
+                    let copy = Path.Combine(half, name)
+                    File.Copy(Path.Combine(into, name), copy, true)
+                    File.SetUnixFileMode(
+                        copy,
+                        UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute
+                    )
 
             Directory.Move(half, folder))
 
@@ -104,13 +109,21 @@ module internal DoorBuild =
             Thread.Sleep 100
             enter path
 
-    /// The door for this libtorch: from the cache, or built there, by one process while others wait for it. `say` is told
-    /// before a build starts. An error is one line with the remedy.
-    let obtain (say: string -> unit) (machine: Machine) (libtorch: Libtorch) : Result<string, string> =
+    let private obtainIn
+        (say: string -> unit)
+        (machine: Machine)
+        (libtorch: Libtorch)
+        (cache: string)
+        : Result<string, string> =
         let sources = sources ()
-        let cache = Machine.cache machine
         let folder = Path.Combine(cache, key sources libtorch)
         let library = Path.Combine(folder, FileName)
+        // Whoever can write there can have code of theirs run here.
+        let trusted () =
+            Machine.trusted
+                (Path.GetDirectoryName cache)
+                [ cache; folder; library; nonNull (Path.ChangeExtension(library, ".preload")) ]
+        let found () = trusted () |> Result.map (fun () -> library)
 
         let build () =
             say $"Building Fokker's door to libtorch {libtorch.Version}, once, into {folder}"
@@ -126,17 +139,21 @@ module internal DoorBuild =
                 Directory.Delete(work, true)
 
         if File.Exists library then
-            Ok library
+            found ()
         else
             match missing machine with
             | [] ->
                 try
-                    Directory.CreateDirectory cache |> ignore
-                    use _ = enter (folder + ".lock")
-                    if File.Exists library then Ok library else build () |> Result.map (fun () -> library)
+                    Machine.makePrivate cache
+
+                    match trusted () with
+                    | Error reason -> Error reason
+                    | Ok() ->
+                        use _ = enter (folder + ".lock")
+                        if File.Exists library then found () else build () |> Result.bind found
                 with
                 | :? IOException
-                | :? UnauthorizedAccessException when File.Exists library -> Ok library // a file system without locks let another in
+                | :? UnauthorizedAccessException when File.Exists library -> found () // a file system without locks let another in
                 | :? IOException
                 | :? UnauthorizedAccessException as e ->
                     Error
@@ -146,3 +163,8 @@ module internal DoorBuild =
 
                 Error
                     $"the door to libtorch {libtorch.Version} has to be built, and that needs {names}: install it (Debian: apt-get install {names})"
+
+    /// The door for this libtorch: from the cache, or built there, by one process while others wait for it. `say` is told
+    /// before a build starts. An error is one line with the remedy.
+    let obtain (say: string -> unit) (machine: Machine) (libtorch: Libtorch) : Result<string, string> =
+        Machine.cache machine |> Result.bind (obtainIn say machine libtorch)

@@ -5,6 +5,7 @@ open System.Buffers.Binary
 open System.Collections.Generic
 open System.IO
 open System.IO.Compression
+open System.IO.Hashing
 open System.Runtime.InteropServices
 open System.Text
 open System.Text.RegularExpressions
@@ -203,24 +204,52 @@ module Npy =
 [<RequireQualifiedAccess>]
 module Npz =
 
-    /// The arrays of an `.npz` file in the order of the file. Raises UserError as `Npy.read` does.
+    /// An entry's array. Its checksum is looked at here: .NET does not.
+    let private entryOf (where: string) (entry: ZipArchiveEntry) =
+        let crc = Crc32()
+        use stream = new WatchedStream(entry.Open(), Seen(fun bytes -> crc.Append bytes))
+        let x = Npy.readFrom where entry.Length stream
+
+        if stream.ReadByte() <> -1 || crc.GetCurrentHashAsUInt32() <> entry.Crc32 then
+            raise (
+                UserError
+                    $"{where}: its bytes are not those that were written (the archive's checksum does not match): take another copy"
+            )
+
+        x
+
+    /// The arrays of an `.npz` file in the order of the file. Raises UserError as `Npy.read` does, where a checksum does not match, and where it
+    /// unpacks to a hundred times its size and more than 256 MiB.
     let read (path: string) : (string * Tensor) list =
         Disk.read path (fun file ->
             try
                 Scope.run (fun () ->
                     use archive = new ZipArchive(file, ZipArchiveMode.Read)
+                    let mutable left = Disk.unpackedAtMost file.Length
 
                     [ for entry in archive.Entries do
-                          use stream = entry.Open()
+                          left <- left - entry.Length
+
+                          if entry.Length < 0L || left < 0L then
+                              raise (
+                                  UserError
+                                      $"{path}: it unpacks to more than {Disk.unpackedAtMost file.Length} bytes, the most that {file.Length} are unpacked to here: unpack it with unzip if it is what you mean"
+                              )
+
                           let name =
                               if entry.FullName.EndsWith ".npy" then
                                   entry.FullName[.. entry.FullName.Length - 5]
                               else
                                   entry.FullName
-                          name, Npy.readFrom $"{path}: {name}" entry.Length stream ])
+                          name, entryOf $"{path}: {name}" entry ])
             with
+            // What .NET raises for archives that contradict themselves.
             | :? InvalidDataException
-            | :? EndOfStreamException ->
+            | :? EndOfStreamException
+            | :? ArgumentException
+            | :? OverflowException
+            | :? IndexOutOfRangeException
+            | :? NotSupportedException ->
                 raise (UserError $"{path}: is no npz file, or a damaged one: expected a zip archive of npy files"))
 
     /// Writes an `.npz` file, uncompressed as `numpy.savez` does, replacing it at once. Equal tensors give equal bytes.

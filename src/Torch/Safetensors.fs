@@ -4,6 +4,8 @@ open System
 open System.Buffers.Binary
 open System.Collections.Generic
 open System.IO
+open System.Security.Cryptography
+open System.Text
 open System.Text.Json
 
 /// Named tensors and a few words about them: what a safetensors file holds.
@@ -28,6 +30,12 @@ module Safetensors =
 
     [<Literal>]
     let private MetadataKey = "__metadata__"
+
+    // What the writer adds: SHA-256 of the whole file with zeros in the digest's place.
+    [<Literal>]
+    let private DigestKey = "fokker-sha256"
+
+    let private blank = String('0', 64)
 
     // The limit of the format's reference implementation.
     let private longest = 100_000_000L
@@ -90,13 +98,10 @@ module Safetensors =
         | _ -> refuse path $"tensor '{name}' has no two data_offsets"
 
     let private parse path (header: byte[]) =
-        let document =
-            try
-                JsonDocument.Parse(ReadOnlyMemory header, JsonDocumentOptions(AllowDuplicateProperties = false))
-            with :? JsonException as e ->
-                refuse path $"its safetensors header is not JSON: {e.Message}"
-
-        use document = document
+        use document =
+            match JsonText.document header with
+            | Ok document -> document
+            | Error reason -> refuse path $"its safetensors header is damaged: {reason}"
 
         if document.RootElement.ValueKind <> JsonValueKind.Object then
             refuse path "its safetensors header is no JSON object"
@@ -119,9 +124,38 @@ module Safetensors =
 
         metadata, entries |> Seq.sortBy (fun e -> e.First, e.End) |> List.ofSeq
 
-    /// Reads a whole file. Raises UserError where it is not there, is truncated, or its header contradicts itself or the
-    /// file's length (tensors that overlap, holes, offsets past the end).
-    let read (path: string) : TensorFile =
+    /// Where the digest's digits stand in the header, and what they are.
+    let private digestIn path (header: byte[]) (metadata: Map<string, string>) =
+        match Map.tryFind DigestKey metadata with
+        | Some digest when digest.Length = blank.Length && Seq.forall Char.IsAsciiHexDigitLower digest ->
+            match header.AsSpan().IndexOf(ReadOnlySpan(Encoding.ASCII.GetBytes digest)) with
+            | -1 -> None
+            | at -> Some(struct (at, digest))
+        | Some other ->
+            refuse
+                path
+                $"its {DigestKey} is '{other}', which is none: it is damaged or was changed; take an earlier one or a copy"
+        | None -> None
+
+    let private prefixOf (header: byte[]) =
+        let prefix = Array.zeroCreate<byte> 8
+        BinaryPrimitives.WriteInt64LittleEndian(prefix, int64 header.Length)
+        prefix
+
+    let private watched (inner: Stream) (hash: IncrementalHash) =
+        new WatchedStream(inner, Seen(fun bytes -> hash.AppendData bytes))
+
+    let private requireFinite path (name: string) (x: Tensor) =
+        if
+            Dtype.isFloating x.Dtype
+            && x.Count > 0L
+            && not (Scope.run (fun () -> (Tensor.all (Tensor.isFinite x)).ToBool()))
+        then
+            refuse
+                path
+                $"tensor '{name}' holds numbers that are not finite: the file is damaged, or what wrote it had diverged; take an earlier one"
+
+    let private reading (finite: bool) (path: string) : TensorFile =
         Disk.read path (fun file ->
             if file.Length < 8L then
                 refuse path $"is no safetensors file: it has {file.Length} bytes, expected at least 8"
@@ -162,15 +196,47 @@ module Safetensors =
                 refuse path $"is longer than its header says: its tensors take {at} bytes, {data} are there"
 
             Scope.run (fun () ->
-                // In the order of their bytes, so the stream is read from front to back.
-                let tensors =
-                    [ for entry in entries ->
-                          entry.Name, Exchange.ofStream entry.Dtype entry.Shape file Exchange.asStored ]
+                use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+                let digest = digestIn path header metadata
 
-                { Metadata = metadata; Tensors = Map.ofList tensors }))
+                // In the order of their bytes, so the stream is read from front to back.
+                let load (stream: Stream) =
+                    [ for entry in entries ->
+                          entry.Name, Exchange.ofStream entry.Dtype entry.Shape stream Exchange.asStored ]
+
+                let tensors =
+                    match digest with
+                    | None -> load file
+                    | Some(struct (at, _)) ->
+                        let blanked = Array.copy header
+                        Encoding.ASCII.GetBytes blank |> Array.iteri (fun k digit -> blanked[at + k] <- digit)
+                        hash.AppendData(ReadOnlySpan(prefixOf header))
+                        hash.AppendData(ReadOnlySpan blanked)
+                        load (watched file hash)
+
+                match digest with
+                | Some(struct (_, digest)) when digest <> Convert.ToHexStringLower(hash.GetHashAndReset()) ->
+                    refuse
+                        path
+                        $"its bytes are not those that were written: its {DigestKey} does not match, so it is damaged or was changed; take an earlier one or a copy"
+                | _ -> ()
+
+                if finite then
+                    for name, x in tensors do
+                        requireFinite path name x
+
+                { Metadata = Map.remove DigestKey metadata; Tensors = Map.ofList tensors }))
+
+    /// Reads a whole file. Raises UserError where it is not there, is truncated, its header contradicts itself or the
+    /// file's length (tensors that overlap, holes, offsets past the end), its digest (where it has one) does not match, or a tensor
+    /// holds a number that is not finite.
+    let read (path: string) : TensorFile = reading true path
+
+    /// As `read`, infinities and NaN as they are: for files of others, in which they may mean something.
+    let readAny (path: string) : TensorFile = reading false path
 
     /// Writes a file at once: a crash or a full disk leaves the old one as it was. Equal contents give equal bytes.
-    /// Every tensor begins at a multiple of its element's size. Raises UserError where the file cannot be written,
+    /// Every tensor begins at a multiple of its element's size; the metadata get a SHA-256 of the whole file, which `read` checks. Raises UserError where the file cannot be written,
     /// ArgumentException where a name comes twice.
     let write (path: string) (metadata: (string * string) list) (tensors: (string * Tensor) list) : unit =
         let seen = HashSet<string>()
@@ -179,11 +245,11 @@ module Safetensors =
             if name = MetadataKey || not (seen.Add name) then
                 invalidArg (nameof tensors) $"the name '{name}' is reserved or comes twice"
 
-        let told = HashSet<string>()
+        let told = HashSet<string> [ DigestKey ]
 
         for key, _ in metadata do
             if not (told.Add key) then
-                invalidArg (nameof metadata) $"the key '{key}' comes twice"
+                invalidArg (nameof metadata) $"the key '{key}' is reserved or comes twice"
 
         // Wide elements first: with no holes allowed, this is what aligns them all.
         let ordered = tensors |> List.sortBy (fun (_, x) -> -(Dtype.size x.Dtype))
@@ -192,11 +258,12 @@ module Safetensors =
         (use json = new Utf8JsonWriter(header)
          json.WriteStartObject()
 
-         if not metadata.IsEmpty then
-             json.WriteStartObject MetadataKey
-             for key, value in metadata do
-                 json.WriteString(key, value)
-             json.WriteEndObject()
+         json.WriteStartObject MetadataKey
+         // First, so that the first digits of its look are the digest's own.
+         json.WriteString(DigestKey, blank)
+         for key, value in metadata do
+             json.WriteString(key, value)
+         json.WriteEndObject()
 
          let mutable at = 0L
 
@@ -220,10 +287,23 @@ module Safetensors =
         while header.Length % 8L <> 0L do
             header.WriteByte(byte ' ')
 
+        let header = header.ToArray()
+        let prefix = prefixOf header
+        // Once for the digest, which stands before what it is of, and once to the disk.
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+        hash.AppendData(ReadOnlySpan prefix)
+        hash.AppendData(ReadOnlySpan header)
+
+        for _, x in ordered do
+            Exchange.toStream x (watched Stream.Null hash)
+
+        let at = header.AsSpan().IndexOf(ReadOnlySpan(Encoding.ASCII.GetBytes blank))
+
+        Encoding.ASCII.GetBytes(Convert.ToHexStringLower(hash.GetHashAndReset()))
+        |> Array.iteri (fun k digit -> header[at + k] <- digit)
+
         Disk.replace path (fun stream ->
-            let prefix = Array.zeroCreate<byte> 8
-            BinaryPrimitives.WriteInt64LittleEndian(prefix, header.Length)
             stream.Write(ReadOnlySpan prefix)
-            stream.Write(ReadOnlySpan(header.GetBuffer(), 0, int header.Length))
+            stream.Write(ReadOnlySpan header)
             for _, x in ordered do
                 Exchange.toStream x stream)

@@ -134,7 +134,10 @@ module Classifier =
             { classifier with Accuracy = (Tensor.mean (right.To Dtype.Float64)).ToFloat() })
 
     /// Where classifiers are kept: `fokker` in $XDG_CACHE_HOME, or in ~/.cache.
-    let cacheFolder () : string = Machine.cache Machine.here
+    let cacheFolder () : string =
+        match Machine.cache Machine.here with
+        | Ok folder -> folder
+        | Error reason -> raise (EnvironmentException reason)
 
     /// A name for these very samples: a file of the same name may hold others tomorrow.
     let private fingerprint (table: Table) (labels: Tensor) =

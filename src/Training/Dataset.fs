@@ -197,11 +197,29 @@ module Dataset =
                             $"{file}: row {row}, column {column} is {values[column].ToFloat()} (counted from 0): expected finite numbers; drop or fill what is missing"
                     ))
 
+    /// A size of numbers, and 1 over it, that a network's float32 holds with room for what is computed with them: it ends at 3e38.
+    let private largest = 1e30
+
+    let private checkSize file (x: Tensor) =
+        if Dtype.isFloating x.Dtype then
+            Scope.run0 (fun () ->
+                let sizes = Tensor.flattenRows (Tensor.abs x)
+                let row = int ((sizes |> Tensor.maxOver [ 1 ] |> Tensor.argmax 0).ToInt64())
+                let column = int ((Tensor.argmax 0 sizes[row]).ToInt64())
+                let values = (Tensor.flattenRows x)[row]
+                let value = values[column].ToFloat()
+
+                if abs value > largest then
+                    raise (
+                        UserError
+                            $"{file}: row {row}, column {column} is {value} (counted from 0): expected numbers up to {largest}; divide the data by a power of ten"
+                    ))
+
     // [n; H; W] pixels have one channel.
     let private images (x: Tensor) = if x.Rank = 3 then Tensor.unsqueeze 1 x else x
 
-    /// Mean and standard deviation, of each column of vectors and of all pixels of images; a constant column keeps its scale.
-    let private standard (x: Tensor) : Units =
+    /// Mean and standard deviation, of each column of vectors and of all pixels of images; a constant column is moved to 0 and keeps its scale.
+    let private standard file (x: Tensor) : Units =
         if x.Dtype = Dtype.UInt8 && x.Rank > 2 then
             // Pixels become [−1, 1]: x = 127.5 + 127.5 y.
             { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
@@ -211,10 +229,23 @@ module Dataset =
                 let over = if x.Rank = 2 then [ 0 ] else [ 0 .. x.Rank - 1 ]
                 let numbers t = Tensor.toFloats (Tensor.reshape [ -1 ] t)
 
-                { Shift = numbers (Tensor.meanOver over values)
-                  Scale =
-                    numbers (Tensor.sqrt (Tensor.varianceOver over 0 values))
-                    |> Array.map (fun deviation -> if deviation > 0.0 then deviation else 1.0) })
+                let least, most = numbers (Tensor.minOver over values), numbers (Tensor.maxOver over values)
+                let means = numbers (Tensor.meanOver over values)
+                let deviations = numbers (Tensor.sqrt (Tensor.varianceOver over 0 values))
+                // The deviation of a constant is rounding noise as often as 0.
+                let constant k = least[k] = most[k]
+
+                for k in 0 .. deviations.Length - 1 do
+                    if not (constant k) && deviations[k] < 1.0 / largest then
+                        let what = if x.Rank = 2 then $"column {k} (counted from 0)" else "what its pixels hold"
+
+                        raise (
+                            UserError
+                                $"{file}: {what} varies by {deviations[k]} only: expected at least {1.0 / largest}; multiply the data by a power of ten"
+                        )
+
+                { Shift = means |> Array.mapi (fun k mean -> if constant k then least[k] else mean)
+                  Scale = deviations |> Array.mapi (fun k deviation -> if constant k then 1.0 else deviation) })
 
     /// The values that a picture shows from black to white of images whose numbers are from `low` to `high`: those that their kind of number has where they
     /// keep to it ([0, 1], [−1, 1], [0, 255]), else these.
@@ -237,11 +268,39 @@ module Dataset =
         { Rows = Tensor.indexSelect 0 index rows
           Labels = labels |> Option.map (Tensor.indexSelect 0 index) }
 
+    /// A network has some kilobytes for each class; the largest collections of labelled pictures have twenty thousand.
+    let private mostClasses = 65_536
+
+    /// One more than the greatest of the labels, each of which somebody has.
+    let private classCount file (labels: Tensor) : int =
+        let labels = Tensor.toArray<int64> labels
+        let most = if labels.Length = 0 then 0L else Array.max labels
+
+        if most >= int64 mostClasses then
+            raise (
+                UserError
+                    $"{file}: one of its labels is {most}: classes are numbered from 0 without gaps, and there are at most {mostClasses}"
+            )
+
+        let there = Array.zeroCreate<bool>(int most + 1)
+
+        for label in labels do
+            there[int label] <- true
+
+        match Array.IndexOf(there, false) with
+        | -1 -> there.Length
+        | gap ->
+            raise (
+                UserError
+                    $"{file}: no sample has the label {gap}, though labels go up to {most}: number the classes from 0 without gaps (NumPy's unique with return_inverse does)"
+            )
+
     /// A data set from samples [n; …] and labels that go with them. A tenth of them (at least one), chosen by a fixed key,
     /// is held out. Bytes of rank 3 and 4 are pixels; images of floats in [−1, 1] stay as they are; everything else is standardised.
     /// `file` is what messages call it. Raises UserError where the samples are not finite, too few or of no known shape.
     let ofSamples name summary (file: string) (x: Tensor) (labels: Condition) : Dataset =
         check file x
+        checkSize file x
 
         Scope.run (fun () ->
             let x = images (if x.Rank = 2 && x.Dtype = Dtype.UInt8 then x.To Dtype.Float32 else x)
@@ -259,7 +318,7 @@ module Dataset =
 
             let classes =
                 labels
-                |> Option.map (fun labels -> [ for k in 0L .. (Tensor.max labels).ToInt64() -> string k ])
+                |> Option.map (fun labels -> [ for k in 0 .. classCount file labels - 1 -> string k ])
                 |> Option.defaultValue []
 
             { Name = name
@@ -267,7 +326,7 @@ module Dataset =
               Source = file
               Shape = List.ofArray x.Shape[1..]
               Classes = classes
-              Units = if x.Rank = 4 && x.Dtype <> Dtype.UInt8 && inside () then Units.Same else standard x
+              Units = if x.Rank = 4 && x.Dtype <> Dtype.UInt8 && inside () then Units.Same else standard file x
               Range = if x.Rank = 4 then Some(shown x) else None
               Content = Finite(table x labels train, table x labels heldOut) })
 

@@ -78,8 +78,16 @@ module Datasets =
                 if images.Rank <> 3 || images.Dtype <> Dtype.UInt8 || images.Count = 0L then
                     raise (UserError $"{imagesFile}: its shape is {images.Describe()}: expected [n; 28; 28] bytes")
 
-                { Rows = Tensor.unsqueeze 1 images
-                  Labels = Some(Dataset.labels labelsFile images.Shape[0] labels) }
+                let labels = Dataset.labels labelsFile images.Shape[0] labels
+                let most = Scope.run (fun () -> (Tensor.max labels).ToInt64())
+
+                if most >= int64 classes.Length then
+                    raise (
+                        UserError
+                            $"{labelsFile}: one of its labels is {most}: {name} has the classes 0 to {classes.Length - 1}; fetch it again"
+                    )
+
+                { Rows = Tensor.unsqueeze 1 images; Labels = Some labels }
 
             Scope.run (fun () ->
                 let train, test = table "train", table "t10k"
@@ -146,6 +154,11 @@ module Datasets =
             fun files ->
                 let imagesFile, labelsFile =
                     match (named "idx" files).Split(',', 2) with
+                    | [| images; labels |] when images = "" || labels = "" ->
+                        raise (
+                            UserError
+                                $"data set 'idx:{files}' leaves a file's name empty: expected idx:IMAGES or idx:IMAGES,LABELS"
+                        )
                     | [| images; labels |] -> images, Some labels
                     | _ -> files, None
 

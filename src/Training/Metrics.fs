@@ -36,12 +36,18 @@ module Metrics =
             use document = JsonDocument.Parse line
             let number (name: string) = document.RootElement.GetProperty(name).GetDouble()
 
-            Some
-                { Step = int64 (number "step")
-                  Loss = number "loss"
-                  GradientNorm = number "gradient_norm"
-                  Rate = number "rate"
-                  Seconds = number "seconds" }
+            let step, seconds = number "step", number "seconds"
+
+            // No run takes 2⁵³ steps, nor thirty thousand years.
+            if step >= 0.0 && step < 9e15 && seconds >= 0.0 && seconds < 1e12 then
+                Some
+                    { Step = int64 step
+                      Loss = number "loss"
+                      GradientNorm = number "gradient_norm"
+                      Rate = number "rate"
+                      Seconds = seconds }
+            else
+                None
         with
         | :? JsonException
         | :? InvalidOperationException

@@ -292,20 +292,15 @@ module Run =
         if not (File.Exists file) then
             raise (UserError $"{folder}: there is no run (no run.json): `fokker train` makes one")
 
-        let text =
-            Disk.read file (fun stream ->
-                use reader = new StreamReader(stream)
-                reader.ReadToEnd())
+        let damaged (reason: string) =
+            raise (
+                UserError $"{file}: it is not the JSON object that a run writes{reason}; restore it, or start a new run"
+            )
 
-        let damaged () =
-            raise (UserError $"{file}: it is not the JSON object that a run writes; restore it, or start a new run")
-
-        try
-            match JsonNode.Parse text with
-            | :? JsonObject as json -> json
-            | _ -> damaged ()
-        with :? JsonException ->
-            damaged ()
+        match JsonText.node (Disk.readBytes (16L <<< 20) file) with
+        | Ok(:? JsonObject as json) -> json
+        | Ok _ -> damaged ""
+        | Error reason -> damaged $": {reason}"
 
     /// The settings that a run was made with, by name. Raises UserError as `describe` does.
     let settings (folder: string) : Map<string, JsonNode> =

@@ -55,7 +55,17 @@ module Units =
             part.Split ',' |> Array.map (fun v -> Double.Parse(v, Globalization.CultureInfo.InvariantCulture))
 
         match text.Split ';' with
-        | [| shift; scale |] -> { Shift = numbers shift; Scale = numbers scale }
+        | [| shift; scale |] ->
+            let units = { Shift = numbers shift; Scale = numbers scale }
+
+            if
+                units.Shift.Length <> units.Scale.Length
+                || not (Array.forall Double.IsFinite units.Shift)
+                || not (Array.forall (fun scale -> scale > 0.0 && Double.IsFinite scale) units.Scale)
+            then
+                invalidArg (nameof text) $"'{text}' is not a shift and a positive scale for each"
+
+            units
         | _ -> invalidArg (nameof text) $"'{text}' is not a pair of shifts and scales"
 
     /// Whether samples of this shape are pixels of a byte each, as the common image files have them.

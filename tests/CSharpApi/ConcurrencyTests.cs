@@ -116,6 +116,54 @@ public class ConcurrencyTests
         Assert.That(await runtime.RunAsync(() => 2), Is.EqualTo(2));
     }
 
+    /// <summary>Whoever asks while the runtime ends gets an answer or is told: no await is left that nothing completes.</summary>
+    [Test]
+    public async Task WhatIsAskedForWhileTheRuntimeEndsIsAnsweredOrRefused()
+    {
+        for (var round = 0; round < 300; round++)
+        {
+            var runtime = new FokkerRuntime(new FokkerOptions { Workers = 2 });
+            using var start = new Barrier(4);
+
+            var askers = Enumerable
+                .Range(0, 3)
+                .Select(_ =>
+                    Task.Factory.StartNew(
+                        () =>
+                        {
+                            var asked = new List<Task<int>>();
+                            start.SignalAndWait();
+
+                            try
+                            {
+                                for (var k = 0; k < 10_000; k++)
+                                {
+                                    asked.Add(runtime.RunAsync(() => 1));
+                                }
+                            }
+                            catch (ObjectDisposedException) { }
+
+                            return Task.WhenAll(asked);
+                        },
+                        TaskCreationOptions.LongRunning
+                    )
+                )
+                .ToArray();
+
+            start.SignalAndWait();
+            runtime.Dispose();
+            runtime.Dispose();
+
+            foreach (var asker in askers)
+            {
+                var answers = await (await asker).WaitAsync(TimeSpan.FromSeconds(60));
+                Assert.That(answers, Is.All.EqualTo(1));
+            }
+
+            Assert.That(() => runtime.RunAsync(() => 1), Throws.InstanceOf<ObjectDisposedException>());
+        }
+    }
+
     /// <summary>The steps of a preview may come from different threads: they are the same steps.</summary>
     [Test]
     public async Task PreviewsBesideOneAnotherAreThoseAlone()

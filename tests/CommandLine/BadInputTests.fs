@@ -127,6 +127,38 @@ let ``a truncated idx file is named`` () =
     )
     refusedWithout folder (fun () -> train folder [ "idx:" + file ]) [ file ]
 
+[<TestCase("likelihood --oracle M --data", "no file's name")>]
+[<TestCase("sample --out x.npy -n 2 --oracle", "no file's name")>]
+[<TestCase("sample --oracle M -n 2 --out", "--out")>]
+[<TestCase("train idx:IM,", "idx:IM,")>]
+[<TestCase("train npy:", "npy:")>]
+let ``an empty path is refused`` (words: string) (said: string) =
+    use folder = new Folder()
+    let mixture = folder.File "m.json"
+    File.WriteAllText(mixture, """{"weights":[0.4,0.6],"means":[[-1.5],[1.0]],"stds":[0.25,0.4]}""")
+    let words = [ for word in words.Split ' ' -> if word = "M" then mixture else word ]
+    let words = if words.Head = "train" then words else words @ [ "" ]
+    refusedWithout folder (fun () -> fokker words) [ said ]
+
+[<Test>]
+let ``a link given as an output is written through`` () =
+    use folder = new Folder()
+    let mixture, target, link = folder.File "m.json", folder.File "target.npy", folder.File "link.npy"
+    File.WriteAllText(mixture, """{"means":[[0]],"stds":[1]}""")
+    File.WriteAllText(target, "")
+    File.CreateSymbolicLink(link, "target.npy") |> ignore
+    let outcome = fokker [ "sample"; "--oracle"; mixture; "-n"; "2"; "--out"; link; "--quiet" ]
+    Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
+    Assert.That(FileInfo(link).LinkTarget, Is.EqualTo "target.npy")
+    Assert.That((Npy.read target).Shape, Is.EqualTo [| 2; 1 |])
+
+[<Test>]
+let ``images of odd sides are refused, with the sides to pad them to`` () =
+    use folder = new Folder()
+    let file = folder.File "odd.npy"
+    Npy.write file (Tensor.zeros Kind.Float32 [ 8; 1; 9; 14 ])
+    refusedWithout folder (fun () -> train folder [ "npy:" + file ]) [ "9 × 14"; "pad"; "12 × 16" ]
+
 // ---- runs and folders
 
 [<Test>]
@@ -163,18 +195,16 @@ let ``a folder that cannot be made is named`` () =
 let ``an unwritable folder is named`` () =
     assertRefused (fokker ([ "train"; "moons" ] @ small @ [ "--runs"; "/proc/runs" ])) [ "/proc/runs"; "--runs" ]
 
-/// Every write to /dev/full says that the disk is full.
+/// Every write to /dev/full says that the disk is full; a link to it is written through.
 [<Test>]
 let ``a full disk is named`` () =
     use folder = new Folder()
     let root = folder.File "runs"
     Assert.That((train folder [ "moons"; "--name"; "first" ]).Code, Is.EqualTo 0)
-    // A partial file that is a link to /dev/full stands for a disk that fills up while the file is written.
     let target = folder.File "more.npy"
-    File.CreateSymbolicLink(target + ".partial", "/dev/full") |> ignore
+    File.CreateSymbolicLink(target, "/dev/full") |> ignore
     let outcome = fokker [ "sample"; "first"; "-n"; "1000"; "--out"; target; "--quiet"; "--runs"; root ]
-    assertRefused outcome [ target ]
-    Assert.That(File.Exists target, Is.False)
+    assertRefused outcome [ target; "No space left" ]
 
 [<Test>]
 let ``a damaged run is named`` () =

@@ -185,3 +185,66 @@ let ``a build that fails leaves what the compiler said, and no door`` () =
         Assert.That(reason, Does.Contain log)
         Assert.That(File.ReadAllText log, Does.Contain "no such standard library")
         Assert.That(Directory.GetDirectories(Path.Combine(folder, "cache", "fokker")), Is.Empty))
+
+let private mode (path: string) = File.GetUnixFileMode path
+let private owner = UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute
+
+/// Code is loaded from there: what others may write there is theirs to run here.
+[<Test>]
+let ``a cache that others can write is refused, and one's own is nobody else's`` () =
+    inFolder (fun folder ->
+        tools folder
+        let machine = machine folder []
+        let libtorch = { Folder = folder; Version = "2.6.0"; Cxx11 = true }
+        let obtain () = DoorBuild.obtain quiet machine libtorch
+        let door = found (obtain ())
+        let cache = Path.Combine(folder, "cache", "fokker")
+        let own =
+            [ cache; nonNull (Path.GetDirectoryName door); door; nonNull (Path.ChangeExtension(door, ".preload")) ]
+
+        // Whatever umask says.
+        for path in own do
+            Assert.That(mode path &&& ~~~owner, Is.EqualTo UnixFileMode.None, path)
+
+        for path in own do
+            let before = mode path
+
+            for extra in [ UnixFileMode.GroupWrite; UnixFileMode.OtherWrite ] do
+                File.SetUnixFileMode(path, before ||| extra)
+                let reason = refusal (obtain ())
+                Assert.That(reason, Does.Contain path)
+                Assert.That(reason, Does.Contain "chmod go-w")
+
+            File.SetUnixFileMode(path, before)
+            equal door (found (obtain ()))
+
+        // The folder above: nobody may rename what is in it, which the sticky bit sees to.
+        let above = Path.Combine(folder, "cache")
+        File.SetUnixFileMode(above, owner ||| UnixFileMode.OtherWrite)
+        Assert.That(refusal (obtain ()), Does.Contain above)
+        File.SetUnixFileMode(above, owner ||| UnixFileMode.OtherWrite ||| UnixFileMode.StickyBit)
+        equal door (found (obtain ())))
+
+[<Test>]
+let ``a cache that is planted before the first build is refused, and nothing is built into it`` () =
+    inFolder (fun folder ->
+        tools folder
+        let cache = Path.Combine(folder, "cache", "fokker")
+        Directory.CreateDirectory cache |> ignore
+        File.SetUnixFileMode(cache, owner ||| UnixFileMode.GroupWrite ||| UnixFileMode.OtherWrite)
+        let reason =
+            refusal (
+                DoorBuild.obtain failwith (machine folder []) { Folder = folder; Version = "2.6.0"; Cxx11 = true }
+            )
+        Assert.That(reason, Does.Contain cache)
+        Assert.That(Directory.GetFileSystemEntries cache, Is.Empty))
+
+[<TestCase("cache")>]
+[<TestCase("./cache")>]
+[<TestCase("~/cache")>]
+let ``a relative cache folder is refused, with what to set`` (relative: string) =
+    let machine = machine "/nowhere" [ "XDG_CACHE_HOME", relative ]
+    let reason = refusal (DoorBuild.obtain failwith machine { Folder = "/nowhere"; Version = "2.6.0"; Cxx11 = true })
+
+    for part in [ "XDG_CACHE_HOME"; $"'{relative}'"; "full path" ] do
+        Assert.That(reason, Does.Contain part)

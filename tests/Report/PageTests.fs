@@ -82,3 +82,23 @@ let ``a report refers to nothing outside`` () =
     let text = File.ReadAllText(Path.Combine(root, "first", "report.html"))
     Assert.That(Regex.IsMatch(text, "<(script|img|iframe)[^>]+src=\"(https?:)?//"), Is.False)
     Assert.That(Regex.IsMatch(text, "<link[^>]+href=\"https?:"), Is.False)
+
+/// A script that somebody's text had brought into the page would stay text.
+[<Test>]
+let ``a report lets its own scripts run and no others`` () =
+    use folder = new Folder()
+    let root = folder.File "runs"
+    let outcome = fokker ([ "train"; "rings"; "--name"; "first"; "--runs"; root ] @ small)
+    Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
+    let html = File.ReadAllText(Path.Combine(root, "first", "report.html"))
+    let policy = Regex.Match(html.Replace("&#39;", "'"), "script-src ([^;]*);").Groups[1].Value
+    Assert.That(policy, Does.Not.Contain "unsafe")
+
+    // Each script that a browser runs has its hash there; the data blocks of other types are none.
+    let scripts =
+        [ for m in Regex.Matches(html, "<script>(.*?)</script>", RegexOptions.Singleline) -> m.Groups[1].Value ]
+    Assert.That(scripts.Length, Is.EqualTo 2)
+
+    for script in scripts do
+        let digest = Security.Cryptography.SHA256.HashData(Text.Encoding.UTF8.GetBytes script)
+        Assert.That(policy, Does.Contain("'sha256-" + Convert.ToBase64String digest + "'"))

@@ -14,6 +14,28 @@ let inFolder (test: string -> unit) =
     finally
         folder.Delete true
 
+module private Limits =
+
+    [<System.Runtime.InteropServices.DllImport("libc")>]
+    extern int getrlimit(int resource, uint64[] limits)
+
+    [<System.Runtime.InteropServices.DllImport("libc")>]
+    extern int setrlimit(int resource, uint64[] limits)
+
+/// Runs `action` on a disk that has room for files of so many bytes: a write beyond that fails, as on a full one.
+let onFullDisk (bytes: int) (action: unit -> unit) =
+    let fileSize, tooLong = 1, enum<Runtime.InteropServices.PosixSignal> 25 // RLIMIT_FSIZE, SIGXFSZ
+    let limits = Array.zeroCreate<uint64> 2
+    Limits.getrlimit (fileSize, limits) |> ignore
+    // The signal would end the process; without it the write fails.
+    use _ = Runtime.InteropServices.PosixSignalRegistration.Create(tooLong, fun context -> context.Cancel <- true)
+
+    try
+        Assert.That(Limits.setrlimit (fileSize, [| uint64 bytes; limits[1] |]), Is.Zero)
+        action ()
+    finally
+        Limits.setrlimit (fileSize, limits) |> ignore
+
 /// Asserts equality; sequences of any kind are compared element by element.
 let equal (expected: obj) (actual: obj) =
     let rec plain (value: obj) : obj =

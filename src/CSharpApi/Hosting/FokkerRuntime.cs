@@ -56,9 +56,15 @@ public sealed class FokkerRuntime : IDisposable
             return request.Task;
         }
 
+        // Under the lock every request is in the queue before the workers are told to end, or is refused: none is left with nobody to run it.
+        lock (queue)
+        {
+            ObjectDisposedException.ThrowIf(disposed, this);
+            queue.Enqueue(request);
+            available.Release();
+        }
+
         FokkerTelemetry.Queued(1);
-        queue.Enqueue(request);
-        available.Release();
         return request.Task;
     }
 
@@ -104,13 +110,16 @@ public sealed class FokkerRuntime : IDisposable
         }
     }
 
-    /// <summary>Ends the workers once what was asked for is done.</summary>
+    /// <summary>Ends the workers once what was asked for is done. What is asked for afterwards is an <see cref="ObjectDisposedException"/>.</summary>
     public void Dispose()
     {
-        if (!disposed)
+        lock (queue)
         {
-            disposed = true;
-            available.Release(Options.Workers);
+            if (!disposed)
+            {
+                disposed = true;
+                available.Release(Options.Workers);
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 /// Shapes, sizes and pointers that nobody in good faith writes: an exception that says so, and nothing else is touched.
-module Fokker.Tests.Torch.HostileTests
+module Fokker.Tests.Hostile.SizesTests
 
 open System
 open System.IO
