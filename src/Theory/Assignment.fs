@@ -21,7 +21,7 @@ module Assignment =
 
     /// min over injective π of Σᵢ c[i, π(i)] for costs c [n; m], n ≤ m (any floating type, computed in float64). Exact, up to
     /// the rounding of sums of costs; ties go one way or the other, always the same one.
-    /// Raises TensorException where c is not such a matrix or holds a value that is not finite.
+    /// Raises TensorException where c is not such a matrix or holds a value that is not finite or beyond ±1e290.
     /// Jonker, Volgenant 1987, A shortest augmenting path algorithm; Crouse 2016, On implementing 2D rectangular assignment.
     let solve (cost: Tensor) : Assignment =
         let c = cost.To(Device.Cpu).To Dtype.Float64

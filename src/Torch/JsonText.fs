@@ -10,11 +10,15 @@ module JsonText =
 
     let private strict = JsonDocumentOptions(AllowDuplicateProperties = false)
 
-    // What .NET's parser says of a path inside the text is for programmers.
+    // What .NET's parser says of a path inside the text is for programmers, and it quotes the text, which may be long and of many lines.
     let private reason (error: exn) =
-        match error.Message.IndexOf " Path:" with
-        | -1 -> error.Message.TrimEnd '.'
-        | at -> error.Message.Substring(0, at).TrimEnd '.'
+        let message =
+            match error.Message.IndexOf " Path:" with
+            | -1 -> error.Message
+            | at -> error.Message.Substring(0, at)
+
+        let line = message |> String.map (fun c -> if Char.IsControl c then ' ' else c)
+        (if line.Length > 160 then line.Substring(0, 160) + "…" else line).TrimEnd '.'
 
     /// .NET reads text inside JSON only when it is asked for, and stumbles then over bytes that are no UTF-8 and over halves of surrogate pairs.
     let private readable (bytes: ReadOnlyMemory<byte>) =

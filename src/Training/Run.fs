@@ -212,21 +212,15 @@ module Run =
     /// What is read of a run, and read again where another run took its place meanwhile, so that no two of its files are of two runs.
     /// Raises UserError as `read` does, and where the replacing was cut off in the middle.
     let rec private steadily (attempts: int) (folder: string) (free: 'T -> unit) (read: unit -> 'T) : 'T =
-        let state () =
+        let settings () =
             if File.Exists(runFile folder) then
-                Disk.read (runFile folder) (fun stream ->
-                    let json = JsonNode.Parse(stream) |> Option.ofObj
-                    json |> Option.map (fun json -> string json["settings"]))
+                match JsonText.node (Disk.readBytes (16L <<< 20) (runFile folder)) with
+                | Ok(:? JsonObject as json) -> Some(string json["settings"])
+                | _ -> None
             else
                 None
 
         let isReplacing () = Directory.Exists(readyReplacement folder)
-        let settings () =
-            try
-                state ()
-            with :? JsonException ->
-                None
-
         let before = settings ()
 
         let found =

@@ -150,7 +150,7 @@ let ``a link given as an output is written through`` () =
     let outcome = fokker [ "sample"; "--oracle"; mixture; "-n"; "2"; "--out"; link; "--quiet" ]
     Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
     Assert.That(FileInfo(link).LinkTarget, Is.EqualTo "target.npy")
-    Assert.That((Npy.read target).Shape, Is.EqualTo [| 2; 1 |])
+    Assert.That((Npy.read target).Shape, Is.EqualTo(box [| 2; 1 |]))
 
 [<Test>]
 let ``images of odd sides are refused, with the sides to pad them to`` () =

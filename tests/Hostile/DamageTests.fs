@@ -166,6 +166,10 @@ let ``an archive that unpacks to gigabytes is refused before it is unpacked`` ()
 
 // ---- JSON
 
+let private create (folder: string) settings =
+    use claim = Run.claim folder
+    Run.create claim settings
+
 /// A key twice, half of a surrogate pair in a value and in a key, bytes that are no UTF-8, numbers that no type holds.
 let private bad: byte[] list =
     [ utf8 """{"means":[[0]],"stds":[1],"stds":[1]}"""
@@ -176,6 +180,7 @@ let private bad: byte[] list =
       Array.concat [ utf8 "{\"settings\":{\"dataSet\":\""; [| 0xC3uy; 0x28uy |]; utf8 "\"}}" ]
       [| 0xFFuy; 0xFEuy; 0x7Buy; 0uy; 0x7Duy; 0uy |]
       utf8 (String('[', 100_000))
+      utf8 "{\n  \"settings\": {\n    \"labels\": f(1)alse,\n    \"path\": \"x\"\n  }\n}\n"
       utf8 ""
       utf8 "null"
       utf8 "{\"settings\":null}" ]
@@ -201,7 +206,7 @@ let ``a run's record with values that no recipe has is refused`` () =
     inFolder (fun folder ->
         let run = Path.Combine(folder, "run")
         let recipe = Recipe.standardFor (Datasets.load "moons")
-        Run.create run (Recipe.settings recipe)
+        create run (Recipe.settings recipe)
         let text = File.ReadAllText(Run.runFile run)
 
         for name, value in
@@ -234,7 +239,7 @@ let ``a run's record with values that no recipe has is refused`` () =
             let settings =
                 ("data", nonNull (JsonNode.Parse data)) :: Recipe.settings { recipe with DataSet = "memory:x" }
             let place = Path.Combine(folder, Guid.NewGuid().ToString())
-            Run.create place settings
+            create place settings
             let run = Runs.at place
             refused [ run.Record ] (fun () -> Runs.data run (Runs.recipe run) |> ignore))
 

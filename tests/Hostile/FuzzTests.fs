@@ -60,7 +60,9 @@ let private record () =
         let settings name = Recipe.settings { Recipe.standardFor (Datasets.load "moons") with DataSet = name }
         let data =
             nonNull (Json.Nodes.JsonNode.Parse """{"shape":[2],"classes":["0","1"],"units":"0,0;1,1","summary":"s"}""")
-        Run.create folder (("data", data) :: settings "memory:x")
+        (use claim = Run.claim folder
+         Run.create claim (("data", data) :: settings "memory:x"))
+
         File.Copy(Run.runFile folder, file, true)
         Directory.Delete(folder, true))
 
@@ -271,7 +273,6 @@ let private case (folder: string) (format: Format) (number: int) =
             fails $"the file is not named: {error.Message}"
 
         false
-    | :? RefusedException -> false
     | error ->
         fails $"{error}"
         false

@@ -163,6 +163,14 @@ let ``an optimizer's state of another shape is refused`` () =
 
     raises<TensorException> [ "adam"; "2 averages" ] (step long { sound with Average = [| long; long |] })
 
+/// Its potentials would leave float64, and the places of what is no number were before the arrays' beginnings.
+[<Test>]
+let ``costs whose sums leave float64 are refused`` () =
+    for n in [ 2; 31; 32; 64 ] do
+        let cost = (1.0 + Rng.uniform Kind.Float64 [ n; n ] (Rng.ofSeed 1L)) * 8e307
+        fails [ "assignment" ] (fun () -> Assignment.solve cost)
+        fails [ "assignment" ] (fun () -> Assignment.solve (cost - 1.2e308))
+
 [<Test>]
 let ``draws of a type that has none are refused`` () =
     for dtype in [ Dtype.Int64; Dtype.Bool; Dtype.UInt8; enum 99 ] do

@@ -23,6 +23,7 @@ namespace {
 
 constexpr int lanes = 16;
 constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double largest = 1e290;
 
 struct Lowest {
   double first, second;
@@ -146,7 +147,7 @@ struct Problem {
   int64_t place(double value, int64_t but) const {
     for (int64_t j = 0; j < m; j++)
       if (work[j] == value && j != but) return j;
-    return -1;
+    TORCH_CHECK(false, "assignment: no column has the cost ", value);
   }
 
   // v[j] = minᵢ c[i, j], matched with the row that attains it where that row is free. Square problems only: where a
@@ -290,6 +291,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> assignment(const at::Tensor& cost
   TORCH_CHECK(cost.scalar_type() == at::kDouble && cost.is_cpu(), "assignment: costs are float64 on the CPU");
   auto c = cost.detach().contiguous();
   TORCH_CHECK(all_finite(c.data_ptr<double>(), c.numel()), "assignment: a cost is not finite");
+  // Potentials reach a few hundred times n times the costs' range; beyond float64's range they would be no numbers.
+  double low, high;
+  range(c.data_ptr<double>(), c.numel(), &low, &high);
+  TORCH_CHECK(low >= -largest && high <= largest, "assignment: a cost of ", -low > high ? low : high, "; they may reach ", largest);
   int64_t n = c.size(0), m = c.size(1);
   Problem p(c.data_ptr<double>(), n, m);
   if (n > 0) {
