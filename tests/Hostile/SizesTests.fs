@@ -299,7 +299,7 @@ let private racing rounds =
 let ``a tensor that another thread frees is an exception or whole`` () = racing 40
 
 [<Test; Category("Full")>]
-let ``a tensor that another thread frees is an exception or whole, many times over`` () = racing 2000
+let ``a tensor that another thread frees is an exception or whole, many times over`` () = racing 400
 
 /// Two that free the same tensor, and a scope's end among them, free it once.
 [<Test>]
