@@ -206,12 +206,15 @@ module ModelFile =
               Seed = (field "seed" training).GetValue<int64>()
               Version = text "version" training } }
 
+    let private parsed (description: string) = JsonText.node (Text.Encoding.UTF8.GetBytes description)
+
     /// In which of the things that decide a model's samples, besides its parameters, the model of a file and another differ: each with what the file says and
     /// what the other says; empty where they agree, or the file is no model. The training's data are among them. Raises UserError where the file is damaged.
     let differences (file: string) (t: TrainedNetwork) : (string * string * string) list =
         Scope.run (fun () ->
-            match Map.tryFind "model" (Safetensors.read file).Metadata |> Option.map JsonNode.Parse with
-            | Some(:? JsonObject as there) ->
+            match Map.tryFind "model" (Safetensors.read file).Metadata |> Option.map parsed with
+            | Some(Error reason) -> refuse file $"the description of its model is damaged ({reason}): restore the file"
+            | Some(Ok(:? JsonObject as there)) ->
                 List.zip (deciding there) (deciding (description t))
                 |> List.filter (fun ((_, own), (_, other)) -> own <> other)
                 |> List.map (fun ((name, own), (_, other)) -> name, own, other)
@@ -226,13 +229,14 @@ module ModelFile =
             match Map.tryFind "format" content.Metadata, Map.tryFind "model" content.Metadata with
             | Some Format, Some description ->
                 try
-                    match JsonNode.Parse description with
-                    | :? JsonObject as json -> ofContent paths device dtype content json
-                    | _ -> refuse file "its description is no JSON object: restore the file"
+                    match parsed description with
+                    | Ok(:? JsonObject as json) -> ofContent paths device dtype content json
+                    | Error reason -> refuse file $"the description of its model is damaged ({reason}): restore the file"
+                    | Ok _ -> refuse file "its description is no JSON object: restore the file"
                 with
                 | :? FormatException as e -> refuse file $"it is no model that can be used here: {e.Message}"
-                | :? JsonException
                 | :? KeyNotFoundException
+                | :? NullReferenceException
                 | :? OverflowException
                 | :? ArgumentException
                 | :? InvalidOperationException ->

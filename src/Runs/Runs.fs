@@ -174,7 +174,16 @@ module Runs =
             let trained = job.Trained(state.Average, state.Step)
 
             match Map.tryFind "units" notes with
-            | Some units -> { trained with Units = Units.ofText units }
+            | Some units ->
+                try
+                    { trained with Units = Units.ofText units }
+                with
+                | :? FormatException
+                | :? ArgumentException ->
+                    raise (
+                        UserError
+                            $"{run.Checkpoint}: the units of its data are '{units}': it is damaged; restore the file, or train anew"
+                    )
             | None -> trained)
 
     /// A model by its run's name under `root`, or by the path of a run's folder or of a model's file. Raises UserError where there is none, or it is damaged.

@@ -241,7 +241,9 @@ let ``a run's record with values that no recipe has is refused`` () =
             let place = Path.Combine(folder, Guid.NewGuid().ToString())
             create place settings
             let run = Runs.at place
-            refused [ run.Record ] (fun () -> Runs.data run (Runs.recipe run) |> ignore))
+            // A run of Fokker 0.1, which has no model's file, is read by its record.
+            File.WriteAllText(run.Checkpoint, "")
+            refused [ run.Record ] (fun () -> Runs.trainedIn [] None None run |> ignore))
 
 [<Test>]
 let ``a history with a line that no run writes is read without it`` () =

@@ -66,6 +66,20 @@ let private record () =
         File.Copy(Run.runFile folder, file, true)
         Directory.Delete(folder, true))
 
+/// A file of Fokker's without its digest, which would hide what is behind it.
+let private undigested (file: byte[]) =
+    let length = int (BitConverter.ToInt64(file, 0))
+    let header = Encoding.UTF8.GetString(file, 8, length)
+    let at = header.IndexOf "\"fokker-sha256\""
+    // The key, a colon, the digits in quotes, a comma.
+    let header = utf8 (header.Remove(at, 15 + 1 + 66 + 1))
+    Array.concat [ BitConverter.GetBytes(int64 header.Length); header; file[8 + length ..] ]
+
+let private model =
+    written (fun file ->
+        let parameters = (Trainer.init Kind.Float32 (Rng.ofSeed 1L) network).Parameters
+        ModelFile.write file (Fokker.Tests.Training.Support.trainedOf network parameters 3L))
+
 let private formats =
     lazy
         [ { Name = "npy"
@@ -121,6 +135,9 @@ let private formats =
               [ written (fun file ->
                     Checkpoint.write file network [] (Trainer.init Kind.Float32 (Rng.ofSeed 1L) network)) ]
             Read = fun file -> Checkpoint.read file network |> ignore }
+          { Name = "model"
+            Seeds = [ model; undigested model ]
+            Read = fun file -> ModelFile.read [] Device.Cpu None file |> ignore }
           { Name = "mixture"
             Seeds =
               [ utf8 """{"weights":[0.4,0.6],"means":[[-1.5,0],[1.0,2]],"stds":[0.25,0.4],"labels":[0,1]}"""
@@ -136,7 +153,7 @@ let private formats =
                   File.Copy(file, Run.runFile folder, true)
                   let run = Runs.at folder
                   let recipe = Runs.recipe run
-                  Runs.job recipe (Runs.data run recipe) |> ignore }
+                  Runs.job recipe (Datasets.load "moons") |> ignore }
           { Name = "metrics.jsonl"
             Seeds =
               [ utf8 (
