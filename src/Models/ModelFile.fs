@@ -231,7 +231,8 @@ module ModelFile =
                 try
                     match parsed description with
                     | Ok(:? JsonObject as json) -> ofContent paths device dtype content json
-                    | Error reason -> refuse file $"the description of its model is damaged ({reason}): restore the file"
+                    | Error reason ->
+                        refuse file $"the description of its model is damaged ({reason}): restore the file"
                     | Ok _ -> refuse file "its description is no JSON object: restore the file"
                 with
                 | :? FormatException as e -> refuse file $"it is no model that can be used here: {e.Message}"

@@ -176,7 +176,8 @@ module Disk =
 
         if path.StartsWith "/dev/" || path.StartsWith "/proc/" then
             // /dev/stdout, /dev/null, /dev/full: a name in place of which no file is to stand.
-            use file = attempted (fun () -> new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 0))
+            use file =
+                attempted (fun () -> new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 0))
 
             try
                 buffered file
