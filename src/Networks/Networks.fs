@@ -128,7 +128,11 @@ module Networks =
                 "Rahimi, Recht 2007; Tancik et al. 2020"
                 (ofVectors "mlp" mlp) with
               Parameters =
-                  [ Parameter.make "features" 0.0 (Allowed.Whole 0) "Fourier features of x, pairs of a sine and a cosine"
+                  [ Parameter.make
+                        "features"
+                        0.0
+                        (Allowed.Whole 0)
+                        "Fourier features of x, pairs of a sine and a cosine"
                     Parameter.make
                         "scale"
                         1.0
@@ -136,8 +140,7 @@ module Networks =
                         "deviation of their frequencies, in turns per unit of the network's x" ]
               Make =
                   fun numbers ->
-                      let input =
-                          if numbers[0] > 0.0 then Some { Count = int numbers[0]; Scale = numbers[1] } else None
+                      let input = if numbers[0] > 0.0 then Some { Count = int numbers[0]; Scale = numbers[1] } else None
 
                       ofVectors "mlp" (fun settings -> mlp { settings with Input = input }) }
           make

@@ -129,7 +129,9 @@ module Evaluations =
         if measure.Name = Measures.sliced.Name then "slicedWasserstein" else measure.Name
 
     let private isFloorKnown (measure: Measure) =
-        List.contains measure.Name [ Measures.mmd.Name; Measures.multiquadric.Name; Measures.energy.Name; Measures.classifier.Name; "frechet" ]
+        List.contains
+            measure.Name
+            [ Measures.mmd.Name; Measures.multiquadric.Name; Measures.energy.Name; Measures.classifier.Name; "frechet" ]
 
     /// The samples of pair k: its own where there are enough for all, a random choice of the pool elsewhere.
     let private chosen (protocol: Protocol) (samples: Tensor) (rng: Rng) (k: int) =
@@ -199,10 +201,7 @@ module Evaluations =
             | Some held -> min held HeldOut.standardCount
             | None -> HeldOut.standardCount
 
-        if count < least then
-            None
-        else
-            HeldOut.density model data count (model.Stream "density") report
+        if count < least then None else HeldOut.density model data count (model.Stream "density") report
 
     // ---- whose samples
 

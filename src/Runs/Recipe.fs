@@ -301,7 +301,10 @@ module Recipe =
                     $"leave it out, or take another loss than {recipe.Loss}"
 
         if recipe.Width % 4 <> 0 then
-            refuse Setting.Width recipe.Width $"the classifier's convolutions have a quarter of it: give a multiple of 4"
+            refuse
+                Setting.Width
+                recipe.Width
+                $"the classifier's convolutions have a quarter of it: give a multiple of 4"
 
         NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
 

@@ -241,8 +241,7 @@ module Validation =
                     Setting.Grid
                     drawing.Grid.Name
                     $"it begins and ends where its own times do: leave {Setting.From} and {Setting.To} out"
-            | from, until ->
-                { drawing with Span = Some(Samples.spanBetween model drawing from until request.Denoise) }
+            | from, until -> { drawing with Span = Some(Samples.spanBetween model drawing from until request.Denoise) }
 
         let given =
             [ (if request.SourceSamples.IsSome then Setting.SourceSamples else Setting.Start),

@@ -313,7 +313,9 @@ module Grid =
           Times =
             fun path span _ ->
                 let inside = times path |> Array.filter (fun t -> span.Clean < t && t <= span.Noisy)
-                Array.append inside (if span.Finish = Stop || Array.contains span.Clean (times path) then [| span.Clean |] else [||]) }
+                Array.append
+                    inside
+                    (if span.Finish = Stop || Array.contains span.Clean (times path) then [| span.Clean |] else [||]) }
 
     let private check name (what: string) (values: float list) =
         if values.Length < 2 || not (List.forall (fun (a, b) -> a > b) (List.pairwise values)) then

@@ -92,8 +92,7 @@ module Evaluation =
 
         match score.Undefined with
         | Some _ -> $"  {score.Name, -18}{score.Verdict}"
-        | None ->
-            $"  {score.Name, -18}{estimate score.Value, -24}floor {estimate score.Floor, -24}{score.Verdict}"
+        | None -> $"  {score.Name, -18}{estimate score.Value, -24}floor {estimate score.Floor, -24}{score.Verdict}"
 
     /// The same of a density, where there is one.
     let densityLine (density: HeldOutDensity) =

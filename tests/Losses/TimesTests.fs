@@ -35,8 +35,10 @@ let private distribution (law: Times) (path: GaussianPath) : float -> float =
 
         let rec place low high k =
             let middle = 0.5 * (low + high)
-            if k = 0 then fun _ -> middle
-            else fun t -> (if at middle > t then place middle high (k - 1) else place low middle (k - 1)) t
+            if k = 0 then
+                fun _ -> middle
+            else
+                fun t -> (if at middle > t then place middle high (k - 1) else place low middle (k - 1)) t
 
         fun t -> 1.0 - place 0.0 1.0 60 t
     | "u-shaped" -> onInterior (fun t -> exp (4.0 * t) - exp (4.0 * (1.0 - t)))
