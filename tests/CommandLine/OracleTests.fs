@@ -49,10 +49,12 @@ let private pathNames = Paths.all |> List.map (fun (p: GaussianPath) -> p.Name)
 let ``every solver gives bit for bit what the library gives, in float64`` (name: string) =
     use folder = folderWith three
     let x = noise folder 9
+    // Two choose their steps by the error of a whole batch, as published: their samples depend on it.
+    let batch = if List.contains name [ "dpm-12"; "dpm-23" ] then "9" else "4"
     let found =
         sample
             folder
-            [ "--path"; "vp"; "--solver"; name; "--steps"; "7"; "--start"; folder.File "x1.npy"; "--batch"; "4" ]
+            [ "--path"; "vp"; "--solver"; name; "--steps"; "7"; "--start"; folder.File "x1.npy"; "--batch"; batch ]
     Assert.That(found.Dtype, Is.EqualTo Dtype.Float64)
     let model = Mixture.model Path.vp Prediction.velocity (Mixture.ofJson "" three)
     let sampler = Samplers.all |> List.find (fun s -> s.Name = name)
@@ -487,7 +489,7 @@ let private refused words expected = refusedFor three words expected
 let ``a model must be named, once, and be there`` (command: string) =
     refused (fun _ -> [ command ]) [ "say which run"; "--oracle" ]
     refused (fun f -> [ command; "moons"; "--oracle"; f.File "mixture.json" ]) [ "moons"; "two models" ]
-    refused (fun f -> [ command; "--oracle"; f.File "mixtur.json" ]) [ "mixtur.json"; "cannot be read" ]
+    refused (fun f -> [ command; "--oracle"; f.File "mixtur.json" ]) [ "mixtur.json"; "no such file" ]
     refused (fun f -> [ command; "--oracle"; f.File "mixture.json"; "--path"; "vpp" ]) [ "vpp"; "did you mean vp" ]
     refused
         (fun f -> [ command; "--oracle"; f.File "mixture.json"; "--prediction"; "velocty" ])

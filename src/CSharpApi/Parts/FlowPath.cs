@@ -21,10 +21,9 @@ public sealed partial class FlowPath
     /// <summary>Whether it is not one of the library's list.</summary>
     internal bool IsOwn { get; }
 
-    /// <summary>The path of a model: the library's where it is one with the numbers at their defaults.</summary>
+    /// <summary>The path of a model: the library's where its name is one of these, with or without numbers.</summary>
     internal static FlowPath Of(GaussianPath core) =>
-        FlowPaths.All.FirstOrDefault(path => path.Name == core.Name && path.Core.Equation == core.Equation)
-        ?? new FlowPath(core);
+        Catalogue.paths.Has(core.Name) ? FromName(core.Name) : new FlowPath(core);
 
     /// <summary>A path of your own, from its two scales and their derivatives.</summary>
     /// <param name="name">What to call it; a run that is trained on it has it in its <c>run.json</c>.</param>
