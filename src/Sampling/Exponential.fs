@@ -100,27 +100,38 @@ module Exponential =
 
     // ---- steps
 
-    // One leg for the whole batch, or one for each sample.
+    /// One leg for the whole batch, or one for each sample.
+    type private Legs =
+        | Shared of Leg
+        | Each of Leg[]
 
-    let private timesOf (legs: Leg[]) (time: Leg -> float) : Tensor =
-        if legs.Length = 1 then
-            Integrator.time (time legs[0])
-        else
-            Tensor.ofArray [ legs.Length ] (Array.map time legs)
+    /// What is said of any of them: they differ in their times alone.
+    let private anyOf (legs: Legs) : Leg =
+        match legs with
+        | Shared leg -> leg
+        | Each legs -> legs[0]
 
-    let private combineOn (legs: Leg[]) (x: Tensor) (weights: Leg -> float list) (values: Tensor list) : Tensor =
-        let each = legs |> Array.map (fun leg -> Array.ofList (Leg.carry leg :: weights leg))
+    let private timesOf (legs: Legs) (time: Leg -> float) : Tensor =
+        match legs with
+        | Shared leg -> Integrator.time (time leg)
+        | Each legs -> Tensor.ofArray [ legs.Length ] (Array.map time legs)
 
-        let coefficient i =
-            if each.Length = 1 then
-                Number(each[0][i])
-            else
-                PerSample(Tensor.ofArray [ each.Length ] [| for w in each -> w[i] |])
+    let private combineOn (legs: Legs) (x: Tensor) (weights: Leg -> float list) (values: Tensor list) : Tensor =
+        let own leg = Array.ofList (Leg.carry leg :: weights leg)
+
+        let coefficient =
+            match legs with
+            | Shared leg ->
+                let own = own leg
+                fun i -> Number(own[i])
+            | Each legs ->
+                let each = Array.map own legs
+                fun i -> PerSample(Tensor.ofArray [ each.Length ] [| for w in each -> w[i] |])
 
         Coefficient.combine (List.mapi (fun i value -> coefficient i, value) (x :: values))
 
     let private combine (leg: Leg) (x: Tensor) (weights: float list) (values: Tensor list) : Tensor =
-        combineOn [| leg |] x (fun _ -> weights) values
+        combineOn (Shared leg) x (fun _ -> weights) values
 
     let private disturbed (noise: Noise) (leg: Leg) (state: State) (x: Tensor) : Tensor =
         match Leg.spread leg with
@@ -153,19 +164,24 @@ module Exponential =
     /// A first-order step.
     let internal first (leg: Leg) (x: Tensor) (value: Tensor) : Tensor = combine leg x [ Leg.moment leg 0 ] [ value ]
 
-    let private firstOn (legs: Leg[]) (x: Tensor) (value: Tensor) : Tensor =
+    let private firstOn (legs: Legs) (x: Tensor) (value: Tensor) : Tensor =
         combineOn legs x (fun leg -> [ Leg.moment leg 0 ]) [ value ]
 
     /// The legs to a fraction r of their way in λ.
-    let private part (r: float) (legs: Leg[]) : Leg[] =
-        if r = 1.0 then legs else legs |> Array.map (fun leg -> { leg with Until = Leg.timeAt leg r })
+    let private part (r: float) (legs: Legs) : Legs =
+        let part leg = { leg with Until = Leg.timeAt leg r }
+
+        match legs with
+        | _ when r = 1.0 -> legs
+        | Shared leg -> Shared(part leg)
+        | Each legs -> Each(Array.map part legs)
 
     /// What the network says at a fraction r of the way, in a state of that place.
-    let private ahead (read: Leg -> Field) (r: float) (legs: Leg[]) (x: Tensor) : Tensor =
-        read legs[0] (timesOf (part r legs) _.Until) x
+    let private ahead (read: Leg -> Field) (r: float) (legs: Legs) (x: Tensor) : Tensor =
+        read (anyOf legs) (timesOf (part r legs) _.Until) x
 
     /// The second-order end of a step, from the values at its beginning and at a fraction r of its way.
-    let private secondOrder (r: float) (legs: Leg[]) (x: Tensor) (values: Tensor list) : Tensor =
+    let private secondOrder (r: float) (legs: Legs) (x: Tensor) (values: Tensor list) : Tensor =
         combineOn
             legs
             x
@@ -175,7 +191,7 @@ module Exponential =
             values
 
     /// The line through the values at the beginning and at r₁, followed to the fraction r₂.
-    let private along (r1: float) (r2: float) (legs: Leg[]) (x: Tensor) (values: Tensor list) : Tensor =
+    let private along (r1: float) (r2: float) (legs: Legs) (x: Tensor) (values: Tensor list) : Tensor =
         combineOn (part r2 legs) x (Leg.through [ 0.0; r1 / r2 ]) values
 
     /// A step of several evaluations where its leg is regular, and a first-order one elsewhere.
@@ -187,7 +203,7 @@ module Exponential =
             let value = read leg (Integrator.time state.Time) state.X
 
             if Leg.isRegular leg then
-                Integrator.moved state until (stages read [| leg |] state.X value) [] evaluations
+                Integrator.moved state until (stages read (Shared leg) state.X value) [] evaluations
             else
                 Integrator.moved state until (first leg state.X value) [] 1
 
@@ -217,7 +233,7 @@ module Exponential =
     /// tableau is the classical one (Liu, Ren, Lin, Zhao 2022, PNDM, eq. 13; of second order).
     let pseudoRungeKutta (tableau: Tableau) (readings: Readings) : Step =
         staged tableau.Weights.Length OfNoise readings (fun read legs x value ->
-            let leg = legs[0]
+            let leg = anyOf legs
 
             let mean (weights: float list) (values: Tensor list) =
                 Integrator.plus (Tensor.zerosLike x) (List.zip weights values)
@@ -257,9 +273,9 @@ module Exponential =
                     let r = Leg.place whole state.Time
 
                     if values.Length = 2 then
-                        secondOrder r [| whole |] (snd beginning) ends
+                        secondOrder r (Shared whole) (snd beginning) ends
                     else
-                        along r 1.0 [| whole |] (snd beginning) ends
+                        along r 1.0 (Shared whole) (snd beginning) ends
 
             let isOver = place = order - 1 || not (Leg.isRegular leg)
             Integrator.moved state until next (if isOver then [] else beginning :: values) 1
@@ -319,7 +335,7 @@ module Exponential =
     let private pair
         (order: int)
         (read: Leg -> Field)
-        (legs: Leg[])
+        (legs: Legs)
         (x: Tensor)
         (value: Tensor)
         : struct (Tensor * Tensor) =
@@ -344,11 +360,14 @@ module Exponential =
         let timeOf l = if l = last then leg.Until else Curve.inverse (leg.Until, leg.From) leg.Path.Lambda l
         let legs =
             Array.map2 (fun place target -> { leg with From = timeOf place; Until = timeOf target }) walk.Places targets
+            |> Each
         let value = read leg (timesOf legs _.From) walk.X
         let struct (low, high) = pair order read legs walk.X value
         let scale = Tensor.clamp bounds.Absolute infinity (bounds.Relative * Tensor.maximum (abs low) (abs walk.Before))
         let errors = Adaptive.rootMeanSquare ((high - low) / scale) |> Tensor.toFloats
-        let stands = errors |> Array.map (fun e -> e <= 1.0)
+        // A sample that has arrived waits for the others: nothing of it changes.
+        let tried = Array.map2 (-) targets walk.Places
+        let stands = Array.map2 (fun error tried -> error <= 1.0 && tried <> 0.0) errors tried
 
         let standing (after: Tensor) (before: Tensor) =
             let mask = Tensor.ofArray [ stands.Length ] (stands |> Array.map (fun s -> if s then 1.0 else 0.0))
@@ -359,12 +378,10 @@ module Exponential =
         { Places = Array.init stands.Length (fun i -> if stands[i] then targets[i] else walk.Places[i])
           Lengths =
             Array.init stands.Length (fun i ->
-                let tried = targets[i] - walk.Places[i]
-                // A sample that has arrived waits for the others.
-                if tried = 0.0 then
+                if tried[i] = 0.0 then
                     walk.Lengths[i]
                 else
-                    bounds.Safety * tried * Math.Pow(errors[i], -1.0 / float order))
+                    bounds.Safety * tried[i] * Math.Pow(errors[i], -1.0 / float order))
           X = if failed then nan * high else standing high walk.X
           Before = standing low walk.Before
           Tries = walk.Tries + 1

@@ -32,6 +32,11 @@ let private formulas: Map<string, float -> float * float> =
           preserving (fun t ->
               Math.Log(Math.Cos(0.5 * Math.PI * (t + 0.008) / 1.008) / Math.Cos(0.5 * Math.PI * 0.008 / 1.008)))
           "linear-gamma", (fun t -> root (1.0 - t), root t)
+          "sigmoid",
+          (fun t ->
+              let s x = 1.0 / (1.0 + Math.Exp -x)
+              let kept = (s 3.0 - s (6.0 * t - 3.0)) / (s 3.0 - s -3.0)
+              root kept, root (1.0 - kept))
           "ddpm", table (even 1e-4 0.02)
           "scaled-linear", table (fun k -> even (root 0.00085) (root 0.012) k ** 2.0)
           "ddpm-cosine", table (fun k -> Math.Min(0.999, 1.0 - bar k / bar (k - 1)))
