@@ -60,9 +60,6 @@ module Runs =
 
         at (Path.Combine(root, name))
 
-    /// A run's name as the words of a command line, with the folder of runs where that is not the usual one.
-    let words (root: string) (name: string) : string = if root = standardRoot then name else $"{name} --runs {root}"
-
     /// NAME, NAME-2, NAME-3, …: the first that is not taken.
     let free (root: string) (name: string) : RunFolder =
         Seq.initInfinite (fun k -> if k = 0 then name else $"{name}-{k + 1}")

@@ -82,3 +82,7 @@ module OptionNames =
                 // A model is said without an option.
                 | Setting.Model -> value
                 | _ -> $"{ofSetting setting} {value}" }
+
+    /// A run's name as the words of a command line, with the folder of runs where that is not the usual one.
+    let run (root: string) (name: string) : string =
+        if root = Runs.standardRoot then name else $"{name} {ofSetting Setting.Folder} {root}"

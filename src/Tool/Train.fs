@@ -399,7 +399,7 @@ module Train =
             raise (UserError $"{Option.get result.Divergence}{kept}")
         | Ending.Interrupted ->
             terminal.Error.WriteLine
-                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to go on: ./fokker train --resume --name {Runs.words root folder.Name}"
+                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to go on: ./fokker train --resume --name {OptionNames.run root folder.Name}"
 
             interrupt.ExitCode
         | Ending.Finished ->
@@ -431,7 +431,7 @@ module Train =
                 Exit.Success
             with Stopped ->
                 terminal.Error.WriteLine
-                    $"stopped; the trained model is saved, what is missing comes with: ./fokker report {Runs.words root folder.Name}"
+                    $"stopped; the trained model is saved, what is missing comes with: ./fokker report {OptionNames.run root folder.Name}"
 
                 interrupt.ExitCode
 

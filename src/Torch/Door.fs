@@ -395,7 +395,7 @@ module Torch =
             elif count = 0 then
                 raise (
                     EnvironmentException
-                        $"device '{text}' is not there: this libtorch ({version ()}) sees no CUDA device; use --device cpu, or build against a CUDA libtorch with Torch_DIR"
+                        $"device '{text}' is not there: this libtorch ({version ()}) sees no CUDA device; use cpu, or build against a CUDA libtorch with Torch_DIR"
                 )
             else
                 raise (EnvironmentException $"device '{text}' is not there: the CUDA devices are 0 to {count - 1}")

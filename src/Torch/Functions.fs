@@ -124,6 +124,7 @@ module Tensor =
     let silu (x: Tensor) = unary siluOp x
     /// x · Φ(x), exactly (Hendrycks, Gimpel 2016).
     let gelu (x: Tensor) = unary geluOp x
+    /// λ x for x > 0 and λ α (eˣ − 1) elsewhere, λ = 1.0507, α = 1.6733 (Klambauer et al. 2017, Self-normalizing neural networks, eq. 2).
     let selu (x: Tensor) = unary seluOp x
     let erf (x: Tensor) = unary erfOp x
     let erfinv (x: Tensor) = unary erfinvOp x

@@ -177,11 +177,12 @@ module Run =
             Directory.CreateDirectory folder |> ignore
             let file = new FileStream(lock, FileMode.OpenOrCreate, FileAccess.Write, FileShare.None, 1)
             // Who had it before takes the file away while it is locked: this one may be that one, with no name any more.
-            let length = Random.Shared.NextInt64(1L, 1L <<< 30)
-            file.SetLength length
+            // A time of its own tells the two apart, and takes no room where the disk is full.
+            let time = DateTime.UnixEpoch.AddTicks(10L * Random.Shared.NextInt64(1L, 1L <<< 50))
+            File.SetLastWriteTimeUtc(file.SafeFileHandle, time)
             let named = FileInfo lock
 
-            if named.Exists && named.Length = length then
+            if named.Exists && named.LastWriteTimeUtc = time then
                 let claim = new RunClaim(folder, replacement folder, file)
 
                 try

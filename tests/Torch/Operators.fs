@@ -101,6 +101,7 @@ let private elementwise =
       unary "atan" atan -2.0 2.0
       unary "log10" log10 0.2 3.0
       { unary "Tensor.abs" Tensor.abs 0.0 1.0 with Point = fun rng -> [| awayFromZero [ 2; 3 ] rng |] }
+      { unary "Tensor.selu" Tensor.selu 0.0 1.0 with Point = fun rng -> [| awayFromZero [ 2; 3 ] rng |] }
       { unary "Tensor.relu" Tensor.relu 0.0 1.0 with Point = fun rng -> [| awayFromZero [ 2; 3 ] rng |] }
       { unary "Tensor.clamp" (Tensor.clamp -0.1 10.0) 0.0 1.0 with
           Point = fun rng -> [| awayFromZero [ 2; 3 ] rng |] }
