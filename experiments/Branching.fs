@@ -85,7 +85,7 @@ module Branching =
 
         let classifier =
             Progress.run terminal "classifier" 1.0 (fun report ->
-                Classifier.cached (fun made all -> report (float made / float all) "") data)
+                FeatureClassifier.cached (fun made all -> report (float made / float all) "") data)
 
         let rng = model.Stream "branching"
         let plan = { Sampling.plan Samplers.ancestral sampling score with Kind = model.Kind }
@@ -126,7 +126,7 @@ module Branching =
 
             let n = samples.Shape[0]
             let distance i j = distances[i * n + j]
-            let classes = Tensor.toArray<int64>(Classifier.classify classifier samples)
+            let classes = Tensor.toArray<int64>(FeatureClassifier.classify classifier samples)
             let whole = between roots distance
 
             { Time = times[place]

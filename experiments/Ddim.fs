@@ -98,7 +98,7 @@ module Ddim =
 
     /// Distances of sets of so many images.
     let private onImages
-        (classifier: Classifier)
+        (classifier: FeatureClassifier)
         (model: GenerativeModel)
         (data: Dataset)
         (size: int)
@@ -234,7 +234,7 @@ module Ddim =
               |> withChart "2-Wasserstein distance" oracle
               table
                   "Fashion-MNIST"
-                  $"Fréchet distance on {Classifier.featureCount} features of sets of {small} images, samples of `{model.Name}` ({steps} steps of training); means over {FeatureDistance.draws} pairs of sets with standard errors. {n} samples a cell, {small} by {many} steps; classes in turn, the same noise at the start."
+                  $"Fréchet distance on {FeatureClassifier.featureCount} features of sets of {small} images, samples of `{model.Name}` ({steps} steps of training); means over {FeatureDistance.draws} pairs of sets with standard errors. {n} samples a cell, {small} by {many} steps; classes in turn, the same noise at the start."
                   even
               |> withChart "Fréchet distance" even
               table

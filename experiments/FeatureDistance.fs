@@ -7,17 +7,17 @@ open Fokker.Tool
 module FeatureDistance =
 
     /// The classifier that everybody measures with, trained at its first use.
-    let classifier (terminal: Terminal) (data: Dataset) : Classifier =
+    let classifier (terminal: Terminal) (data: Dataset) : FeatureClassifier =
         Progress.run terminal "classifier" 1.0 (fun report ->
-            Classifier.cached (fun made all -> report (float made / float all) "") data)
+            FeatureClassifier.cached (fun made all -> report (float made / float all) "") data)
 
     /// Pairs of sets that a distance is a mean over.
     let draws = 10
 
     /// The mean over pairs of sets of so many, those of the samples x (in the network's units) chosen at random from all, as `fokker
     /// evaluate` has it. Its bias depends on the size: distances compare where that is the same.
-    let between (size: int) (classifier: Classifier) (data: Dataset) (rng: Rng) (x: Tensor) : Estimate =
-        let measure = Classifier.frechetOfSize classifier
+    let between (size: int) (classifier: FeatureClassifier) (data: Dataset) (rng: Rng) (x: Tensor) : Estimate =
+        let measure = FeatureClassifier.frechetOfSize classifier
 
         Measure.overDraws draws (fun k ->
             let rng = Rng.at (int64 k) rng
@@ -26,8 +26,8 @@ module FeatureDistance =
             measure.Between rng chosen (Dataset.heldOut Kind.Float32 size rng data).Data)
 
     /// What two sets of held-out data measure against each other.
-    let floor (size: int) (classifier: Classifier) (data: Dataset) (rng: Rng) : Estimate =
-        let measure = Classifier.frechetOfSize classifier
+    let floor (size: int) (classifier: FeatureClassifier) (data: Dataset) (rng: Rng) : Estimate =
+        let measure = FeatureClassifier.frechetOfSize classifier
 
         Measure.overDraws draws (fun k ->
             let rng = Rng.at (int64 k) rng

@@ -32,8 +32,8 @@ module Guidance =
     type private Outcome = { Case: Case; Samples: Tensor; Accuracy: Estimate; Frechet: Estimate }
 
     /// The share of samples that the classifier takes for what they were meant to be; samples take turns in their classes.
-    let private accuracy (classifier: Classifier) (classes: int) (x: Tensor) : Estimate =
-        let found = Tensor.toArray<int64>(Classifier.classify classifier x)
+    let private accuracy (classifier: FeatureClassifier) (classes: int) (x: Tensor) : Estimate =
+        let found = Tensor.toArray<int64>(FeatureClassifier.classify classifier x)
         Measure.overDraws found.Length (fun i -> if found[i] = int64 (i % classes) then 1.0 else 0.0)
 
     /// The first samples of each class, a row for each.
@@ -117,7 +117,7 @@ module Guidance =
           Sections =
             [ Study.table
                   "Accuracy and distance"
-                  $"{n} samples a row, {drawing.Sampler.Name} with {drawing.Steps} steps, the same noise for all, classes in turn; $s = 0$ does not know the class. Means with standard errors. Fréchet distance on {Classifier.featureCount} features, {FeatureDistance.draws} pairs of sets of {size}; two sets of held-out data are {estimate floor} apart. The classifier is right on {100.0 * classifier.Accuracy:F1} %% of the held-out data."
+                  $"{n} samples a row, {drawing.Sampler.Name} with {drawing.Steps} steps, the same noise for all, classes in turn; $s = 0$ does not know the class. Means with standard errors. Fréchet distance on {FeatureClassifier.featureCount} features, {FeatureDistance.draws} pairs of sets of {size}; two sets of held-out data are {estimate floor} apart. The classifier is right on {100.0 * classifier.Accuracy:F1} %% of the held-out data."
                   [ "guidance"; "accuracy"; "Fréchet distance" ]
                   [ for o in outcomes ->
                         [ Cell.Text o.Case.Name; Cell.Text(estimate o.Accuracy); Cell.Text(estimate o.Frechet) ] ]

@@ -35,7 +35,7 @@ module VarianceOnImages =
 
     let private outcome
         (data: Dataset)
-        (classifier: Classifier)
+        (classifier: FeatureClassifier)
         (n: int)
         (key: Rng)
         (report: float -> unit)
@@ -129,7 +129,7 @@ module VarianceOnImages =
           Sections =
             [ Study.table
                   "Bits and samples"
-                  $"The bound in bits a dimension of {max 2 (n / 5)} held-out images, bytes spread over their cells, with one draw of noise a step; Fréchet distance on {Classifier.featureCount} features of sets of {n / 2} out of {n} samples, {FeatureDistance.draws} pairs of sets: two sets of data are {Study.plusMinus (floor.Mean, floor.StandardError)} apart. Standard errors of the measurement, not over trainings."
+                  $"The bound in bits a dimension of {max 2 (n / 5)} held-out images, bytes spread over their cells, with one draw of noise a step; Fréchet distance on {FeatureClassifier.featureCount} features of sets of {n / 2} out of {n} samples, {FeatureDistance.draws} pairs of sets: two sets of data are {Study.plusMinus (floor.Mean, floor.StandardError)} apart. Standard errors of the measurement, not over trainings."
                   ("" :: List.map fst measures)
                   [ for case, outcome in List.zip cases outcomes ->
                         Cell.Text(name case) :: [ for _, read in measures -> estimate (read outcome) ] ]

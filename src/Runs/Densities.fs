@@ -33,21 +33,20 @@ module Densities =
         | None, Some label -> Mixture.ofClass label mixture
         | None, None -> mixture
 
-    /// A way of finding the flow's divergence, by name: exact for vectors and Rademacher's probes for images unless one is named. Raises RefusedException
-    /// where there is none of that name, or an exact one is to draw probes.
-    let trace (model: GenerativeModel) (name: string option) (probes: int option) : Trace =
-        let name = name |> Option.defaultValue (if model.IsImage then "rademacher" else "exact")
-        let chosen = Catalogue.traces.Parse name
+    /// How the flow's divergence is found: exactly for vectors and by one of Rademacher's probes for images unless it is said. Raises RefusedException where
+    /// an exact one is to draw probes.
+    let trace (model: GenerativeModel) (asked: Trace option) (probes: int option) : Trace =
+        let chosen = asked |> Option.defaultValue (if model.IsImage then Trace.rademacher 1 else Trace.exact)
 
-        match probes with
-        | Some n when n < 1 -> refuse Setting.Probes n $"expected a whole number of at least 1"
-        | Some n when chosen.Numbers.IsEmpty ->
+        match probes, chosen.WithProbes with
+        | None, _ -> chosen
+        | Some n, _ when n < 1 -> refuse Setting.Probes n $"expected a whole number of at least 1"
+        | Some n, Some withProbes -> withProbes n
+        | Some n, None ->
             refuse
                 Setting.Probes
                 n
                 $"""an exact divergence draws none: it goes with {Setting.Trace.Is "rademacher"} or gaussian"""
-        | Some n -> Catalogue.traces.Make { chosen with Numbers = [ "probes", float n ] }
-        | None -> Catalogue.traces.Make chosen
 
     /// The flow's likelihood, between the times that the flow is followed between. An exact law's prior is its own law at the noisy end, so that the error is
     /// that of the solver and of the trace; any other model's is N(0, σ² I), which it samples from. Raises RefusedException where samples start from a law of

@@ -117,10 +117,10 @@ module Evaluations =
     let hasFeatures (data: Dataset) : bool = data.IsImage && data.Classes.Length >= 2
 
     /// The Fréchet distance between samples in the data's units, on the features of a classifier of the data's own classes, which is trained at its
-    /// first use and kept (`Classifier.cached`).
+    /// first use and kept (`FeatureClassifier.cached`).
     let frechet (data: Dataset) (report: Ticker) : Measure =
-        let classifier = Classifier.cached (fun made all -> report (float made / float all) "") data
-        let measure = Classifier.frechet classifier
+        let classifier = FeatureClassifier.cached (fun made all -> report (float made / float all) "") data
+        let measure = FeatureClassifier.frechet classifier
         let inside = Units.toNetwork data.Units
         { measure with Between = fun rng x y -> measure.Between rng (inside x) (inside y) }
 

@@ -137,9 +137,9 @@ type DensityRequest =
         Generation: GenerationRequest
         /// The closed form where there is one, the flow elsewhere, unless it is said.
         Method: DensityMethod option
-        /// The family of the flow's divergence: exact, rademacher, gaussian.
-        Trace: string option
-        /// Random directions that estimate it.
+        /// How the flow's divergence is found.
+        Trace: Trace option
+        /// Random directions that estimate it, in the place of the trace's own number of them.
         Probes: int option
         /// Bytes that the field's graph may take.
         Memory: int64 option

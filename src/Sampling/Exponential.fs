@@ -10,7 +10,7 @@ type Rule =
         /// Values that it uses, the newest included.
         Values: int
         /// The weights of values at the given times, newest first, fewer in the first steps.
-        Weights: Leg -> float list -> float list
+        Weights: SemilinearInterval -> float list -> float list
     }
 
 /// Steps of the semi-linear solvers: one shape for each family, and the rules that fill it.
@@ -25,8 +25,8 @@ module Exponential =
     /// Both readings by one evaluation of the one, ε̂ = (x − α x̂₀)/σ.
     let private fields (readings: Readings) =
         let noise, data = field readings OfNoise, field readings OfData
-        fun (leg: Leg) t x ->
-            (match leg.Reading with
+        fun (interval: SemilinearInterval) t x ->
+            (match interval.Reading with
              | OfNoise -> noise t x
              | OfData -> data t x)
 
@@ -34,13 +34,15 @@ module Exponential =
 
     /// The polynomial in λ through the last values (Hochbruck, Ostermann 2010, section 2.5; Zhang, Chen 2023, DEIS).
     let adamsBashforth (reading: Reading) (eta: float) (values: int) : Rule =
-        { Reading = reading; Eta = eta; Values = values; Weights = Leg.inLambda }
+        { Reading = reading; Eta = eta; Values = values; Weights = SemilinearInterval.inLambda }
 
     /// The polynomial in t through the last values of ε̂ (Zhang, Chen 2023, DEIS, eq. 14–15: tAB).
-    let inTime (values: int) : Rule = { Reading = OfNoise; Eta = 0.0; Values = values; Weights = Leg.inVariable id }
+    let inTime (values: int) : Rule =
+        { Reading = OfNoise; Eta = 0.0; Values = values; Weights = SemilinearInterval.inVariable id }
 
     /// The polynomial in ς = σ/α through the last values of ε̂: Adams–Bashforth for d(x/α)/dς = ε̂, with steps that vary.
-    let inSigma (values: int) : Rule = { Reading = OfNoise; Eta = 0.0; Values = values; Weights = Leg.inSigma }
+    let inSigma (values: int) : Rule =
+        { Reading = OfNoise; Eta = 0.0; Values = values; Weights = SemilinearInterval.inSigma }
 
     /// f₀ + ½ h f' with f' the slope between the last two values, integrated as a constant (Lu et al. 2023, DPM-Solver++, algorithm 2).
     let dpm2 (reading: Reading) (eta: float) : Rule =
@@ -48,14 +50,14 @@ module Exponential =
           Eta = eta
           Values = 2
           Weights =
-            fun leg times ->
-                let whole = Leg.moment leg 0
+            fun interval times ->
+                let whole = SemilinearInterval.moment interval 0
 
                 match times with
                 | [ _ ] -> [ whole ]
                 | _ ->
                     // −1/r, r the length of the last step in this one's.
-                    let back = Leg.place leg times[1]
+                    let back = SemilinearInterval.fraction interval times[1]
                     [ whole * (1.0 - 0.5 / back); whole * 0.5 / back ] }
 
     /// As `adamsBashforth` with three values, but for half of the second difference: so in the authors' code, which made it the
@@ -66,11 +68,14 @@ module Exponential =
           Eta = eta
           Values = 3
           Weights =
-            fun leg times ->
+            fun interval times ->
                 match times with
                 | [ _; first; second ] ->
-                    let a, b = Leg.place leg first, Leg.place leg second
-                    let constant, linear, quadratic = Leg.moment leg 0, Leg.moment leg 1, Leg.moment leg 2
+                    let a, b = SemilinearInterval.fraction interval first, SemilinearInterval.fraction interval second
+                    let constant, linear, quadratic =
+                        SemilinearInterval.moment interval 0,
+                        SemilinearInterval.moment interval 1,
+                        SemilinearInterval.moment interval 2
                     // f = f₀ + D₁ θ + ½ D₂ θ², D₁ the slope at 0 of the parabola through three values, D₂ its second divided difference
                     // (the parabola itself has D₂ θ²).
                     let slope1, slope2 = 1.0 / a, 1.0 / (a - b)
@@ -82,7 +87,7 @@ module Exponential =
                         constant * f0 + linear * d1 + 0.5 * quadratic * d2
 
                     [ weight 1.0 0.0 0.0; weight 0.0 1.0 0.0; weight 0.0 0.0 1.0 ]
-                | times -> start.Weights leg times }
+                | times -> start.Weights interval times }
 
     /// Adams and Bashforth's coefficients for equal steps whatever the steps are, of a mean ε̂ that a first-order step follows: the pseudo linear multistep
     /// method (Liu, Ren, Lin, Zhao 2022, PNDM, eq. 12; it integrates a polynomial in no variable, and is of second order).
@@ -96,61 +101,79 @@ module Exponential =
         { Reading = OfNoise
           Eta = 0.0
           Values = min values equal.Length
-          Weights = fun leg times -> equal[times.Length - 1] |> List.map (fun c -> c * Leg.moment leg 0) }
+          Weights =
+            fun interval times ->
+                equal[times.Length - 1] |> List.map (fun c -> c * SemilinearInterval.moment interval 0) }
 
     // ---- steps
 
-    /// One leg for the whole batch, or one for each sample.
-    type private Legs =
-        | Shared of Leg
-        | Each of Leg[]
+    /// One interval for the whole batch, or one for each sample.
+    type private Intervals =
+        | Shared of SemilinearInterval
+        | Each of SemilinearInterval[]
 
     /// What is said of any of them: they differ in their times alone.
-    let private anyOf (legs: Legs) : Leg =
-        match legs with
-        | Shared leg -> leg
-        | Each legs -> legs[0]
+    let private anyOf (intervals: Intervals) : SemilinearInterval =
+        match intervals with
+        | Shared interval -> interval
+        | Each intervals -> intervals[0]
 
-    let private timesOf (legs: Legs) (time: Leg -> float) : Tensor =
-        match legs with
-        | Shared leg -> Integrator.time (time leg)
-        | Each legs -> Tensor.ofArray [ legs.Length ] (Array.map time legs)
+    let private timesOf (intervals: Intervals) (time: SemilinearInterval -> float) : Tensor =
+        match intervals with
+        | Shared interval -> Integrator.time (time interval)
+        | Each intervals -> Tensor.ofArray [ intervals.Length ] (Array.map time intervals)
 
-    let private combineOn (legs: Legs) (x: Tensor) (weights: Leg -> float list) (values: Tensor list) : Tensor =
-        let own leg = Array.ofList (Leg.carry leg :: weights leg)
+    let private combineOn
+        (intervals: Intervals)
+        (x: Tensor)
+        (weights: SemilinearInterval -> float list)
+        (values: Tensor list)
+        : Tensor =
+        let own interval = Array.ofList (SemilinearInterval.propagator interval :: weights interval)
 
         let coefficient =
-            match legs with
-            | Shared leg ->
-                let own = own leg
+            match intervals with
+            | Shared interval ->
+                let own = own interval
                 fun i -> Number(own[i])
-            | Each legs ->
-                let each = Array.map own legs
+            | Each intervals ->
+                let each = Array.map own intervals
                 fun i -> PerSample(Tensor.ofArray [ each.Length ] [| for w in each -> w[i] |])
 
         Coefficient.combine (List.mapi (fun i value -> coefficient i, value) (x :: values))
 
-    let private combine (leg: Leg) (x: Tensor) (weights: float list) (values: Tensor list) : Tensor =
-        combineOn (Shared leg) x (fun _ -> weights) values
+    let private combine
+        (interval: SemilinearInterval)
+        (x: Tensor)
+        (weights: float list)
+        (values: Tensor list)
+        : Tensor =
+        combineOn (Shared interval) x (fun _ -> weights) values
 
-    let private disturbed (noise: Noise) (leg: Leg) (state: State) (x: Tensor) : Tensor =
-        match Leg.spread leg with
+    let private disturbed (noise: Noise) (interval: SemilinearInterval) (state: State) (x: Tensor) : Tensor =
+        match SemilinearInterval.deviation interval with
         | 0.0 -> x
-        | spread -> x + spread * Noise.draw noise state.Step (leg.From, leg.Until) (0, 1) state.X
+        | spread -> x + spread * Noise.draw noise state.Step (interval.From, interval.Until) (0, 1) state.X
 
     /// A linear multistep method: one evaluation a step, and the last values remembered. The first steps use what there is.
     let multistep (rule: Rule) (readings: Readings) : Step =
         let read = fields readings
 
         fun noise until state ->
-            let leg = Leg.between rule.Reading rule.Eta readings.Path state.Time until
-            let newest = state.Time, read leg (Integrator.time state.Time) state.X
-            let values = newest :: (if Leg.isRegular leg then List.truncate (rule.Values - 1) state.Memory else [])
+            let interval = SemilinearInterval.between rule.Reading rule.Eta readings.Path state.Time until
+            let newest = state.Time, read interval (Integrator.time state.Time) state.X
+            let values =
+                newest
+                :: (if SemilinearInterval.isRegular interval then List.truncate (rule.Values - 1) state.Memory else [])
 
-            let weights = if Leg.isRegular leg then rule.Weights leg (List.map fst values) else [ Leg.moment leg 0 ]
+            let weights =
+                if SemilinearInterval.isRegular interval then
+                    rule.Weights interval (List.map fst values)
+                else
+                    [ SemilinearInterval.moment interval 0 ]
 
-            let x = combine leg state.X weights (List.map snd values) |> disturbed noise leg state
-            Integrator.moved state until x (if Leg.isRegular leg then values else []) 1
+            let x = combine interval state.X weights (List.map snd values) |> disturbed noise interval state
+            Integrator.moved state until x (if SemilinearInterval.isRegular interval then values else []) 1
 
     /// The same with fewer values at the end: the run's last step uses `last` of them at most, the one before one more, and so on (diffusers' lower_order_final
     /// for `last` = 1; Lu et al. 2023, DPM-Solver++, code: few steps are steadier so).
@@ -162,89 +185,91 @@ module Exponential =
             steps[Math.Clamp(last + left, 1, rule.Values) - 1] noise until state
 
     /// A first-order step.
-    let internal first (leg: Leg) (x: Tensor) (value: Tensor) : Tensor = combine leg x [ Leg.moment leg 0 ] [ value ]
+    let internal first (interval: SemilinearInterval) (x: Tensor) (value: Tensor) : Tensor =
+        combine interval x [ SemilinearInterval.moment interval 0 ] [ value ]
 
-    let private firstOn (legs: Legs) (x: Tensor) (value: Tensor) : Tensor =
-        combineOn legs x (fun leg -> [ Leg.moment leg 0 ]) [ value ]
+    let private firstOn (intervals: Intervals) (x: Tensor) (value: Tensor) : Tensor =
+        combineOn intervals x (fun interval -> [ SemilinearInterval.moment interval 0 ]) [ value ]
 
-    /// The legs to a fraction r of their way in λ.
-    let private part (r: float) (legs: Legs) : Legs =
-        let part leg = { leg with Until = Leg.timeAt leg r }
+    /// The intervals to a fraction r of their way in λ.
+    let private part (r: float) (intervals: Intervals) : Intervals =
+        let part interval = { interval with Until = SemilinearInterval.timeAt interval r }
 
-        match legs with
-        | _ when r = 1.0 -> legs
-        | Shared leg -> Shared(part leg)
-        | Each legs -> Each(Array.map part legs)
+        match intervals with
+        | _ when r = 1.0 -> intervals
+        | Shared interval -> Shared(part interval)
+        | Each intervals -> Each(Array.map part intervals)
 
     /// What the network says at a fraction r of the way, in a state of that place.
-    let private ahead (read: Leg -> Field) (r: float) (legs: Legs) (x: Tensor) : Tensor =
-        read (anyOf legs) (timesOf (part r legs) _.Until) x
+    let private ahead (read: SemilinearInterval -> Field) (r: float) (intervals: Intervals) (x: Tensor) : Tensor =
+        read (anyOf intervals) (timesOf (part r intervals) _.Until) x
 
     /// The second-order end of a step, from the values at its beginning and at a fraction r of its way.
-    let private secondOrder (r: float) (legs: Legs) (x: Tensor) (values: Tensor list) : Tensor =
+    let private secondOrder (r: float) (intervals: Intervals) (x: Tensor) (values: Tensor list) : Tensor =
         combineOn
-            legs
+            intervals
             x
-            (fun leg ->
-                let whole = Leg.moment leg 0
+            (fun interval ->
+                let whole = SemilinearInterval.moment interval 0
                 [ whole * (1.0 - 0.5 / r); whole * 0.5 / r ])
             values
 
     /// The line through the values at the beginning and at r₁, followed to the fraction r₂.
-    let private along (r1: float) (r2: float) (legs: Legs) (x: Tensor) (values: Tensor list) : Tensor =
-        combineOn (part r2 legs) x (Leg.through [ 0.0; r1 / r2 ]) values
+    let private along (r1: float) (r2: float) (intervals: Intervals) (x: Tensor) (values: Tensor list) : Tensor =
+        combineOn (part r2 intervals) x (SemilinearInterval.through [ 0.0; r1 / r2 ]) values
 
-    /// A step of several evaluations where its leg is regular, and a first-order one elsewhere.
+    /// A step of several evaluations where its interval is regular, and a first-order one elsewhere.
     let private staged (evaluations: int) (reading: Reading) (readings: Readings) stages : Step =
         let read = fields readings
 
         fun _ until state ->
-            let leg = Leg.between reading 0.0 readings.Path state.Time until
-            let value = read leg (Integrator.time state.Time) state.X
+            let interval = SemilinearInterval.between reading 0.0 readings.Path state.Time until
+            let value = read interval (Integrator.time state.Time) state.X
 
-            if Leg.isRegular leg then
-                Integrator.moved state until (stages read (Shared leg) state.X value) [] evaluations
+            if SemilinearInterval.isRegular interval then
+                Integrator.moved state until (stages read (Shared interval) state.X value) [] evaluations
             else
-                Integrator.moved state until (first leg state.X value) [] 1
+                Integrator.moved state until (first interval state.X value) [] 1
 
     /// Two evaluations: one at a fraction r of the way in λ (Lu et al. 2022, DPM-Solver, algorithm 4; 2023, DPM-Solver++, algorithm 1: r = ½).
     let twoStage (r: float) (reading: Reading) (readings: Readings) : Step =
-        staged 2 reading readings (fun read legs x value ->
-            secondOrder r legs x [ value; ahead read r legs (firstOn (part r legs) x value) ])
+        staged 2 reading readings (fun read intervals x value ->
+            secondOrder r intervals x [ value; ahead read r intervals (firstOn (part r intervals) x value) ])
 
     /// Three evaluations, at fractions 0 < r₁ < r₂ of the way in λ: the line through the first two values leads to the third place, the
     /// one through the first and the third to the end (Lu et al. 2022, DPM-Solver, algorithm 5: r = ⅓, ⅔).
     let threeStage (r1: float) (r2: float) (reading: Reading) (readings: Readings) : Step =
-        staged 3 reading readings (fun read legs x value ->
-            let value1 = ahead read r1 legs (firstOn (part r1 legs) x value)
-            let value2 = ahead read r2 legs (along r1 r2 legs x [ value; value1 ])
-            along r2 1.0 legs x [ value; value2 ])
+        staged 3 reading readings (fun read intervals x value ->
+            let value1 = ahead read r1 intervals (firstOn (part r1 intervals) x value)
+            let value2 = ahead read r2 intervals (along r1 r2 intervals x [ value; value1 ])
+            along r2 1.0 intervals x [ value; value2 ])
 
     /// Heun's method in ς = σ/α, for d(x/α)/dς = ε̂ (Karras et al. 2022, EDM, algorithm 1).
     let heunInSigma (readings: Readings) : Step =
-        staged 2 OfNoise readings (fun read legs x value ->
-            let half (leg: Leg) =
-                let half = 0.5 * Leg.moment leg 0
+        staged 2 OfNoise readings (fun read intervals x value ->
+            let half (interval: SemilinearInterval) =
+                let half = 0.5 * SemilinearInterval.moment interval 0
                 [ half; half ]
 
-            combineOn legs x half [ value; ahead read 1.0 legs (firstOn legs x value) ])
+            combineOn intervals x half [ value; ahead read 1.0 intervals (firstOn intervals x value) ])
 
     /// A Runge–Kutta method whose every stage is a first-order step along a mean of ε̂, in equal parts of t: the pseudo Runge–Kutta method where the
     /// tableau is the classical one (Liu, Ren, Lin, Zhao 2022, PNDM, eq. 13; of second order).
     let pseudoRungeKutta (tableau: Tableau) (readings: Readings) : Step =
-        staged tableau.Weights.Length OfNoise readings (fun read legs x value ->
-            let leg = anyOf legs
+        staged tableau.Weights.Length OfNoise readings (fun read intervals x value ->
+            let interval = anyOf intervals
 
             let mean (weights: float list) (values: Tensor list) =
                 Integrator.plus (Tensor.zerosLike x) (List.zip weights values)
 
             let stage (values: Tensor list) (node: float, row: float list) =
-                let time = if node = 1.0 then leg.Until else leg.From + node * (leg.Until - leg.From)
-                let inner = first { leg with Until = time } x (mean [ for a in row -> a / node ] values)
-                values @ [ read leg (Integrator.time time) inner ]
+                let time =
+                    if node = 1.0 then interval.Until else interval.From + node * (interval.Until - interval.From)
+                let inner = first { interval with Until = time } x (mean [ for a in row -> a / node ] values)
+                values @ [ read interval (Integrator.time time) inner ]
 
             let values = List.fold stage [ value ] (List.zip tableau.Nodes tableau.Stages |> List.tail)
-            first leg x (mean tableau.Weights values))
+            first interval x (mean tableau.Weights values))
 
     /// DPM-Solver's singlestep methods with the grid's own times for the places within a step, so that a step of the grid is one evaluation: blocks of `order` grid
     /// steps, each from where its block began by the values of the block. The run's last step begins a block where it would end one
@@ -253,31 +278,32 @@ module Exponential =
         let read = fields readings
 
         fun _ until state ->
-            let leg = Leg.between reading 0.0 readings.Path state.Time until
-            let value = read leg (Integrator.time state.Time) state.X
+            let interval = SemilinearInterval.between reading 0.0 readings.Path state.Time until
+            let value = read interval (Integrator.time state.Time) state.X
             let place = state.Step % order
             let begins = place = 0 || place = order - 1 && state.Step = readings.Steps - 1
 
             // The block: its state at its beginning, and then its values, oldest first.
             let beginning, values =
                 match state.Memory with
-                | beginning :: values when not begins && Leg.isRegular leg -> beginning, values @ [ state.Time, value ]
+                | beginning :: values when not begins && SemilinearInterval.isRegular interval ->
+                    beginning, values @ [ state.Time, value ]
                 | _ -> (state.Time, state.X), [ state.Time, value ]
 
             let next =
                 match values with
-                | [ _ ] -> first leg state.X value
+                | [ _ ] -> first interval state.X value
                 | values ->
-                    let whole = { leg with From = fst beginning }
+                    let whole = { interval with From = fst beginning }
                     let ends = [ snd (List.head values); value ]
-                    let r = Leg.place whole state.Time
+                    let r = SemilinearInterval.fraction whole state.Time
 
                     if values.Length = 2 then
                         secondOrder r (Shared whole) (snd beginning) ends
                     else
                         along r 1.0 (Shared whole) (snd beginning) ends
 
-            let isOver = place = order - 1 || not (Leg.isRegular leg)
+            let isOver = place = order - 1 || not (SemilinearInterval.isRegular interval)
             Integrator.moved state until next (if isOver then [] else beginning :: values) 1
 
     /// Steps of DPM-Solver-3 but for the last ones: n steps are 3 (n − 1) evaluations where `rest` is 0, the last two of orders 2 and 1, and `rest` more where it is
@@ -334,35 +360,42 @@ module Exponential =
     /// The ends of a step by the lower order and by the higher one, which share their evaluations.
     let private pair
         (order: int)
-        (read: Leg -> Field)
-        (legs: Legs)
+        (read: SemilinearInterval -> Field)
+        (intervals: Intervals)
         (x: Tensor)
         (value: Tensor)
         : struct (Tensor * Tensor) =
         if order = 2 then
-            let value1 = ahead read 0.5 legs (firstOn (part 0.5 legs) x value)
-            struct (firstOn legs x value, secondOrder 0.5 legs x [ value; value1 ])
+            let value1 = ahead read 0.5 intervals (firstOn (part 0.5 intervals) x value)
+            struct (firstOn intervals x value, secondOrder 0.5 intervals x [ value; value1 ])
         else
             let r1, r2 = 1.0 / 3.0, 2.0 / 3.0
-            let value1 = ahead read r1 legs (firstOn (part r1 legs) x value)
-            let value2 = ahead read r2 legs (along r1 r2 legs x [ value; value1 ])
-            struct (secondOrder r1 legs x [ value; value1 ], along r2 1.0 legs x [ value; value2 ])
+            let value1 = ahead read r1 intervals (firstOn (part r1 intervals) x value)
+            let value2 = ahead read r2 intervals (along r1 r2 intervals x [ value; value1 ])
+            struct (secondOrder r1 intervals x [ value; value1 ], along r2 1.0 intervals x [ value; value2 ])
 
     /// One try of every sample: the length stands where its error is at most 1, and the next one is θ h E^{−1/order}.
-    let private attempt (order: int) (bounds: Bounds) read (leg: Leg) (walk: Walk) : Walk =
-        let lambda = Curve.eval leg.Path.Lambda
-        let last = lambda leg.Until
+    let private attempt (order: int) (bounds: Bounds) read (interval: SemilinearInterval) (walk: Walk) : Walk =
+        let lambda = Curve.eval interval.Path.Lambda
+        let last = lambda interval.Until
         let targets =
             Array.map2
                 (fun place length -> if length >= last - place then last else place + length)
                 walk.Places
                 walk.Lengths
-        let timeOf l = if l = last then leg.Until else Curve.inverse (leg.Until, leg.From) leg.Path.Lambda l
-        let legs =
-            Array.map2 (fun place target -> { leg with From = timeOf place; Until = timeOf target }) walk.Places targets
+        let timeOf l =
+            if l = last then
+                interval.Until
+            else
+                Curve.inverse (interval.Until, interval.From) interval.Path.Lambda l
+        let intervals =
+            Array.map2
+                (fun place target -> { interval with From = timeOf place; Until = timeOf target })
+                walk.Places
+                targets
             |> Each
-        let value = read leg (timesOf legs _.From) walk.X
-        let struct (low, high) = pair order read legs walk.X value
+        let value = read interval (timesOf intervals _.From) walk.X
+        let struct (low, high) = pair order read intervals walk.X value
         let scale = Tensor.clamp bounds.Absolute infinity (bounds.Relative * Tensor.maximum (abs low) (abs walk.Before))
         let errors = Adaptive.rootMeanSquare ((high - low) / scale) |> Tensor.toFloats
         // A sample that has arrived waits for the others: nothing of it changes.
@@ -394,10 +427,15 @@ module Exponential =
         let read = fields readings
 
         fun _ until state ->
-            let leg = Leg.between reading 0.0 readings.Path state.Time until
+            let interval = SemilinearInterval.between reading 0.0 readings.Path state.Time until
 
-            if not (Leg.isRegular leg) then
-                Integrator.moved state until (first leg state.X (read leg (Integrator.time state.Time) state.X)) [] 1
+            if not (SemilinearInterval.isRegular interval) then
+                Integrator.moved
+                    state
+                    until
+                    (first interval state.X (read interval (Integrator.time state.Time) state.X))
+                    []
+                    1
             else
                 let n = state.X.Shape[0]
 
@@ -417,10 +455,10 @@ module Exponential =
                       Failed = false }
 
                 // Whoever watches keeps what the step's first evaluation was asked and said: it is not freed before the step ends.
-                walk <- attempt order bounds read leg walk
+                walk <- attempt order bounds read interval walk
 
                 while not walk.Failed && Array.exists (fun place -> place <> last) walk.Places do
-                    walk <- Scope.next (attempt order bounds read leg) walk
+                    walk <- Scope.next (attempt order bounds read interval) walk
 
                 let memory = [ until, Tensor.ofArray [ n ] walk.Lengths; until, walk.Before ]
                 Integrator.moved state until walk.X memory (order * walk.Tries)
@@ -438,38 +476,38 @@ module Exponential =
     let unipc (last: int) (size: Size) (order: int) (reading: Reading) (readings: Readings) : Step =
         let read = fields readings
 
-        let half (leg: Leg) =
+        let half (interval: SemilinearInterval) =
             match size with
-            | Bh2 -> 0.5 * Leg.moment leg 0
+            | Bh2 -> 0.5 * SemilinearInterval.moment interval 0
             | Bh1 ->
                 let scale =
-                    match leg.Reading with
-                    | OfNoise -> -(Curve.eval leg.Path.Sigma leg.Until)
-                    | OfData -> Curve.eval leg.Path.Alpha leg.Until
+                    match interval.Reading with
+                    | OfNoise -> -(Curve.eval interval.Path.Sigma interval.Until)
+                    | OfData -> Curve.eval interval.Path.Alpha interval.Until
 
-                0.5 * scale * Leg.length leg
+                0.5 * scale * SemilinearInterval.length interval
 
-        let predictor (leg: Leg) (times: float list) =
+        let predictor (interval: SemilinearInterval) (times: float list) =
             match times with
             | [ _; before ] ->
-                let slope = half leg / Leg.place leg before
-                [ Leg.moment leg 0 - slope; slope ]
-            | times -> Leg.inLambda leg times
+                let slope = half interval / SemilinearInterval.fraction interval before
+                [ SemilinearInterval.moment interval 0 - slope; slope ]
+            | times -> SemilinearInterval.inLambda interval times
 
-        let corrector (leg: Leg) (times: float list) =
+        let corrector (interval: SemilinearInterval) (times: float list) =
             match times with
-            | [ _; _ ] -> [ half leg; Leg.moment leg 0 - half leg ]
-            | times -> Leg.inLambda leg times
+            | [ _; _ ] -> [ half interval; SemilinearInterval.moment interval 0 - half interval ]
+            | times -> SemilinearInterval.inLambda interval times
 
         fun _ until state ->
-            let leg = Leg.between reading 0.0 readings.Path state.Time until
-            let newest = state.Time, read leg (Integrator.time state.Time) state.X
+            let interval = SemilinearInterval.between reading 0.0 readings.Path state.Time until
+            let newest = state.Time, read interval (Integrator.time state.Time) state.X
 
             // The corrected state of the step before, and the values known there.
             let x, known =
                 match state.Memory with
                 | (time, before) :: known ->
-                    let back = Leg.between reading 0.0 readings.Path time state.Time
+                    let back = SemilinearInterval.between reading 0.0 readings.Path time state.Time
                     let values = newest :: known
                     combine back before (corrector back (List.map fst values)) (List.map snd values), known
                 | [] -> state.X, []
@@ -477,12 +515,12 @@ module Exponential =
             let most = Math.Clamp(last + readings.Steps - 1 - state.Step, 1, order)
             let values = newest :: List.truncate (most - 1) known
 
-            if Leg.isRegular leg then
-                let weights = predictor leg (List.map fst values)
-                let next = combine leg x weights (List.map snd values)
+            if SemilinearInterval.isRegular interval then
+                let weights = predictor interval (List.map fst values)
+                let next = combine interval x weights (List.map snd values)
                 Integrator.moved state until next ((state.Time, x) :: values) 1
             else
-                Integrator.moved state until (first leg x (snd newest)) [] 1
+                Integrator.moved state until (first interval x (snd newest)) [] 1
 
     /// The step of one method while fewer than so many were made, of another from then on. The starter must leave the values that
     /// the method remembers, which `remembering` sees to.
@@ -492,7 +530,7 @@ module Exponential =
     /// A one-step method that also keeps its first value, for a multistep method that takes over.
     let remembering (reading: Reading) (values: int) (readings: Readings) (step: Readings -> Step) : Step =
         fun noise until state ->
-            let leg = Leg.between reading 0.0 readings.Path state.Time until
+            let interval = SemilinearInterval.between reading 0.0 readings.Path state.Time until
             // The first evaluation of the step, seen as it is made.
             let mutable seen = None
 
@@ -510,6 +548,6 @@ module Exponential =
             let next = step { readings with Of = watching } noise until state
 
             match seen with
-            | Some value when Leg.isRegular leg ->
+            | Some value when SemilinearInterval.isRegular interval ->
                 { next with Memory = List.truncate values ((state.Time, value) :: state.Memory) }
             | _ -> next

@@ -13,7 +13,7 @@ type Reading =
 ///     x_t = (α_t/α_s) x_s − σ_t ∫₀ʰ e^{h − u} ε̂ du                                                              (Lu et al. 2022, DPM-Solver, eq. 3.4)
 ///     x_t = (σ_t/σ_s) e^{−ηh} x_s + (1 + η) α_t ∫₀ʰ e^{−(1 + η)(h − u)} x̂₀ du + σ_t √(1 − e^{−2ηh}) z           (Lu et al. 2023, DPM-Solver++, eq. 9 and 13; η = c²)
 /// A semi-linear solver is a rule for the integral: weights for values of ε̂ or x̂₀ at a few times.
-type Leg =
+type SemilinearInterval =
     {
         Reading: Reading
         /// η, the square of the churn; 0 for the flow. The processes are followed by x̂₀.
@@ -24,28 +24,30 @@ type Leg =
     }
 
 [<RequireQualifiedAccess>]
-module Leg =
+module SemilinearInterval =
 
-    let private lambda (leg: Leg) t = Curve.eval leg.Path.Lambda t
+    let private lambda (interval: SemilinearInterval) t = Curve.eval interval.Path.Lambda t
 
     /// h = λ_t − λ_s.
-    let length (leg: Leg) : float = lambda leg leg.Until - lambda leg leg.From
+    let length (interval: SemilinearInterval) : float = lambda interval interval.Until - lambda interval interval.From
 
     /// Whether there are data and noise at both ends. Elsewhere only a first-order step by x̂₀ has a meaning.
-    let isRegular (leg: Leg) : bool = Double.IsFinite(length leg)
+    let isRegular (interval: SemilinearInterval) : bool = Double.IsFinite(length interval)
 
-    /// The leg from s to t: by x̂₀ whatever the reading where it begins in pure noise or ends in pure data.
-    let between (reading: Reading) (eta: float) (path: GaussianPath) (s: float) (t: float) : Leg =
-        let leg = { Reading = reading; Eta = eta; Path = path; From = s; Until = t }
-        if isRegular leg then leg else { leg with Reading = OfData }
+    /// From s to t on a path: by x̂₀ whatever the reading where it begins in pure noise or ends in pure data.
+    let between (reading: Reading) (eta: float) (path: GaussianPath) (s: float) (t: float) : SemilinearInterval =
+        let interval = { Reading = reading; Eta = eta; Path = path; From = s; Until = t }
+        if isRegular interval then interval else { interval with Reading = OfData }
 
     /// What of x_s is left in x_t.
-    let carry (leg: Leg) : float =
-        let ratio (curve: Curve) = Curve.eval curve leg.Until / Curve.eval curve leg.From
+    let propagator (interval: SemilinearInterval) : float =
+        let ratio (curve: Curve) = Curve.eval curve interval.Until / Curve.eval curve interval.From
 
-        match leg.Reading with
-        | OfNoise -> ratio leg.Path.Alpha
-        | OfData -> ratio leg.Path.Sigma * (if leg.Eta = 0.0 then 1.0 else Math.Exp(-leg.Eta * length leg))
+        match interval.Reading with
+        | OfNoise -> ratio interval.Path.Alpha
+        | OfData ->
+            ratio interval.Path.Sigma
+            * (if interval.Eta = 0.0 then 1.0 else Math.Exp(-interval.Eta * length interval))
 
     /// ψₖ(z) = ∫₀¹ e^{−z(1 − θ)} θᵏ dθ.
     let private psi (k: int) (z: float) : float =
@@ -65,62 +67,68 @@ module Leg =
             List.fold (fun lower j -> (1.0 - float j * lower) / z) ((1.0 - Math.Exp -z) / z) [ 1..k ]
 
     /// The integral with (u/h)ᵏ in place of what the network says.
-    let moment (leg: Leg) (k: int) : float =
-        let h = length leg
+    let moment (interval: SemilinearInterval) (k: int) : float =
+        let h = length interval
 
-        match leg.Reading with
-        | OfNoise -> -(Curve.eval leg.Path.Sigma leg.Until) * h * psi k -h
-        | OfData when not (isRegular leg) -> Curve.eval leg.Path.Alpha leg.Until
+        match interval.Reading with
+        | OfNoise -> -(Curve.eval interval.Path.Sigma interval.Until) * h * psi k -h
+        | OfData when not (isRegular interval) -> Curve.eval interval.Path.Alpha interval.Until
         | OfData ->
-            let rate = 1.0 + leg.Eta
-            rate * Curve.eval leg.Path.Alpha leg.Until * h * psi k (rate * h)
+            let rate = 1.0 + interval.Eta
+            rate * Curve.eval interval.Path.Alpha interval.Until * h * psi k (rate * h)
 
     /// The standard deviation of what is drawn.
-    let spread (leg: Leg) : float =
-        if leg.Eta = 0.0 then
+    let deviation (interval: SemilinearInterval) : float =
+        if interval.Eta = 0.0 then
             0.0
         else
-            Curve.eval leg.Path.Sigma leg.Until * Math.Sqrt(1.0 - Math.Exp(-2.0 * leg.Eta * length leg))
+            Curve.eval interval.Path.Sigma interval.Until
+            * Math.Sqrt(1.0 - Math.Exp(-2.0 * interval.Eta * length interval))
 
-    /// (u/h) at a time: 0 at the leg's beginning, 1 at its end, negative before.
-    let place (leg: Leg) (t: float) : float = (lambda leg t - lambda leg leg.From) / length leg
+    /// (u/h) at a time: 0 at the interval's beginning, 1 at its end, negative before.
+    let fraction (interval: SemilinearInterval) (t: float) : float =
+        (lambda interval t - lambda interval interval.From) / length interval
 
     /// The time at a fraction of the way in λ.
-    let timeAt (leg: Leg) (fraction: float) : float =
-        Curve.inverse (leg.Until, leg.From) leg.Path.Lambda (lambda leg leg.From + fraction * length leg)
+    let timeAt (interval: SemilinearInterval) (fraction: float) : float =
+        Curve.inverse
+            (interval.Until, interval.From)
+            interval.Path.Lambda
+            (lambda interval interval.From + fraction * length interval)
 
-    /// Weights of the values at places (`place`) for the polynomial in λ through them, integrated exactly: exponential Adams–Bashforth where these
+    /// Weights of the values at fractions of the way (`fraction`) for the polynomial in λ through them, integrated exactly: exponential Adams–Bashforth where these
     /// are not positive, Adams–Moulton where the end 1 is one of them (Hochbruck, Ostermann 2010, section 2.5).
-    let through (places: float list) (leg: Leg) : float list =
-        [ for i in 0 .. places.Length - 1 ->
-              Interpolation.lagrange places i
-              |> List.mapi (fun k c -> if c = 0.0 then 0.0 else c * moment leg k)
+    let through (fractions: float list) (interval: SemilinearInterval) : float list =
+        [ for i in 0 .. fractions.Length - 1 ->
+              Interpolation.lagrange fractions i
+              |> List.mapi (fun k c -> if c = 0.0 then 0.0 else c * moment interval k)
               |> List.sum ]
 
     /// The same for values at times, newest first.
-    let inLambda (leg: Leg) (times: float list) : float list = through (List.map (place leg) times) leg
+    let inLambda (interval: SemilinearInterval) (times: float list) : float list =
+        through (List.map (fraction interval) times) interval
 
     /// The same for the polynomial in ς = σ/α, for ε̂: α_t ∫ ℓᵢ dς, in closed form.
-    let inSigma (leg: Leg) (times: float list) : float list =
-        let level t = Math.Exp(-(lambda leg t))
-        let first = level leg.From
-        let width = level leg.Until - first
+    let inSigma (interval: SemilinearInterval) (times: float list) : float list =
+        let level t = Math.Exp(-(lambda interval t))
+        let first = level interval.From
+        let width = level interval.Until - first
         let nodes = times |> List.map (fun t -> (level t - first) / width)
-        let scale = Curve.eval leg.Path.Alpha leg.Until * width
+        let scale = Curve.eval interval.Path.Alpha interval.Until * width
 
         [ for i in 0 .. nodes.Length - 1 ->
               scale * (Interpolation.lagrange nodes i |> List.mapi (fun k c -> c / float (k + 1)) |> List.sum) ]
 
     /// The same for the polynomial in another variable τ(t) of time, for ε̂: α_t ∫ ℓᵢ(τ) dς, by quadrature over time.
-    let inVariable (variable: float -> float) (leg: Leg) (times: float list) : float list =
+    let inVariable (variable: float -> float) (interval: SemilinearInterval) (times: float list) : float list =
         let nodes = List.map variable times
-        let slope = Curve.eval (Curve.derivative leg.Path.Lambda)
-        let alpha = Curve.eval leg.Path.Alpha leg.Until
+        let slope = Curve.eval (Curve.derivative interval.Path.Lambda)
+        let alpha = Curve.eval interval.Path.Alpha interval.Until
 
         [ for i in 0 .. nodes.Length - 1 ->
               let polynomial = Interpolation.lagrange nodes i
 
               alpha
-              * Curve.integral 16 (leg.From, leg.Until) (fun t ->
+              * Curve.integral 16 (interval.From, interval.Until) (fun t ->
                   let value = List.foldBack (fun c rest -> c + variable t * rest) polynomial 0.0
-                  -(slope t) * Math.Exp(-(lambda leg t)) * value) ]
+                  -(slope t) * Math.Exp(-(lambda interval t)) * value) ]

@@ -147,16 +147,16 @@ module Stochastic =
         let data = readings.Of Prediction.data
 
         fun noise until state ->
-            let leg = Leg.between OfData 0.0 path state.Time until
+            let interval = SemilinearInterval.between OfData 0.0 path state.Time until
             let value = data (Integrator.time state.Time) state.X
 
             let toward (until: float) (k: int) (value: Tensor) =
                 let struct (down, deviation) = below eta path state.Time until
                 let z () = Noise.draw noise state.Step (state.Time, until) (k, 2) state.X
-                Exponential.first { leg with Until = down } state.X value |> raised path down until deviation z
+                Exponential.first { interval with Until = down } state.X value |> raised path down until deviation z
 
-            if Leg.isRegular leg then
-                let middle = Leg.timeAt leg r
+            if SemilinearInterval.isRegular interval then
+                let middle = SemilinearInterval.timeAt interval r
                 let ahead = data (Integrator.time middle) (toward middle 0 value)
                 let mixed = (1.0 - 0.5 / r) * value + (0.5 / r) * ahead
                 Integrator.moved state until (toward until 1 mixed) [] 2

@@ -11,6 +11,8 @@ type Trace =
         Cost: int -> int
         /// How many estimates it gives of each sample's divergence; 1 where it is exact.
         Estimates: int
+        /// The same by so many random directions; none where it draws none.
+        WithProbes: (int -> Trace) option
         /// Random directions for samples like x [B; …], as [directions; B; …]; none where it is exact. The same key gives the same ones: drawn once,
         /// they stay fixed along a trajectory.
         Probes: Rng -> Tensor -> Tensor
@@ -33,13 +35,14 @@ module Trace =
           Source = "the definition"
           Cost = id
           Estimates = 1
+          WithProbes = None
           Probes = fun _ x -> Tensor.zeros x.Kind [ yield 0; yield! x.Shape ]
           Along =
             fun _ f x ->
                 let value, divergence = Diff.valueAndDivergence f x
                 struct (value, Tensor.unsqueeze 1 divergence) }
 
-    let private estimate name equation probe (probes: int) =
+    let rec private estimate name equation probe (probes: int) : Trace =
         if probes < 1 then
             invalidArg (nameof probes) $"{probes} probes: at least 1"
 
@@ -48,6 +51,7 @@ module Trace =
           Source = "Hutchinson 1990; Grathwohl et al. 2019, FFJORD, eq. 7"
           Cost = fun _ -> probes
           Estimates = probes
+          WithProbes = Some(estimate name equation probe)
           Probes = fun rng x -> Tensor.stack 0 [ for k in 0 .. probes - 1 -> probe x (Rng.at (int64 k) rng) ]
           Along =
             fun directions f x ->

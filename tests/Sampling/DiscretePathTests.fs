@@ -187,24 +187,24 @@ let ``the weights of lms and deis are exact on polynomials across the knots`` ()
     for path, _ in tables do
         let level t = Math.Exp(-(Curve.eval path.Lambda t))
         let times = [ 0.5; 0.6204; 0.7311; 0.8 ]
-        let leg = Leg.between OfNoise 0.0 path 0.5 0.4123
-        let alpha = Curve.eval path.Alpha leg.Until
+        let interval = SemilinearInterval.between OfNoise 0.0 path 0.5 0.4123
+        let alpha = Curve.eval path.Alpha interval.Until
 
         for count in 1..4 do
             let nodes = List.truncate count times
 
             for power in 0 .. count - 1 do
-                let weights = (Exponential.inSigma count).Weights leg nodes
+                let weights = (Exponential.inSigma count).Weights interval nodes
                 let sum = List.sum (List.map2 (fun w t -> w * level t ** float power) weights nodes)
                 let p = float (power + 1)
-                let exact = alpha * (level leg.Until ** p - level leg.From ** p) / p
+                let exact = alpha * (level interval.Until ** p - level interval.From ** p) / p
                 close (1e-12 * abs exact) exact sum $"{path.Name}: lms-{count}, ς to the power {power}"
 
                 // ∫ tᵖ dς = [tᵖ ς] − p ∫ tᵖ⁻¹ ς dt, by Simpson's rule on 20,000 pieces.
-                let weights = (Exponential.inTime count).Weights leg nodes
+                let weights = (Exponential.inTime count).Weights interval nodes
                 let sum = List.sum (List.map2 (fun w t -> w * t ** float power) weights nodes)
                 let n = 20_000
-                let h = (leg.Until - leg.From) / float n
+                let h = (interval.Until - interval.From) / float n
                 let f t = float power * t ** float (power - 1) * level t
                 let simpson =
                     if power = 0 then
@@ -218,9 +218,9 @@ let ``the weights of lms and deis are exact on polynomials across the knots`` ()
                                         if k = 0 || k = n then 1.0
                                         elif k % 2 = 1 then 4.0
                                         else 2.0
-                                    weight * f (leg.From + float k * h)
+                                    weight * f (interval.From + float k * h)
                             }
                         )
                 let ends t = t ** float power * level t
-                let exact = alpha * (ends leg.Until - ends leg.From - simpson)
+                let exact = alpha * (ends interval.Until - ends interval.From - simpson)
                 close (1e-11 * abs exact) exact sum $"{path.Name}: deis-{count}, t to the power {power}"

@@ -285,7 +285,7 @@ let ``DEIS and linear multistep are Adams and Bashforth's where σ = t`` () =
 /// On VP the DEIS coefficients are integrals of a polynomial in t against ½ (d log of ς)…: here by Simpson's rule on 20,000 pieces.
 [<Test>]
 let ``DEIS's weights by another quadrature`` () =
-    let leg = Leg.between OfNoise 0.0 Path.vp 0.5 0.36
+    let interval = SemilinearInterval.between OfNoise 0.0 Path.vp 0.5 0.36
     let nodes = [ 0.5; 0.71; 0.9 ]
     let level t = sigma t / alpha t
 
@@ -311,7 +311,7 @@ let ``DEIS's weights by another quadrature`` () =
             }
         )
 
-    List.iteri (fun i w -> close 1e-9 (weight i) w $"weight {i}") (Leg.inVariable id leg nodes)
+    List.iteri (fun i w -> close 1e-9 (weight i) w $"weight {i}") (SemilinearInterval.inVariable id interval nodes)
 
 /// UniPC as in the paper's appendix: the coefficients solve R ρ = b with powers of the r's and B(h).
 [<Test>]

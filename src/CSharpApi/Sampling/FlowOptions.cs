@@ -45,7 +45,7 @@ public sealed record LikelihoodOptions : FlowOptions
         new(
             generation: ToGeneration(),
             method: Maybe.Method(ClosedForm),
-            trace: Maybe.Reference(Divergence?.ToString()),
+            trace: Maybe.Trace(Divergence?.ToString()),
             probes: Maybe.Value(Probes),
             memory: Maybe.Value(Memory),
             time: Maybe.Value(Time)

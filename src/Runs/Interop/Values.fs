@@ -35,6 +35,8 @@ type internal Maybe =
     /// The class of a number.
     static member Class(label: Nullable<int>) : string option = toOption label |> Option.map string
 
+    static member Trace(name: string | null) : Trace option = Option.ofObj name |> Option.map Lookup.trace
+
     static member Method(closedForm: Nullable<bool>) : DensityMethod option =
         toOption closedForm
         |> Option.map (fun closed -> if closed then DensityMethod.ClosedForm else DensityMethod.Flow)

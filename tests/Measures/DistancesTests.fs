@@ -1,4 +1,4 @@
-module Fokker.Tests.Theory.DistancesTests
+module Fokker.Tests.Measures.DistancesTests
 
 open System
 open NUnit.Framework

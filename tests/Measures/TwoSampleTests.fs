@@ -1,5 +1,5 @@
 /// Measures that see what distances between samples do not, and the Fréchet distance without its bias.
-module Fokker.Tests.Theory.TwoSampleTests
+module Fokker.Tests.Measures.TwoSampleTests
 
 open System
 open NUnit.Framework

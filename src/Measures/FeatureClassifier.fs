@@ -8,7 +8,7 @@ open System.Security.Cryptography
 /// see what people see in a picture (shape, sleeve, sole) where pixels see noise, so distances between laws of images are
 /// measured on them.
 [<NoComparison; ReferenceEquality>]
-type Classifier =
+type FeatureClassifier =
     {
         /// The data set that it was trained on.
         Dataset: string
@@ -23,7 +23,7 @@ type Classifier =
         member c.Visit visit = Array.iter visit c.Parameters
 
 [<RequireQualifiedAccess>]
-module Classifier =
+module FeatureClassifier =
 
     /// How many features an image has.
     let featureCount = 128
@@ -67,7 +67,7 @@ module Classifier =
     let private inPieces (f: Tensor -> Tensor) (x: Tensor) =
         Tensor.split 500 0 x |> Array.map (fun part -> Scope.run (fun () -> f part)) |> Tensor.cat 0
 
-    let private check (classifier: Classifier) (x: Tensor) =
+    let private check (classifier: FeatureClassifier) (x: Tensor) =
         if x.Rank <> 4 || List.ofArray x.Shape[1..] <> classifier.Shape then
             let shape = String.Join("; ", classifier.Shape)
             raise (TensorException $"classifier of {classifier.Dataset}: {x.Describe()}: [B; {shape}] is needed")
@@ -75,12 +75,12 @@ module Classifier =
         x.To(Device.Cpu).To Dtype.Float32
 
     /// The features of images in the network's units: [B; C; H; W] ↦ [B; 128] float32.
-    let features (classifier: Classifier) (x: Tensor) : Tensor =
+    let features (classifier: FeatureClassifier) (x: Tensor) : Tensor =
         let x = check classifier x
         Scope.run (fun () -> inPieces (hidden classifier.Parameters) x)
 
     /// The class that each image looks most like: int64 [B].
-    let classify (classifier: Classifier) (x: Tensor) : Tensor =
+    let classify (classifier: FeatureClassifier) (x: Tensor) : Tensor =
         let x = check classifier x
         Scope.run (fun () -> inPieces (logits classifier.Parameters >> Tensor.argmax 1) x)
 
@@ -102,7 +102,7 @@ module Classifier =
     /// Trains one: three passes over the data in batches of 128, cross-entropy, Adam with a rate that falls from 2·10⁻³ to 0 along a line.
     /// `progress` is told the steps made and their number. The same seed gives the same classifier on the same machine.
     /// Raises UserError where the data set is not one of labelled images.
-    let train (progress: int -> int -> unit) (seed: int64) (dataset: Dataset) : Classifier =
+    let train (progress: int -> int -> unit) (seed: int64) (dataset: Dataset) : FeatureClassifier =
         let table, labels, _ = tables dataset
 
         Scope.run (fun () ->
@@ -147,7 +147,7 @@ module Classifier =
         hash.AppendData(Exchange.toBytes labels)
         (Convert.ToHexStringLower(hash.GetHashAndReset())).Substring(0, 16)
 
-    let private read (file: string) (dataset: Dataset) (classes: int) : Classifier option =
+    let private read (file: string) (dataset: Dataset) (classes: int) : FeatureClassifier option =
         if not (File.Exists file) then
             None
         else
@@ -175,7 +175,7 @@ module Classifier =
             | :? UserError
             | :? FormatException -> None
 
-    let private write (file: string) (dataset: Dataset) (classes: int) (classifier: Classifier) =
+    let private write (file: string) (dataset: Dataset) (classes: int) (classifier: FeatureClassifier) =
         try
             IO.Path.GetDirectoryName file
             |> Option.ofObj
@@ -195,7 +195,7 @@ module Classifier =
 
     /// The classifier of a data set from `folder`, trained and put there where it is not (about ten seconds for Fashion-MNIST on two idle
     /// cores). One file for each data set, seed and architecture. Raises UserError where the data set is not one of labelled images.
-    let cachedIn (folder: string) (progress: int -> int -> unit) (seed: int64) (dataset: Dataset) : Classifier =
+    let cachedIn (folder: string) (progress: int -> int -> unit) (seed: int64) (dataset: Dataset) : FeatureClassifier =
         let table, labels, _ = tables dataset
         let classes = Scope.run (fun () -> classes labels)
         let key = Scope.run (fun () -> fingerprint table labels)
@@ -209,12 +209,12 @@ module Classifier =
             classifier
 
     /// As `cachedIn`, in the user's cache folder, for seed 0: the classifier that everybody measures with.
-    let cached (progress: int -> int -> unit) (dataset: Dataset) : Classifier =
+    let cached (progress: int -> int -> unit) (dataset: Dataset) : FeatureClassifier =
         cachedIn (cacheFolder ()) progress 0L dataset
 
     /// The Fréchet distance on this classifier's features as it is at the size of the samples, with its bias (`Wasserstein.frechet`): for sets that are too
     /// small to be extrapolated from, beside a floor of the same size.
-    let frechetOfSize (classifier: Classifier) : Measure =
+    let frechetOfSize (classifier: FeatureClassifier) : Measure =
         { Name = "frechet"
           Equation = "‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features"
           Source = $"Heusel et al. 2017, with the features of a classifier of {classifier.Dataset}"
@@ -222,7 +222,7 @@ module Classifier =
 
     /// The Fréchet distance on this classifier's features, without its bias in the sample size (`Wasserstein.frechetUnbiased`). Figures compare only where
     /// the classifier is the same.
-    let frechet (classifier: Classifier) : Measure =
+    let frechet (classifier: FeatureClassifier) : Measure =
         { Name = "frechet"
           Equation = "‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features, extrapolated to n = ∞"
           Source = $"Heusel et al. 2017; Chong, Forsyth 2020, with the features of a classifier of {classifier.Dataset}"

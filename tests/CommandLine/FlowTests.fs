@@ -1,5 +1,5 @@
 /// Flows that are followed from the command line: likelihoods by adaptive steps.
-module Fokker.Tests.CommandLine.FollowingTests
+module Fokker.Tests.CommandLine.FlowTests
 
 open System.IO
 open System.Text.Json.Nodes

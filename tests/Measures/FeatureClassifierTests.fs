@@ -1,4 +1,4 @@
-module Fokker.Tests.Theory.ClassifierTests
+module Fokker.Tests.Measures.FeatureClassifierTests
 
 open System
 open NUnit.Framework
@@ -38,13 +38,13 @@ let ``a classifier learns its classes, is kept, and is read back as it was`` () 
         let data = pictures 1L 8000
         let mutable steps = 0
         let counting k _ = steps <- k
-        let first = Classifier.cachedIn folder counting 0L data
+        let first = FeatureClassifier.cachedIn folder counting 0L data
         // Three times 7,200 pictures in batches of 128.
         holds (steps = 168) $"{steps} steps"
         // Chance is 1/3.
         holds (first.Accuracy > 0.95) $"accuracy {first.Accuracy}"
         let test = Dataset.heldOut Kind.Float32 800 (Rng.ofSeed 0L) data
-        let named = Tensor.equal (Classifier.classify first test.Data) test.Label.Value
+        let named = Tensor.equal (FeatureClassifier.classify first test.Data) test.Label.Value
         close
             1e-12
             first.Accuracy
@@ -52,7 +52,7 @@ let ``a classifier learns its classes, is kept, and is read back as it was`` () 
             "accuracy is the share named rightly"
 
         steps <- 0
-        let again = Classifier.cachedIn folder counting 0L data
+        let again = FeatureClassifier.cachedIn folder counting 0L data
         holds (steps = 0) "nothing is trained the second time"
         holds (Array.forall2 Tensor.same first.Parameters again.Parameters) "the same parameters"
         close 0.0 first.Accuracy again.Accuracy "the same accuracy"
@@ -60,12 +60,12 @@ let ``a classifier learns its classes, is kept, and is read back as it was`` () 
         // A damaged file is no cache.
         let file = Array.exactlyOne (IO.Directory.GetFiles folder)
         IO.File.WriteAllBytes(file, Array.truncate 1000 (IO.File.ReadAllBytes file))
-        let third = Classifier.cachedIn folder counting 0L data
+        let third = FeatureClassifier.cachedIn folder counting 0L data
         holds (steps = 168) "trained again"
         holds (Array.forall2 Tensor.same first.Parameters third.Parameters) "the same seed gives the same classifier"
 
         // Other pictures under the same name have a file of their own.
-        Classifier.cachedIn folder silent 0L (pictures 2L 400) |> ignore
+        FeatureClassifier.cachedIn folder silent 0L (pictures 2L 400) |> ignore
         holds ((IO.Directory.GetFiles folder).Length = 2) "two files"
     finally
         IO.Directory.Delete(folder, true)
@@ -76,7 +76,7 @@ let ``where nothing can be kept the classifier is trained all the same`` () =
     IO.File.WriteAllText(file, "")
 
     try
-        let classifier = Classifier.cachedIn (IO.Path.Combine(file, "inside")) silent 0L (pictures 3L 300)
+        let classifier = FeatureClassifier.cachedIn (IO.Path.Combine(file, "inside")) silent 0L (pictures 3L 300)
         holds (classifier.Parameters.Length = 8) "a classifier"
     finally
         IO.File.Delete file
@@ -85,8 +85,8 @@ let ``where nothing can be kept the classifier is trained all the same`` () =
 let ``the distance on features tells a missing class from a perfect sampler`` () =
     Scope.run0 (fun () ->
         let data = pictures 4L 8000
-        let classifier = Classifier.train silent 0L data
-        let measure = Classifier.frechet classifier
+        let classifier = FeatureClassifier.train silent 0L data
+        let measure = FeatureClassifier.frechet classifier
         let batch = Dataset.heldOut Kind.Float32 800 (Rng.ofSeed 1L) data
         let half first = Tensor.narrow 0 first 400 batch.Data
         let floor = measure.Between (Rng.ofSeed 0L) (half 0) (half 400)
@@ -95,10 +95,10 @@ let ``the distance on features tells a missing class from a perfect sampler`` ()
         let missing = measure.Between (Rng.ofSeed 0L) two batch.Data
         holds (missing > 3.0 * floor) $"without a class {missing}, floor {floor}"
         close 1e-6 0.0 (measure.Between (Rng.ofSeed 0L) batch.Data batch.Data) "a sample and itself"
-        let features = Classifier.features classifier batch.Data
-        holds (features.Shape = [| 800; Classifier.featureCount |]) (features.Describe())
+        let features = FeatureClassifier.features classifier batch.Data
+        holds (features.Shape = [| 800; FeatureClassifier.featureCount |]) (features.Describe())
         // Passes of other sizes round otherwise, no more.
-        let few = Classifier.features classifier (Tensor.narrow 0 7 3 batch.Data)
+        let few = FeatureClassifier.features classifier (Tensor.narrow 0 7 3 batch.Data)
         close
             1e-4
             0.0
@@ -108,20 +108,20 @@ let ``the distance on features tells a missing class from a perfect sampler`` ()
 [<Test>]
 let ``data without labelled images has no classifier, and is told so`` () =
     let refused name dataset =
-        raises<UserError, _>(fun () -> Classifier.train silent 0L dataset)
+        raises<UserError, _>(fun () -> FeatureClassifier.train silent 0L dataset)
         |> names [ name; "labelled images" ]
     refused "moons" (Datasets.load "moons")
     let images = Tensor.zeros Kind.Float32 [ 20; 1; 8; 8 ]
     refused "plain" (Dataset.ofSamples "plain" "" "plain" images None)
     let labels = Some(Tensor.zeros Kind.Int64 [ 20 ])
     refused "tiny" (Dataset.ofSamples "tiny" "" "tiny" (Tensor.zeros Kind.Float32 [ 20; 1; 2; 8 ]) labels)
-    let classifier = Classifier.train silent 0L (pictures 5L 300)
-    raises<TensorException, _>(fun () -> Classifier.features classifier images[0])
+    let classifier = FeatureClassifier.train silent 0L (pictures 5L 300)
+    raises<TensorException, _>(fun () -> FeatureClassifier.features classifier images[0])
     |> names [ "pictures"; "[1; 8; 8]" ]
 
 [<Test; Category("Full")>]
 let ``the classifier of Fashion-MNIST is right more than 88 times in a hundred`` () =
     let data = Datasets.load "fashion-mnist"
-    let classifier = Classifier.train silent 0L data
+    let classifier = FeatureClassifier.train silent 0L data
     // 10,000 pictures: a standard error of 0.3 %.
     holds (classifier.Accuracy > 0.88) $"accuracy {classifier.Accuracy}"
