@@ -22,8 +22,8 @@ module Diff =
         let pointer = x.Use()
 
         try
-            if Native.fk_leaf (pointer, &value) < 0 then
-                raise (TensorException $"Diff: {x.Describe()}: {Native.error ()}")
+            if Engines.Current.Leaf(pointer, &value) < 0 then
+                raise (TensorException $"Diff: {x.Describe()}: {Engines.Current.Error()}")
         finally
             x.Leave()
 
@@ -33,7 +33,7 @@ module Diff =
         let pointer = y.Use()
 
         try
-            Native.fk_requires_grad pointer > 0
+            Engines.Current.RequiresGrad pointer
         finally
             y.Leave()
 
@@ -42,31 +42,25 @@ module Diff =
         let pointer = t.Use()
 
         try
-            Native.fk_is_tracked pointer > 0
+            Engines.Current.IsTracked pointer
         finally
             t.Leave()
 
-    /// Σₖ ⟨vₖ, ∂yₖ/∂xᵢ⟩ for every i; zeros where y does not depend on xᵢ.
-    let private pullback (ys: Tensor[]) (xs: Tensor[]) (vs: (Tensor | null)[]) (retain: bool) : Tensor[] =
-        if not (Array.exists onGraph ys) then
+    /// ⟨v, ∂y/∂xᵢ⟩ for every i, v = 1 where it is null; zeros where y does not depend on xᵢ.
+    let private pullback (y: Tensor) (xs: Tensor[]) (v: Tensor | null) (retain: bool) : Tensor[] =
+        if not (onGraph y) then
             xs |> Array.map Tensor.zerosLike
         else
-            // Outputs that do not depend on anything have no place on the graph.
-            let live =
-                [| for k in 0 .. ys.Length - 1 do
-                       if onGraph ys[k] then
-                           k |]
             let used = List<Tensor>()
 
             // In use until the engine is done, whoever frees them meanwhile.
-            let pointers (ts: (Tensor | null)[]) =
-                ts
-                |> Array.map (function
-                    | null -> 0n
-                    | t ->
-                        let pointer = t.Use()
-                        used.Add t
-                        pointer)
+            let pointer (t: Tensor | null) =
+                match t with
+                | null -> 0n
+                | t ->
+                    let pointer = t.Use()
+                    used.Add t
+                    pointer
 
             // The derivative is itself differentiated when another Diff is at work around this one.
             let create = Nesting.Reverse > 1 || Nesting.Forward
@@ -74,23 +68,19 @@ module Diff =
 
             let rc =
                 try
-                    let outputs = pointers [| for k in live -> ys[k] |]
-                    let inputs = pointers [| for x in xs -> x |]
-                    let seeds = pointers [| for k in live -> vs[k] |]
-                    use outputsAt = fixed outputs
+                    let output, seed = pointer y, pointer v
+                    let inputs = [| for x in xs -> pointer x |]
                     use inputsAt = fixed inputs
-                    use seedsAt = fixed seeds
                     use resultsAt = fixed results
 
-                    Native.fk_grad (
-                        NativeInterop.NativePtr.toNativeInt outputsAt,
-                        outputs.Length,
+                    Engines.Current.Pullback(
+                        output,
+                        seed,
                         NativeInterop.NativePtr.toNativeInt inputsAt,
                         inputs.Length,
-                        NativeInterop.NativePtr.toNativeInt seedsAt,
-                        (if create then 1 else 0),
-                        (if retain || create then 1 else 0),
-                        (if Nesting.Forward then 1 else 0),
+                        create,
+                        (retain || create),
+                        Nesting.Forward,
                         NativeInterop.NativePtr.toNativeInt resultsAt
                     )
                 finally
@@ -98,8 +88,7 @@ module Diff =
                         t.Leave()
 
             if rc < 0 then
-                let shapes = ys |> Array.map (fun y -> y.Describe()) |> String.concat ", "
-                raise (TensorException $"Diff: {shapes}: {Native.error ()}")
+                raise (TensorException $"Diff: {y.Describe()}: {Engines.Current.Error()}")
 
             Array.map2
                 (fun (x: Tensor) (r: NativeValue) -> if r.Tag = 1 then Door.accept r else Tensor.zerosLike x)
@@ -132,7 +121,12 @@ module Diff =
         value
 
     /// Runs `f`, which takes a reverse derivative, and settles its results.
-    let private reversing (f: unit -> 'T) : 'T = settle (Nesting.Reversing f)
+    let private reversing (f: unit -> 'T) : 'T =
+        try
+            settle (Nesting.Reversing f)
+        finally
+            if Nesting.Reverse = 0 then
+                Engines.Current.Settled()
 
     let private requireScalar what (y: Tensor) =
         if y.Count <> 1L then
@@ -148,7 +142,7 @@ module Diff =
             let leaves = xs |> Array.map leaf
             let y, aux = f leaves
             requireScalar "grad" y
-            y, pullback [| y |] leaves [| null |] false, aux)
+            y, pullback y leaves null false, aux)
 
     /// f(x) and ∇f(x) for scalar f.
     let valueAndGrad (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =
@@ -174,7 +168,7 @@ module Diff =
                     TensorException $"vjp: the function gave {y.Describe()}, but v is {v.Describe()}: they must agree"
                 )
 
-            y, (pullback [| y |] [| leaf |] [| v |] false)[0])
+            y, (pullback y [| leaf |] v false)[0])
 
     /// f(xs) and Σᵢ Jᵢ vᵢ, by forward mode (one pass, no graph); vᵢ has the shape of xᵢ.
     /// Raises TensorException inside another forward derivative.
@@ -192,11 +186,10 @@ module Diff =
             if x.Shape <> v.Shape || x.Dtype <> v.Dtype then
                 raise (TensorException $"jvp: {x.Describe()} in the direction {v.Describe()}: they must agree")
 
-        Native.ensure ()
-        let level = Native.fk_dual_enter ()
+        let level = Engines.Current.EnterDual()
 
         if level < 0L then
-            raise (TensorException(Native.error ()))
+            raise (TensorException(Engines.Current.Error()))
 
         try
             Nesting.Forwarding(
@@ -215,7 +208,7 @@ module Diff =
                     | unmoved -> unmoved[0], Tensor.zerosLike y
             )
         finally
-            Native.fk_dual_exit level |> ignore
+            Engines.Current.ExitDual level |> ignore
 
     /// f(x) and J(x) v, by forward mode; v has the shape of x. DiffSharp's `fgradv`/`jacobianv`.
     let jvp (f: Tensor -> Tensor) (x: Tensor) (v: Tensor) : Tensor * Tensor = jvps (fun xs -> f xs[0]) [| x |] [| v |]
@@ -235,7 +228,7 @@ module Diff =
             else
                 let basis = Tensor.eye y.Kind m
 
-                [ for i in 0 .. m - 1 -> (pullback [| y |] [| leaf |] [| basis[i] |] (i < m - 1))[0] |> Tensor.flatten ]
+                [ for i in 0 .. m - 1 -> (pullback y [| leaf |] basis[i] (i < m - 1))[0] |> Tensor.flatten ]
                 |> Tensor.stack 0)
 
     /// ∇²f(x) of scalar f as [n; n].
@@ -273,7 +266,7 @@ module Diff =
                 let pass k =
                     Scope.run (fun () ->
                         let v = direction k
-                        Tensor.sumRows (v * (pullback [| y |] [| leaf |] [| v |] true)[0]))
+                        Tensor.sumRows (v * (pullback y [| leaf |] v true)[0]))
 
                 y, Array.init count pass)
 

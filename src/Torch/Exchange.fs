@@ -59,18 +59,17 @@ module internal Exchange =
 
     let private filled (rc: int) (value: NativeValue) =
         if rc < 0 then
-            raise (TensorException(Native.error ()))
+            raise (TensorException(Engines.Current.Error()))
 
         Door.accept value
 
     /// A CPU tensor with a copy of `data`, `bytes` read as elements of `dtype`.
     let ofMemory (dtype: Dtype) (shape: int64[]) (data: nativeint) (bytes: int64) =
-        Native.ensure ()
         let mutable value = Unchecked.defaultof<NativeValue>
         use sizes = fixed shape
 
         let rc =
-            Native.fk_from_memory (
+            Engines.Current.FromMemory(
                 data,
                 bytes,
                 int dtype,
@@ -105,14 +104,13 @@ module internal Exchange =
 
     /// A CPU tensor over `length` elements of pinned memory, which is unpinned when the last tensor that looks at it is freed.
     let lendPinned<'T when 'T: unmanaged> (shape: int64[]) (length: int64) (pinned: Buffers.MemoryHandle) =
-        Native.ensure ()
         let dtype = dtypeOf<'T>()
         let holder = GCHandle.Alloc(box pinned)
         let mutable value = Unchecked.defaultof<NativeValue>
         use sizes = fixed shape
 
         let rc =
-            Native.fk_wrap (
+            Engines.Current.Lend(
                 NativeInterop.NativePtr.toNativeInt (NativeInterop.NativePtr.ofVoidPtr<byte> pinned.Pointer),
                 length * int64 sizeof<'T>,
                 int dtype,
@@ -139,10 +137,10 @@ module internal Exchange =
         let pointer = t.Use()
 
         try
-            let data = Native.fk_data (pointer, 0)
+            let data = Engines.Current.Data(pointer, false)
 
             if data = 0n then
-                raise (TensorException $"read: {t.Describe()}: {Native.error ()}")
+                raise (TensorException $"read: {t.Describe()}: {Engines.Current.Error()}")
 
             read data
         finally
@@ -256,8 +254,8 @@ module internal Exchange =
         let pointer = local.Use()
 
         try
-            if Native.fk_shape (pointer, sizes, sizes + nativeint (8 * rank), rank) < 0 then
-                raise (TensorException(Native.error ()))
+            if Engines.Current.Shape(pointer, sizes, sizes + nativeint (8 * rank), rank) < 0 then
+                raise (TensorException(Engines.Current.Error()))
 
             // A dimension of one element is never stepped along, and .NET wants to hear it so.
             let strides = Array.init rank (fun k -> if layout[k] <= 1L then 0n else nativeint layout[rank + k])
@@ -272,10 +270,10 @@ module internal Exchange =
                         layout[.. rank - 1]
                         strides
 
-            let data = if local.Count = 0L then 0n else Native.fk_data (pointer, 1)
+            let data = if local.Count = 0L then 0n else Engines.Current.Data(pointer, true)
 
             if data = 0n && local.Count > 0L then
-                raise (TensorException $"read: {t.Describe()}: {Native.error ()}")
+                raise (TensorException $"read: {t.Describe()}: {Engines.Current.Error()}")
 
             read data length strides
         finally

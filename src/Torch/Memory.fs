@@ -19,7 +19,7 @@ type internal Guard(pointer: nativeint) =
 
         if p <> 0n then
             Handle.Released()
-            Native.fk_free p
+            Engines.Current.Free p
 
 /// The ownership of one native tensor: by the scope it was made in, or by the collector where there is none.
 and [<AbstractClass>] Handle internal (pointer: nativeint) =
@@ -59,7 +59,7 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
             let p = Interlocked.Exchange(&pointer, 0n)
 
             if p <> 0n then
-                Native.fk_free p
+                Engines.Current.Free p
 
     /// Entered into the current scope, or put under the collector's guard.
     member internal handle.Register() =
@@ -88,15 +88,12 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
 
         // The collector cannot see native memory: where much of it waits for finalizers, ask it to look.
         if Interlocked.Increment &made &&& 0xff = 0 then
-            let mutable bytes = 0L
-            let mutable cached = 0L
-            let mutable peak = 0L
-            Native.fk_memory (&bytes, &cached, &peak)
+            let struct (bytes, _, _) = Engines.Current.Memory()
 
             if bytes > Volatile.Read &collectAt then
                 GC.Collect()
                 GC.WaitForPendingFinalizers()
-                Native.fk_memory (&bytes, &cached, &peak)
+                let struct (bytes, _, _) = Engines.Current.Memory()
                 Volatile.Write(&collectAt, max (1L <<< 30) (2L * bytes))
 
     member private _.Disarm() =
@@ -142,4 +139,4 @@ and [<AbstractClass>] Handle internal (pointer: nativeint) =
             let p = handle.Take()
 
             if p <> 0n then
-                Native.fk_free p
+                Engines.Current.Free p

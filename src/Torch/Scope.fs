@@ -134,7 +134,7 @@ module Scope =
 
         if n > 0 then
             use first = fixed pointers
-            Native.fk_free_many (NativeInterop.NativePtr.toNativeInt first, n)
+            Engines.Current.FreeMany(NativeInterop.NativePtr.toNativeInt first, n)
 
     /// Runs `f`; frees every tensor made meanwhile on this thread but those found in its result, which pass to the
     /// enclosing scope. Raises InvalidOperationException where the result hides tensors in a function or a foreign type.

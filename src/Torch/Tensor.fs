@@ -38,7 +38,7 @@ type Tensor internal (pointer: nativeint, meta: int, count: int64) =
 
             try
                 if
-                    Native.fk_shape (
+                    Engines.Current.Shape(
                         pointer,
                         NativeInterop.NativePtr.toNativeInt sizes,
                         NativeInterop.NativePtr.toNativeInt strides,
@@ -47,7 +47,7 @@ type Tensor internal (pointer: nativeint, meta: int, count: int64) =
                         <
                         0
                 then
-                    raise (TensorException(Native.error ()))
+                    raise (TensorException(Engines.Current.Error()))
             finally
                 t.Leave()
 
@@ -179,7 +179,7 @@ module internal Door =
 
     let private failed (op: Op) (args: Arg[]) =
         let shapes = args |> Array.choose Arg.describe |> String.concat ", "
-        TensorException($"{op.Name}: {shapes}: {Native.error ()}")
+        TensorException($"{op.Name}: {shapes}: {Engines.Current.Error()}")
 
     /// The end of `Use` for the first `count` tensors of the arguments, in their order.
     let private leave (args: Arg[]) (count: int) =
@@ -272,7 +272,7 @@ module internal Door =
 
                     room <- room + nativeint (8 * listLength a)
 
-            count <- Native.fk_call (handle, start, args.Length, buffers.Results, buffers.Capacity)
+            count <- Engines.Current.Call(handle, start, args.Length, buffers.Results, buffers.Capacity)
         finally
             leave args used
 
@@ -302,7 +302,7 @@ module internal Door =
                    if r.IsTensor then
                        r.Tensor |])
 
-    /// A tensor from a native value that a function other than `fk_call` filled in.
+    /// A tensor from a native value that another call than an operator's filled in.
     let accept (value: NativeValue) = ({ Value = value }: Result).Tensor
 
 module internal Ops =

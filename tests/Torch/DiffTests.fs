@@ -119,7 +119,7 @@ let private onGraph (t: Tensor) =
     let pointer = t.Use()
 
     try
-        Native.fk_requires_grad pointer > 0
+        Engines.Current.RequiresGrad pointer
     finally
         t.Leave()
 

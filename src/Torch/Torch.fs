@@ -1,0 +1,104 @@
+namespace Fokker
+
+open System
+
+/// Which engine this process runs on: chosen at the first use of libtorch, the same until the end.
+[<AbstractClass; Sealed>]
+type internal Engines private () =
+    static let mutable current: Engine | null = null
+
+    static let chosen =
+        lazy
+            (Native.ensure ()
+             CompiledEngine() :> Engine)
+
+    static member Current: Engine =
+        match current with
+        | null ->
+            let engine = chosen.Force()
+            current <- engine
+            engine
+        | engine -> engine
+
+/// An operator of libtorch's dispatcher, found by its schema name at its first use (`aten::sum`, `dim_IntList`).
+[<Sealed>]
+type internal Op(name: string, overload: string) =
+    let mutable handle = 0n
+    member _.Name = if name.StartsWith "aten::" then name.Substring 6 else name
+
+    member _.Handle =
+        if handle = 0n then
+            let found = Engines.Current.Find(name, overload)
+
+            if found = 0n then
+                raise (TensorException(Engines.Current.Error()))
+
+            handle <- found
+
+        handle
+
+/// libtorch as a whole: version, settings, devices, threads, memory.
+[<RequireQualifiedAccess>]
+module Torch =
+
+    /// The engine in use: `compiled`, a door built against a libtorch with headers, or `managed`, the official libtorch by its C ABI.
+    let engine () = Engines.Current.Name
+
+    /// The version of the libtorch in use, for instance `1.13.1`.
+    let version () = Engines.Current.Version
+
+    /// libtorch's own account of how it was built and runs (BLAS, oneDNN, OpenMP).
+    let configuration () = Engines.Current.Configuration
+
+    /// The vector instructions that libtorch's kernels use: `AVX512`, `AVX2` or `DEFAULT`.
+    let cpuCapability () = Engines.Current.Capability
+
+    /// Threads inside one operator.
+    let threads () = Engines.Current.Threads
+
+    // OpenMP ends the process where the system gives it no more threads.
+    let private checkThreads n =
+        if n < 1 || n > 1024 then
+            invalidArg (nameof n) $"threads = {n}: from 1 to 1024"
+
+    /// Sets the threads inside one operator, for the calling thread's operators from now on.
+    let setThreads n =
+        checkThreads n
+        Engines.Current.Threads <- n
+
+    /// The same without a word to threads that are yet to come: for a thread that works beside another.
+    let setOwnThreads n =
+        checkThreads n
+        Engines.Current.SetOwnThreads n
+
+    /// How many CUDA devices this libtorch can use (0 where it was built without CUDA).
+    let cudaDevices () = Engines.Current.CudaDevices
+
+    /// Native bytes on the CPU: in use, kept for reuse, and the most that were in use at once.
+    let memory () =
+        let struct (live, cached, peak) = Engines.Current.Memory()
+        {| Live = live; Cached = cached; Peak = peak |}
+
+    /// Gives the memory that waits for reuse back to the system.
+    let trim () = Engines.Current.Trim()
+
+    /// `cpu`, `cuda` or `cuda:N`. Raises EnvironmentException where that device is not there.
+    let device (text: string) =
+        let cuda index =
+            let count = cudaDevices ()
+
+            if index < count then
+                Device.Cuda index
+            elif count = 0 then
+                raise (
+                    EnvironmentException
+                        $"device '{text}' is not there: this libtorch ({version ()}) sees no CUDA device; use cpu, or build against a CUDA libtorch with Torch_DIR"
+                )
+            else
+                raise (EnvironmentException $"device '{text}' is not there: the CUDA devices are 0 to {count - 1}")
+
+        match text.Split ':' with
+        | [| "cpu" |] -> Device.Cpu
+        | [| "cuda" |] -> cuda 0
+        | [| "cuda"; index |] when fst (Int32.TryParse index) && Int32.Parse index >= 0 -> cuda (Int32.Parse index)
+        | _ -> raise (EnvironmentException $"device '{text}' is not known: expected cpu, cuda or cuda:N")
