@@ -308,15 +308,20 @@ let runCSharp (page: string) =
 
     File.WriteAllText(Path.Combine(folder, "output.txt"), result.Result.Output)
 
-/// docs/ as pages. The scripts run by themselves first: fsdocs makes a page also of a script that fails.
+/// docs/ as pages. The scripts run by themselves first: fsdocs makes a page also of a script that fails. With the argument `pages` nothing is run, and what
+/// scripts print and draw is missing: for work on words and looks.
 let docs _ =
+    let runs = not (List.contains "pages" rest)
     let scripts = !!"docs/**/*.fsx" |> Seq.sort |> Array.ofSeq
 
-    match scripts |> Array.Parallel.choose failureOf with
-    | [||] -> printfn $"%d{scripts.Length} scripts ran."
-    | failures -> failwith (String.concat "\n" failures)
+    if runs then
+        match scripts |> Array.Parallel.choose failureOf with
+        | [||] -> printfn $"%d{scripts.Length} scripts ran."
+        | failures -> failwith (String.concat "\n" failures)
 
-    runCSharp "docs/start-csharp.md"
+    if runs || not (File.Exists "artifacts/docs-csharp/output.txt") then
+        runCSharp "docs/start-csharp.md"
+
     let site = "artifacts/docs"
 
     for folder in [ site; ".fsdocs" ] do
@@ -334,7 +339,8 @@ let docs _ =
                     Path.GetFullPath "src/Core.fsproj"
                     Path.GetFullPath "src/CSharpApi/CSharpApi.csproj" ]
                 @ [ "--properties"; "Configuration=Release"; "FsDocsGenerateLlmsTxt=false"; $"OutDir=%s{assemblies}/" ]
-                @ [ "--strict"; "--eval"; "--nodefaultcontent"; "--parameters"; "root"; "/@root/" ]
+                @ (if runs then [ "--eval" ] else [])
+                @ [ "--strict"; "--nodefaultcontent"; "--parameters"; "root"; "/@root/" ]
             )
         )
         |> CreateProcess.fromCommand
@@ -363,7 +369,9 @@ let targets =
       "Bench",
       "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers, `facade` C#",
       bench
-      "Docs", "Runs the guide's scripts and builds its pages, with the reference, in artifacts/docs", docs
+      "Docs",
+      "Runs the guide's scripts and builds its pages, with the reference, in artifacts/docs; with the argument `pages` without running them",
+      docs
       "Catalogue", "Writes C#'s catalogue of parts from the library's lists", catalogue
       "Pack", "Makes the NuGet packages, into artifacts/packages", pack
       "Format", "Formats every F# and C# file", format

@@ -55,14 +55,11 @@ let private points mark =
     | Dots(_, p)
     | Trace p -> p
 
-/// One panel of the given width and height, at x from the figure's left.
-let private panel
-    (left: float)
-    (width: float)
-    (height: float)
-    (axes: Axes)
-    (marks: Mark list)
-    =
+/// Names of clip paths are the page's: each is used once.
+let mutable private clips = 0
+
+/// One panel of the given width and height.
+let private panel (width: float) (height: float) (axes: Axes) (marks: Mark list) =
     let scale isLog v = if isLog then log10 v else v
     let at (x, y) = scale axes.LogX x, scale axes.LogY y
 
@@ -90,14 +87,14 @@ let private panel
             widened (range fst), widened (range snd)
 
     let inset, foot, top = 46.0, 38.0, 24.0
-    let px x = left + inset + (x - x0) / (x1 - x0) * (width - inset - 12.0)
+    let px x = inset + (x - x0) / (x1 - x0) * (width - inset - 12.0)
     let py y = height - foot - (y - y0) / (y1 - y0) * (height - foot - top)
     let line (p: (float * float)[]) =
         p
         |> Array.map (fun (x, y) -> $"{text (px x)},{text (py y)}")
         |> String.concat " "
-    let clip =
-        $"clip{int left}x{int width}x{abs (hash (axes.X, axes.Y, marks.Length)) % 100000}"
+    clips <- clips + 1
+    let clip = $"clip{clips}"
 
     let named =
         marks
@@ -149,20 +146,29 @@ let private panel
           $"<text x='{text right}' y='12' text-anchor='end' style='fill:{colour}'>{name}</text>"
           right <- right - 7.0 * float name.Length - 16.0 ]
     |> String.concat "\n"
+    |> fun inner ->
+        $"<svg viewBox='0 0 {text width} {text height}' role='img'>{inner}</svg>"
 
-/// Panels side by side, with a caption below.
+/// Panels side by side, one below the other where the page is narrow, with a caption below. Letters have one size on either, so that a single panel is drawn
+/// twice, wide and narrow, and the page shows one of them.
 let panels (caption: string) (shown: (Axes * Mark list) list) : string =
-    let width = 760.0 / float shown.Length
-    let height =
-        if shown.Length = 1 then 300.0
-        elif shown.Length = 2 then 270.0
-        else 230.0
-    let inner =
-        shown
-        |> List.mapi (fun i (axes, marks) ->
-            panel (float i * width) width height axes marks)
-        |> String.concat "\n"
-    $"<figure><svg viewBox='0 0 760 {height}' role='img'>{inner}</svg><figcaption>{caption}</figcaption></figure>"
+    let draw width height =
+        shown |> List.map (fun (axes, marks) -> panel width height axes marks)
+    let figures =
+        match shown with
+        | [ _ ] ->
+            [ for kind, drawn in
+                  [ "wide", draw 760.0 300.0; "narrow", draw 380.0 270.0 ] ->
+                  $"<div class='panels {kind}'>{List.head drawn}</div>" ]
+        | _ ->
+            let inner =
+                draw
+                    (760.0 / float shown.Length)
+                    (if shown.Length = 2 then 270.0 else 230.0)
+                |> String.concat "\n"
+            [ $"<div class='panels'>{inner}</div>" ]
+    let figures = String.concat "\n" figures
+    $"<figure>{figures}<figcaption>{caption}</figcaption></figure>"
 
 let figure caption axes marks = panels caption [ (axes, marks) ]
 

@@ -10,6 +10,8 @@ index: 2
 (**
 # Start here, in F#
 
+After this page you can sample a law that is known exactly, train a network, and measure and score its samples, in a script of F#.
+
 This page is a script. It ran when the page was made: in a checkout, `./build.sh` compiles the library, and `dotnet fsi docs/start-fsharp.fsx` runs it again.
 *)
 
@@ -128,7 +130,7 @@ printfn
 (*** hide ***)
 let pairs (x: Tensor) =
     Tensor.toFloats x |> Array.chunkBySize 2 |> Array.map (fun p -> p[0], p[1])
-let window = Some((-2.0, 3.0), (-1.5, 2.0))
+let window = Some((-4.0, 4.0), (-2.5, 3.0))
 
 panels
     "A thousand points of the data, and a thousand samples after 2,000 steps of training."

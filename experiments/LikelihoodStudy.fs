@@ -65,6 +65,25 @@ module LikelihoodStudy =
 
     let private cases = [ 2, Path.condOT; 2, Path.vp; 16, Path.condOT; 16, Path.vp ]
 
+    /// Error against work, a line for each method.
+    let private chart (outcomes: Outcome list) : Body =
+        let methods = outcomes |> List.groupBy (fun o -> (o.Way.Split ',')[0])
+
+        Body.Lines
+            { XLabel = "evaluations for each sample"
+              YLabel = "largest error of log p, nats"
+              LogX = true
+              LogY = true
+              Lines =
+                [ for k, (name, points) in List.indexed methods ->
+                      let points = points |> List.sortBy _.Evaluations
+
+                      { Label = name
+                        Tone = Tone.Series k
+                        Stroke = Stroke.Marked
+                        X = [| for p in points -> p.Evaluations |]
+                        Y = [| for p in points -> p.Error |] } ] }
+
     let private run (terminal: Terminal) (_: StudyOptions) : Findings =
         let found =
             Progress.run terminal "likelihood" 1.0 (fun report ->
@@ -92,7 +111,12 @@ module LikelihoodStudy =
             $"The largest error of log p over {count} samples in nats, and evaluations a sample; each evaluation takes d derivatives."
           Headlines = []
           Sections =
-            [ Study.table
+            [ for (d, path), outcomes in found do
+                  { Title = $"Work and precision: {d} dimensions, {path.Name}"
+                    Note =
+                      "Error against evaluations, a line for each method along its steps or tolerances: lower is more exact, further left is cheaper."
+                    Bodies = [ chart outcomes ] }
+              Study.table
                   "Error of the log-density against tolerance and evaluations"
                   "The field, its divergence and the law at the noisy end are exact: what is off is the solver's."
                   (""

@@ -147,8 +147,11 @@ module Path =
     /// The paths of the calculus, of which `Paths.parts` has more.
     let parts: Part<GaussianPath> list =
         [ Part.fixedAt condOT
+          |> Part.saying "Conditional optimal transport: from the data to noise on straight lines, at constant speed."
           Part.of1 (Parameter.make "horizon" 5.0 Allowed.Positive "the time T that the process runs to") ouTo
+          |> Part.saying "Ornstein–Uhlenbeck process: the data decay while noise comes in, at constant rates."
           Part.of2 betaMin betaMax vpBetween
+          |> Part.saying "Variance-preserving diffusion: data of unit variance keep it at every time."
           Part.fixedAt trigonometric ]
 
     /// σ(t) and α(t) at one time.

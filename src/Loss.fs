@@ -319,7 +319,10 @@ module Weight =
             Learned = true }
 
     let parts: Part<Weight> list =
-        [ yield! List.map Part.fixedAt [ uniform; variance; likelihood; snr; truncatedSnr; snrPlusOne ]
+        [ yield! List.map Part.fixedAt [ uniform; variance; likelihood ]
+          Part.fixedAt snr
+          |> Part.saying "Signal-to-noise ratio: makes the data's error count as the noise's does under no weight."
+          yield! List.map Part.fixedAt [ truncatedSnr; snrPlusOne ]
           Part.of1 (Parameter.make "gamma" 5.0 Allowed.Positive "γ, the largest ratio that counts") minSnr
           Part.of1
               (Parameter.make "gamma" 4.0 Allowed.Positive "γ, the ratio at which the weight levels off")
@@ -329,6 +332,7 @@ module Weight =
               (Parameter.make "k" 1.0 Allowed.Positive "the ratio below which all times count alike")
               (Parameter.make "gamma" 1.0 (Allowed.AtLeast 0.0) "γ, the power of what is above it")
               p2With
+          |> Part.saying "Perception-prioritized: less at times that are nearly clean."
           Part.fixedAt learned ]
 
     let all = List.map Part.standard parts

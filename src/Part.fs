@@ -55,6 +55,8 @@ type PartName =
 type Part<'T> =
     {
         Name: string
+        /// What it is in one sentence, an abbreviated name spelled out; blank where the equation is words already.
+        Summary: string
         /// With the parameters at their defaults.
         Equation: string
         Source: string
@@ -87,6 +89,7 @@ module Part =
         (value: ^T when ^T: (member Name: string) and ^T: (member Equation: string) and ^T: (member Source: string))
         : Part< ^T > =
         { Name = value.Name
+          Summary = ""
           Equation = value.Equation
           Source = value.Source
           Parameters = []
@@ -117,10 +120,14 @@ module Part =
 
     let map (f: 'T -> 'U) (part: Part<'T>) : Part<'U> =
         { Name = part.Name
+          Summary = part.Summary
           Equation = part.Equation
           Source = part.Source
           Parameters = part.Parameters
           Make = part.Make >> f }
+
+    /// The part with a sentence that says what it is.
+    let saying (summary: string) (part: Part<'T>) : Part<'T> = { part with Summary = summary }
 
     /// The part with the defaults of its parameters.
     let standard (part: Part<'T>) : 'T = part.Make(part.Parameters |> List.map _.Default)

@@ -390,7 +390,7 @@ module Paths =
         let least low = Parameter.make "sigma-min" low Allowed.Positive "σ at the data"
         let most high = Parameter.make "sigma-max" high Allowed.Positive "σ at the noise"
 
-        let steps (make: int -> GaussianPath, betas: int -> float[]) =
+        let steps (summary, make: int -> GaussianPath, betas: int -> float[]) =
             Part.of2
                 (Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number N of discrete times")
                 (Parameter.make
@@ -410,11 +410,16 @@ module Paths =
                             path.Source
                             (betas (int steps))
                     | other -> invalidArg "zero-snr" $"zero-snr is {other}: expected 0 or 1")
+            |> Part.saying summary
 
         [ yield! Path.parts
           Part.of2 Path.betaMin Path.betaMax subVpBetween
+          |> Part.saying "Sub-variance-preserving diffusion: at every time less noise than in vp."
           Part.of2 (least 0.01) (most 50.0) veBetween
+          |> Part.saying "Variance-exploding diffusion: the data stay as they are under noise that grows."
           Part.of3 (least 0.002) (most 80.0) (Parameter.make "rho" 7.0 Allowed.Positive "ρ of the warp") edmBetween
+          |> Part.saying
+              "Elucidated diffusion model: variance-exploding, with time warped as its sampler spaces the noise levels."
           Part.of1
               (Parameter.make "offset" 0.008 Allowed.Positive "s, which keeps the first step from vanishing")
               cosineWith
@@ -427,10 +432,14 @@ module Paths =
           yield!
               List.map
                   steps
-                  [ ddpmOf, ddpmBetas
-                    scaledLinearOf, scaledLinearBetas
-                    ddpmCosineOf, cosineBetas
-                    ddpmSigmoidOf, sigmoidBetas ] ]
+                  [ "Denoising diffusion probabilistic model: a chain of steps whose variances grow linearly.",
+                    ddpmOf,
+                    ddpmBetas
+                    "Latent diffusion's chain: the steps' standard deviations grow linearly.",
+                    scaledLinearOf,
+                    scaledLinearBetas
+                    "Improved DDPM's chain: the cosine path at discrete times.", ddpmCosineOf, cosineBetas
+                    "A chain of steps whose variances grow along a sigmoid.", ddpmSigmoidOf, sigmoidBetas ] ]
         |> List.map (Part.naming (fun name path -> { path with Name = name }))
 
     let all = List.map Part.standard parts

@@ -103,6 +103,7 @@ module Preconditioning =
             let standard = make (parameters |> List.map _.Default) Path.condOT
 
             { Name = standard.Name
+              Summary = ""
               Equation = equation
               Source = standard.Source
               Parameters = parameters

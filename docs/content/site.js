@@ -20,7 +20,8 @@ const around = (content, terms) => {
 };
 
 const show = () => {
-  const hits = box.value.trim().length < 2 ? [] : search.search(box.value).slice(0, 12);
+  const asked = box.value.trim();
+  const hits = asked.length < 2 ? [] : search.search(asked).slice(0, 12);
   found.replaceChildren(...hits.map(hit => {
     const item = document.createElement('li');
     const link = item.appendChild(document.createElement('a'));
@@ -29,7 +30,12 @@ const show = () => {
     link.appendChild(document.createElement('small')).textContent = around(hit.content, hit.terms);
     return item;
   }));
-  found.hidden = hits.length === 0;
+  if (asked.length >= 2 && hits.length === 0) {
+    const none = found.appendChild(document.createElement('li'));
+    none.className = 'none';
+    none.textContent = `Nothing here is about “${asked}”. The list of every path, loss and sampler is printed by: fokker list`;
+  }
+  found.hidden = found.children.length === 0;
   found.querySelector('a')?.classList.add('chosen');
 };
 
@@ -76,4 +82,8 @@ for (const name of document.querySelectorAll('[data-fsdocs-tip]')) {
   name.addEventListener('mouseleave', () => tip.hidePopover());
 }
 
-document.querySelector('nav .active.nav-item')?.scrollIntoView({ block: 'nearest' });
+// ---- the menu: its own page in view. Only the menu scrolls, and only where it is a column of its own.
+
+const menu = document.getElementById('menu');
+const here = menu.querySelector('.active.nav-item');
+if (here && getComputedStyle(menu).position === 'sticky') menu.scrollTop = here.offsetTop - menu.offsetTop - menu.clientHeight / 2;

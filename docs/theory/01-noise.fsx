@@ -18,6 +18,8 @@ open Guide
 (**
 # From data to noise
 
+After this chapter you can write a noising process as two curves, and read its drift, its diffusion and its marginal laws off them.
+
 A generative model turns a law that is easy to sample into the law of some data. The way there begins by going in the other direction, since to destroy
 data is easy. Let a particle start at a data point, be pulled towards the origin, and be shaken:
 

@@ -18,6 +18,8 @@ open Guide
 (**
 # Time reversed
 
+After this chapter you can run a diffusion backwards, from noise to data, once its score is known.
+
 Film the process of the [last chapter](01-noise.html) and run the film backwards: noise gathers itself into data. The theorem that makes generative models out of diffusions says
 that the film shows a diffusion again, and which one (Anderson 1982; Haussmann and Pardoux 1986). If
 

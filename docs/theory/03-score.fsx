@@ -18,6 +18,8 @@ open Guide
 (**
 # Learning the score
 
+After this chapter you can learn a score from samples, and say what it means for denoising.
+
 To [run time backwards](02-reversal.html) one needs $\nabla\log p_t$, and $p_t$ is the law of the data blurred: the very thing that is not known. What there is are samples. Three facts make that enough.
 
 **The score is a conditional mean.** Given $x_0$ the state $x_t = \alpha x_0 + \sigma\varepsilon$ is Gaussian, with score $-(x_t - \alpha x_0)/\sigma^2 = -\varepsilon/\sigma$. And

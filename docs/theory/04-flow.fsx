@@ -18,6 +18,8 @@ open Guide
 (**
 # The probability flow
 
+After this chapter you can turn a diffusion into a flow with the same marginals, and into every process between the two.
+
 The [reversed process](02-reversal.html) does more than it has to. It reproduces the law of whole paths, while only the marginals $p_t$ matter to someone who wants samples of $p_0$. Which other processes have the same marginals?
 
 Write the diffusion term of the Fokker–Planck equation as a transport term. Since $\Delta p = \nabla\!\cdot(p\,\nabla\log p)$,

@@ -18,6 +18,8 @@ open Guide
 (**
 # Densities
 
+After this chapter you can find the density of a point by following the flow through it.
+
 A diffusion gives samples. A flow gives more: the density of every point, exactly but for the solver.
 
 A normalizing flow is an invertible map $F$ from data to a law $\pi$ that one can evaluate; then $\log p(x) = \log \pi(F(x)) + \log|\det \partial F(x)|$. The determinant of a $d \times d$ matrix is what limits such models: they are built so that it is triangular. For the map

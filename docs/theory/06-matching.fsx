@@ -18,6 +18,8 @@ open Guide
 (**
 # Flow matching
 
+After this chapter you can learn a flow between two laws from pairs of their samples, and choose the pairs.
+
 So far a process came first and its flow was derived. Turn it around: ask for *any* velocity field whose flow carries one law to another, and learn that field directly (Lipman et al. 2023; Liu, Gong and Liu 2023; Albergo and Vanden-Eijnden 2023).
 
 Choose how single points travel, and let the laws follow. Draw $x_0$ from the data, $x_1$ from the source, and move on a path between them, $x_t = a(t)\,x_0 + b(t)\,x_1$. Its velocity $\dot x_t = \dot a\,x_0 + \dot b\,x_1$ is known. At a place $x$ where many such paths pass, let

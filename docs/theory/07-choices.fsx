@@ -18,6 +18,8 @@ open Guide
 (**
 # Design choices
 
+After this chapter you can say what a prediction, a weight, a preconditioning and a clock change in a model, and what they leave as it is.
+
 Noise or data or velocity, this schedule or that, one weight or another: papers differ in a dozen ways and most of them are the same model, trained on other parts of the noise. This chapter takes the choices apart.
 
 ## What is predicted

@@ -18,6 +18,8 @@ open Guide
 (**
 # The discrete chain
 
+After this chapter you can read a chain of a thousand steps, its bound and its samplers as the same calculus at discrete times.
+
 Diffusion models came into use as a chain of a thousand small steps (Sohl-Dickstein et al. 2015; Ho, Jain and Abbeel 2020), trained as a variational autoencoder whose encoder is fixed. The chain is a [path](01-noise.html) seen at the times $k/N$; this chapter says what it adds: a bound on the likelihood that needs no flow.
 
 $$x_k = \sqrt{1 - \beta_k}\;x_{k-1} + \sqrt{\beta_k}\;z_k, \qquad x_k = \sqrt{\bar\alpha_k}\,x_0 + \sqrt{1 - \bar\alpha_k}\;\varepsilon, \qquad \bar\alpha_k = \prod_{i \le k}(1 - \beta_i).$$

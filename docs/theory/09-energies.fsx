@@ -18,6 +18,8 @@ open Guide
 (**
 # Energies and Langevin dynamics
 
+After this chapter you can sample by a score alone, and say where that fails and why noise mends it.
+
 Before there was a time to reverse there was an energy to go down. Any density may be written $p(x) = e^{-E(x)}/Z$. The constant $Z = \int e^{-E}$ is an integral over all of space and out of reach; but
 
 $$\nabla\log p(x) = -\nabla E(x)$$

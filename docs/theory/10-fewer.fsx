@@ -18,6 +18,8 @@ open Guide
 (**
 # Fewer evaluations
 
+After this chapter you can say why some samplers need ten evaluations where others need a hundred.
+
 A sample costs as many calls of a network as its solver takes steps. Decades of work on stiff equations apply, once the equation is written so that what is known exactly is not approximated.
 
 Along the [probability flow](04-flow.html) write the velocity by the denoiser $\hat x_0 = \mathbb E[x_0|x_t]$ and $\hat\varepsilon = (x_t - \alpha\hat x_0)/\sigma$. Then $\dot x = \dot\alpha\,\hat x_0 + \dot\sigma\,\hat\varepsilon$, and

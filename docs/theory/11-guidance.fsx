@@ -18,6 +18,8 @@ open Guide
 (**
 # Guidance
 
+After this chapter you can steer samples towards a class, and say which law they are then drawn from.
+
 A model of $p(x)$ and someone who wants a sample with a property $c$. By Bayes' rule $p_t(x \mid c) \propto p_t(x)\,p_t(c \mid x)$ at every time of the path, and in terms of scores the constant is gone:
 
 $$\nabla\log p_t(x\mid c) = \nabla\log p_t(x) + \nabla\log p_t(c \mid x) .$$

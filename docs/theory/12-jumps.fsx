@@ -18,6 +18,8 @@ open Guide
 (**
 # Jumps to the data
 
+After this chapter you can learn maps that jump along a flow, and sample in one evaluation or a few.
+
 The flow is a map: from any point $(t, x)$ it leads to one point of the data. Solvers find it in steps. Why not learn the map?
 
 A **consistency function** (Song, Dhariwal, Chen and Sutskever 2023) is $f(t, x)$ = the data's end of the trajectory through $x$ at time $t$. Two properties say all about it:

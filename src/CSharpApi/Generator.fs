@@ -65,11 +65,16 @@ let private argument (name: string) : string =
     let pascal = name.Split '-' |> Array.map capital |> String.concat ""
     pascal.Substring(0, 1).ToLowerInvariant() + pascal.Substring 1
 
+/// A sentence's first letter as a capital, unless it is a symbol of the equation: `γ, the ratio`, `s, the data's`.
+let private sentence (text: string) =
+    if Char.IsAscii text[0] && not (text.Length > 1 && text[1] = ',') then capital text else text
+
 let private xml (text: string) = text.Replace("&", "&amp;").Replace("<", "&lt;").Replace(">", "&gt;")
 
 let private summary (part: Part<unit>) =
     let source = if part.Source = "" then "" else $" ({part.Source})"
-    $"    /// <summary><c>{part.Name}</c>: {xml part.Equation}{xml source}.</summary>"
+    let words = if part.Summary = "" then "" else $"{xml part.Summary} "
+    $"    /// <summary>{words}<c>{part.Name}</c>: {xml part.Equation}{xml source}.</summary>"
 
 let private isWhole (p: Parameter) =
     match p.Allowed with
@@ -81,7 +86,7 @@ let private element (kind: string) (maker: string) (part: Part<unit>) : string l
     [ yield summary part
 
       for p in part.Parameters do
-          yield $"    /// <param name=\"{argument p.Name}\">{xml (capital p.Meaning)}: {p.Allowed}.</param>"
+          yield $"    /// <param name=\"{argument p.Name}\">{xml (sentence p.Meaning)}: {p.Allowed}.</param>"
 
       match part.Parameters with
       | [] -> yield $"    public static {kind} {identifier part.Name} {{ get; }} = {kind}.{maker}(\"{part.Name}\");"

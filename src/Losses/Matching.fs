@@ -46,6 +46,7 @@ module Matching =
     let optimal (path: GaussianPath) : Matching =
         { on path with
             Name = "ot-cfm"
+            Equation = "E‖v − (ȧ x₀ + ḃ x₁)‖², (x₀, x₁) ~ argmin_π Σ ‖x₀ᵢ − x₁π(i)‖²"
             Citation =
                 "Tong et al. 2024, Improving and generalizing flow-based models, section 3.2; Pooladian et al. 2023"
             Coupling = Coupling.exact }

@@ -119,7 +119,12 @@ module Networks =
                 $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
 
     let private make name equation source (network: NetworkRequest -> Network) : Part<NetworkRequest -> Network> =
-        { Name = name; Equation = equation; Source = source; Parameters = []; Make = fun _ -> network }
+        { Name = name
+          Summary = ""
+          Equation = equation
+          Source = source
+          Parameters = []
+          Make = fun _ -> network }
 
     let parts: Part<NetworkRequest -> Network> list =
         [ { make

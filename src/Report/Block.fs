@@ -65,8 +65,8 @@ module Block =
             []
             [ Html.element "th" [ "scope", "row" ] (Markup.inlines metric.Name)
               Html.classed "td" "number" [ Html.text value ]
-              Html.classed "td" "number" [ Html.text floor ]
-              Html.classed "td" "note" (Markup.inlines metric.Verdict)
+              Html.element "td" [ "class", "number"; "data-label", "floor" ] [ Html.text floor ]
+              Html.classed "td" "note verdict" (Markup.inlines metric.Verdict)
               Html.classed "td" "note" (Markup.inlines metric.Note) ]
 
     /// Each metric beside its noise floor, with what it says.
@@ -119,7 +119,7 @@ module Block =
     /// Small images are shown at a whole multiple of their size, so that each pixel is a square.
     let private shownWidth width = width * max 1 (int (Math.Round(64.0 / float width)))
 
-    let private imageGrid (grid: ImageGrid) =
+    let private imageGrid (labelled: bool) (grid: ImageGrid) =
         let images = grid.Images
 
         if grid.Labels.Length > 0 && grid.Labels.Length <> images.Count then
@@ -138,10 +138,12 @@ module Block =
                       "height", string images.Height ]
                     []
 
-            if grid.Labels.Length = 0 then
+            if not labelled then
                 image
             else
-                Html.classed "span" "tile" [ image; Html.element "span" [] [ Html.text grid.Labels[index] ] ]
+                // A tile without a label keeps its place: the rows of grids side by side are of one height.
+                let label = if grid.Labels.Length = 0 then "\u00a0" else grid.Labels[index]
+                Html.classed "span" "tile" [ image; Html.element "span" [] [ Html.text label ] ]
 
         Html.classed
             "div"
@@ -156,7 +158,9 @@ module Block =
                   (List.init images.Count tile) ]
 
     /// Grids of images side by side.
-    let images (grids: ImageGrid list) = Html.classed "figure" "figure image-grids" (List.map imageGrid grids)
+    let images (grids: ImageGrid list) =
+        let labelled = grids |> List.exists (fun grid -> grid.Labels.Length > 0)
+        Html.classed "figure" "figure image-grids" (List.map (imageGrid labelled) grids)
 
     /// Paragraphs.
     let prose paragraphs = Html.classed "div" "prose" (paragraphs |> List.map (Markup.inlines >> Html.element "p" []))

@@ -7,10 +7,20 @@ module Catalogue =
         { Name = name; Setting = setting; One = one; Many = many; Parts = parts }
 
     let private part name equation source make : Part<'T> =
-        { Name = name; Equation = equation; Source = source; Parameters = []; Make = fun _ -> make }
+        { Name = name
+          Summary = ""
+          Equation = equation
+          Source = source
+          Parameters = []
+          Make = fun _ -> make }
 
     let paths = list "paths" (Some Setting.Path) "path" "paths" Paths.parts
-    let losses = list "losses" (Some Setting.Loss) "loss" "losses" Objectives.parts
+
+    let losses =
+        Objectives.parts
+        |> List.map (fun part -> Part.saying (Part.standard part).Summary part)
+        |> list "losses" (Some Setting.Loss) "loss" "losses"
+
     let predictions = list "predictions" (Some Setting.Prediction) "prediction" "predictions" Prediction.parts
     let weights = list "weights" (Some Setting.Weight) "weight" "weights" Weight.parts
     let times = list "times" (Some Setting.Times) "law of times" "laws of times" Times.parts

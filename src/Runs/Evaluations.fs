@@ -111,6 +111,17 @@ module Evaluations =
     let heldOut (data: Dataset) (rng: Rng) (n: int) : Tensor =
         Scope.run (fun () -> Dataset.inData data (Dataset.heldOut Kind.Float64 n rng data).Data)
 
+    /// `heldOut` with the name of each sample's class; no names where the data have no classes.
+    let heldOutWithClasses (data: Dataset) (rng: Rng) (n: int) : Tensor * string[] =
+        Scope.run (fun () ->
+            let batch = Dataset.heldOut Kind.Float64 n rng data
+
+            let names =
+                batch.Label
+                |> Option.map (Tensor.toArray<int64> >> Array.map (fun k -> List.item (int k) data.Classes))
+
+            Dataset.inData data batch.Data, defaultArg names [||])
+
     // ---- what is measured
 
     /// Whether there is a Fréchet distance for the data: images of several classes.

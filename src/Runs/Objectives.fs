@@ -24,6 +24,8 @@ type Parts =
 type LossEntry =
     {
         Name: string
+        /// What it does, in one sentence that spells out what the name abbreviates.
+        Summary: string
         Equation: string
         Source: string
         /// The parts that it is made of besides the network, each with the one that it has unless another is asked for; none keeps what the data set brings.
@@ -49,25 +51,44 @@ module Objectives =
         |> Loss.weighted parts.Weight
         |> Loss.timesFrom parts.Times
 
-    let private regression (make: GaussianPath -> Regression) : LossEntry =
+    let private regression (summary: string) (make: GaussianPath -> Regression) : LossEntry =
         let r = make Path.condOT
         let own = Objective.ofRegression r
 
         { Name = r.Name
+          Summary = summary
           Equation = own.Equation
           Source = r.Source
           Uses = regressionUses r
           Make = assembled make >> Objective.ofRegression }
 
+    let private regressions =
+        [ regression
+              "Conditional flow matching: learns the velocity of the path from each data point to its noise; their mean is the flow's."
+              Loss.cfm
+          regression "Denoising score matching: learns the score ∇log p_t from the noise that was added." Loss.dsm
+          regression "L_simple: learns the noise that was added, every time counting the same." Loss.simple
+          regression
+              "Learns v, a mixture of noise and data whose error stays of one size from the data to the noise."
+              Loss.vPrediction
+          regression "Learns the data behind a noisy sample, E[x₀ | x_t]." Loss.denoiser ]
+
     /// As many noise levels as the times that are drawn.
     let private ncsn (levels: int) : LossEntry =
-        let own = regression (Loss.ncsn levels)
+        let own =
+            regression
+                "Noise-conditional score network: denoising score matching at a fixed number of noise levels."
+                (Loss.ncsn levels)
+
         let times = Setting.Times, Some { Name = "discrete"; Numbers = [ "levels", float levels ] }
         { own with Uses = times :: List.filter (fst >> (<>) Setting.Times) own.Uses }
 
     /// EDM's whole recipe is a regression by its parts.
     let private edm: LossEntry =
-        let entry = regression Loss.denoiser
+        let entry =
+            regression
+                "Elucidated diffusion model: a denoiser whose inputs and outputs have unit size, with weight and times to match."
+                Loss.denoiser
 
         { entry with
             Name = "edm"
@@ -80,14 +101,15 @@ module Objectives =
                   Setting.Times, usual "log-normal"
                   Setting.Preconditioning, usual "edm" ] }
 
-    let private entry name equation source uses make : LossEntry =
-        { Name = name; Equation = equation; Source = source; Uses = uses; Make = make }
+    let private entry name summary equation source uses make : LossEntry =
+        { Name = name; Summary = summary; Equation = equation; Source = source; Uses = uses; Make = make }
 
     let private trace (parts: Parts) = if parts.Dimension <= 8 then Trace.exact else Trace.rademacher 1
 
-    let private scoreLoss name equation source (loss: Parts -> Loss) =
+    let private scoreLoss name summary equation source (loss: Parts -> Loss) =
         entry
             name
+            summary
             equation
             source
             [ Setting.Path, None; Setting.Weight, usual Weight.variance.Name; Setting.Times, usual Times.uniform.Name ]
@@ -96,11 +118,13 @@ module Objectives =
     let private scores =
         [ scoreLoss
               "ism"
+              "Implicit score matching: learns the score without looking at the noise that was added, through its divergence."
               "E σ² (‖s‖² + 2 ∇·s)"
               "Hyvärinen 2005, theorem 1; Hutchinson's trace above 8 coordinates"
               (fun p -> ScoreMatching.implicitly (trace p) p.Weight p.Times p.Path)
           scoreLoss
               "ssm"
+              "Sliced score matching: implicit score matching along random directions."
               "E σ² ((vᵀs)² + 2 vᵀ(∂s)v), v ~ N(0, I)"
               "Song et al. 2019, Sliced score matching, eq. 7"
               (fun p -> ScoreMatching.sliced 1 p.Weight p.Times p.Path) ]
@@ -123,9 +147,9 @@ module Objectives =
 
         let steps = Parameter.make "steps" 1000.0 (Allowed.Whole 2) "N, the steps of the discrete process"
 
-        let bound name equation source variance =
+        let bound name summary equation source variance =
             Part.of1 steps (fun steps ->
-                entry name $"{equation}, N = {steps}" source uses (fun parts ->
+                entry name summary $"{equation}, N = {steps}" source uses (fun parts ->
                     requireData parts
                     let loss = Variational.bound (int steps) variance parts.Prediction parts.Path
 
@@ -134,9 +158,15 @@ module Objectives =
 
         let kl = "Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁)"
 
-        [ bound "vlb" $"{kl}, steps of variance β" "Ho, Jain, Abbeel 2020, DDPM, eq. 5" StepVariance.Forward
+        [ bound
+              "vlb"
+              "Variational lower bound: bounds the data's log-likelihood along the discrete chain, with steps of given variance."
+              $"{kl}, steps of variance β"
+              "Ho, Jain, Abbeel 2020, DDPM, eq. 5"
+              StepVariance.Forward
           bound
               "vlb-learned"
+              "The variational lower bound where the network says the variance of each step too."
               $"{kl}, steps of learned variance"
               "Nichol, Dhariwal 2021, Improved DDPM, eq. 15"
               StepVariance.Learned
@@ -147,7 +177,9 @@ module Objectives =
                   let equation = $"L_simple + {weight} L_vlb, which alone moves the variance, N = {steps}"
                   let source = "Nichol, Dhariwal 2021, Improved DDPM, eq. 16"
 
-                  entry "hybrid" equation source uses (fun parts ->
+                  let summary = "Learns the noise by L_simple, and the variance of each step by the variational bound."
+
+                  entry "hybrid" summary equation source uses (fun parts ->
                       requireData parts
 
                       Variational.hybrid weight (int steps) parts.Prediction parts.Path
@@ -160,10 +192,10 @@ module Objectives =
           Setting.Coupling, usual m.Coupling.Name
           Setting.Source, usual "normal" ]
 
-    let private matching path (make: GaussianPath -> Matching) : LossEntry =
+    let private matching summary path (make: GaussianPath -> Matching) : LossEntry =
         let own = make Path.condOT
 
-        entry own.Name own.Equation own.Citation (matchingUses own path) (fun parts ->
+        entry own.Name summary own.Equation own.Citation (matchingUses own path) (fun parts ->
             make parts.Path
             |> Matching.timesFrom parts.Times
             |> Matching.coupledBy parts.Coupling
@@ -172,16 +204,26 @@ module Objectives =
 
     /// Independent pairs of data and another law: no noise to divide by, hence a matching and not a regression.
     let private independent =
-        matching None (fun path ->
-            { Matching.on path with
-                Name = "i-cfm"
-                Citation = "Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023" })
+        matching
+            "Independent conditional flow matching: each data point is joined to a random point of the source."
+            None
+            (fun path ->
+                { Matching.on path with
+                    Name = "i-cfm"
+                    Equation = "E‖v − (ȧ x₀ + ḃ x₁)‖², (x₀, x₁) ~ p₀ ⊗ p₁"
+                    Citation = "Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023" })
 
-    let private bridged (make: float -> Matching) =
+    let private optimal =
+        matching
+            "Optimal-transport conditional flow matching: within a batch, data and source are joined by the cheapest plan, so that paths hardly cross."
+            None
+            Matching.optimal
+
+    let private bridged summary (make: float -> Matching) =
         Part.of1
             (Parameter.make "sigma" 0.5 Allowed.Positive "s, the bridge's noise for data of unit variance")
             (fun s ->
-                let entry = matching None (fun _ -> make s)
+                let entry = matching summary None (fun _ -> make s)
                 { entry with Uses = entry.Uses |> List.filter (fst >> (<>) Setting.Path) })
 
     let private teacherOf (name: string) (parts: Parts) : Model =
@@ -192,19 +234,29 @@ module Objectives =
     let private consistency =
         let uses = [ Setting.Path, usual Paths.edm.Name ]
 
-        let training name source settings =
+        let training name summary source settings =
             let own = Consistency.training (settings 1L Path.condOT)
-            entry name own.Equation source uses (fun parts -> Consistency.training (settings parts.Steps parts.Path))
+            entry name summary own.Equation source uses (fun parts ->
+                Consistency.training (settings parts.Steps parts.Path))
 
         let distilled = "E d(f(t', x_t'), f⁻(t, x̂_t)), x̂_t by a step of Heun on the teacher's flow"
 
-        [ training "ct" "Song et al. 2023, Consistency models, algorithm 3" Consistency.original
+        [ training
+              "ct"
+              "Consistency training: learns, without a teacher, a map from any time to the data that says the same all along a path."
+              "Song et al. 2023, Consistency models, algorithm 3"
+              Consistency.original
           |> Part.fixedAt
-          training "ict" "Song, Dhariwal 2024, Improved consistency training" Consistency.improved
+          training
+              "ict"
+              "Improved consistency training: consistency training with a robust distance, and times and weights to match."
+              "Song, Dhariwal 2024, Improved consistency training"
+              Consistency.improved
           |> Part.fixedAt
           Part.of1 (Parameter.make "times" 18.0 (Allowed.Whole 2) "N, the times of the grid") (fun count ->
               entry
                   "cd"
+                  "Consistency distillation: a map from any time to the data that says the same all along a teacher's flow."
                   distilled
                   "Song et al. 2023, Consistency models, algorithm 2"
                   [ Setting.Teacher, None ]
@@ -226,12 +278,13 @@ module Objectives =
                     "the share of a batch that learns the velocity")
                 make
 
-        let taught name (make: Model -> MapMatching) =
+        let taught name summary (make: Model -> MapMatching) =
             let own = MapMatching.objective (make (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)))
 
             instants (fun share ->
                 entry
                     name
+                    summary
                     own.Equation
                     own.Source
                     [ Setting.Teacher, None; Setting.Times, usual Times.uniform.Name ]
@@ -239,24 +292,37 @@ module Objectives =
                         { make (teacherOf name parts) with Times = parts.Times; Instants = share }
                         |> MapMatching.objective))
 
-        let alone (make: GaussianPath -> MapMatching) =
+        let alone summary (make: GaussianPath -> MapMatching) =
             let m = make Path.condOT
             let own = MapMatching.objective m
 
             instants (fun share ->
                 entry
                     m.Name
+                    summary
                     own.Equation
                     m.Source
                     [ Setting.Path, None; Setting.Times, usual m.Times.Name ]
                     (fun parts ->
                         { make parts.Path with Times = parts.Times; Instants = share } |> MapMatching.objective))
 
-        [ taught "lmd" MapMatching.lagrangian
-          taught "emd" MapMatching.eulerian
-          alone MapMatching.lagrangianSelf
-          alone MapMatching.progressiveSelf
-          alone MapMatching.meanFlow ]
+        [ taught
+              "lmd"
+              "Lagrangian map distillation: jumps between any two times, whose end moves with a teacher's velocity where it is."
+              MapMatching.lagrangian
+          taught
+              "emd"
+              "Eulerian map distillation: jumps between any two times, whose end stays when the start moves along a teacher's flow."
+              MapMatching.eulerian
+          alone
+              "Lagrangian self-distillation: lmd with the velocity that the map itself has learned in the teacher's place."
+              MapMatching.lagrangianSelf
+          alone
+              "Progressive self-distillation: learns that one jump equals two shorter ones."
+              MapMatching.progressiveSelf
+          alone
+              "Mean flow: learns the average velocity between two times by the identity that ties it to the velocity at one of them."
+              MapMatching.meanFlow ]
 
     let private flow =
         let own = ContinuousFlow.maximumLikelihood Trace.exact Tableau.rk4 8
@@ -264,7 +330,10 @@ module Objectives =
         Part.of1
             (Parameter.make "steps" 8.0 (Allowed.Whole 1) "steps of the fourth-order Runge–Kutta method")
             (fun steps ->
-                entry own.Name own.Equation own.Source [] (fun parts ->
+                let summary =
+                    "Continuous normalizing flow: raises the data's exact likelihood, by solving the flow in training."
+
+                entry own.Name summary own.Equation own.Source [] (fun parts ->
                     ContinuousFlow.maximumLikelihood (trace parts) Tableau.rk4 (int steps)))
 
     /// Regression on what a teacher says instead of on what one sample says.
@@ -274,6 +343,7 @@ module Objectives =
 
         [ entry
               "esm"
+              "Explicit score matching: regression on the score that a teacher says."
               esm
               "Vincent 2011, eq. 4"
               [ Setting.Teacher, None; Setting.Weight, usual "variance"; Setting.Times, usual "uniform" ]
@@ -288,6 +358,7 @@ module Objectives =
                   loss |> Objective.predicting "esm" esm "Vincent 2011, eq. 4" teacher.Path Prediction.score)
           entry
               "fm"
+              "Flow matching: regression on the velocity that a teacher says."
               fm
               "Lipman et al. 2023, eq. 5"
               [ Setting.Teacher, None; Setting.Times, usual "uniform" ]
@@ -307,20 +378,25 @@ module Objectives =
         let name, equation = "classifier", "E −log p(c | t, x_t)"
         let source = "Dhariwal, Nichol 2021, Diffusion models beat GANs, section 4"
 
-        entry name equation source [ Setting.Path, None; Setting.Times, usual Times.uniform.Name ] (fun parts ->
+        let summary = "A classifier of noisy samples, which guides other models: not sampled from."
+
+        entry name summary equation source [ Setting.Path, None; Setting.Times, usual Times.uniform.Name ] (fun parts ->
             let loss = NoisyClassifier.loss parts.Path parts.Times
 
             Objective.classifying name equation source parts.Path loss)
 
     let parts: Part<LossEntry> list =
-        [ yield!
-              List.map (regression >> Part.fixedAt) [ Loss.cfm; Loss.dsm; Loss.simple; Loss.vPrediction; Loss.denoiser ]
+        [ yield! List.map Part.fixedAt regressions
           Part.of1 (Parameter.make "levels" 10.0 (Allowed.Whole 1) "the noise levels") (int >> ncsn)
           yield! List.map Part.fixedAt (edm :: scores)
           yield! bounds
-          yield! List.map Part.fixedAt [ independent; matching None Matching.optimal ]
-          bridged Matching.schrodinger
-          bridged Matching.withScore
+          yield! List.map Part.fixedAt [ independent; optimal ]
+          bridged
+              "Schrödinger-bridge conditional flow matching: entropic pairs joined by Brownian bridges; learns the flow of the bridge."
+              Matching.schrodinger
+          bridged
+              "Simulation-free score and flow matching: sb-cfm that learns the score too, and so the Schrödinger bridge as a process."
+              Matching.withScore
           flow
           yield! consistency
           yield! maps

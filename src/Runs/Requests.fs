@@ -40,7 +40,7 @@ module GuidanceRequest =
           Classifier = None
           Composition = [] }
 
-/// How a model's flow or reverse process is to be followed, whatever for; what is left out is as suits the model.
+/// How a model's flow or reverse process is to be followed, whatever for. Anything you leave out gets a default chosen for your model.
 [<NoComparison; NoEquality>]
 type GenerationRequest =
     {
@@ -62,7 +62,7 @@ type GenerationRequest =
 [<RequireQualifiedAccess>]
 module GenerationRequest =
 
-    /// Everything as suits the model.
+    /// Nothing asked for: every default chosen for the model.
     let standard: GenerationRequest =
         { Solver = None
           Grid = None
@@ -73,7 +73,7 @@ module GenerationRequest =
           AbsoluteTolerance = None
           Guidance = GuidanceRequest.none }
 
-/// What samples are asked for.
+/// What samples are asked for. Anything you leave out gets a default chosen for your model: `{ SamplingRequest.standard with Count = Some 100 }`.
 [<NoComparison; NoEquality>]
 type SamplingRequest =
     {
@@ -106,7 +106,7 @@ type SamplingRequest =
 [<RequireQualifiedAccess>]
 module SamplingRequest =
 
-    /// Everything as suits the model.
+    /// Nothing asked for: every default chosen for the model.
     let standard: SamplingRequest =
         { Generation = GenerationRequest.standard
           Count = None
@@ -150,7 +150,7 @@ type DensityRequest =
 [<RequireQualifiedAccess>]
 module DensityRequest =
 
-    /// Everything as suits the model.
+    /// Nothing asked for: every default chosen for the model.
     let standard: DensityRequest =
         { Generation = GenerationRequest.standard
           Method = None

@@ -1,6 +1,7 @@
 namespace Fokker
 
-/// What a training is asked to be; what is left out is as suits the data. Parts are said by their names, with numbers: `min-snr:gamma=3`.
+/// What a training is asked to be. Anything you leave out gets a default chosen for your data: `{ TrainingRequest.standard with Steps = Some 3000L }`.
+/// Parts are said by their names, with numbers: `min-snr:gamma=3`.
 type TrainingRequest =
     {
         Path: string option
@@ -34,7 +35,7 @@ type TrainingRequest =
 [<RequireQualifiedAccess>]
 module TrainingRequest =
 
-    /// Everything as suits the data.
+    /// Nothing asked for: every default chosen for the data.
     let standard: TrainingRequest =
         { Path = None
           Loss = None

@@ -153,6 +153,7 @@ module Coupling =
 
         [ Part.fixedAt independent
           Part.fixedAt exact
+          |> Part.saying "Optimal transport: the cheapest plan between the two halves of a batch."
           Part.of1 epsilon entropic
           Part.of2
               ofMean

@@ -30,11 +30,13 @@ module Listing =
         Terminal.tell terminal $"{list.Name.ToUpperInvariant()} ({option list})"
 
         for part in list.Parts do
-            Terminal.tell terminal $"    {part.Name.PadRight width}  {part.Equation}"
+            let lines =
+                [ part.Summary; part.Equation; yield! List.map Parameter.describe part.Parameters; part.Source ]
+                |> List.filter ((<>) "")
 
-            for line in [ yield! List.map Parameter.describe part.Parameters; part.Source ] do
-                if line <> "" then
-                    Terminal.tell terminal $"""    {"".PadRight width}  {line}"""
+            for k, line in List.indexed lines do
+                let name = if k = 0 then part.Name else ""
+                Terminal.tell terminal $"    {name.PadRight width}  {line}"
 
         Terminal.tell terminal ""
 
@@ -49,6 +51,7 @@ module Listing =
         let part (part: Part<unit>) =
             Json.object
                 [ "name", Json.text part.Name
+                  "summary", Json.text part.Summary
                   "meaning", Json.text part.Equation
                   "source", Json.text part.Source
                   "parameters", Json.array (part.Parameters |> Seq.map (fun p -> parameter p)) ]

@@ -175,8 +175,10 @@ module Results =
 
         [ match data with
           | Some data ->
-              let truth = Evaluations.heldOut data (model.Stream "report") count
-              Sections.imagesBesideData (tiles "Held-out data" truth [||]) drawn
+              let truth, classes = Evaluations.heldOutWithClasses data (model.Stream "report") count
+              // Labels under one of two grids only would set their rows apart.
+              let named = if Array.isEmpty labels then [||] else classes
+              Sections.imagesBesideData (tiles "Held-out data" truth named) drawn
           | None -> Sections.imagesAlone drawn
           Sections.imagesFromNoise { Times = times; Clock = None; Frames = Array.map toImages frames; Columns = 10 } ]
 
@@ -190,7 +192,7 @@ module Results =
             match score.Undefined with
             | Some reason -> $"undefined: {reason}"
             | None ->
-                $"{score.Equation}; mean over {score.Value.Draws} pairs of sets, floor ± {score.Floor.StandardError:G2}" }
+                $"{score.Equation}; mean over {score.Value.Draws} pairs of sets, floor ± {Markup.significant 2 score.Floor.StandardError}" }
 
     let private networkOf (model: GenerativeModel) : Network option =
         match model.Origin with
@@ -235,7 +237,7 @@ module Results =
               scores
               |> List.filter (fun s -> s.Undefined.IsNone && (s.Name = "wasserstein2" || s.Name = "frechet")) do
               { Label = (if score.Name = "frechet" then "Fréchet distance" else "2-Wasserstein")
-                Value = $"{score.Value.Mean:G3}"
+                Value = Markup.significant 3 score.Value.Mean
                 Note = score.Verdict }
           match density with
           | Some density -> { Label = "Held-out −log p"; Value = $"{density.Nats.Mean:F3}"; Note = density.Verdict }

@@ -88,7 +88,7 @@ public class ModelTests
                     Seed = 1,
                     Grid = grid,
                     Steps = steps,
-                    To = to,
+                    EndTime = to,
                     Denoise = denoise,
                 }
             );
@@ -125,7 +125,7 @@ public class ModelTests
             samples.Slice(10, 10),
             new InterpolationOptions { Frames = 5, RelativeTolerance = 1e-9 }
         );
-        Assert.That(frames.Select(frame => frame.Share), Is.EqualTo(new[] { 0.0, 0.25, 0.5, 0.75, 1.0 }));
+        Assert.That(frames.Select(frame => frame.Fraction), Is.EqualTo(new[] { 0.0, 0.25, 0.5, 0.75, 1.0 }));
         Assert.That(frames[0].Samples.ToDoubleArray(), Is.EqualTo(samples.Slice(0, 10).ToDoubleArray()).Within(1e-6));
         Assert.That(frames[4].Samples.ToDoubleArray(), Is.EqualTo(samples.Slice(10, 10).ToDoubleArray()).Within(1e-6));
     }
@@ -197,8 +197,8 @@ public class ModelTests
         var options = new SampleOptions
         {
             Start = start,
-            From = 1.0,
-            To = 0.0,
+            StartTime = 1.0,
+            EndTime = 0.0,
             RelativeTolerance = 1e-10,
         };
         var end = await model.SampleAsync(options);
@@ -222,8 +222,8 @@ public class ModelTests
             new SampleOptions
             {
                 Start = start,
-                From = 1.0,
-                To = 0.0,
+                StartTime = 1.0,
+                EndTime = 0.0,
                 RelativeTolerance = 1e-10,
             }
         );
@@ -247,8 +247,8 @@ public class ModelTests
         {
             Count = 10,
             RelativeTolerance = 1e-9,
-            From = 0.999,
-            To = 0.001,
+            StartTime = 0.999,
+            EndTime = 0.001,
         };
         var a = await mine.SampleAsync(options);
         var b = await theirs.SampleAsync(options);
@@ -280,7 +280,7 @@ public class ModelTests
             (new() { Guidance = 2.0 }, nameof(SampleOptions.Guidance)),
             (new() { Solver = Solvers.Ddim, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Solver)),
             (new() { RelativeTolerance = 1e-12 }, nameof(SampleOptions.RelativeTolerance)),
-            (new() { From = 0.2, To = 0.5 }, nameof(SampleOptions.From)),
+            (new() { StartTime = 0.2, EndTime = 0.5 }, nameof(SampleOptions.StartTime)),
             (new() { Steps = 10, RelativeTolerance = 1e-3 }, nameof(SampleOptions.Steps)),
             (new() { Grid = TimeGrids.Karras(), RelativeTolerance = 1e-3 }, nameof(SampleOptions.Grid)),
             (new() { Brownian = true, Solver = Solvers.Heun }, nameof(SampleOptions.Brownian)),
@@ -291,7 +291,7 @@ public class ModelTests
             (new() { Classifier = ClassifierSource.Exact }, nameof(SampleOptions.Classifier)),
             (new() { Classifier = ClassifierSource.Exact, Guidance = 2.0 }, nameof(SampleOptions.Classifier)),
             (new() { GuidanceRescale = 0.5 }, nameof(SampleOptions.GuidanceRescale)),
-            (new() { WeakerModel = model }, nameof(SampleOptions.WeakerModel)),
+            (new() { AutoguidanceModel = model }, nameof(SampleOptions.AutoguidanceModel)),
             (new() { AbsoluteTolerance = 1e-3 }, nameof(SampleOptions.AbsoluteTolerance)),
         };
 
@@ -565,8 +565,8 @@ public class ModelTests
             Label = 1,
             RelativeTolerance = 1e-8,
             // Inside (0, 1): the classifier's gradient is multiplied by what is infinite at the ends.
-            From = 0.99,
-            To = 0.01,
+            StartTime = 0.99,
+            EndTime = 0.01,
         };
         var truth = (await model.SampleAsync(plain)).ToDoubleArray();
         var judged = await model.SampleAsync(plain with { Classifier = ClassifierSource.Exact, Guidance = 1.0 });
@@ -593,7 +593,7 @@ public class ModelTests
             Steps = 20,
             Seed = 4,
         };
-        var guided = await model.SampleAsync(plain with { Guidance = 3.0, WeakerModel = same });
+        var guided = await model.SampleAsync(plain with { Guidance = 3.0, AutoguidanceModel = same });
         // 3 y − 2 y is y but for rounding.
         Assert.That(guided.ToDoubleArray(), Is.EqualTo((await model.SampleAsync(plain)).ToDoubleArray()).Within(1e-10));
     }

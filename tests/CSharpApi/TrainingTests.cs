@@ -43,7 +43,7 @@ public class TrainingTests
             heard.All.Select(progress => progress.Step),
             Is.EqualTo(Enumerable.Range(1, 30).Select(k => (long)k))
         );
-        Assert.That(heard.All[^1].Share, Is.EqualTo(1.0));
+        Assert.That(heard.All[^1].Fraction, Is.EqualTo(1.0));
         Assert.That(heard.All.Select(progress => progress.Loss), Has.All.Matches<double>(double.IsFinite));
         Assert.That(model.Training!.Steps, Is.EqualTo(30));
         Assert.That(model.Training.Folder, Is.Null);

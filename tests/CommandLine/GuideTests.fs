@@ -71,6 +71,13 @@ let ``every link between the guide's pages leads somewhere`` () =
     for page, target in all do
         Assert.That(leadsSomewhere page target, $"{short page}: {target}")
 
+/// The first sentence after the title says what a reader has of the page.
+[<Test>]
+let ``every page begins with what its reader can do after it`` () =
+    for page in pages do
+        let first = Regex.Match(prose page, @"^# .+\n\n(.+)", RegexOptions.Multiline).Groups[1].Value
+        Assert.That(first, Does.Match "^After this (page|chapter) you (can|know) ", short page)
+
 [<Test>]
 let ``every page has a place in the menu, and no two the same`` () =
     let places =

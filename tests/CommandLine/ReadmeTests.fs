@@ -13,8 +13,10 @@ open Fokker.Tests.CommandLine.Support
 
 let private readme = File.ReadAllText(Checkout.file "README.md")
 
-let private blocks (language: string) =
-    [ for found in Regex.Matches(readme, $"```{language}\n(.*?)```", RegexOptions.Singleline) -> found.Groups[1].Value ]
+let private blocksOf (page: string) (language: string) =
+    [ for found in Regex.Matches(page, $"```{language}\n(.*?)```", RegexOptions.Singleline) -> found.Groups[1].Value ]
+
+let private blocks = blocksOf readme
 
 /// The lines of the shell blocks, without what follows a #.
 let private lines =
@@ -136,9 +138,10 @@ let ``the README's training in F# runs and leaves a picture`` () =
     Assert.That(File.ReadAllBytes(folder.File "moons.png").Length, Is.GreaterThan 1000)
 
 [<Test>]
-let ``the README's script runs, and its numbers agree`` () =
+let ``the script of the guide's first page runs, and its numbers agree`` () =
     use folder = new Folder()
-    let said = blocks "fsharp" |> List.find _.Contains("in truth") |> runScript folder
+    let page = File.ReadAllText(Checkout.file "docs/index.md")
+    let said = blocksOf page "fsharp" |> List.exactlyOne |> runScript folder
     let numbers = [ for found in Regex.Matches(said, @"-?\d+\.\d+") -> float found.Value ]
     Assert.That(numbers.Length, Is.EqualTo 2, said)
     // Ten thousand draws with a standard deviation below two.

@@ -120,13 +120,13 @@ public sealed class SameAnswerTests
 
         if (Now(0.15))
         {
-            yield return Said(options => options with { From = 0.9 }, "--from", "0.9");
+            yield return Said(options => options with { StartTime = 0.9 }, "--from", "0.9");
         }
 
         if (Now(0.15))
         {
             var until = Now(0.5) ? 0.1 : 0.95;
-            yield return Said(options => options with { To = until }, "--to", Text(until));
+            yield return Said(options => options with { EndTime = until }, "--to", Text(until));
         }
 
         if (Now(0.15))

@@ -53,6 +53,17 @@ let ``every default is allowed, and every equation stands for the defaults`` () 
         Assert.That(part.Parameters |> List.map _.Name, Is.Unique)
         Assert.That(part.Equation, Is.Not.Empty, part.Name))
 
+/// What somebody who chooses between them reads: no two are said to be the same.
+[<Test>]
+let ``each loss says in a sentence of its own what it does`` () =
+    let said = Catalogue.losses.Parts |> List.map _.Summary
+
+    for summary in said do
+        Assert.That(summary, Does.Match @"^\p{Lu}.{20,}\.$")
+
+    Assert.That(said, Is.Unique)
+    Assert.That(Objectives.all |> List.map (fun loss -> loss.Equation, loss.Source), Is.Unique)
+
 /// Another number makes another part: none is read and then forgotten.
 [<Test>]
 let ``a weight, a path and a law of times follow their numbers`` () =

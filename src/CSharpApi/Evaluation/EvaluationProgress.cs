@@ -15,8 +15,8 @@ public enum EvaluationStage
 
 /// <summary>How far an evaluation has come.</summary>
 /// <param name="Stage">What it is busy with.</param>
-/// <param name="Share">The part of that which is done, from 0 to 1.</param>
-public readonly record struct EvaluationProgress(EvaluationStage Stage, double Share);
+/// <param name="Fraction">The part of that which is done, from 0 to 1.</param>
+public readonly record struct EvaluationProgress(EvaluationStage Stage, double Fraction);
 
 /// <summary>Tells of an evaluation’s progress, and looks whether somebody wants it to end.</summary>
 internal sealed class EvaluationTeller(IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
@@ -40,7 +40,7 @@ internal sealed class EvaluationTeller(IProgress<EvaluationProgress>? progress, 
             : core.IsClassifier ? EvaluationStage.Classifier
             : EvaluationStage.Measuring;
 
-        if (last is { } told && told.Stage == stage && share < told.Share + Least && share < 1.0)
+        if (last is { } told && told.Stage == stage && share < told.Fraction + Least && share < 1.0)
         {
             return;
         }

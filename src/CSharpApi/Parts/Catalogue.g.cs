@@ -16,44 +16,44 @@ public sealed partial class FlowPath : NamedPart, INamed<FlowPath>
 /// <remarks>The paths that the library knows, those that leave numbers open as methods; <see cref="FlowPath.FromName"/> finds one by its name.</remarks>
 public static class FlowPaths
 {
-    /// <summary><c>condot</c>: x_t = (1 − t)·x₀ + t·ε (Lipman et al. 2023, Flow matching, eq. 20–22; Liu, Gong, Liu 2023).</summary>
+    /// <summary>Conditional optimal transport: from the data to noise on straight lines, at constant speed. <c>condot</c>: x_t = (1 − t)·x₀ + t·ε (Lipman et al. 2023, Flow matching, eq. 20–22; Liu, Gong, Liu 2023).</summary>
     public static FlowPath CondOt { get; } = FlowPath.FromName("condot");
 
-    /// <summary><c>ou</c>: x_t = e^{−Tt}·x₀ + √(1 − e^{−2Tt})·ε, T = 5 (Uhlenbeck, Ornstein 1930; Song et al. 2021).</summary>
+    /// <summary>Ornstein–Uhlenbeck process: the data decay while noise comes in, at constant rates. <c>ou</c>: x_t = e^{−Tt}·x₀ + √(1 − e^{−2Tt})·ε, T = 5 (Uhlenbeck, Ornstein 1930; Song et al. 2021).</summary>
     /// <param name="horizon">The time T that the process runs to: a positive number.</param>
     public static FlowPath OrnsteinUhlenbeck(double horizon = 5) =>
         FlowPath.Of("ou", [("horizon", nameof(horizon), horizon)]);
 
-    /// <summary><c>vp</c>: dX = −½β(t) X dt + √β(t) dW, β from 0.1 to 20 (Song et al. 2021, Score-based generative modeling through SDEs, eq. 32–33).</summary>
-    /// <param name="betaMin">Β at the data: a positive number.</param>
-    /// <param name="betaMax">Β at the noise: a positive number.</param>
+    /// <summary>Variance-preserving diffusion: data of unit variance keep it at every time. <c>vp</c>: dX = −½β(t) X dt + √β(t) dW, β from 0.1 to 20 (Song et al. 2021, Score-based generative modeling through SDEs, eq. 32–33).</summary>
+    /// <param name="betaMin">β at the data: a positive number.</param>
+    /// <param name="betaMax">β at the noise: a positive number.</param>
     public static FlowPath VariancePreserving(double betaMin = 0.1, double betaMax = 20) =>
         FlowPath.Of("vp", [("beta-min", nameof(betaMin), betaMin), ("beta-max", nameof(betaMax), betaMax)]);
 
     /// <summary><c>trigonometric</c>: x_t = cos(πt/2)·x₀ + sin(πt/2)·ε (Albergo, Vanden-Eijnden 2023; Lu, Song 2025).</summary>
     public static FlowPath Trigonometric { get; } = FlowPath.FromName("trigonometric");
 
-    /// <summary><c>sub-vp</c>: α as in vp, σ = 1 − α² (Song et al. 2021, Score-based generative modeling through SDEs, eq. 12 and 34).</summary>
-    /// <param name="betaMin">Β at the data: a positive number.</param>
-    /// <param name="betaMax">Β at the noise: a positive number.</param>
+    /// <summary>Sub-variance-preserving diffusion: at every time less noise than in vp. <c>sub-vp</c>: α as in vp, σ = 1 − α² (Song et al. 2021, Score-based generative modeling through SDEs, eq. 12 and 34).</summary>
+    /// <param name="betaMin">β at the data: a positive number.</param>
+    /// <param name="betaMax">β at the noise: a positive number.</param>
     public static FlowPath SubVariancePreserving(double betaMin = 0.1, double betaMax = 20) =>
         FlowPath.Of("sub-vp", [("beta-min", nameof(betaMin), betaMin), ("beta-max", nameof(betaMax), betaMax)]);
 
-    /// <summary><c>ve</c>: x_t = x₀ + σ_min (σ_max/σ_min)^t·ε, σ from 0.01 to 50 (Song et al. 2021, eq. 30–31).</summary>
-    /// <param name="sigmaMin">Σ at the data: a positive number.</param>
-    /// <param name="sigmaMax">Σ at the noise: a positive number.</param>
+    /// <summary>Variance-exploding diffusion: the data stay as they are under noise that grows. <c>ve</c>: x_t = x₀ + σ_min (σ_max/σ_min)^t·ε, σ from 0.01 to 50 (Song et al. 2021, eq. 30–31).</summary>
+    /// <param name="sigmaMin">σ at the data: a positive number.</param>
+    /// <param name="sigmaMax">σ at the noise: a positive number.</param>
     public static FlowPath VarianceExploding(double sigmaMin = 0.01, double sigmaMax = 50) =>
         FlowPath.Of("ve", [("sigma-min", nameof(sigmaMin), sigmaMin), ("sigma-max", nameof(sigmaMax), sigmaMax)]);
 
-    /// <summary><c>edm</c>: x_t = x₀ + (σ_min^{1/ρ} + t (σ_max^{1/ρ} − σ_min^{1/ρ}))^ρ·ε, ρ = 7, σ from 0.002 to 80 (Karras et al. 2022, EDM, eq. 5).</summary>
-    /// <param name="sigmaMin">Σ at the data: a positive number.</param>
-    /// <param name="sigmaMax">Σ at the noise: a positive number.</param>
-    /// <param name="rho">Ρ of the warp: a positive number.</param>
+    /// <summary>Elucidated diffusion model: variance-exploding, with time warped as its sampler spaces the noise levels. <c>edm</c>: x_t = x₀ + (σ_min^{1/ρ} + t (σ_max^{1/ρ} − σ_min^{1/ρ}))^ρ·ε, ρ = 7, σ from 0.002 to 80 (Karras et al. 2022, EDM, eq. 5).</summary>
+    /// <param name="sigmaMin">σ at the data: a positive number.</param>
+    /// <param name="sigmaMax">σ at the noise: a positive number.</param>
+    /// <param name="rho">ρ of the warp: a positive number.</param>
     public static FlowPath Edm(double sigmaMin = 0.002, double sigmaMax = 80, double rho = 7) =>
         FlowPath.Of("edm", [("sigma-min", nameof(sigmaMin), sigmaMin), ("sigma-max", nameof(sigmaMax), sigmaMax), ("rho", nameof(rho), rho)]);
 
     /// <summary><c>cosine</c>: α = cos(π/2 (t + s)/(1 + s)) / cos(π/2 s/(1 + s)), s = 0.008 (Nichol, Dhariwal 2021, Improved DDPM, eq. 17).</summary>
-    /// <param name="offset">S, which keeps the first step from vanishing: a positive number.</param>
+    /// <param name="offset">s, which keeps the first step from vanishing: a positive number.</param>
     public static FlowPath Cosine(double offset = 0.008) =>
         FlowPath.Of("cosine", [("offset", nameof(offset), offset)]);
 
@@ -61,31 +61,31 @@ public static class FlowPaths
     public static FlowPath LinearGamma { get; } = FlowPath.FromName("linear-gamma");
 
     /// <summary><c>sigmoid</c>: α² = (s(b) − s(a + (b − a) t))/(s(b) − s(a)), s(x) = 1/(1 + e^{−x/τ}), a = -3, b = 3, τ = 1 (Jabri, Fleet, Chen 2023, Scalable adaptive computation, algorithm 3; Chen 2023, section 2).</summary>
-    /// <param name="start">A, where the curve is at the data: a finite number.</param>
-    /// <param name="end">B, where it is at the noise: a finite number.</param>
-    /// <param name="tau">Τ, the temperature: a positive number.</param>
+    /// <param name="start">a, where the curve is at the data: a finite number.</param>
+    /// <param name="end">b, where it is at the noise: a finite number.</param>
+    /// <param name="tau">τ, the temperature: a positive number.</param>
     public static FlowPath Sigmoid(double start = -3, double end = 3, double tau = 1) =>
         FlowPath.Of("sigmoid", [("start", nameof(start), start), ("end", nameof(end), end), ("tau", nameof(tau), tau)]);
 
-    /// <summary><c>ddpm</c>: β₁ … β_N from 10⁻⁴ to 0.02 (1000/N times that), N = 1000 (Ho, Jain, Abbeel 2020, section 4).</summary>
+    /// <summary>Denoising diffusion probabilistic model: a chain of steps whose variances grow linearly. <c>ddpm</c>: β₁ … β_N from 10⁻⁴ to 0.02 (1000/N times that), N = 1000 (Ho, Jain, Abbeel 2020, section 4).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
     /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
     public static FlowPath Ddpm(int steps = 1000, int zeroSnr = 0) =>
         FlowPath.Of("ddpm", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
-    /// <summary><c>scaled-linear</c>: √β₁ … √β_N from √0.00085 to √0.012 (1000/N times that), N = 1000 (Rombach et al. 2022, Latent diffusion, appendix).</summary>
+    /// <summary>Latent diffusion's chain: the steps' standard deviations grow linearly. <c>scaled-linear</c>: √β₁ … √β_N from √0.00085 to √0.012 (1000/N times that), N = 1000 (Rombach et al. 2022, Latent diffusion, appendix).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
     /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
     public static FlowPath ScaledLinear(int steps = 1000, int zeroSnr = 0) =>
         FlowPath.Of("scaled-linear", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
-    /// <summary><c>ddpm-cosine</c>: β_k = 1 − ᾱ_k/ᾱ_{k−1} ≤ 0.999, ᾱ = cos², N = 1000 (Nichol, Dhariwal 2021, eq. 17).</summary>
+    /// <summary>Improved DDPM's chain: the cosine path at discrete times. <c>ddpm-cosine</c>: β_k = 1 − ᾱ_k/ᾱ_{k−1} ≤ 0.999, ᾱ = cos², N = 1000 (Nichol, Dhariwal 2021, eq. 17).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
     /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
     public static FlowPath DdpmCosine(int steps = 1000, int zeroSnr = 0) =>
         FlowPath.Of("ddpm-cosine", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
-    /// <summary><c>ddpm-sigmoid</c>: β = 10⁻⁴ + 0.0199·sigmoid(−6 … 6) (1000/N times that), N = 1000 (Xu et al. 2022, GeoDiff, appendix).</summary>
+    /// <summary>A chain of steps whose variances grow along a sigmoid. <c>ddpm-sigmoid</c>: β = 10⁻⁴ + 0.0199·sigmoid(−6 … 6) (1000/N times that), N = 1000 (Xu et al. 2022, GeoDiff, appendix).</summary>
     /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
     /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
     public static FlowPath DdpmSigmoid(int steps = 1000, int zeroSnr = 0) =>
@@ -129,115 +129,115 @@ public sealed class TrainingLoss : NamedPart, INamed<TrainingLoss>
 /// <remarks>The losses that the library knows, those that leave numbers open as methods; <see cref="TrainingLoss.FromName"/> finds one by its name.</remarks>
 public static class Losses
 {
-    /// <summary><c>cfm</c>: E ‖y − (α̇ x₀ + σ̇ ε)‖² (Lipman et al. 2023, Flow matching, eq. 9).</summary>
+    /// <summary>Conditional flow matching: learns the velocity of the path from each data point to its noise; their mean is the flow's. <c>cfm</c>: E ‖y − (α̇ x₀ + σ̇ ε)‖² (Lipman et al. 2023, Flow matching, eq. 9).</summary>
     public static TrainingLoss ConditionalFlowMatching { get; } = TrainingLoss.FromName("cfm");
 
-    /// <summary><c>dsm</c>: E σ² on score · ‖y − (−ε/σ)‖² (Vincent 2011, eq. 9; Song et al. 2021, eq. 7).</summary>
+    /// <summary>Denoising score matching: learns the score ∇log p_t from the noise that was added. <c>dsm</c>: E σ² on score · ‖y − (−ε/σ)‖² (Vincent 2011, eq. 9; Song et al. 2021, eq. 7).</summary>
     public static TrainingLoss DenoisingScoreMatching { get; } = TrainingLoss.FromName("dsm");
 
-    /// <summary><c>simple</c>: E ‖y − (ε)‖² (Ho, Jain, Abbeel 2020, DDPM, eq. 14).</summary>
+    /// <summary>L_simple: learns the noise that was added, every time counting the same. <c>simple</c>: E ‖y − (ε)‖² (Ho, Jain, Abbeel 2020, DDPM, eq. 14).</summary>
     public static TrainingLoss Simple { get; } = TrainingLoss.FromName("simple");
 
-    /// <summary><c>v-prediction</c>: E ‖y − (α ε − σ x₀)‖² (Salimans, Ho 2022, Progressive distillation, section 4).</summary>
+    /// <summary>Learns v, a mixture of noise and data whose error stays of one size from the data to the noise. <c>v-prediction</c>: E ‖y − (α ε − σ x₀)‖² (Salimans, Ho 2022, Progressive distillation, section 4).</summary>
     public static TrainingLoss VPrediction { get; } = TrainingLoss.FromName("v-prediction");
 
-    /// <summary><c>denoiser</c>: E ‖y − (x₀)‖² (Vincent 2011; Karras et al. 2022, eq. 2).</summary>
+    /// <summary>Learns the data behind a noisy sample, E[x₀ | x_t]. <c>denoiser</c>: E ‖y − (x₀)‖² (Vincent 2011; Karras et al. 2022, eq. 2).</summary>
     public static TrainingLoss Denoiser { get; } = TrainingLoss.FromName("denoiser");
 
-    /// <summary><c>ncsn</c>: E σ² on score · ‖y − (−ε/σ)‖² (Song, Ermon 2019, eq. 5–6).</summary>
+    /// <summary>Noise-conditional score network: denoising score matching at a fixed number of noise levels. <c>ncsn</c>: E σ² on score · ‖y − (−ε/σ)‖² (Song, Ermon 2019, eq. 5–6).</summary>
     /// <param name="levels">The noise levels: a whole number of at least 1.</param>
     public static TrainingLoss Ncsn(int levels = 10) =>
         TrainingLoss.Of("ncsn", [("levels", nameof(levels), levels)]);
 
-    /// <summary><c>edm</c>: E (σ² + s²)/(σ s)² · ‖D − x₀‖², preconditioned (Karras et al. 2022, EDM, table 1).</summary>
+    /// <summary>Elucidated diffusion model: a denoiser whose inputs and outputs have unit size, with weight and times to match. <c>edm</c>: E (σ² + s²)/(σ s)² · ‖D − x₀‖², preconditioned (Karras et al. 2022, EDM, table 1).</summary>
     public static TrainingLoss Edm { get; } = TrainingLoss.FromName("edm");
 
-    /// <summary><c>ism</c>: E σ² (‖s‖² + 2 ∇·s) (Hyvärinen 2005, theorem 1; Hutchinson's trace above 8 coordinates).</summary>
+    /// <summary>Implicit score matching: learns the score without looking at the noise that was added, through its divergence. <c>ism</c>: E σ² (‖s‖² + 2 ∇·s) (Hyvärinen 2005, theorem 1; Hutchinson's trace above 8 coordinates).</summary>
     public static TrainingLoss ImplicitScoreMatching { get; } = TrainingLoss.FromName("ism");
 
-    /// <summary><c>ssm</c>: E σ² ((vᵀs)² + 2 vᵀ(∂s)v), v ~ N(0, I) (Song et al. 2019, Sliced score matching, eq. 7).</summary>
+    /// <summary>Sliced score matching: implicit score matching along random directions. <c>ssm</c>: E σ² ((vᵀs)² + 2 vᵀ(∂s)v), v ~ N(0, I) (Song et al. 2019, Sliced score matching, eq. 7).</summary>
     public static TrainingLoss SlicedScoreMatching { get; } = TrainingLoss.FromName("ssm");
 
-    /// <summary><c>vlb</c>: Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), steps of variance β, N = 1000 (Ho, Jain, Abbeel 2020, DDPM, eq. 5).</summary>
+    /// <summary>Variational lower bound: bounds the data's log-likelihood along the discrete chain, with steps of given variance. <c>vlb</c>: Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), steps of variance β, N = 1000 (Ho, Jain, Abbeel 2020, DDPM, eq. 5).</summary>
     /// <param name="steps">N, the steps of the discrete process: a whole number of at least 2.</param>
     public static TrainingLoss VariationalBound(int steps = 1000) =>
         TrainingLoss.Of("vlb", [("steps", nameof(steps), steps)]);
 
-    /// <summary><c>vlb-learned</c>: Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), steps of learned variance, N = 1000 (Nichol, Dhariwal 2021, Improved DDPM, eq. 15).</summary>
+    /// <summary>The variational lower bound where the network says the variance of each step too. <c>vlb-learned</c>: Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), steps of learned variance, N = 1000 (Nichol, Dhariwal 2021, Improved DDPM, eq. 15).</summary>
     /// <param name="steps">N, the steps of the discrete process: a whole number of at least 2.</param>
     public static TrainingLoss VariationalBoundLearned(int steps = 1000) =>
         TrainingLoss.Of("vlb-learned", [("steps", nameof(steps), steps)]);
 
-    /// <summary><c>hybrid</c>: L_simple + 0.001 L_vlb, which alone moves the variance, N = 1000 (Nichol, Dhariwal 2021, Improved DDPM, eq. 16).</summary>
-    /// <param name="weight">Λ, what the bound counts beside L_simple: a positive number.</param>
+    /// <summary>Learns the noise by L_simple, and the variance of each step by the variational bound. <c>hybrid</c>: L_simple + 0.001 L_vlb, which alone moves the variance, N = 1000 (Nichol, Dhariwal 2021, Improved DDPM, eq. 16).</summary>
+    /// <param name="weight">λ, what the bound counts beside L_simple: a positive number.</param>
     /// <param name="steps">N, the steps of the discrete process: a whole number of at least 2.</param>
     public static TrainingLoss Hybrid(double weight = 0.001, int steps = 1000) =>
         TrainingLoss.Of("hybrid", [("weight", nameof(weight), weight), ("steps", nameof(steps), steps)]);
 
-    /// <summary><c>i-cfm</c>: E‖v − (ȧ x₀ + ḃ x₁)‖² (Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023).</summary>
+    /// <summary>Independent conditional flow matching: each data point is joined to a random point of the source. <c>i-cfm</c>: E‖v − (ȧ x₀ + ḃ x₁)‖², (x₀, x₁) ~ p₀ ⊗ p₁ (Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023).</summary>
     public static TrainingLoss IndependentFlowMatching { get; } = TrainingLoss.FromName("i-cfm");
 
-    /// <summary><c>ot-cfm</c>: E‖v − (ȧ x₀ + ḃ x₁)‖² (Tong et al. 2024, Improving and generalizing flow-based models, section 3.2; Pooladian et al. 2023).</summary>
+    /// <summary>Optimal-transport conditional flow matching: within a batch, data and source are joined by the cheapest plan, so that paths hardly cross. <c>ot-cfm</c>: E‖v − (ȧ x₀ + ḃ x₁)‖², (x₀, x₁) ~ argmin_π Σ ‖x₀ᵢ − x₁π(i)‖² (Tong et al. 2024, Improving and generalizing flow-based models, section 3.2; Pooladian et al. 2023).</summary>
     public static TrainingLoss OptimalTransportFlowMatching { get; } = TrainingLoss.FromName("ot-cfm");
 
-    /// <summary><c>sb-cfm</c>: E‖v − (x₁ − x₀ + γ̇ z)‖², γ = s √(t (1 − t)) (Tong et al. 2024, section 3.3, proposition 3.5).</summary>
-    /// <param name="sigma">S, the bridge's noise for data of unit variance: a positive number.</param>
+    /// <summary>Schrödinger-bridge conditional flow matching: entropic pairs joined by Brownian bridges; learns the flow of the bridge. <c>sb-cfm</c>: E‖v − (x₁ − x₀ + γ̇ z)‖², γ = s √(t (1 − t)) (Tong et al. 2024, section 3.3, proposition 3.5).</summary>
+    /// <param name="sigma">s, the bridge's noise for data of unit variance: a positive number.</param>
     public static TrainingLoss SchrodingerBridgeFlowMatching(double sigma = 0.5) =>
         TrainingLoss.Of("sb-cfm", [("sigma", nameof(sigma), sigma)]);
 
-    /// <summary><c>sf2m</c>: E‖v − (x₁ − x₀ + γ̇ z)‖² + E‖ẑ − z‖² (Tong et al. 2024, Simulation-free Schrödinger bridges via score and flow matching, eq. 9).</summary>
-    /// <param name="sigma">S, the bridge's noise for data of unit variance: a positive number.</param>
+    /// <summary>Simulation-free score and flow matching: sb-cfm that learns the score too, and so the Schrödinger bridge as a process. <c>sf2m</c>: E‖v − (x₁ − x₀ + γ̇ z)‖² + E‖ẑ − z‖² (Tong et al. 2024, Simulation-free Schrödinger bridges via score and flow matching, eq. 9).</summary>
+    /// <param name="sigma">s, the bridge's noise for data of unit variance: a positive number.</param>
     public static TrainingLoss ScoreAndFlowMatching(double sigma = 0.5) =>
         TrainingLoss.Of("sf2m", [("sigma", nameof(sigma), sigma)]);
 
-    /// <summary><c>cnf</c>: −log p₁(x₁) − ∫∇·v dt, by the instantaneous change of variables (Chen et al. 2018, Neural ODEs; Grathwohl et al. 2019, FFJORD, eq. 4).</summary>
+    /// <summary>Continuous normalizing flow: raises the data's exact likelihood, by solving the flow in training. <c>cnf</c>: −log p₁(x₁) − ∫∇·v dt, by the instantaneous change of variables (Chen et al. 2018, Neural ODEs; Grathwohl et al. 2019, FFJORD, eq. 4).</summary>
     /// <param name="steps">Steps of the fourth-order Runge–Kutta method: a whole number of at least 1.</param>
     public static TrainingLoss ContinuousNormalizingFlow(int steps = 8) =>
         TrainingLoss.Of("cnf", [("steps", nameof(steps), steps)]);
 
-    /// <summary><c>ct</c>: E w d(f(t', x_t'), f⁻(t, x_t)), d = ‖x − y‖²/d (Song et al. 2023, Consistency models, algorithm 3).</summary>
+    /// <summary>Consistency training: learns, without a teacher, a map from any time to the data that says the same all along a path. <c>ct</c>: E w d(f(t', x_t'), f⁻(t, x_t)), d = ‖x − y‖²/d (Song et al. 2023, Consistency models, algorithm 3).</summary>
     public static TrainingLoss ConsistencyTraining { get; } = TrainingLoss.FromName("ct");
 
-    /// <summary><c>ict</c>: E w d(f(t', x_t'), f⁻(t, x_t)), d = √(‖x − y‖² + c²) − c, c = 0.00054 √d (Song, Dhariwal 2024, Improved consistency training).</summary>
+    /// <summary>Improved consistency training: consistency training with a robust distance, and times and weights to match. <c>ict</c>: E w d(f(t', x_t'), f⁻(t, x_t)), d = √(‖x − y‖² + c²) − c, c = 0.00054 √d (Song, Dhariwal 2024, Improved consistency training).</summary>
     public static TrainingLoss ImprovedConsistencyTraining { get; } = TrainingLoss.FromName("ict");
 
-    /// <summary><c>cd</c>: E d(f(t', x_t'), f⁻(t, x̂_t)), x̂_t by a step of Heun on the teacher's flow (Song et al. 2023, Consistency models, algorithm 2).</summary>
+    /// <summary>Consistency distillation: a map from any time to the data that says the same all along a teacher's flow. <c>cd</c>: E d(f(t', x_t'), f⁻(t, x̂_t)), x̂_t by a step of Heun on the teacher's flow (Song et al. 2023, Consistency models, algorithm 2).</summary>
     /// <param name="times">N, the times of the grid: a whole number of at least 2.</param>
     public static TrainingLoss ConsistencyDistillation(int times = 18) =>
         TrainingLoss.Of("cd", [("times", nameof(times), times)]);
 
-    /// <summary><c>lmd</c>: E d(∂_s X, v(s, X)), X = x_t + (s − t) u, v the teacher's (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
+    /// <summary>Lagrangian map distillation: jumps between any two times, whose end moves with a teacher's velocity where it is. <c>lmd</c>: E d(∂_s X, v(s, X)), X = x_t + (s − t) u, v the teacher's (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss LagrangianMapDistillation(double instants = 0.25) =>
         TrainingLoss.Of("lmd", [("instants", nameof(instants), instants)]);
 
-    /// <summary><c>emd</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v the teacher's (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
+    /// <summary>Eulerian map distillation: jumps between any two times, whose end stays when the start moves along a teacher's flow. <c>emd</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v the teacher's (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss EulerianMapDistillation(double instants = 0.25) =>
         TrainingLoss.Of("emd", [("instants", nameof(instants), instants)]);
 
-    /// <summary><c>lsd</c>: E d(∂_s X, v(s, X)), X = x_t + (s − t) u, v = u_tt (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model).</summary>
+    /// <summary>Lagrangian self-distillation: lmd with the velocity that the map itself has learned in the teacher's place. <c>lsd</c>: E d(∂_s X, v(s, X)), X = x_t + (s − t) u, v = u_tt (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss LagrangianSelfDistillation(double instants = 0.25) =>
         TrainingLoss.Of("lsd", [("instants", nameof(instants), instants)]);
 
-    /// <summary><c>psd</c>: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)), v = u_tt (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model; Frans et al. 2025, Shortcut models).</summary>
+    /// <summary>Progressive self-distillation: learns that one jump equals two shorter ones. <c>psd</c>: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)), v = u_tt (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model; Frans et al. 2025, Shortcut models).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss ProgressiveSelfDistillation(double instants = 0.25) =>
         TrainingLoss.Of("psd", [("instants", nameof(instants), instants)]);
 
-    /// <summary><c>meanflow</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v = ẋ_t (Geng et al. 2025, Mean flows, eq. 6–11).</summary>
+    /// <summary>Mean flow: learns the average velocity between two times by the identity that ties it to the velocity at one of them. <c>meanflow</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v = ẋ_t (Geng et al. 2025, Mean flows, eq. 6–11).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss MeanFlow(double instants = 0.25) =>
         TrainingLoss.Of("meanflow", [("instants", nameof(instants), instants)]);
 
-    /// <summary><c>esm</c>: E σ² ‖s − ∇log p_t‖², ∇log p_t the teacher's (Vincent 2011, eq. 4).</summary>
+    /// <summary>Explicit score matching: regression on the score that a teacher says. <c>esm</c>: E σ² ‖s − ∇log p_t‖², ∇log p_t the teacher's (Vincent 2011, eq. 4).</summary>
     public static TrainingLoss ExplicitScoreMatching { get; } = TrainingLoss.FromName("esm");
 
-    /// <summary><c>fm</c>: E ‖v − u_t(x)‖², u_t the teacher's (Lipman et al. 2023, eq. 5).</summary>
+    /// <summary>Flow matching: regression on the velocity that a teacher says. <c>fm</c>: E ‖v − u_t(x)‖², u_t the teacher's (Lipman et al. 2023, eq. 5).</summary>
     public static TrainingLoss FlowMatching { get; } = TrainingLoss.FromName("fm");
 
-    /// <summary><c>classifier</c>: E −log p(c | t, x_t) (Dhariwal, Nichol 2021, Diffusion models beat GANs, section 4).</summary>
+    /// <summary>A classifier of noisy samples, which guides other models: not sampled from. <c>classifier</c>: E −log p(c | t, x_t) (Dhariwal, Nichol 2021, Diffusion models beat GANs, section 4).</summary>
     public static TrainingLoss Classifier { get; } = TrainingLoss.FromName("classifier");
 
     /// <summary>All of them, with their numbers at the defaults.</summary>
@@ -345,7 +345,7 @@ public static class LossWeights
     /// <summary><c>likelihood</c>: g² on score (Song et al. 2021, Maximum likelihood training, theorem 1).</summary>
     public static LossWeight Likelihood { get; } = LossWeight.FromName("likelihood");
 
-    /// <summary><c>snr</c>: α²/σ² on data (Salimans, Ho 2022, section 4).</summary>
+    /// <summary>Signal-to-noise ratio: makes the data's error count as the noise's does under no weight. <c>snr</c>: α²/σ² on data (Salimans, Ho 2022, section 4).</summary>
     public static LossWeight Snr { get; } = LossWeight.FromName("snr");
 
     /// <summary><c>truncated-snr</c>: max(α²/σ², 1) on data (Salimans, Ho 2022, eq. 9).</summary>
@@ -355,23 +355,23 @@ public static class LossWeights
     public static LossWeight SnrPlusOne { get; } = LossWeight.FromName("snr-plus-one");
 
     /// <summary><c>min-snr</c>: min(α²/σ², 5) on data (Hang et al. 2023, Min-SNR weighting, eq. 8).</summary>
-    /// <param name="gamma">Γ, the largest ratio that counts: a positive number.</param>
+    /// <param name="gamma">γ, the largest ratio that counts: a positive number.</param>
     public static LossWeight MinSnr(double gamma = 5) =>
         LossWeight.Of("min-snr", [("gamma", nameof(gamma), gamma)]);
 
     /// <summary><c>soft-min-snr</c>: 4 α²/(α² + 4 σ²) on data (Crowson et al. 2024, Hourglass diffusion transformers, section 4.2).</summary>
-    /// <param name="gamma">Γ, the ratio at which the weight levels off: a positive number.</param>
+    /// <param name="gamma">γ, the ratio at which the weight levels off: a positive number.</param>
     public static LossWeight SoftMinSnr(double gamma = 4) =>
         LossWeight.Of("soft-min-snr", [("gamma", nameof(gamma), gamma)]);
 
     /// <summary><c>edm</c>: (α² s² + σ²)/(σ s)², s = 1 on data (Karras et al. 2022, EDM, eq. 8).</summary>
-    /// <param name="sigmaData">S, the data's standard deviation: a positive number.</param>
+    /// <param name="sigmaData">s, the data's standard deviation: a positive number.</param>
     public static LossWeight Edm(double sigmaData = 1) =>
         LossWeight.Of("edm", [("sigma-data", nameof(sigmaData), sigmaData)]);
 
-    /// <summary><c>p2</c>: 1/(k + α²/σ²)^γ, k = 1, γ = 1 on noise (Choi et al. 2022, Perception prioritized training, eq. 8).</summary>
+    /// <summary>Perception-prioritized: less at times that are nearly clean. <c>p2</c>: 1/(k + α²/σ²)^γ, k = 1, γ = 1 on noise (Choi et al. 2022, Perception prioritized training, eq. 8).</summary>
     /// <param name="k">The ratio below which all times count alike: a positive number.</param>
-    /// <param name="gamma">Γ, the power of what is above it: a number of at least 0.</param>
+    /// <param name="gamma">γ, the power of what is above it: a number of at least 0.</param>
     public static LossWeight P2(double k = 1, double gamma = 1) =>
         LossWeight.Of("p2", [("k", nameof(k), k), ("gamma", nameof(gamma), gamma)]);
 
@@ -480,17 +480,17 @@ public static class Couplings
     /// <summary><c>independent</c>: π = p₀ ⊗ p₁ (Lipman et al. 2023).</summary>
     public static MinibatchCoupling Independent { get; } = MinibatchCoupling.FromName("independent");
 
-    /// <summary><c>ot</c>: argmin_π Σ ‖x₀ᵢ − x₁π(i)‖² (Tong et al. 2024, OT-CFM, section 3.2; Pooladian et al. 2023).</summary>
+    /// <summary>Optimal transport: the cheapest plan between the two halves of a batch. <c>ot</c>: argmin_π Σ ‖x₀ᵢ − x₁π(i)‖² (Tong et al. 2024, OT-CFM, section 3.2; Pooladian et al. 2023).</summary>
     public static MinibatchCoupling OptimalTransport { get; } = MinibatchCoupling.FromName("ot");
 
     /// <summary><c>sinkhorn</c>: argmin_P ⟨P, ‖x₀ − x₁‖²⟩ + ε KL(P | p₀ ⊗ p₁) (Cuturi 2013; Tong et al. 2024, SB-CFM, section 3.3).</summary>
-    /// <param name="epsilon">Ε, the price of a plan's information, in squared distance: a positive number.</param>
+    /// <param name="epsilon">ε, the price of a plan's information, in squared distance: a positive number.</param>
     public static MinibatchCoupling Sinkhorn(double epsilon = 0.1) =>
         MinibatchCoupling.Of("sinkhorn", [("epsilon", nameof(epsilon), epsilon)]);
 
     /// <summary><c>unbalanced</c>: argmin_P ⟨P, c⟩ + ε KL(P | p₀ ⊗ p₁) + ρ KL(P1 | p₀) + ρ KL(Pᵀ1 | p₁), c = ‖x₀ − x₁‖²/mean (Chizat et al. 2018; Eyring et al. 2024).</summary>
-    /// <param name="epsilon">Ε, the price of a plan's information, in mean squared distances: a positive number.</param>
-    /// <param name="rho">Ρ, the price of changed mass, in mean squared distances: a positive number.</param>
+    /// <param name="epsilon">ε, the price of a plan's information, in mean squared distances: a positive number.</param>
+    /// <param name="rho">ρ, the price of changed mass, in mean squared distances: a positive number.</param>
     public static MinibatchCoupling Unbalanced(double epsilon = 0.05, double rho = 1) =>
         MinibatchCoupling.Of("unbalanced", [("epsilon", nameof(epsilon), epsilon), ("rho", nameof(rho), rho)]);
 
@@ -789,7 +789,7 @@ public static class Solvers
         Solver.Of("stochastic-heun", [("churn", nameof(churn), churn)]);
 
     /// <summary><c>ddim-eta</c>: x_s = α_s x̂₀ + √(σ_s² − η² β̃) ε̂ + η √β̃ z; order 1, one evaluation a step, stochastic (Song, Meng, Ermon 2021, DDIM, eq. 12 and 16).</summary>
-    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="eta">η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
     /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
     public static Solver DdimEta(double eta = 1, double noise = 1) =>
         Solver.Of("ddim-eta", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
@@ -820,50 +820,50 @@ public static class Solvers
         Solver.Of("euler-churn", [("churn", nameof(churn), churn), ("least", nameof(least), least), ("most", nameof(most), most), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>dpm-2-ancestral</c>: dpm-2 to below the next level, noise from there, η = 1; order 2, 2 evaluations a step, stochastic (Lu et al. 2022, DPM-Solver, algorithm 4; Crowson 2022, k-diffusion).</summary>
-    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="eta">η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
     /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
     public static Solver DpmSolver2Ancestral(double eta = 1, double noise = 1) =>
         Solver.Of("dpm-2-ancestral", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>dpmpp-2s-ancestral</c>: dpmpp-2s to below the next level, noise from there, η = 1; order 2, 2 evaluations a step, stochastic (Lu et al. 2023, DPM-Solver++, algorithm 1; Crowson 2022, k-diffusion).</summary>
-    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="eta">η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
     /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
     public static Solver DpmPlusPlus2SAncestral(double eta = 1, double noise = 1) =>
         Solver.Of("dpmpp-2s-ancestral", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>dpmpp-sde</c>: x̂₀ at s and, after an ancestral step, at the middle in λ; an ancestral step by both, η = 1; order 1, 2 evaluations a step, stochastic (Lu et al. 2023, DPM-Solver++; Crowson 2022, k-diffusion).</summary>
-    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="eta">η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
     /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
     /// <param name="r">The middle's place in λ: a number from 0.01 to 1.</param>
     public static Solver DpmPlusPlusSde(double eta = 1, double noise = 1, double r = 0.5) =>
         Solver.Of("dpmpp-sde", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise), ("r", nameof(r), r)]);
 
     /// <summary><c>sde-dpmpp-1</c>: the reverse SDE's exact solution, x̂₀ from one value; order 1, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5).</summary>
-    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="eta">η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
     /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
     public static Solver SdeDpmPlusPlus1(double eta = 1, double noise = 1) =>
         Solver.Of("sde-dpmpp-1", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>sde-dpmpp-2m</c>: the reverse SDE's exact solution, x̂₀ from 2 values; order 2, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5).</summary>
-    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="eta">η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
     /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
     public static Solver SdeDpmPlusPlus2M(double eta = 1, double noise = 1) =>
         Solver.Of("sde-dpmpp-2m", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>sde-dpmpp-3m</c>: the reverse SDE's exact solution, x̂₀ from 3 values; order 2, one evaluation a step, stochastic (Lu et al. 2023, DPM-Solver++, section 5; Crowson 2022, k-diffusion).</summary>
-    /// <param name="eta">Η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
+    /// <param name="eta">η: 0 is the flow, 1 the reverse process: a number of at least 0.</param>
     /// <param name="noise">S_noise, a factor of every draw: a positive number.</param>
     public static Solver SdeDpmPlusPlus3M(double eta = 1, double noise = 1) =>
         Solver.Of("sde-dpmpp-3m", [("eta", nameof(eta), eta), ("noise", nameof(noise), noise)]);
 
     /// <summary><c>predictor-corrector</c>: a step of euler-maruyama, then x + δ s + √(2δ) z with δ = 2 α² (r ‖z‖/‖s‖)², r = 0.16; order 0, 2 evaluations a step, stochastic (Song et al. 2021, Score-based generative modeling through SDEs, algorithms 4 and 5).</summary>
-    /// <param name="snr">R, the corrections' signal-to-noise ratio: a positive number.</param>
+    /// <param name="snr">r, the corrections' signal-to-noise ratio: a positive number.</param>
     /// <param name="corrections">Corrections after each step: a whole number of at least 1.</param>
     public static Solver PredictorCorrector(double snr = 0.16, int corrections = 1) =>
         Solver.Of("predictor-corrector", [("snr", nameof(snr), snr), ("corrections", nameof(corrections), corrections)]);
 
     /// <summary><c>annealed-langevin</c>: 5 times x + ½ r σ² s + √r σ z at each level, r = 0.2; order 0, 5 evaluations a step, stochastic (Song, Ermon 2019, Generative modeling by estimating gradients of the data distribution, algorithm 1).</summary>
-    /// <param name="ratio">R, a step's length in the level's variance: a positive number.</param>
+    /// <param name="ratio">r, a step's length in the level's variance: a positive number.</param>
     /// <param name="steps">Langevin steps at each level: a whole number of at least 1.</param>
     public static Solver AnnealedLangevin(double ratio = 0.2, int steps = 5) =>
         Solver.Of("annealed-langevin", [("ratio", nameof(ratio), ratio), ("steps", nameof(steps), steps)]);
@@ -970,7 +970,7 @@ public static class TimeGrids
         TimeGrid.Of("lambda", [("sigma-min", nameof(sigmaMin), sigmaMin), ("sigma-max", nameof(sigmaMax), sigmaMax)]);
 
     /// <summary><c>karras</c>: ς^{1/ρ} = ς₁^{1/ρ} + u (ς₀^{1/ρ} − ς₁^{1/ρ}), ς = σ/α, ρ = 7 (Karras et al. 2022, EDM, eq. 5).</summary>
-    /// <param name="rho">Ρ: the larger, the more steps near the data: a positive number.</param>
+    /// <param name="rho">ρ: the larger, the more steps near the data: a positive number.</param>
     /// <param name="sigmaMin">The lowest noise level σ/α; 0 for the span's own: a number of at least 0.</param>
     /// <param name="sigmaMax">The highest noise level σ/α; 0 for the span's own: a number of at least 0.</param>
     public static TimeGrid Karras(double rho = 7, double sigmaMin = 0, double sigmaMax = 0) =>
@@ -979,7 +979,7 @@ public static class TimeGrids
     /// <summary><c>edm-flow</c>: t at which σ/α = ς, ς^{1/ρ} in equal steps from 80 to 0.002, ρ = 7 (Karras et al. 2022, EDM, eq. 5; as used for flow matching by Lipman et al. 2024, Flow matching guide and code).</summary>
     /// <param name="sigmaMin">The lowest level but the last: a positive number.</param>
     /// <param name="sigmaMax">The highest level but the first: a positive number.</param>
-    /// <param name="rho">Ρ, as of karras: a positive number.</param>
+    /// <param name="rho">ρ, as of karras: a positive number.</param>
     public static TimeGrid EdmFlow(double sigmaMin = 0.002, double sigmaMax = 80, double rho = 7) =>
         TimeGrid.Of("edm-flow", [("sigma-min", nameof(sigmaMin), sigmaMin), ("sigma-max", nameof(sigmaMax), sigmaMax), ("rho", nameof(rho), rho)]);
 

@@ -202,7 +202,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     {
         var asked = options ?? new SampleOptions();
         using var held = Hold();
-        using var weaker = asked.WeakerModel?.Hold();
+        using var weaker = asked.AutoguidanceModel?.Hold();
         OpenedClassifier? classifier = null;
         IEnumerator<State>? states = null;
 
@@ -436,7 +436,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         CancellationToken cancellation
     )
     {
-        using var weaker = asked.WeakerModel?.Hold();
+        using var weaker = asked.AutoguidanceModel?.Hold();
         return await Request(
                 operation,
                 () =>

@@ -91,6 +91,6 @@ public sealed record LogLikelihoods(
 public sealed record SampleStep(int Step, int Steps, double Time, SampleBatch State, SampleBatch? Denoised);
 
 /// <summary>A place on the way from one sample to another.</summary>
-/// <param name="Share">The share of the way, from 0 to 1.</param>
+/// <param name="Fraction">The part of the way that is behind it, from 0 to 1.</param>
 /// <param name="Samples">The samples there.</param>
-public sealed record InterpolationFrame(double Share, SampleBatch Samples);
+public sealed record InterpolationFrame(double Fraction, SampleBatch Samples);

@@ -37,7 +37,7 @@ public abstract record GenerationOptions : SolverOptions
     }
 
     /// <summary>A weaker model of the same data, which guidance pushes away from (Karras et al. 2024).</summary>
-    public FlowModel? WeakerModel { get; init; }
+    public FlowModel? AutoguidanceModel { get; init; }
 
     /// <summary>A classifier of noisy samples whose gradient guides, <see cref="Guidance"/> times.</summary>
     public ClassifierSource? Classifier { get; init; }
@@ -68,7 +68,7 @@ public abstract record GenerationOptions : SolverOptions
                 scale: Maybe.Value(Guidance),
                 interval: Maybe.Pair(GuidanceInterval),
                 rescale: Maybe.Value(GuidanceRescale),
-                weaker: Maybe.Loaded(WeakerModel?.Core),
+                weaker: Maybe.Loaded(AutoguidanceModel?.Core),
                 classifier: classifier?.Choice,
                 composition: Maybe.Terms(Composition ?? new Dictionary<int, double>())
             )

@@ -18,20 +18,20 @@ public sealed record SampleOptions : GenerationOptions
     public long Seed { get; init; }
 
     /// <summary>The time to start at, from 0 to 1 (the noisy end).</summary>
-    public double? From
+    public double? StartTime
     {
         get;
         init => field = Check.From0To1(value);
     }
 
     /// <summary>The time to end at, with samples of x_t (the data).</summary>
-    public double? To
+    public double? EndTime
     {
         get;
         init => field = Check.From0To1(value);
     }
 
-    /// <summary>Whether the last step goes from <see cref="To"/> to the expected data, E[x₀ | x], in the place of samples of x_t.</summary>
+    /// <summary>Whether the last step goes from <see cref="EndTime"/> to the expected data, E[x₀ | x], in the place of samples of x_t.</summary>
     public bool Denoise { get; init; }
 
     /// <summary>The standard normal numbers to start from, [n, …]; drawn where there are none. They then say how many samples.</summary>
@@ -55,8 +55,8 @@ public sealed record SampleOptions : GenerationOptions
             generation: ToGeneration(classifier),
             count: Maybe.Value(Count ?? (isGiven ? null : 1)),
             seed: Seed,
-            from: Maybe.Value(From),
-            to: Maybe.Value(To),
+            from: Maybe.Value(StartTime),
+            to: Maybe.Value(EndTime),
             denoise: Denoise,
             start: Maybe.Array(Start?.ToCore()),
             noise: Maybe.Array(Noise?.ToCore()),

@@ -118,7 +118,7 @@ public sealed record TrainingOptions
     }
 
     /// <summary>The decay of the parameters’ moving average, which samples are drawn with.</summary>
-    public double? AverageDecay
+    public double? EmaDecay
     {
         get;
         init => field = Check.From0ToBelow1(value);
@@ -173,7 +173,7 @@ public sealed record TrainingOptions
             warmUp: Maybe.Value(WarmUpSteps),
             weightDecay: Maybe.Value(WeightDecay),
             clip: Maybe.Value(GradientClip),
-            ema: Maybe.Value(AverageDecay),
+            ema: Maybe.Value(EmaDecay),
             device: Maybe.Reference(Device),
             dtype: Maybe.Reference(DtypeModule.name(Precision.ToDtype()))
         );

@@ -17,7 +17,7 @@ public readonly record struct TrainingProgress(
 )
 {
     /// <summary>The part that is done, from 0 to 1.</summary>
-    public double Share => Steps == 0 ? 1.0 : (double)Step / Steps;
+    public double Fraction => Steps == 0 ? 1.0 : (double)Step / Steps;
 }
 
 /// <summary>What a training came to.</summary>
