@@ -177,10 +177,19 @@ let fokker arguments = run "./fokker" arguments
 
 let demo _ =
     fokker [ "train"; "moons"; "--name"; "demo-moons"; "--overwrite" ]
-    fokker [ "train"; "fashion-mnist"; "--minutes"; "3"; "--name"; "demo-fashion-mnist"; "--overwrite" ]
+    let pictures = Directory.Exists "/usr/share/datasets/fashion-mnist"
+
+    if pictures then
+        fokker [ "train"; "fashion-mnist"; "--minutes"; "3"; "--name"; "demo-fashion-mnist"; "--overwrite" ]
+    else
+        printfn "Fashion-MNIST is skipped: Debian's dataset-fashion-mnist is not installed."
+
     printfn "\nThe reports:"
 
-    for name in [ "demo-moons"; "demo-fashion-mnist" ] do
+    for name in
+        [ "demo-moons"
+          if pictures then
+              "demo-fashion-mnist" ] do
         printfn $"  runs/%s{name}/report.html"
 
 let verify _ = fokker [ "verify"; "--out"; "artifacts/laws.html" ]

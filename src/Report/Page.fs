@@ -41,7 +41,9 @@ module Page =
     /// plotly.js, as its text and as it is packed: it is five megabytes; gzipped inside the page it is two. Compressing it takes a while, so it is done once.
     let private plotly =
         lazy
-            (use stream = resource "plotly.min.js"
+            (let isThere = Array.contains "plotly.min.js" (Assembly.GetExecutingAssembly().GetManifestResourceNames())
+
+             use stream = resource (if isThere then "plotly.min.js" else "without-plotly.js")
              use memory = new MemoryStream()
              stream.CopyTo memory
              let bytes = memory.ToArray()

@@ -57,6 +57,13 @@ module Diagnosis =
         | :? IOException
         | :? UnauthorizedAccessException -> None
 
+    /// The linear algebra that is part of libtorch itself, as it tells.
+    let builtIn () : string option =
+        Torch.configuration().Split '\n'
+        |> Array.map _.Trim().TrimStart('-').Trim()
+        |> Array.tryFind (fun line -> line.Contains "Math Kernel Library Version" || line.StartsWith "OpenBLAS")
+        |> Option.map (fun line -> line + ", in libtorch")
+
     /// The instruction sets that OpenBLAS has kernels for on x86-64, weakest first, and the core types that stand for them.
     let private coreTypes =
         [ "SSE",

@@ -7,10 +7,40 @@ open System
 type internal Engines private () =
     static let mutable current: Engine | null = null
 
+    static let compiled () : Result<Engine, string> = Native.load () |> Result.map (fun () -> CompiledEngine())
+
+    static let managed () : Result<Engine, string> =
+        Startup.prepare ()
+
+        OfficialLibtorch.load Machine.here
+        |> Result.map (fun loaded ->
+            Libraries.provide Abi.Library loaded.Cpu
+            ManagedEngine loaded)
+
+    static let demand (engine: Result<Engine, string>) : Engine =
+        match engine with
+        | Ok engine -> engine
+        | Error reason -> raise (EnvironmentException reason)
+
+    /// Whoever names a libtorch wants that one.
+    static let isNamed =
+        [ "Torch_DIR"; "FOKKER_TORCH_LIBRARY" ]
+        |> List.exists (fun name -> Option.isSome (Machine.here.Variable name))
+
     static let chosen =
         lazy
-            (Native.ensure ()
-             CompiledEngine() :> Engine)
+            (match Machine.here.Variable "FOKKER_ENGINE" with
+             | Some "compiled" -> demand (compiled ())
+             | Some "managed" -> demand (managed ())
+             | Some other -> raise (EnvironmentException $"FOKKER_ENGINE is '{other}': expected compiled or managed")
+             | None ->
+                 match compiled () with
+                 | Error reason when not isNamed ->
+                     match managed () with
+                     | Ok engine -> engine
+                     | Error alternative ->
+                         raise (EnvironmentException $"{reason}; or, without a compiler: {alternative}")
+                 | engine -> demand engine)
 
     static member Current: Engine =
         match current with

@@ -126,6 +126,7 @@ module Run =
     let private environment () : JsonNode =
         object
             [ "libtorch", str (Torch.version ())
+              "engine", str (Torch.engine ())
               "cpuCapability", str (Torch.cpuCapability ())
               "threads", int (Torch.threads ())
               "dotnet", str (string Environment.Version)

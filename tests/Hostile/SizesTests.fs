@@ -182,10 +182,10 @@ let ``null tensors are an exception`` () =
     fails [ "null" ] (fun () -> Door.one Ops.add [| arg x; arg (Unchecked.defaultof<Tensor>) |])
     fails [ "null" ] (fun () -> Tensor.cat 0 [ x; Unchecked.defaultof<Tensor> ])
 
-/// What the managed side never asks for, asked of the native functions themselves.
+/// What the managed side never asks for, asked of the engine itself.
 [<Test>]
-let ``the native functions refuse sizes that do not fit`` () =
-    Native.ensure ()
+let ``the engine refuses sizes that do not fit`` () =
+    let engine = Engines.Current
     let data = [| 1.0f; 2.0f |]
     use at = fixed data
     let at = NativeInterop.NativePtr.toNativeInt at
@@ -195,36 +195,35 @@ let ``the native functions refuse sizes that do not fit`` () =
     let mutable value = Unchecked.defaultof<NativeValue>
     let refuses (rc: int) (part: string) =
         Assert.That(rc, Is.LessThan 0)
-        Assert.That(Native.error (), Does.Contain part)
+        Assert.That(engine.Error(), Does.Contain part)
 
     let float = int Dtype.Float32
-    equal 1 (Native.fk_from_memory (at, 8L, float, sizesAt, 3, &value))
+    equal 1 (engine.FromMemory(at, 8L, float, sizesAt, 3, &value))
     use x = Door.accept value
-    refuses (Native.fk_from_memory (at, 4L, float, sizesAt, 3, &value)) "takes 8 bytes"
-    refuses (Native.fk_from_memory (at, 8L, float, sizesAt, -1, &value)) "-1 dimensions"
-    refuses (Native.fk_from_memory (at, 8L, float, sizesAt, 65, &value)) "65 dimensions"
-    refuses (Native.fk_from_memory (at, 8L, 99, sizesAt, 3, &value)) "element type 99"
-    refuses (Native.fk_from_memory (at, 8L, -1, sizesAt, 3, &value)) "element type -1"
+    refuses (engine.FromMemory(at, 4L, float, sizesAt, 3, &value)) "takes 8 bytes"
+    refuses (engine.FromMemory(at, 8L, float, sizesAt, -1, &value)) "-1 dimensions"
+    refuses (engine.FromMemory(at, 8L, float, sizesAt, 65, &value)) "65 dimensions"
+    refuses (engine.FromMemory(at, 8L, 99, sizesAt, 3, &value)) "element type 99"
+    refuses (engine.FromMemory(at, 8L, -1, sizesAt, 3, &value)) "element type -1"
     // A release that were called would be called at address 0.
-    refuses (Native.fk_wrap (at, 4L, float, sizesAt, 3, 0n, 0n, &value)) "takes 8 bytes"
-    refuses (Native.fk_wrap (at, 8L, float, sizesAt, 1000, 0n, 0n, &value)) "1000 dimensions"
+    refuses (engine.Lend(at, 4L, float, sizesAt, 3, 0n, 0n, &value)) "takes 8 bytes"
+    refuses (engine.Lend(at, 8L, float, sizesAt, 1000, 0n, 0n, &value)) "1000 dimensions"
 
     let room = [| 7L; 7L; 7L; 7L |]
     use roomAt = fixed room
     let roomAt = NativeInterop.NativePtr.toNativeInt roomAt
     let pointer = x.Use()
-    refuses (Native.fk_shape (pointer, roomAt, roomAt, 2)) "room for 2"
+    refuses (engine.Shape(pointer, roomAt, roomAt, 2)) "room for 2"
     x.Leave()
     equal [ 7L; 7L; 7L; 7L ] room
 
-    refuses (Native.fk_shape (0n, roomAt, roomAt, 4)) "null"
-    refuses (Native.fk_call (0n, 0n, 0, 0n, 0)) "null"
-    refuses (Native.fk_call (Ops.add.Handle, 0n, -1, 0n, 0)) "-1"
-    refuses (Native.fk_call (Ops.add.Handle, 0n, 100, 0n, 0)) "100"
-    refuses (Native.fk_leaf (0n, &value)) "null"
-    refuses (Native.fk_requires_grad 0n) "null"
-    refuses (Native.fk_grad (0n, -1, 0n, 0, 0n, 0, 0, 0, 0n)) "-1"
-    refuses (Native.fk_dual_exit 0L) "nobody"
+    refuses (engine.Shape(0n, roomAt, roomAt, 4)) "null"
+    refuses (engine.Call(0n, 0n, 0, 0n, 0)) "null"
+    refuses (engine.Call(Ops.add.Handle, 0n, -1, 0n, 0)) "-1"
+    refuses (engine.Call(Ops.add.Handle, 0n, 100, 0n, 0)) "100"
+    refuses (engine.Leaf(0n, &value)) "null"
+    refuses (engine.Pullback(0n, 0n, 0n, -1, false, false, false, 0n)) "-1"
+    refuses (engine.ExitDual 0L) "nobody"
 
 // ---- tensors that another thread frees
 

@@ -240,6 +240,12 @@ let ``ten thousand steps leave native memory where a hundred left it`` () =
         advance 10000
         let later = Torch.memory ()
         Assert.That(Scope.live (), Is.LessThanOrEqualTo tensors)
-        Assert.That(later.Live, Is.LessThanOrEqualTo memory.Live)
-        equal memory.Peak later.Peak
-        equal memory.Cached later.Cached)
+
+        match Torch.engine () with
+        | "compiled" ->
+            Assert.That(later.Live, Is.LessThanOrEqualTo memory.Live)
+            equal memory.Peak later.Peak
+            equal memory.Cached later.Cached
+        | _ ->
+            // What the process holds by malloc, .NET's own little there counted: a leak of one number a step would be 40 times as much.
+            Assert.That(later.Live - memory.Live, Is.LessThan(1L <<< 20)))

@@ -1,0 +1,147 @@
+/// What both engines have to do alike, and the managed one above all: every test here runs on whichever engine the process has.
+module Fokker.Tests.Torch.EngineTests
+
+open System
+open System.Globalization
+open System.IO
+open System.Threading.Tasks
+open NUnit.Framework
+open Fokker
+open Fokker.Tests
+open Fokker.Tests.Torch.Support
+open Fokker.Tests.Torch.Operators
+
+/// A number as text that reads back as itself.
+let private text (x: float) = x.ToString("R", CultureInfo.InvariantCulture)
+
+/// Every operator of the table at a point of its domain: what it gives, its derivative in reverse and forwards.
+let private values () : (string * float[]) list =
+    [ for operator in all ->
+          Scope.run (fun () ->
+              let rng = Rng.ofSeed 20L
+              let xs = operator.Point rng
+              let y = operator.Apply xs
+              let weights = Rng.normalLike y (Rng.named "weights" rng)
+              let vs = xs |> Array.mapi (fun k x -> Rng.normalLike x (Rng.at (int64 k) rng))
+              let gradients = Diff.grads (fun xs -> Tensor.sum (weights * operator.Apply xs)) xs
+              let _, tangent = Diff.jvps operator.Apply xs vs
+
+              operator.Name,
+              Array.concat [ Tensor.toFloats y; yield! Array.map Tensor.toFloats gradients; Tensor.toFloats tangent ]) ]
+
+/// The two engines cannot share a process. Each leaves what it found where the other's run of the tests finds it, with the mark of the table and of the
+/// library that it was found with; the run that comes second compares.
+[<Test>]
+let ``every operator and its derivatives are the same on both engines`` () =
+    let folder = Path.Combine(Checkout.root, "artifacts", "engines")
+    Directory.CreateDirectory folder |> ignore
+    let file engine = Path.Combine(folder, $"{engine}.txt")
+    let mine, other = Torch.engine (), (if Torch.engine () = "managed" then "compiled" else "managed")
+    let mark = $"{typeof<Tensor>.Assembly.ManifestModule.ModuleVersionId} {List.length all} operators"
+    let found = values ()
+
+    for name, numbers in found do
+        Assert.That(numbers, Has.None.NaN, name)
+
+    let lines =
+        mark
+        :: [ for name, numbers in found ->
+                 String.Join(" ", Array.append [| name.Replace(' ', '_') |] (Array.map text numbers)) ]
+    let half = file mine + $".{Environment.ProcessId}"
+    File.WriteAllLines(half, lines)
+    File.Move(half, file mine, true)
+
+    match (if File.Exists(file other) then List.ofArray (File.ReadAllLines(file other)) else []) with
+    | theirs :: rest when theirs = mark ->
+        for (name, numbers), line in List.zip found rest do
+            let theirs =
+                line.Split(' ')[1..] |> Array.map (fun word -> Double.Parse(word, CultureInfo.InvariantCulture))
+            let largest = Array.fold (fun m x -> max m (abs x)) 1.0 numbers
+
+            for ours, theirs in Array.zip numbers theirs do
+                // The same formula in float64 by two libraries' kernels: rounding, grown by at most a condition number of a thousand.
+                Assert.That(ours, Is.EqualTo(theirs).Within(1e-12 * largest), name)
+    | _ -> () // this run comes first
+
+/// Mistakes with a number of their own, from several threads at once: the message of each names that number.
+let private provoke (threads: int) (each: int) =
+    let run (thread: int) =
+        Task.Run(fun () ->
+            [ for k in 1..each do
+                  let n = 100 + thread * each + k
+
+                  match
+                      Scope.run (fun () ->
+                          try
+                              Tensor.zeros Kind.Float32 [ n ] + Tensor.zeros Kind.Float32 [ 7 ] |> ignore
+                              None
+                          with :? TensorException as e ->
+                              Some e.Message)
+                  with
+                  | Some message when message.Contains $"size of tensor a ({n}) must match" -> ()
+                  | wrong -> wrong ])
+
+    let wrong = Task.WhenAll(Array.init threads run).Result |> List.concat
+    Assert.That(wrong, Is.Empty)
+
+[<Test>]
+let ``an error's text reaches the thread that made it, from eight at once`` () = provoke 8 25
+
+[<Test; Category("Full")>]
+let ``two thousand errors from each of eight threads keep their texts`` () = provoke 8 2000
+
+[<Test>]
+let ``what libtorch cannot do ends no process`` () =
+    let x = Tensor.zeros Kind.Float32 [ 2; 2 ]
+    raises<TensorException> [ "cholesky" ] (fun () -> Linalg.cholesky (x - 1.0) |> ignore)
+    raises<TensorException> [ "reshape"; "[2; 2]" ] (fun () -> Tensor.reshape [ 3 ] x |> ignore)
+    raises<TensorException> [ "index"; "5" ] (fun () -> Tensor.select 0 5 x |> ignore)
+    raises<TensorException> [ "einsum" ] (fun () -> Linalg.einsum "ij,jk" [ x ] |> ignore)
+    raises<TensorException> [ "zeros" ] (fun () -> Tensor.zeros Kind.Float32 [ 1 <<< 30; 1 <<< 30 ] |> ignore)
+    raises<ArgumentException> [ "threads = 0" ] (fun () -> Torch.setThreads 0)
+    equal -1 (Engines.Current.ExitDual 0L)
+    equal [ 0.0; 0.0; 0.0; 0.0 ] (Tensor.toFloats (x * 2.0))
+
+/// A training step, and derivatives of derivatives in all orders, as a state that goes round.
+let private step (rng: Rng) (n: int64, ws: Tensor[]) =
+    let x = Rng.normal Kind.Float32 [ 4; 3 ] (Rng.at n rng)
+    let f (ws: Tensor[]) (x: Tensor) = Tensor.tanh (Nn.linear x ws[0] ws[1])
+    let g = Diff.grads (fun ws -> Tensor.mean (Tensor.square (f ws x))) ws
+    n + 1L, Array.map2 (fun w g -> w - 0.01 * g) ws g
+
+let private nested (rng: Rng) (n: int64, ws: Tensor[]) =
+    let x = Rng.normal Kind.Float32 [ 4; 3 ] (Rng.at n rng)
+    let f (ws: Tensor[]) (x: Tensor) = Tensor.tanh (Nn.linear x ws[0] ws[1])
+    // Reverse over reverse, over reverse.
+    let slope ws x = Diff.grad (f ws >> Tensor.square >> Tensor.sum) x
+    let curved ws x = Diff.grad (slope ws >> Tensor.square >> Tensor.sum) x
+    let third = Diff.grads (fun ws -> Tensor.sum (Tensor.square (curved ws x))) ws
+    // Reverse over forward, forward over reverse.
+    let mixed = Diff.grads (fun ws -> Tensor.sum (Tensor.square (Diff.gradv (f ws) x x))) ws
+    let along = Diff.gradv (slope ws) x x
+    n + 1L, Array.map3 (fun w a b -> w - 1e-3 * a - 1e-3 * b - 0.0 * Tensor.mean along) ws third mixed
+
+/// Nothing is left over after `count` more of them.
+let private flat (count: int) (next: Rng -> int64 * Tensor[] -> int64 * Tensor[]) =
+    Scope.run0 (fun () ->
+        let rng = Rng.ofSeed 3L
+        let mutable state = 0L, [| Rng.normal Kind.Float32 [ 3; 3 ] rng; Tensor.zeros Kind.Float32 [ 3 ] |]
+
+        let advance count =
+            for _ in 1..count do
+                state <- Scope.next (next rng) state
+
+        advance 200
+        let tensors, memory = Scope.live (), (Torch.memory ()).Live
+        advance count
+        Assert.That(Scope.live (), Is.LessThanOrEqualTo tensors)
+        Assert.That((Torch.memory ()).Live - memory, Is.LessThan(2L <<< 20)))
+
+[<Test>]
+let ``derivatives of derivatives leave nothing behind`` () = flat 1000 nested
+
+[<Test; Category("Full")>]
+let ``a hundred thousand training steps leave nothing behind`` () = flat 100000 step
+
+[<Test; Category("Full")>]
+let ``twenty thousand derivatives of derivatives leave nothing behind`` () = flat 20000 nested
