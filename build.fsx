@@ -14,7 +14,7 @@ open Fake.Core.TargetOperators
 open Fake.IO
 open Fake.IO.Globbing.Operators
 
-let arguments = fsi.CommandLineArgs |> List.ofArray |> List.tail |> List.filter ((<>) "--")
+let arguments = fsi.CommandLineArgs |> List.ofArray |> List.tail
 
 let asked, rest =
     match arguments with
@@ -129,46 +129,93 @@ let failures (path: string) =
               let name = result.Attribute(XName.Get "testName").Value
               $"  %s{name}\n    %s{first}" ]
 
-/// Runs the tests of every category but those given, and of those only the ones whose names contain an argument.
-let test excluded =
-    Shell.cleanDir results
+/// (passed, failed) of the F# tests whose names contain one of the words, and whose tier is asked for. They print what failed themselves.
+let testFSharp isFull (words: string list) (options: string list) =
+    let counts = Path.Combine(results, "Tests.txt")
 
-    let category = excluded |> List.map (fun name -> $"TestCategory!=%s{name}")
-    let named = rest |> List.map (fun name -> $"FullyQualifiedName~%s{name}") |> String.concat "|"
+    let code =
+        start
+            "dotnet"
+            ([ "tests/bin/Release/net10.0/Tests.dll"; $"--counts=%s{counts}" ]
+             @ (if isFull then [ "--full" ] else [])
+             @ words
+             @ "--" :: options)
+
+    match code, (if File.Exists counts then File.ReadAllText(counts).Trim().Split ' ' |> Array.map int else [||]) with
+    | (0 | 1 | 3), [| passed; failed |] -> passed, failed
+    // It died on the way, or on its way out, which counts as a failure.
+    | _, [| passed; failed |] -> passed, failed + 1
+    | _ -> 0, 1
+
+/// (passed, failed, what failed) of a C# project.
+let testCSharp isFull (words: string list) (project: string) =
+    let name = Path.GetFileNameWithoutExtension project
+    let tier = if isFull then [] else [ "TestCategory!=Full" ]
+    let named = words |> List.map (fun word -> $"FullyQualifiedName~%s{word}") |> String.concat "|"
 
     let filter =
-        match category @ (if named = "" then [] else [ $"(%s{named})" ]) with
+        match tier @ (if named = "" then [] else [ $"(%s{named})" ]) with
         | [] -> []
         | parts -> [ "--filter"; String.concat "&" parts ]
 
-    let outcomes =
-        [ for project in !!"tests/**/*.*proj" |> Seq.sort do
-              let name = Path.GetFileNameWithoutExtension project
+    let code =
+        start
+            "dotnet"
+            ([ "test"; project; "-c"; "Release"; "--no-build" ]
+             @ [ "--logger"; "console;verbosity=normal"; "--logger"; $"trx;LogFileName=%s{name}.trx" ]
+             @ [ "--results-directory"; results ]
+             @ filter)
 
-              let code =
-                  start
-                      "dotnet"
-                      ([ "test"; project; "-c"; "Release"; "--no-build" ]
-                       @ [ "--logger"; "console;verbosity=normal"; "--logger"; $"trx;LogFileName=%s{name}.trx" ]
-                       @ [ "--results-directory"; results ]
-                       @ filter)
+    let report = Path.Combine(results, $"%s{name}.trx")
+    let passed, failed = if File.Exists report then tally report else 0, 0
+    // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
+    passed, (if code <> 0 && failed = 0 then 1 else failed), (if failed = 0 then [] else failures report)
 
-              let report = Path.Combine(results, $"%s{name}.trx")
-              let passed, failed = if File.Exists report then tally report else 0, 0
-              // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
-              yield
-                  passed, (if code <> 0 && failed = 0 then 1 else failed), (if failed = 0 then [] else failures report) ]
+/// Runs the tests of the fast tier, or of both, and of those only the ones whose names contain an argument. After `--` come options of the
+/// F# runner, `--filter NAME` or Expecto's.
+let test isFull =
+    Shell.cleanDir results
 
-    let passed = outcomes |> List.sumBy (fun (passed, _, _) -> passed)
-    let failed = outcomes |> List.sumBy (fun (_, failed, _) -> failed)
+    let words, options =
+        match List.tryFindIndex ((=) "--") rest with
+        | Some at -> List.take at rest, List.skip (at + 1) rest
+        | None -> rest, []
+
+    let rec filters options =
+        match options with
+        | "--filter" :: word :: others ->
+            let words, others = filters others
+            word :: words, others
+        | option :: others ->
+            let words, others = filters others
+            words, option :: others
+        | [] -> [], []
+
+    let filtered, options = filters options
+    let words = words @ filtered
+    let passed, failed = testFSharp isFull words options
+
+    // No method of C# is called what has a space in it; and Expecto's options are not NUnit's.
+    let methods = words |> List.filter (fun word -> System.Text.RegularExpressions.Regex.IsMatch(word, @"^[\w.]+$"))
+
+    let others =
+        if options <> [] || (methods = [] && words <> []) then
+            []
+        else
+            [ for project in !!"tests/**/*.csproj" |> Seq.sort -> testCSharp isFull methods project ]
+
+    let passed = passed + List.sumBy (fun (passed, _, _) -> passed) others
+    let failed = failed + List.sumBy (fun (_, failed, _) -> failed) others
     closing <- Some $"%d{passed} passed, %d{failed} failed"
 
     if failed > 0 then
         // Once more at the end: between hundreds of lines of tests that passed they are hard to find.
-        let names = outcomes |> List.collect (fun (_, _, names) -> names) |> String.concat "\n"
+        let fsharp = Path.Combine(results, "Tests.failed.txt")
+        let fsharp = if File.Exists fsharp then [ File.ReadAllText fsharp ] else []
+        let names = fsharp @ List.collect (fun (_, _, names) -> names) others |> String.concat "\n"
         failwith $"Some tests failed:\n%s{names}"
 
-    if passed = 0 then
+    if passed = 0 && options = [] then
         failwith "No test ran."
 
 // --- Targets ---------------------------------------------------------------------------------------------------------
@@ -367,9 +414,9 @@ let targets =
     [ "Setup", "Installs and restores everything that the other targets need", ignore
       "Build", "Compiles everything (Release)", build
       "Test",
-      "Runs the tests, without the long ones; with an argument, those whose name contains it",
-      (fun _ -> test [ "Full" ])
-      "TestAll", "Runs every test, the long ones included", (fun _ -> test [])
+      "Runs the tests, without the long ones; with arguments, those whose name contains one",
+      (fun _ -> test false)
+      "TestAll", "Runs every test, the long ones included", (fun _ -> test true)
       "Demo", "Trains two small models and says where their reports are", demo
       "Verify", "Holds the identities of the theory against the library, and writes the table as a page", verify
       "Study", "Repeats the experiment of the literature that the argument names", studyOfArgument

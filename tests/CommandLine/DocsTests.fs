@@ -2,22 +2,28 @@
 module Fokker.Tests.CommandLine.DocsTests
 
 open System.IO
-open NUnit.Framework
+open Expecto
 open Fokker
 open Fokker.Tests
 
-/// One row a sampler: name, equation, order, evaluations a step, kind, source.
-[<Test>]
-let ``the table of samplers is the list of samplers`` () =
-    let rows =
-        [ for line in File.ReadAllLines(Checkout.file "docs/samplers.md") do
-              let cells = line.Trim('|').Split('|') |> Array.map _.Trim() |> List.ofArray
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.Docs"
+        [
+          // One row a sampler: name, equation, order, evaluations a step, kind, source.
+          testCase "the table of samplers is the list of samplers"
+          <| fun () ->
+              let rows =
+                  [ for line in File.ReadAllLines(Checkout.file "docs/samplers.md") do
+                        let cells = line.Trim('|').Split('|') |> Array.map _.Trim() |> List.ofArray
 
-              if cells.Length = 6 && cells.Head.StartsWith '`' then
-                  cells ]
+                        if cells.Length = 6 && cells.Head.StartsWith '`' then
+                            cells ]
 
-    let wanted =
-        [ for s in Samplers.all -> [ $"`{s.Name}`"; s.Equation; string s.Order; string s.EvaluationsPerStep; s.Source ] ]
+              let wanted =
+                  [ for s in Samplers.all ->
+                        [ $"`{s.Name}`"; s.Equation; string s.Order; string s.EvaluationsPerStep; s.Source ] ]
 
-    let found = rows |> List.map (fun cells -> cells[..3] @ [ cells[5] ])
-    Assert.That(found, Is.EqualTo<string list list> wanted)
+              let found = rows |> List.map (fun cells -> cells[..3] @ [ cells[5] ])
+              Expect.equal found wanted "" ]

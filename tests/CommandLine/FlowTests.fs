@@ -3,8 +3,9 @@ module Fokker.Tests.CommandLine.FlowTests
 
 open System.IO
 open System.Text.Json.Nodes
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
 
 let private three =
@@ -20,7 +21,7 @@ let private folder () =
     Npy.write (folder.File "wide.npy") (Tensor.zeros Kind.Float64 [ 5; 3 ])
     folder
 
-let private done' (outcome: Outcome) = Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
+let private done' (outcome: Outcome) = Expect.equal outcome.Code 0 outcome.Error
 let private largest (x: Tensor) = (Tensor.max (abs (Tensor.flatten x))).ToFloat()
 
 let private number (path: string) (json: JsonObject) =
@@ -29,201 +30,220 @@ let private number (path: string) (json: JsonObject) =
 let private onOracle (command: string) (words: Folder -> string list) (f: Folder) =
     fokker ([ command; "--oracle"; f.File "mixture.json"; "--json"; "--quiet" ] @ words f)
 
-[<Test>]
-let ``a likelihood by adaptive steps meets its tolerance and says what it cost`` () =
-    use f = folder ()
-    let exact = Mixture.logDensityOfData (law ()) (Npy.read (f.File "x.npy"))
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.Flow"
+        [ testCase "a likelihood by adaptive steps meets its tolerance and says what it cost"
+          <| fun () ->
+              use f = folder ()
+              let exact = Mixture.logDensityOfData (law ()) (Npy.read (f.File "x.npy"))
 
-    let density words =
-        let outcome =
-            onOracle
-                "likelihood"
-                (fun f -> [ "--data"; f.File "x.npy"; "--out"; f.File "logp.npy"; "--method"; "flow" ] @ words)
-                f
-        done' outcome
-        largest (Npy.read (f.File "logp.npy") - exact), json outcome
+              let density words =
+                  let outcome =
+                      onOracle
+                          "likelihood"
+                          (fun f ->
+                              [ "--data"; f.File "x.npy"; "--out"; f.File "logp.npy"; "--method"; "flow" ] @ words)
+                          f
+                  done' outcome
+                  largest (Npy.read (f.File "logp.npy") - exact), json outcome
 
-    for path in [ "condot"; "vp"; "trigonometric" ] do
-        let loose, cheap = density [ "--path"; path; "--rtol"; "1e-4" ]
-        let tight, dear = density [ "--path"; path; "--rtol"; "1e-9"; "--atol"; "1e-10"; "--solver"; "dop853" ]
-        Assert.That(loose, Is.LessThan 1e-2, path)
-        Assert.That(tight, Is.LessThan 1e-6, path)
-        Assert.That(number "evaluations" dear, Is.GreaterThan(number "evaluations" cheap))
-        Assert.That(number "rtol" cheap, Is.EqualTo 1e-4)
+              for path in [ "condot"; "vp"; "trigonometric" ] do
+                  let loose, cheap = density [ "--path"; path; "--rtol"; "1e-4" ]
+                  let tight, dear =
+                      density [ "--path"; path; "--rtol"; "1e-9"; "--atol"; "1e-10"; "--solver"; "dop853" ]
+                  Expect.isLessThan loose 1e-2 path
+                  Expect.isLessThan tight 1e-6 path
+                  Expect.isGreaterThan (number "evaluations" dear) (number "evaluations" cheap) ""
+                  Expect.equal (number "rtol" cheap) 1e-4 ""
 
-    let _, little = density [ "--rtol"; "1e-4"; "--memory"; "1" ]
-    Assert.That(number "memory" little, Is.EqualTo 1048576.0)
-    let _, vp = density [ "--path"; "vp"; "--rtol"; "1e-6" ]
-    Assert.That(abs (number "gaussianPriorCost" vp), Is.InRange(1e-7, 1e-2))
-    let _, probes = density [ "--rtol"; "1e-5"; "--trace"; "gaussian"; "--probes"; "4" ]
-    Assert.That(number "probes" probes, Is.EqualTo 4.0)
-    Assert.That(number "probeStandardError" probes, Is.GreaterThan 0.0)
+              let _, little = density [ "--rtol"; "1e-4"; "--memory"; "1" ]
+              Expect.equal (number "memory" little) 1048576.0 ""
+              let _, vp = density [ "--path"; "vp"; "--rtol"; "1e-6" ]
+              Expect.between 1e-7 1e-2 (abs (number "gaussianPriorCost" vp)) ""
+              let _, probes = density [ "--rtol"; "1e-5"; "--trace"; "gaussian"; "--probes"; "4" ]
+              Expect.equal (number "probes" probes) 4.0 ""
+              Expect.isGreaterThan (number "probeStandardError" probes) 0.0 ""
 
-[<Test>]
-let ``tolerances, probes and solvers that make no sense are refused`` () =
-    use f = folder ()
+          testCase "tolerances, probes and solvers that make no sense are refused"
+          <| fun () ->
+              use f = folder ()
 
-    for words, expected in
-        [ [ "--rtol"; "0" ], [ "--rtol 0"; "positive" ]
-          [ "--rtol"; "1e-5"; "--atol"; "-1" ], [ "--atol -1"; "positive" ]
-          [ "--atol"; "1e-5" ], [ "--atol"; "--rtol" ]
-          [ "--rtol"; "1e-5"; "--steps"; "10" ], [ "--steps"; "--rtol" ]
-          [ "--rtol"; "1e-5"; "--grid"; "uniform" ], [ "--grid"; "--rtol" ]
-          [ "--rtol"; "1e-9"; "--dtype"; "float32" ], [ "--rtol"; "float32"; "float64" ]
-          [ "--rtol"; "1e-5"; "--solver"; "heun" ], [ "heun"; "dormand-prince" ]
-          [ "--solver"; "euler-maruyama" ], [ "euler-maruyama"; "Runge–Kutta" ]
-          [ "--probes"; "0"; "--trace"; "gaussian" ], [ "--probes 0"; "at least 1" ]
-          [ "--probes"; "2" ], [ "--probes 2"; "exact"; "gaussian" ]
-          [ "--memory"; "0" ], [ "--memory 0"; "MiB"; "at least 1" ] ] do
-        assertRefused
-            (onOracle "likelihood" (fun f -> [ "--data"; f.File "x.npy"; "--method"; "flow" ] @ words) f)
-            expected
+              for words, expected in
+                  [ [ "--rtol"; "0" ], [ "--rtol 0"; "positive" ]
+                    [ "--rtol"; "1e-5"; "--atol"; "-1" ], [ "--atol -1"; "positive" ]
+                    [ "--atol"; "1e-5" ], [ "--atol"; "--rtol" ]
+                    [ "--rtol"; "1e-5"; "--steps"; "10" ], [ "--steps"; "--rtol" ]
+                    [ "--rtol"; "1e-5"; "--grid"; "uniform" ], [ "--grid"; "--rtol" ]
+                    [ "--rtol"; "1e-9"; "--dtype"; "float32" ], [ "--rtol"; "float32"; "float64" ]
+                    [ "--rtol"; "1e-5"; "--solver"; "heun" ], [ "heun"; "dormand-prince" ]
+                    [ "--solver"; "euler-maruyama" ], [ "euler-maruyama"; "Runge–Kutta" ]
+                    [ "--probes"; "0"; "--trace"; "gaussian" ], [ "--probes 0"; "at least 1" ]
+                    [ "--probes"; "2" ], [ "--probes 2"; "exact"; "gaussian" ]
+                    [ "--memory"; "0" ], [ "--memory 0"; "MiB"; "at least 1" ] ] do
+                  assertRefused
+                      (onOracle "likelihood" (fun f -> [ "--data"; f.File "x.npy"; "--method"; "flow" ] @ words) f)
+                      expected
 
-    for option, value in [ "--rtol", "1e-5"; "--memory", "64" ] do
-        assertRefused (onOracle "likelihood" (fun _ -> [ option; value ]) f) [ option; "--method flow" ]
+              for option, value in [ "--rtol", "1e-5"; "--memory", "64" ] do
+                  assertRefused (onOracle "likelihood" (fun _ -> [ option; value ]) f) [ option; "--method flow" ]
 
-// ---- encode
+          // ---- encode
+          testCase "what is encoded looks like noise, and samples come back from it"
+          <| fun () ->
+              use f = folder ()
+              let x = Npy.read (f.File "x.npy")
 
-[<Test>]
-let ``what is encoded looks like noise, and samples come back from it`` () =
-    use f = folder ()
-    let x = Npy.read (f.File "x.npy")
+              for path in [ "condot"; "vp" ] do
+                  let outcome =
+                      onOracle
+                          "encode"
+                          (fun f ->
+                              [ "--data"; f.File "x.npy"; "--out"; f.File "z.npy"; "--path"; path; "--rtol"; "1e-8" ])
+                          f
 
-    for path in [ "condot"; "vp" ] do
-        let outcome =
-            onOracle
-                "encode"
-                (fun f -> [ "--data"; f.File "x.npy"; "--out"; f.File "z.npy"; "--path"; path; "--rtol"; "1e-8" ])
-                f
+                  done' outcome
+                  Expect.isLessThan (number "roundTrip.largest" (json outcome)) 1e-6 ""
+                  let z = Npy.read (f.File "z.npy")
+                  equal x.Shape z.Shape
+                  // The library's own answer: the flow from 0 to 1, over σ(1).
+                  let path = Paths.all |> List.find (fun p -> p.Name = path)
+                  let ode = { Velocity = Mixture.velocity path (law ()) }
 
-        done' outcome
-        Assert.That(number "roundTrip.largest" (json outcome), Is.LessThan 1e-6)
-        let z = Npy.read (f.File "z.npy")
-        equal x.Shape z.Shape
-        // The library's own answer: the flow from 0 to 1, over σ(1).
-        let path = Paths.all |> List.find (fun p -> p.Name = path)
-        let ode = { Velocity = Mixture.velocity path (law ()) }
+                  match Adaptive.run (Tolerance.both 1e-10) Tableau.dop853 ode [| 0.0; 1.0 |] x with
+                  | Ok solution ->
+                      let expected = solution.Final * (1.0 / Curve.eval path.Sigma 1.0)
+                      Expect.isLessThan (largest (z - expected)) 1e-6 ""
+                  | Error failure -> failtest (string failure)
 
-        match Adaptive.run (Tolerance.both 1e-10) Tableau.dop853 ode [| 0.0; 1.0 |] x with
-        | Ok solution ->
-            let expected = solution.Final * (1.0 / Curve.eval path.Sigma 1.0)
-            Assert.That(largest (z - expected), Is.LessThan 1e-6)
-        | Error failure -> Assert.Fail(string failure)
+              // Coarse steps do not come back so near.
+              let coarse =
+                  onOracle "encode" (fun f -> [ "--data"; f.File "x.npy"; "--out"; f.File "z.npy"; "--steps"; "3" ]) f
 
-    // Coarse steps do not come back so near.
-    let coarse = onOracle "encode" (fun f -> [ "--data"; f.File "x.npy"; "--out"; f.File "z.npy"; "--steps"; "3" ]) f
+              done' coarse
+              Expect.isGreaterThan (number "roundTrip.largest" (json coarse)) 1e-4 ""
 
-    done' coarse
-    Assert.That(number "roundTrip.largest" (json coarse), Is.GreaterThan 1e-4)
+          testCase "a run's data are encoded too"
+          <| fun () ->
+              use f = folder ()
+              let root = f.File "runs"
+              done' (fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small))
+              let outcome =
+                  fokker
+                      [ "encode"
+                        "first"
+                        "--runs"
+                        root
+                        "-n"
+                        "50"
+                        "--rtol"
+                        "1e-4"
+                        "--out"
+                        f.File "z.npy"
+                        "--json" ]
+              done' outcome
+              Expect.equal ((Npy.read (f.File "z.npy")).Dtype) Dtype.Float32 ""
+              Expect.isLessThan (number "roundTrip.rootMeanSquare" (json outcome)) 1e-2 ""
 
-[<Test>]
-let ``a run's data are encoded too`` () =
-    use f = folder ()
-    let root = f.File "runs"
-    done' (fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small))
-    let outcome =
-        fokker [ "encode"; "first"; "--runs"; root; "-n"; "50"; "--rtol"; "1e-4"; "--out"; f.File "z.npy"; "--json" ]
-    done' outcome
-    Assert.That((Npy.read (f.File "z.npy")).Dtype, Is.EqualTo Dtype.Float32)
-    Assert.That(number "roundTrip.rootMeanSquare" (json outcome), Is.LessThan 1e-2)
+          // ---- interpolate
+          testTheory "an interpolation is strips and a page" [ false; true ]
+          <| fun (linear: bool) ->
+              use f = folder ()
 
-// ---- interpolate
+              let outcome =
+                  onOracle
+                      "interpolate"
+                      (fun f ->
+                          [ "--data"; f.File "x.npy"; "--frames"; "4"; "--rtol"; "1e-7"; "--out"; f.File "ways.png" ]
+                          @ (if linear then [ "--linear" ] else []))
+                      f
 
-[<TestCase(false)>]
-[<TestCase(true)>]
-let ``an interpolation is strips and a page`` (linear: bool) =
-    use f = folder ()
+              done' outcome
+              let found = json outcome
+              Expect.equal (number "pairs" found) 6.0 ""
+              Expect.isLessThan (number "roundTrip.rootMeanSquare" found) 1e-5 ""
+              equal "PNG"B (Array.sub (File.ReadAllBytes(f.File "ways.png")) 1 3)
+              Expect.stringContains (File.ReadAllText(f.File "ways.html")) (if linear then "linear" else "spherical") ""
 
-    let outcome =
-        onOracle
-            "interpolate"
-            (fun f ->
-                [ "--data"; f.File "x.npy"; "--frames"; "4"; "--rtol"; "1e-7"; "--out"; f.File "ways.png" ]
-                @ (if linear then [ "--linear" ] else []))
-            f
+          testCase "encodings and interpolations that make no sense are refused"
+          <| fun () ->
+              use f = folder ()
+              let before = f.Contents
 
-    done' outcome
-    let found = json outcome
-    Assert.That(number "pairs" found, Is.EqualTo 6.0)
-    Assert.That(number "roundTrip.rootMeanSquare" found, Is.LessThan 1e-5)
-    equal "PNG"B (Array.sub (File.ReadAllBytes(f.File "ways.png")) 1 3)
-    Assert.That(File.ReadAllText(f.File "ways.html"), Does.Contain(if linear then "linear" else "spherical"))
+              for command, words, expected in
+                  [ "encode", (fun _ -> [ "--rtol"; "0" ]), [ "--rtol 0"; "positive" ]
+                    "encode", (fun _ -> [ "--solver"; "euler-maruyama" ]), [ "euler-maruyama"; "an encoding" ]
+                    "encode", (fun (f: Folder) -> [ "--data"; f.File "wide.npy" ]), [ "wide.npy"; "[n; 2]" ]
+                    "encode", (fun f -> [ "--data"; f.File "x.npy"; "-n"; "3" ]), [ "-n 3"; "--data" ]
+                    "encode", (fun _ -> [ "--out"; "z.txt" ]), [ "z.txt"; ".npy" ]
+                    "encode", (fun _ -> [ "--label"; "1" ]), [ "--label 1"; "--data" ]
+                    "interpolate", (fun _ -> [ "--frames"; "1" ]), [ "--frames 1"; "ends" ]
+                    "interpolate", (fun _ -> [ "--pairs"; "0" ]), [ "--pairs 0" ]
+                    "interpolate", (fun _ -> [ "--out"; "ways.gif" ]), [ "ways.gif"; ".png" ]
+                    "interpolate", (fun _ -> [ "--between"; "0"; "1" ]), [ "--between 0 1"; "classes" ]
+                    "interpolate", (fun f -> [ "--data"; f.File "x.npy"; "--pairs"; "2" ]), [ "--pairs 2"; "--data" ]
+                    "interpolate", (fun _ -> [ "--solver"; "euler-maruyama" ]), [ "euler-maruyama"; "an interpolation" ] ] do
+                  assertRefused (onOracle command words f) expected
 
-[<Test>]
-let ``encodings and interpolations that make no sense are refused`` () =
-    use f = folder ()
-    let before = f.Contents
+              equal before f.Contents
 
-    for command, words, expected in
-        [ "encode", (fun _ -> [ "--rtol"; "0" ]), [ "--rtol 0"; "positive" ]
-          "encode", (fun _ -> [ "--solver"; "euler-maruyama" ]), [ "euler-maruyama"; "an encoding" ]
-          "encode", (fun (f: Folder) -> [ "--data"; f.File "wide.npy" ]), [ "wide.npy"; "[n; 2]" ]
-          "encode", (fun f -> [ "--data"; f.File "x.npy"; "-n"; "3" ]), [ "-n 3"; "--data" ]
-          "encode", (fun _ -> [ "--out"; "z.txt" ]), [ "z.txt"; ".npy" ]
-          "encode", (fun _ -> [ "--label"; "1" ]), [ "--label 1"; "--data" ]
-          "interpolate", (fun _ -> [ "--frames"; "1" ]), [ "--frames 1"; "ends" ]
-          "interpolate", (fun _ -> [ "--pairs"; "0" ]), [ "--pairs 0" ]
-          "interpolate", (fun _ -> [ "--out"; "ways.gif" ]), [ "ways.gif"; ".png" ]
-          "interpolate", (fun _ -> [ "--between"; "0"; "1" ]), [ "--between 0 1"; "classes" ]
-          "interpolate", (fun f -> [ "--data"; f.File "x.npy"; "--pairs"; "2" ]), [ "--pairs 2"; "--data" ]
-          "interpolate", (fun _ -> [ "--solver"; "euler-maruyama" ]), [ "euler-maruyama"; "an interpolation" ] ] do
-        assertRefused (onOracle command words f) expected
+          // ---- evaluate --against
+          testCase "the divergence of two exact reverse processes is that of their laws"
+          <| fun () ->
+              use f = folder ()
+              // N(m, s²) against N(m', s'²), coordinate by coordinate.
+              File.WriteAllText(f.File "mixture.json", """{"means": [[0.3, -0.2]], "stds": [[0.8, 0.5]]}""")
+              File.WriteAllText(f.File "law.json", """{"means": [[0.1, 0.1]], "stds": [[0.6, 0.7]]}""")
 
-    equal before f.Contents
+              let kl (m: float) (s: float) (m': float) (s': float) =
+                  System.Math.Log(s' / s) + (s * s + (m - m') ** 2.0) / (2.0 * s' * s') - 0.5
 
-// ---- evaluate --against
+              let divergence law =
+                  let outcome =
+                      onOracle
+                          "evaluate"
+                          (fun f -> [ "--path"; "vp"; "--draws"; "2"; "-n"; "8"; "--against"; f.File law ])
+                          f
+                  done' outcome
+                  number "pathDivergence.value" (json outcome), number "pathDivergence.standardError" (json outcome)
 
-[<Test>]
-let ``the divergence of two exact reverse processes is that of their laws`` () =
-    use f = folder ()
-    // N(m, s²) against N(m', s'²), coordinate by coordinate.
-    File.WriteAllText(f.File "mixture.json", """{"means": [[0.3, -0.2]], "stds": [[0.8, 0.5]]}""")
-    File.WriteAllText(f.File "law.json", """{"means": [[0.1, 0.1]], "stds": [[0.6, 0.7]]}""")
+              let itself, _ = divergence "mixture.json"
+              Expect.within 1e-12 itself 0.0 ""
+              // P is of law.json. What vp leaves of the data at t = 1 and t = 10⁻³ is thousandths of a nat, and so is the error of 500 steps.
+              let value, error = divergence "law.json"
+              let exact = kl 0.1 0.6 0.3 0.8 + kl 0.1 0.7 -0.2 0.5
+              Expect.isLessThan error 0.02 ""
+              Expect.within (4.0 * error + 0.01) value exact ""
 
-    let kl (m: float) (s: float) (m': float) (s': float) =
-        System.Math.Log(s' / s) + (s * s + (m - m') ** 2.0) / (2.0 * s' * s') - 0.5
+          testCase "a law of other data is refused"
+          <| fun () ->
+              use f = folder ()
+              File.WriteAllText(f.File "wide.json", """{"means": [[0, 0, 0]], "stds": [[1, 1, 1]]}""")
+              assertRefused
+                  (onOracle "evaluate" (fun f -> [ "--against"; f.File "wide.json"; "-n"; "8"; "--draws"; "2" ]) f)
+                  [ "--against"; "3 dimensions"; "[2]" ]
+              assertRefused (onOracle "evaluate" (fun f -> [ "--against"; f.File "no.json" ]) f) [ "no.json" ]
 
-    let divergence law =
-        let outcome =
-            onOracle "evaluate" (fun f -> [ "--path"; "vp"; "--draws"; "2"; "-n"; "8"; "--against"; f.File law ]) f
-        done' outcome
-        number "pathDivergence.value" (json outcome), number "pathDivergence.standardError" (json outcome)
+          // A consistency model has neither a velocity nor a score, and a flow map goes by steps of its own.
+          testTheory "a run that jumps is refused where a flow, a score or a solver is asked for" [ "ict"; "psd" ]
+          <| fun (loss: string) ->
+              use f = new Folder()
+              let root = f.File "runs"
+              let trained = fokker ([ "train"; "moons"; "--loss"; loss; "--name"; "jump"; "--runs"; root ] @ small)
+              Expect.equal trained.Code 0 trained.Error
+              let before = f.Contents
 
-    let itself, _ = divergence "mixture.json"
-    Assert.That(itself, Is.EqualTo(0.0).Within 1e-12)
-    // P is of law.json. What vp leaves of the data at t = 1 and t = 10⁻³ is thousandths of a nat, and so is the error of 500 steps.
-    let value, error = divergence "law.json"
-    let exact = kl 0.1 0.6 0.3 0.8 + kl 0.1 0.7 -0.2 0.5
-    Assert.That(error, Is.LessThan 0.02)
-    Assert.That(value, Is.EqualTo(exact).Within(4.0 * error + 0.01))
+              for words, expected in
+                  [ [ "likelihood"; "jump" ], [ "jump"; "knows no velocity" ]
+                    [ "encode"; "jump" ], [ "jump"; "knows no velocity" ]
+                    [ "interpolate"; "jump" ], [ "jump"; "knows no velocity" ]
+                    [ "sample"; "jump"; "--rtol"; "1e-3" ], [ "--rtol 0.001"; "jump"; "needs no solver" ]
+                    [ "sample"; "jump"; "--parallel"; "4" ], [ "--parallel 4"; "score" ]
+                    [ "sample"; "jump"; "--guidance"; "2"; "--autoguidance"; "jump" ],
+                    [ "--autoguidance"; "jump"; "score" ]
+                    [ "sample"; "jump"; "--solver"; "rk4" ], [ "--solver rk4"; "jump"; "leave --solver out" ]
+                    [ "sample"; "jump"; "--grid"; "karras" ], [ "--grid karras"; "jump"; "leave --grid out" ] ] do
+                  assertRefused (fokker (words @ [ "--runs"; root; "--quiet" ])) expected
 
-[<Test>]
-let ``a law of other data is refused`` () =
-    use f = folder ()
-    File.WriteAllText(f.File "wide.json", """{"means": [[0, 0, 0]], "stds": [[1, 1, 1]]}""")
-    assertRefused
-        (onOracle "evaluate" (fun f -> [ "--against"; f.File "wide.json"; "-n"; "8"; "--draws"; "2" ]) f)
-        [ "--against"; "3 dimensions"; "[2]" ]
-    assertRefused (onOracle "evaluate" (fun f -> [ "--against"; f.File "no.json" ]) f) [ "no.json" ]
-
-/// A consistency model has neither a velocity nor a score, and a flow map goes by steps of its own.
-[<TestCase "ict"; TestCase "psd">]
-let ``a run that jumps is refused where a flow, a score or a solver is asked for`` (loss: string) =
-    use f = new Folder()
-    let root = f.File "runs"
-    let trained = fokker ([ "train"; "moons"; "--loss"; loss; "--name"; "jump"; "--runs"; root ] @ small)
-    Assert.That(trained.Code, Is.EqualTo 0, trained.Error)
-    let before = f.Contents
-
-    for words, expected in
-        [ [ "likelihood"; "jump" ], [ "jump"; "knows no velocity" ]
-          [ "encode"; "jump" ], [ "jump"; "knows no velocity" ]
-          [ "interpolate"; "jump" ], [ "jump"; "knows no velocity" ]
-          [ "sample"; "jump"; "--rtol"; "1e-3" ], [ "--rtol 0.001"; "jump"; "needs no solver" ]
-          [ "sample"; "jump"; "--parallel"; "4" ], [ "--parallel 4"; "score" ]
-          [ "sample"; "jump"; "--guidance"; "2"; "--autoguidance"; "jump" ], [ "--autoguidance"; "jump"; "score" ]
-          [ "sample"; "jump"; "--solver"; "rk4" ], [ "--solver rk4"; "jump"; "leave --solver out" ]
-          [ "sample"; "jump"; "--grid"; "karras" ], [ "--grid karras"; "jump"; "leave --grid out" ] ] do
-        assertRefused (fokker (words @ [ "--runs"; root; "--quiet" ])) expected
-
-    equal before f.Contents
+              equal before f.Contents ]

@@ -5,7 +5,7 @@ open System
 open System.Diagnostics
 open System.IO
 open System.Text.RegularExpressions
-open NUnit.Framework
+open Expecto
 open Fokker.Tests
 
 let private docs = Checkout.file "docs"
@@ -22,7 +22,7 @@ let private short (page: string) = Path.GetRelativePath(Checkout.root, page)
 let private front (page: string) =
     let text = File.ReadAllText page
     let found = Regex.Match(text, @"\A(?:\(\*\*\s*)?---\n(.*?)\n---\n", RegexOptions.Singleline)
-    Assert.That(found.Success, $"{short page} has no front matter")
+    Expect.isTrue found.Success $"{short page} has no front matter"
 
     Map
         [ for line in found.Groups[1].Value.Split '\n' do
@@ -61,70 +61,75 @@ let private leadsSomewhere (page: string) (target: string) =
     || file.EndsWith ".html"
        && [ ".md"; ".fsx" ] |> List.exists (fun ending -> File.Exists(Path.ChangeExtension(file, ending)))
 
-[<Test>]
-let ``every link between the guide's pages leads somewhere`` () =
-    let all =
-        [ for page in Checkout.file "README.md" :: pages do
-              for target in links page -> page, target ]
-    Assert.That(all.Length, Is.GreaterThan 40)
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.Guide"
+        [ testCase "every link between the guide's pages leads somewhere"
+          <| fun () ->
+              let all =
+                  [ for page in Checkout.file "README.md" :: pages do
+                        for target in links page -> page, target ]
+              Expect.isGreaterThan all.Length 40 ""
 
-    for page, target in all do
-        Assert.That(leadsSomewhere page target, $"{short page}: {target}")
+              for page, target in all do
+                  Expect.isTrue (leadsSomewhere page target) $"{short page}: {target}"
 
-/// The first sentence after the title says what a reader has of the page.
-[<Test>]
-let ``every page begins with what its reader can do after it`` () =
-    for page in pages do
-        let first = Regex.Match(prose page, @"^# .+\n\n(.+)", RegexOptions.Multiline).Groups[1].Value
-        Assert.That(first, Does.Match "^After this (page|chapter) you (can|know) ", short page)
+          // The first sentence after the title says what a reader has of the page.
+          testCase "every page begins with what its reader can do after it"
+          <| fun () ->
+              for page in pages do
+                  let first = Regex.Match(prose page, @"^# .+\n\n(.+)", RegexOptions.Multiline).Groups[1].Value
+                  Expect.isMatch first "^After this (page|chapter) you (can|know) " (short page)
 
-[<Test>]
-let ``every page has a place in the menu, and no two the same`` () =
-    let places =
-        [ for page in pages do
-              let front = front page
-              Assert.That(front.ContainsKey "title", $"{short page}: title")
-              (front["categoryindex"], front["category"]), int front["index"], short page ]
+          testCase "every page has a place in the menu, and no two the same"
+          <| fun () ->
+              let places =
+                  [ for page in pages do
+                        let front = front page
+                        Expect.isTrue (front.ContainsKey "title") $"{short page}: title"
+                        (front["categoryindex"], front["category"]), int front["index"], short page ]
 
-    for (category, index), same in places |> List.groupBy (fun (category, index, _) -> category, index) do
-        Assert.That(same.Length, Is.EqualTo 1, $"{category}, {index}: {same}")
+              for (category, index), same in places |> List.groupBy (fun (category, index, _) -> category, index) do
+                  Expect.equal same.Length 1 $"{category}, {index}: {same}"
 
-    // A category has one place.
-    let categories = places |> List.map (fun (category, _, _) -> category) |> List.distinct
-    Assert.That(List.distinctBy fst categories, Is.EqualTo<(string * string) list> categories)
-    Assert.That(List.distinctBy snd categories, Is.EqualTo<(string * string) list> categories)
+              // A category has one place.
+              let categories = places |> List.map (fun (category, _, _) -> category) |> List.distinct
+              Expect.equal (List.distinctBy fst categories) categories ""
+              Expect.equal (List.distinctBy snd categories) categories ""
 
-[<Test>]
-let ``the first page leads to every other one`` () =
-    let index = Path.Combine(docs, "index.md")
+          testCase "the first page leads to every other one"
+          <| fun () ->
+              let index = Path.Combine(docs, "index.md")
 
-    let reached =
-        [ for target in links index ->
-              Path.ChangeExtension(Path.GetFullPath(Path.Combine(docs, (target.Split '#')[0])), null) ]
+              let reached =
+                  [ for target in links index ->
+                        Path.ChangeExtension(Path.GetFullPath(Path.Combine(docs, (target.Split '#')[0])), null) ]
 
-    for page in pages do
-        if page <> index then
-            Assert.That(reached, Does.Contain(Path.ChangeExtension(page, null)), short page)
+              for page in pages do
+                  if page <> index then
+                      Expect.contains reached (Path.ChangeExtension(page, null)) (short page)
 
-/// `./build.sh Docs` runs them, which takes minutes; that they still know the library by its names takes seconds.
-[<Test>]
-let ``every script of the guide compiles`` () =
-    let file = Path.Combine(Path.GetTempPath(), $"fokker-guide-{Guid.NewGuid():N}.fsx")
+          // `./build.sh Docs` runs them, which takes minutes; that they still know the library by its names takes seconds.
+          testCase "every script of the guide compiles"
+          <| fun () ->
+              let file = Path.Combine(Path.GetTempPath(), $"fokker-guide-{Guid.NewGuid():N}.fsx")
 
-    try
-        // One compilation for all of them; nothing is run.
-        File.WriteAllLines(
-            file,
-            [ for page in pages do
-                  if page.EndsWith ".fsx" then
-                      $"#load @\"{page}\"" ]
-        )
-        let words = [ "fsi"; "--quiet"; "--typecheck-only"; file ]
-        let info = ProcessStartInfo("dotnet", words, RedirectStandardError = true, RedirectStandardOutput = true)
-        use child = nonNull (Process.Start info)
-        let error = child.StandardError.ReadToEndAsync()
-        let out = child.StandardOutput.ReadToEnd()
-        child.WaitForExit()
-        Assert.That(child.ExitCode, Is.EqualTo 0, out + error.Result)
-    finally
-        File.Delete file
+              try
+                  // One compilation for all of them; nothing is run.
+                  File.WriteAllLines(
+                      file,
+                      [ for page in pages do
+                            if page.EndsWith ".fsx" then
+                                $"#load @\"{page}\"" ]
+                  )
+                  let words = [ "fsi"; "--quiet"; "--typecheck-only"; file ]
+                  let info =
+                      ProcessStartInfo("dotnet", words, RedirectStandardError = true, RedirectStandardOutput = true)
+                  use child = nonNull (Process.Start info)
+                  let error = child.StandardError.ReadToEndAsync()
+                  let out = child.StandardOutput.ReadToEnd()
+                  child.WaitForExit()
+                  Expect.equal child.ExitCode 0 (out + error.Result)
+              finally
+                  File.Delete file ]

@@ -4,15 +4,11 @@ module Fokker.Tests.CommandLine.GuidingTests
 open System
 open System.IO
 open System.Text.Json.Nodes
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tool
 open Fokker.Tests.CommandLine.Support
-
-[<OneTimeTearDown>]
-let collect () =
-    GC.Collect()
-    GC.WaitForPendingFinalizers()
 
 let private idx (dtype: byte) (shape: int list) (data: byte[]) =
     [| yield! [| 0uy; 0uy; dtype; byte shape.Length |]
@@ -39,7 +35,7 @@ let private train (folder: Folder) (name: string) (words: string list) =
     let data = folder.File "x.idx" + "," + folder.File "y.idx"
     fokker ([ "train"; "idx:" + data; "--name"; name; "--runs"; folder.File "runs" ] @ small @ words)
 
-let private done' (outcome: Outcome) = Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
+let private done' (outcome: Outcome) = Expect.equal outcome.Code 0 outcome.Error
 
 let private record (file: string) : JsonNode =
     match JsonNode.Parse(File.ReadAllText file) with
@@ -59,51 +55,6 @@ let private samples (folder: Folder) (words: string list) =
     done' (sample folder (words @ [ "--out"; file ]))
     Tensor.toArray<byte>(Npy.read file)
 
-[<Test>]
-let ``a run whose labels were dropped is guided, 1 is plain, and so is guidance by itself`` () =
-    use folder = folderWithImages ()
-    done' (train folder "first" [ "--lr"; "0.02" ])
-    Assert.That(dropout folder "first", Is.EqualTo 0.1)
-    let plain = samples folder [ "first"; "--class"; "1" ]
-    let guided = samples folder [ "first"; "--class"; "1"; "--guidance"; "4" ]
-    Assert.That(guided, Is.Not.EqualTo plain)
-    equal plain (samples folder [ "first"; "--class"; "1"; "--guidance"; "1" ])
-    let itself = [ "first"; "--class"; "1"; "--guidance"; "4"; "--autoguidance"; "first" ]
-    equal plain (samples folder itself)
-    let json = json (sample folder (itself @ [ "--json"; "--out"; folder.File "x0.npy" ]))
-    Assert.That((nonNull json["guidance"]).GetValue<float>(), Is.EqualTo 4.0)
-    Assert.That((nonNull json["autoguidance"]).GetValue<string>(), Is.EqualTo "first")
-
-[<Test>]
-let ``guidance of a run that never learned the null is refused with what to do, and goes by a weaker run`` () =
-    use folder = folderWithImages ()
-    done' (train folder "told" [ "--label-dropout"; "0" ])
-    done' (train folder "untold" [ "--labels"; "off" ])
-    Assert.That(dropout folder "untold", Is.EqualTo 0.0)
-    let guided name = sample folder [ name; "--guidance"; "3"; "--out"; folder.File "x0.npy" ]
-    assertRefused (guided "told") [ "--guidance 3"; "told"; "--label-dropout"; "--autoguidance" ]
-    assertRefused (guided "untold") [ "--guidance 3"; "untold"; "no classes"; "--labels on" ]
-    done' (sample folder [ "told"; "--guidance"; "3"; "--autoguidance"; "untold"; "--out"; folder.File "x0.npy" ])
-
-    // A run of before there was label dropout: none of its labels were dropped.
-    let file = folder.File "runs/told/run.json"
-    let old = record file
-    Assert.That((nonNull old["settings"]).AsObject().Remove "labelDropout", Is.True)
-    let plain = samples folder [ "told" ]
-    File.WriteAllText(file, old.ToJsonString())
-    equal plain (samples folder [ "told" ])
-    assertRefused (guided "told") [ "--label-dropout" ]
-
-[<Test>]
-let ``label dropout that cannot be is refused`` () =
-    use folder = folderWithImages ()
-    let before = folder.Contents
-    assertRefused (train folder "a" [ "--label-dropout"; "1" ]) [ "--label-dropout 1"; "below 1" ]
-    assertRefused
-        (train folder "a" [ "--label-dropout"; "0.2"; "--labels"; "off" ])
-        [ "--label-dropout 0.2"; "--labels" ]
-    equal before folder.Contents
-
 // ---- classifiers and compositions
 
 let private inside (name: string) (node: JsonNode) : JsonNode = nonNull node[name]
@@ -120,77 +71,131 @@ let private classifierOf (data: string) (folder: Folder) (name: string) (words: 
 
 let private classifier (folder: Folder) = classifierOf ("idx:" + folder.File "x.idx" + "," + folder.File "y.idx") folder
 
-[<Test>]
-let ``a classifier of noisy samples is trained, guides runs, and is not sampled from`` () =
-    use folder = folderWithImages ()
-    // Enough to hold some out.
-    writeImages folder "more-x.idx" "more-y.idx" 200
-    let data = "idx:" + folder.File "more-x.idx" + "," + folder.File "more-y.idx"
-    done' (classifierOf data folder "judge" [ "--json" ])
-    let settings = record (folder.File "runs/judge/run.json") |> inside "settings"
-    Assert.That((inside "network" settings).GetValue<string>(), Is.EqualTo "classifier")
-    // Bright and dark ones are easily told apart.
-    let found = record (folder.File "runs/judge/evaluation.json") |> inside "accuracy"
-    Assert.That((found |> item 0 |> inside "value").GetValue<float>(), Is.GreaterThan 0.7)
-    // It goes on where it stopped, and says the same.
-    let bytes () = File.ReadAllBytes(folder.File "runs/judge/checkpoint.safetensors")
-    let before = bytes ()
-    done' (fokker [ "train"; "--resume"; "--name"; "judge"; "--runs"; folder.File "runs"; "--quiet" ])
-    equal before (bytes ())
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.Guiding"
+        [ testCase "a run whose labels were dropped is guided, 1 is plain, and so is guidance by itself"
+          <| fun () ->
+              use folder = folderWithImages ()
+              done' (train folder "first" [ "--lr"; "0.02" ])
+              Expect.equal (dropout folder "first") 0.1 ""
+              let plain = samples folder [ "first"; "--class"; "1" ]
+              let guided = samples folder [ "first"; "--class"; "1"; "--guidance"; "4" ]
+              Expect.notEqual guided plain ""
+              equal plain (samples folder [ "first"; "--class"; "1"; "--guidance"; "1" ])
+              let itself = [ "first"; "--class"; "1"; "--guidance"; "4"; "--autoguidance"; "first" ]
+              equal plain (samples folder itself)
+              let json = json (sample folder (itself @ [ "--json"; "--out"; folder.File "x0.npy" ]))
+              Expect.equal ((nonNull json["guidance"]).GetValue<float>()) 4.0 ""
+              Expect.equal ((nonNull json["autoguidance"]).GetValue<string>()) "first" ""
 
-    done' (train folder "first" [ "--lr"; "0.02" ])
-    done' (train folder "untold" [ "--labels"; "off" ])
-    done' (train folder "told" [ "--label-dropout"; "0" ])
-    done' (train folder "other" [ "--path"; "vp" ])
-    let by scale = [ "--guidance"; scale; "--classifier"; "judge" ]
+          testCase "guidance of a run that never learned the null is refused with what to do, and goes by a weaker run"
+          <| fun () ->
+              use folder = folderWithImages ()
+              done' (train folder "told" [ "--label-dropout"; "0" ])
+              done' (train folder "untold" [ "--labels"; "off" ])
+              Expect.equal (dropout folder "untold") 0.0 ""
+              let guided name = sample folder [ name; "--guidance"; "3"; "--out"; folder.File "x0.npy" ]
+              assertRefused (guided "told") [ "--guidance 3"; "told"; "--label-dropout"; "--autoguidance" ]
+              assertRefused (guided "untold") [ "--guidance 3"; "untold"; "no classes"; "--labels on" ]
+              done' (
+                  sample folder [ "told"; "--guidance"; "3"; "--autoguidance"; "untold"; "--out"; folder.File "x0.npy" ]
+              )
 
-    for run in [ "first"; "untold" ] do
-        let toClass k = samples folder ([ run; "--class"; k ] @ by "20")
-        Assert.That(toClass "1", Is.Not.EqualTo(toClass "0"), run)
-        // Without a class they take turns.
-        equal (Array.take 64 (toClass "0")) (Array.take 64 (samples folder (run :: by "20")))
+              // A run of before there was label dropout: none of its labels were dropped.
+              let file = folder.File "runs/told/run.json"
+              let old = record file
+              Expect.isTrue ((nonNull old["settings"]).AsObject().Remove "labelDropout") ""
+              let plain = samples folder [ "told" ]
+              File.WriteAllText(file, old.ToJsonString())
+              equal plain (samples folder [ "told" ])
+              assertRefused (guided "told") [ "--label-dropout" ]
 
-    let json = json (sample folder ([ "untold"; "--json"; "--out"; folder.File "x0.npy" ] @ by "3"))
-    Assert.That((nonNull json["guidance"]).GetValue<float>(), Is.EqualTo 3.0)
-    Assert.That((nonNull json["classifier"]).GetValue<string>(), Is.EqualTo "judge")
-    assertRefused (sample folder ("told" :: by "3")) [ "--classifier judge"; "told"; "--label-dropout" ]
-    assertRefused (sample folder ("other" :: by "3")) [ "--classifier judge"; "condot"; "vp" ]
-    let by name = sample folder [ "first"; "--guidance"; "3"; "--classifier"; name ]
-    assertRefused (by "untold") [ "--classifier untold"; "--loss classifier" ]
-    assertRefused (by "exact") [ "--classifier exact"; "--loss classifier" ]
+          testCase "label dropout that cannot be is refused"
+          <| fun () ->
+              use folder = folderWithImages ()
+              let before = folder.Contents
+              assertRefused (train folder "a" [ "--label-dropout"; "1" ]) [ "--label-dropout 1"; "below 1" ]
+              assertRefused
+                  (train folder "a" [ "--label-dropout"; "0.2"; "--labels"; "off" ])
+                  [ "--label-dropout 0.2"; "--labels" ]
+              equal before folder.Contents
 
-    for command in [ "sample"; "evaluate"; "report"; "likelihood" ] do
-        assertRefused
-            (fokker [ command; "judge"; "--runs"; folder.File "runs" ])
-            [ "classifier"; "let it guide a model" ]
+          testCase "a classifier of noisy samples is trained, guides runs, and is not sampled from"
+          <| fun () ->
+              use folder = folderWithImages ()
+              // Enough to hold some out.
+              writeImages folder "more-x.idx" "more-y.idx" 200
+              let data = "idx:" + folder.File "more-x.idx" + "," + folder.File "more-y.idx"
+              done' (classifierOf data folder "judge" [ "--json" ])
+              let settings = record (folder.File "runs/judge/run.json") |> inside "settings"
+              Expect.equal ((inside "network" settings).GetValue<string>()) "classifier" ""
+              // Bright and dark ones are easily told apart.
+              let found = record (folder.File "runs/judge/evaluation.json") |> inside "accuracy"
+              Expect.isGreaterThan ((found |> item 0 |> inside "value").GetValue<float>()) 0.7 ""
+              // It goes on where it stopped, and says the same.
+              let bytes () = File.ReadAllBytes(folder.File "runs/judge/checkpoint.safetensors")
+              let before = bytes ()
+              done' (fokker [ "train"; "--resume"; "--name"; "judge"; "--runs"; folder.File "runs"; "--quiet" ])
+              equal before (bytes ())
 
-[<Test>]
-let ``a classifier that cannot be is refused`` () =
-    use folder = folderWithImages ()
-    let before = folder.Contents
+              done' (train folder "first" [ "--lr"; "0.02" ])
+              done' (train folder "untold" [ "--labels"; "off" ])
+              done' (train folder "told" [ "--label-dropout"; "0" ])
+              done' (train folder "other" [ "--path"; "vp" ])
+              let by scale = [ "--guidance"; scale; "--classifier"; "judge" ]
 
-    for words, expected in
-        [ [ "--network"; "unet" ], [ "--network unet"; "--network classifier" ]
-          [ "--depth"; "3" ], [ "--depth 3"; "leave it out" ]
-          [ "--labels"; "off" ], [ "--labels off"; "--labels on" ]
-          [ "--label-dropout"; "0.1" ], [ "--label-dropout 0.1"; "leave it out" ]
-          [ "--prediction"; "v" ], [ "--prediction v"; "classifier" ] ] do
-        assertRefused (classifier folder "judge" words) expected
+              for run in [ "first"; "untold" ] do
+                  let toClass k = samples folder ([ run; "--class"; k ] @ by "20")
+                  Expect.notEqual (toClass "1") (toClass "0") run
+                  // Without a class they take turns.
+                  equal (Array.take 64 (toClass "0")) (Array.take 64 (samples folder (run :: by "20")))
 
-    let wide = [ "train"; "idx:" + folder.File "x.idx"; "--loss"; "classifier"; "--runs"; folder.File "runs" ]
-    assertRefused (fokker wide) [ "--loss classifier"; "no classes" ]
-    assertRefused (fokker ([ "train"; "moons"; "--loss"; "classifier" ] @ wide[4..])) [ "moons"; "no classes" ]
-    equal before folder.Contents
+              let json = json (sample folder ([ "untold"; "--json"; "--out"; folder.File "x0.npy" ] @ by "3"))
+              Expect.equal ((nonNull json["guidance"]).GetValue<float>()) 3.0 ""
+              Expect.equal ((nonNull json["classifier"]).GetValue<string>()) "judge" ""
+              assertRefused (sample folder ("told" :: by "3")) [ "--classifier judge"; "told"; "--label-dropout" ]
+              assertRefused (sample folder ("other" :: by "3")) [ "--classifier judge"; "condot"; "vp" ]
+              let by name = sample folder [ "first"; "--guidance"; "3"; "--classifier"; name ]
+              assertRefused (by "untold") [ "--classifier untold"; "--loss classifier" ]
+              assertRefused (by "exact") [ "--classifier exact"; "--loss classifier" ]
 
-[<Test>]
-let ``a run is sampled towards several classes at once`` () =
-    use folder = folderWithImages ()
-    done' (train folder "first" [ "--lr"; "0.02" ])
-    let composed = samples folder [ "first"; "--compose"; "1:3" ]
-    equal (samples folder [ "first"; "--class"; "1"; "--guidance"; "3" ]) composed
-    Assert.That(samples folder [ "first"; "--compose"; "1:3,0:-1" ], Is.Not.EqualTo composed)
-    done' (train folder "told" [ "--label-dropout"; "0" ])
-    assertRefused (sample folder [ "told"; "--compose"; "1:3" ]) [ "--compose 1:3"; "--label-dropout" ]
-    let json = json (sample folder [ "first"; "--compose"; "1:3,0:-1"; "--json"; "--out"; folder.File "x0.npy" ])
-    let negated = json |> inside "composition" |> item 1
-    Assert.That((inside "weight" negated).GetValue<float>(), Is.EqualTo -1.0)
+              for command in [ "sample"; "evaluate"; "report"; "likelihood" ] do
+                  assertRefused
+                      (fokker [ command; "judge"; "--runs"; folder.File "runs" ])
+                      [ "classifier"; "let it guide a model" ]
+
+          testCase "a classifier that cannot be is refused"
+          <| fun () ->
+              use folder = folderWithImages ()
+              let before = folder.Contents
+
+              for words, expected in
+                  [ [ "--network"; "unet" ], [ "--network unet"; "--network classifier" ]
+                    [ "--depth"; "3" ], [ "--depth 3"; "leave it out" ]
+                    [ "--labels"; "off" ], [ "--labels off"; "--labels on" ]
+                    [ "--label-dropout"; "0.1" ], [ "--label-dropout 0.1"; "leave it out" ]
+                    [ "--prediction"; "v" ], [ "--prediction v"; "classifier" ] ] do
+                  assertRefused (classifier folder "judge" words) expected
+
+              let wide = [ "train"; "idx:" + folder.File "x.idx"; "--loss"; "classifier"; "--runs"; folder.File "runs" ]
+              assertRefused (fokker wide) [ "--loss classifier"; "no classes" ]
+              assertRefused
+                  (fokker ([ "train"; "moons"; "--loss"; "classifier" ] @ wide[4..]))
+                  [ "moons"; "no classes" ]
+              equal before folder.Contents
+
+          testCase "a run is sampled towards several classes at once"
+          <| fun () ->
+              use folder = folderWithImages ()
+              done' (train folder "first" [ "--lr"; "0.02" ])
+              let composed = samples folder [ "first"; "--compose"; "1:3" ]
+              equal (samples folder [ "first"; "--class"; "1"; "--guidance"; "3" ]) composed
+              Expect.notEqual (samples folder [ "first"; "--compose"; "1:3,0:-1" ]) composed ""
+              done' (train folder "told" [ "--label-dropout"; "0" ])
+              assertRefused (sample folder [ "told"; "--compose"; "1:3" ]) [ "--compose 1:3"; "--label-dropout" ]
+              let json =
+                  json (sample folder [ "first"; "--compose"; "1:3,0:-1"; "--json"; "--out"; folder.File "x0.npy" ])
+              let negated = json |> inside "composition" |> item 1
+              Expect.equal ((inside "weight" negated).GetValue<float>()) (-1.0) "" ]

@@ -1,14 +1,9 @@
 module Fokker.Tests.MatrixTests
 
 open System.Text.Json.Nodes
-open NUnit.Framework
+open Expecto
+open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
-
-/// Other tests count what is alive: what these leave behind goes at their end, not when the collector finds time.
-[<OneTimeTearDown>]
-let ``leave nothing behind`` () =
-    System.GC.Collect()
-    System.GC.WaitForPendingFinalizers()
 
 /// Combinations of paths, losses, predictions, weights, times and couplings, each trained on two moons with the command line's
 /// defaults otherwise, for half as long. A mean 2-Wasserstein distance over ten draws within 1.3 of the noise floor is what is asked of each.
@@ -31,22 +26,7 @@ let private combinations =
       "--loss lsd"
       "--loss psd" ]
 
-let cases = combinations |> List.map (fun words -> TestCaseData(words).SetName("moons " + words))
-
-[<TestCaseSource(nameof cases); Category "Full">]
-let ``a combination reaches the noise floor`` (words: string) =
-    use folder = new Folder()
-
-    let outcome =
-        fokker (
-            [ "train"; "moons"; "--steps"; "10000"; "--draws"; "10"; "--json"; "--runs"; folder.Path; "--name"; "run" ]
-            @ List.ofArray (words.Split ' ')
-        )
-
-    Assert.That(outcome.Code, Is.Zero, outcome.Error)
-    let inside (name: string) (node: JsonNode) = nonNull node[name]
-    let ratio = json outcome |> inside "metrics" |> inside "wasserstein2" |> inside "ratio"
-    Assert.That(ratio.GetValue<float>(), Is.LessThanOrEqualTo 1.3)
+let cases = combinations |> List.map (fun words -> words)
 
 let private refusals =
     [ "--loss cmf", [ "--loss"; "cfm" ]
@@ -63,36 +43,68 @@ let private refusals =
       "--loss i-cfm --source eight-gausians", [ "eight-gaussians" ]
       "--loss vlb --path condot", [ "--prediction"; "condot" ] ]
 
-let refused = refusals |> List.map (fun (words, _) -> TestCaseData(words).SetName("refused: " + words))
+let refused = refusals |> List.map (fun (words, _) -> words)
 
-[<TestCaseSource(nameof refused)>]
-let ``parts that do not fit are refused in one line`` (words: string) =
-    use folder = new Folder()
+[<Tests>]
+let tests =
+    testList
+        "Matrix"
+        [ full (
+              testTheory "a combination reaches the noise floor" cases
+              <| fun (words: string) ->
+                  use folder = new Folder()
 
-    let outcome =
-        fokker (
-            [ "train"; "moons"; "--runs"; folder.Path; "--name"; "run" ]
-            @ small
-            @ List.ofArray (words.Split ' ')
-        )
+                  let outcome =
+                      fokker (
+                          [ "train"
+                            "moons"
+                            "--steps"
+                            "10000"
+                            "--draws"
+                            "10"
+                            "--json"
+                            "--runs"
+                            folder.Path
+                            "--name"
+                            "run" ]
+                          @ List.ofArray (words.Split ' ')
+                      )
 
-    assertRefused outcome (refusals |> List.find (fst >> (=) words) |> snd)
-    Assert.That(folder.Contents, Is.Empty)
+                  Expect.equal outcome.Code 0 outcome.Error
+                  let inside (name: string) (node: JsonNode) = nonNull node[name]
+                  let ratio = json outcome |> inside "metrics" |> inside "wasserstein2" |> inside "ratio"
+                  Expect.isLessThanOrEqual (ratio.GetValue<float>()) 1.3 ""
+          )
 
-/// A flow from data to data, and a jump learned from it: trained, sampled, measured and reported in one go.
-[<Test>]
-let ``a flow between data sets and a distilled jump run from end to end`` () =
-    use folder = new Folder()
-    let train words = fokker ([ "train"; "moons"; "--runs"; folder.Path ] @ small @ words)
-    let flow = train [ "--loss"; "ot-cfm"; "--source"; "eight-gaussians"; "--name"; "flow" ]
-    Assert.That(flow.Code, Is.Zero, flow.Error)
-    let teacher = train [ "--name"; "teacher" ]
-    Assert.That(teacher.Code, Is.Zero, teacher.Error)
-    let jump = train [ "--loss"; "cd"; "--teacher"; folder.File "teacher"; "--name"; "jump" ]
-    Assert.That(jump.Code, Is.Zero, jump.Error)
-    let sample = fokker [ "sample"; folder.File "jump"; "-n"; "5"; "--steps"; "1"; "--out"; folder.File "x.npy" ]
-    Assert.That(sample.Code, Is.Zero, sample.Error)
-    // A coupled flow has no score: a stochastic sampler is refused, by name.
-    assertRefused
-        (fokker [ "sample"; folder.File "flow"; "--solver"; "euler-maruyama"; "--out"; folder.File "y.npy" ])
-        [ "--solver euler-maruyama"; "score" ]
+          testTheory "parts that do not fit are refused in one line" refused
+          <| fun (words: string) ->
+              use folder = new Folder()
+
+              let outcome =
+                  fokker (
+                      [ "train"; "moons"; "--runs"; folder.Path; "--name"; "run" ]
+                      @ small
+                      @ List.ofArray (words.Split ' ')
+                  )
+
+              assertRefused outcome (refusals |> List.find (fst >> (=) words) |> snd)
+              Expect.isEmpty folder.Contents ""
+
+          // A flow from data to data, and a jump learned from it: trained, sampled, measured and reported in one go.
+          testCase "a flow between data sets and a distilled jump run from end to end"
+          <| fun () ->
+              use folder = new Folder()
+              let train words = fokker ([ "train"; "moons"; "--runs"; folder.Path ] @ small @ words)
+              let flow = train [ "--loss"; "ot-cfm"; "--source"; "eight-gaussians"; "--name"; "flow" ]
+              Expect.equal flow.Code 0 flow.Error
+              let teacher = train [ "--name"; "teacher" ]
+              Expect.equal teacher.Code 0 teacher.Error
+              let jump = train [ "--loss"; "cd"; "--teacher"; folder.File "teacher"; "--name"; "jump" ]
+              Expect.equal jump.Code 0 jump.Error
+              let sample =
+                  fokker [ "sample"; folder.File "jump"; "-n"; "5"; "--steps"; "1"; "--out"; folder.File "x.npy" ]
+              Expect.equal sample.Code 0 sample.Error
+              // A coupled flow has no score: a stochastic sampler is refused, by name.
+              assertRefused
+                  (fokker [ "sample"; folder.File "flow"; "--solver"; "euler-maruyama"; "--out"; folder.File "y.npy" ])
+                  [ "--solver euler-maruyama"; "score" ] ]

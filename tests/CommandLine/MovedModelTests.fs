@@ -2,8 +2,9 @@
 module Fokker.Tests.CommandLine.MovedModelTests
 
 open System.IO
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
 
 let private numbers (file: string) : float[] = Scope.run (fun () -> Tensor.toFloats (Npy.read file))
@@ -18,84 +19,99 @@ let private trainOn (folder: Folder) (name: string) (x: unit -> Tensor) (words: 
             @ words
         )
 
-    Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
+    Expect.equal outcome.Code 0 outcome.Error
 
 let private normal (shift: float) (scale: float) (n: int) () =
     shift + scale * Rng.normal Kind.Float64 [ n; 1 ] (Rng.ofSeed 2L)
 
-[<Test>]
-let ``a run samples the same bytes whatever becomes of its data and of its folder`` () =
-    use folder = new Folder()
-    let root = folder.File "runs"
-    trainOn folder "r" (normal 0.0 1.0 400) [ "--steps"; "20"; "--batch"; "32"; "--width"; "16" ]
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.MovedModel"
+        [ testCase "a run samples the same bytes whatever becomes of its data and of its folder"
+          <| fun () ->
+              use folder = new Folder()
+              let root = folder.File "runs"
+              trainOn folder "r" (normal 0.0 1.0 400) [ "--steps"; "20"; "--batch"; "32"; "--width"; "16" ]
 
-    let sample (model: string) =
-        let outcome = fokker [ "sample"; model; "-n"; "5"; "--out"; folder.File "s.npy"; "--runs"; root; "--quiet" ]
-        Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
-        File.ReadAllBytes(folder.File "s.npy")
+              let sample (model: string) =
+                  let outcome =
+                      fokker [ "sample"; model; "-n"; "5"; "--out"; folder.File "s.npy"; "--runs"; root; "--quiet" ]
+                  Expect.equal outcome.Code 0 outcome.Error
+                  File.ReadAllBytes(folder.File "s.npy")
 
-    let evaluate (words: string list) =
-        fokker ([ "evaluate"; "r"; "-n"; "20"; "--draws"; "2"; "--runs"; root; "--quiet" ] @ words)
+              let evaluate (words: string list) =
+                  fokker ([ "evaluate"; "r"; "-n"; "20"; "--draws"; "2"; "--runs"; root; "--quiet" ] @ words)
 
-    let before = sample "r"
+              let before = sample "r"
 
-    // The table is replaced: the run is what it was, the evaluation says what it is held against, and training does not go on.
-    Scope.run0 (fun () -> Npy.write (folder.File "d.npy") (normal 5000.0 100.0 400 ()))
-    Assert.That(sample "r", Is.EqualTo(box before))
-    Assert.That((evaluate []).Error, Does.Contain "has changed since r was trained on it")
-    let resumed = fokker [ "train"; "--resume"; "--name"; "r"; "--runs"; root ]
-    assertRefused resumed [ "its data are no longer those" ]
+              // The table is replaced: the run is what it was, the evaluation says what it is held against, and training does not go on.
+              Scope.run0 (fun () -> Npy.write (folder.File "d.npy") (normal 5000.0 100.0 400 ()))
+              Expect.equal (sample "r") before ""
+              Expect.stringContains ((evaluate []).Error) "has changed since r was trained on it" ""
+              let resumed = fokker [ "train"; "--resume"; "--name"; "r"; "--runs"; root ]
+              assertRefused resumed [ "its data are no longer those" ]
 
-    // Everything is deleted but the model, which is moved.
-    File.Delete(folder.File "d.npy")
-    assertRefused (evaluate []) [ "--data"; "cannot be read" ]
-    Assert.That((evaluate [ "--data"; "npy:" + folder.File "s.npy" ]).Code, Is.EqualTo 2)
-    let moved = folder.File "elsewhere.safetensors"
-    File.Move(Path.Combine(root, "r", "model.safetensors"), moved)
-    Directory.Delete(root, true)
-    Assert.That(sample moved, Is.EqualTo(box before))
+              // Everything is deleted but the model, which is moved.
+              File.Delete(folder.File "d.npy")
+              assertRefused (evaluate []) [ "--data"; "cannot be read" ]
+              Expect.equal ((evaluate [ "--data"; "npy:" + folder.File "s.npy" ]).Code) 2 ""
+              let moved = folder.File "elsewhere.safetensors"
+              File.Move(Path.Combine(root, "r", "model.safetensors"), moved)
+              Directory.Delete(root, true)
+              Expect.equal (sample moved) before ""
 
-[<Test>]
-let ``numbers that float32 cannot tell apart come back`` () =
-    use folder = new Folder()
-    trainOn folder "r" (normal 2460000.5 0.05 2000) [ "--steps"; "40"; "--batch"; "32"; "--width"; "16" ]
+          testCase "numbers that float32 cannot tell apart come back"
+          <| fun () ->
+              use folder = new Folder()
+              trainOn folder "r" (normal 2460000.5 0.05 2000) [ "--steps"; "40"; "--batch"; "32"; "--width"; "16" ]
 
-    for dtype in [ "float32"; "float64" ] do
-        let out = folder.File "s.npy"
+              for dtype in [ "float32"; "float64" ] do
+                  let out = folder.File "s.npy"
 
-        let outcome =
-            fokker
-                [ "sample"; "r"; "-n"; "200"; "--dtype"; dtype; "--out"; out; "--runs"; folder.File "runs"; "--quiet" ]
+                  let outcome =
+                      fokker
+                          [ "sample"
+                            "r"
+                            "-n"
+                            "200"
+                            "--dtype"
+                            dtype
+                            "--out"
+                            out
+                            "--runs"
+                            folder.File "runs"
+                            "--quiet" ]
 
-        Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
-        let x = numbers out
-        Assert.That((Array.distinct x).Length, Is.EqualTo 200)
-        // A network of forty steps is somewhere near: a constant, or multiples of a quarter, are not.
-        Assert.That(Array.average x, Is.EqualTo(2460000.5).Within 0.1)
+                  Expect.equal outcome.Code 0 outcome.Error
+                  let x = numbers out
+                  Expect.equal ((Array.distinct x).Length) 200 ""
+                  // A network of forty steps is somewhere near: a constant, or multiples of a quarter, are not.
+                  Expect.within 0.1 (Array.average x) 2460000.5 ""
 
-[<TestCase(2)>]
-[<TestCase(4)>]
-let ``images of any number of channels have pictures`` (channels: int) =
-    use folder = new Folder()
-    let pixels () = (Rng.integers 256L [ 40; channels; 8; 8 ] (Rng.ofSeed 1L)).To Dtype.UInt8
-    trainOn folder "r" pixels [ "--steps"; "1"; "--batch"; "4"; "--width"; "8" ]
-    let out = folder.File "s.png"
-    let outcome = fokker [ "sample"; "r"; "-n"; "2"; "--out"; out; "--runs"; folder.File "runs"; "--quiet" ]
-    Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
-    Assert.That(File.Exists out)
+          testTheory "images of any number of channels have pictures" [ 2; 4 ]
+          <| fun (channels: int) ->
+              use folder = new Folder()
+              let pixels () = (Rng.integers 256L [ 40; channels; 8; 8 ] (Rng.ofSeed 1L)).To Dtype.UInt8
+              trainOn folder "r" pixels [ "--steps"; "1"; "--batch"; "4"; "--width"; "8" ]
+              let out = folder.File "s.png"
+              let outcome = fokker [ "sample"; "r"; "-n"; "2"; "--out"; out; "--runs"; folder.File "runs"; "--quiet" ]
+              Expect.equal outcome.Code 0 outcome.Error
+              Expect.isTrue (File.Exists out) ""
 
-/// What a picture shows from black to white: the range that the numbers of the images keep to.
-[<TestCase(0.0, 1.0, 0.0, 1.0)>]
-[<TestCase(-1.0, 1.0, -1.0, 1.0)>]
-[<TestCase(0.0, 255.0, 0.0, 255.0)>]
-[<TestCase(-300.0, 700.0, -300.0, 700.0)>]
-let ``pictures of floats span the data's own range`` (low: float, high: float, black: float, white: float) =
-    Scope.run0 (fun () ->
-        let x = low + (high - low) * Rng.uniform Kind.Float32 [ 20; 1; 4; 4 ] (Rng.ofSeed 1L)
-        let ends =
-            Tensor.ofArray [ 1; 1; 4; 4 ] [| for k in 0..15 -> if k % 2 = 0 then float32 low else float32 high |]
-        let data = Dataset.ofSamples "f" "" "f" (Tensor.cat 0 [ x; ends ]) None
-        Assert.That(data.Range, Is.EqualTo(box (Some(black, white))))
-        let shown = SamplePicture.images (Option.get data.Range) (ends.To Dtype.Float64)
-        Assert.That(shown.Pixels[0], Is.EqualTo(-1.0f).Within 1e-6f)
-        Assert.That(shown.Pixels[1], Is.EqualTo(1.0f).Within 1e-6f))
+          // What a picture shows from black to white: the range that the numbers of the images keep to.
+          testTheory
+              "pictures of floats span the data's own range"
+              [ 0.0, 1.0, 0.0, 1.0; -1.0, 1.0, -1.0, 1.0; 0.0, 255.0, 0.0, 255.0; -300.0, 700.0, -300.0, 700.0 ]
+          <| fun (low: float, high: float, black: float, white: float) ->
+              Scope.run0 (fun () ->
+                  let x = low + (high - low) * Rng.uniform Kind.Float32 [ 20; 1; 4; 4 ] (Rng.ofSeed 1L)
+                  let ends =
+                      Tensor.ofArray
+                          [ 1; 1; 4; 4 ]
+                          [| for k in 0..15 -> if k % 2 = 0 then float32 low else float32 high |]
+                  let data = Dataset.ofSamples "f" "" "f" (Tensor.cat 0 [ x; ends ]) None
+                  Expect.equal data.Range (Some(black, white)) ""
+                  let shown = SamplePicture.images (Option.get data.Range) (ends.To Dtype.Float64)
+                  Expect.within 1e-6 (float shown.Pixels[0]) -1.0 ""
+                  Expect.within 1e-6 (float shown.Pixels[1]) 1.0 "") ]

@@ -1,44 +1,47 @@
 module Fokker.Tests.CommandLine.NamesTests
 
 open FsCheck
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
 
-// Optimal string alignment is no metric: a letter is touched once, and the triangle inequality fails. What holds is this.
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.Names"
+        [
+          // Optimal string alignment is no metric: a letter is touched once, and the triangle inequality fails. What holds is this.
+          testProperty "a distance is the same both ways"
+          <| fun (NonEmptyString a) (NonEmptyString b) -> Names.distance a b = Names.distance b a
 
-[<FsCheck.NUnit.Property>]
-let ``a distance is the same both ways`` (NonEmptyString a) (NonEmptyString b) = Names.distance a b = Names.distance b a
+          testProperty "a distance is zero exactly for equal words"
+          <| fun (NonEmptyString a) (NonEmptyString b) -> (Names.distance a b = 0) = (a = b)
 
-[<FsCheck.NUnit.Property>]
-let ``a distance is zero exactly for equal words`` (NonEmptyString a) (NonEmptyString b) =
-    (Names.distance a b = 0) = (a = b)
+          testProperty "a distance lies between the difference of the lengths and the longer length"
+          <| fun (NonEmptyString a) (NonEmptyString b) ->
+              let d = Names.distance a b
+              d >= abs (a.Length - b.Length) && d <= max a.Length b.Length
 
-[<FsCheck.NUnit.Property>]
-let ``a distance lies between the difference of the lengths and the longer length``
-    (NonEmptyString a)
-    (NonEmptyString b)
-    =
-    let d = Names.distance a b
-    d >= abs (a.Length - b.Length) && d <= max a.Length b.Length
+          testTheory
+              "known distances"
+              [ "moon", "moons", 1
+                "mnost", "mnist", 1
+                "cmf", "cfm", 1 // a swap of neighbours is one slip
+                "kitten", "sitting", 3 ]
+          <| fun (a: string, b: string, expected: int) -> Expect.equal (Names.distance a b) expected ""
 
-[<TestCase("moon", "moons", 1)>]
-[<TestCase("mnost", "mnist", 1)>]
-[<TestCase("cmf", "cfm", 1)>] // a swap of neighbours is one slip
-[<TestCase("kitten", "sitting", 3)>]
-let ``known distances`` (a: string) (b: string) (expected: int) = Assert.That(Names.distance a b, Is.EqualTo expected)
+          testCase "a slip of the finger finds the name, nonsense finds none"
+          <| fun () ->
+              let known = [ "moons"; "spirals"; "swiss-roll" ]
+              equal [ "moons" ] (Names.near known "mooons")
+              equal [ "swiss-roll" ] (Names.near known "swiss")
+              Expect.isEmpty (Names.near known "qqqqqqqq") ""
 
-[<Test>]
-let ``a slip of the finger finds the name, nonsense finds none`` () =
-    let known = [ "moons"; "spirals"; "swiss-roll" ]
-    equal [ "moons" ] (Names.near known "mooons")
-    equal [ "swiss-roll" ] (Names.near known "swiss")
-    Assert.That(Names.near known "qqqqqqqq", Is.Empty)
+          testCase "a name that is written in another way is that name, not its neighbour"
+          <| fun () ->
+              let samplers = Samplers.all |> List.map _.Name
 
-[<Test>]
-let ``a name that is written in another way is that name, not its neighbour`` () =
-    let samplers = Samplers.all |> List.map _.Name
-
-    for given, meant in
-        [ "dpm++2m", "dpmpp-2m"; "DPM++ 2M", "dpmpp-2m"; "dpm_2", "dpm-2"; "DormandPrince", "dormand-prince" ] do
-        equal [ meant ] (Names.near samplers given)
+              for given, meant in
+                  [ "dpm++2m", "dpmpp-2m"; "DPM++ 2M", "dpmpp-2m"; "dpm_2", "dpm-2"; "DormandPrince", "dormand-prince" ] do
+                  equal [ meant ] (Names.near samplers given) ]

@@ -2,7 +2,7 @@
 module Fokker.Tests.CommandLine.StudyTests
 
 open System.IO
-open NUnit.Framework
+open Expecto
 open Fokker.Tool
 open Fokker.Experiments
 open Fokker.Tests
@@ -10,67 +10,77 @@ open Fokker.Tests.CommandLine.Support
 
 let private studies = Table.all |> List.map _.Name
 
-[<Test>]
-let ``a study that is not there is named, with the nearest and the list`` () =
-    assertRefused (fokker [ "study"; "otcfm" ]) [ "otcfm"; "did you mean ot-cfm" ]
-    assertRefused (fokker [ "study" ]) ("say which study" :: studies)
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.Study"
+        [ testCase "a study that is not there is named, with the nearest and the list"
+          <| fun () ->
+              assertRefused (fokker [ "study"; "otcfm" ]) [ "otcfm"; "did you mean ot-cfm" ]
+              assertRefused (fokker [ "study" ]) ("say which study" :: studies)
 
-[<Test>]
-let ``an option that a study has no use for is refused, with those that it has`` () =
-    use folder = new Folder()
-    let out = folder.File "page.html"
-    assertRefused (fokker [ "study"; "ot-cfm"; "--minutes"; "3"; "--out"; out ]) [ "--minutes"; "ot-cfm"; "--seeds" ]
-    assertRefused (fokker [ "study"; "ot-cfm"; "--seeds"; "0"; "--out"; out ]) [ "--seeds 0"; "at least 1" ]
-    Assert.That(File.Exists out, Is.False)
+          testCase "an option that a study has no use for is refused, with those that it has"
+          <| fun () ->
+              use folder = new Folder()
+              let out = folder.File "page.html"
+              assertRefused
+                  (fokker [ "study"; "ot-cfm"; "--minutes"; "3"; "--out"; out ])
+                  [ "--minutes"; "ot-cfm"; "--seeds" ]
+              assertRefused (fokker [ "study"; "ot-cfm"; "--seeds"; "0"; "--out"; out ]) [ "--seeds 0"; "at least 1" ]
+              Expect.isFalse (File.Exists out) ""
 
-[<TestCaseSource(nameof studies)>]
-let ``every study is a target of the build and says what its options mean`` (name: string) =
-    let study = Table.all |> List.find (fun s -> s.Name = name)
-    Assert.That(study.Summary, Is.Not.Empty)
-    Assert.That(study.Source, Is.Not.Empty)
-    let help = fokker [ "study"; "--help" ]
+          testTheory "every study is a target of the build and says what its options mean" studies
+          <| fun (name: string) ->
+              let study = Table.all |> List.find (fun s -> s.Name = name)
+              Expect.isNonEmpty study.Summary ""
+              Expect.isNonEmpty study.Source ""
+              let help = fokker [ "study"; "--help" ]
 
-    for option, meaning in study.Uses do
-        Assert.That(help.Out, Does.Contain option)
-        Assert.That(meaning, Is.Not.Empty)
+              for option, meaning in study.Uses do
+                  Expect.stringContains help.Out option ""
+                  Expect.isNonEmpty meaning ""
 
-    let build = File.ReadAllText(Checkout.file "build.fsx")
-    Assert.That(build, Does.Contain $"\"{name}\", \"")
+              let build = File.ReadAllText(Checkout.file "build.fsx")
+              Expect.stringContains build $"\"{name}\", \"" ""
 
-[<Test>]
-let ``what was found is the same on the page, on the terminal and for programs`` () =
-    let found: Findings =
-        { DataSet = "nothing"
-          Summary = "A table of one row."
-          Headlines = []
-          Sections =
-            [ Study.table
-                  "A table"
-                  ""
-                  [ "name"; "value" ]
-                  [ [ Fokker.Report.Cell.Text "one"; Fokker.Report.Cell.Number 0.25 ] ] ]
-          Json = [] }
+          testCase "what was found is the same on the page, on the terminal and for programs"
+          <| fun () ->
+              let found: Findings =
+                  { DataSet = "nothing"
+                    Summary = "A table of one row."
+                    Headlines = []
+                    Sections =
+                      [ Study.table
+                            "A table"
+                            ""
+                            [ "name"; "value" ]
+                            [ [ Fokker.Report.Cell.Text "one"; Fokker.Report.Cell.Number 0.25 ] ] ]
+                    Json = [] }
 
-    equal [ "A table"; "  name   value"; "  one    0.2500" ] (Study.lines found)
-    let page = Study.page Table.all.Head "./fokker study none" found
-    Assert.That(Fokker.Report.Page.render page, Does.Contain "./fokker study none")
+              equal [ "A table"; "  name   value"; "  one    0.2500" ] (Study.lines found)
+              let page = Study.page Table.all.Head "./fokker study none" found
+              Expect.stringContains (Fokker.Report.Page.render page) "./fokker study none" ""
 
-[<Test>]
-let ``a deviation is written to two digits, the value to as many places`` () =
-    equal "0.254 ± 0.037" (Study.plusMinus (0.2541, 0.0372))
-    equal "20.72 ± 0.11" (Study.plusMinus (20.718, 0.112))
-    equal "43.400 ± 0.000" (Study.plusMinus (43.4, 0.0))
-    equal (2.0, 1.0) (Study.meanAndDeviation [ 1.0; 2.0; 3.0 ])
+          testCase "a deviation is written to two digits, the value to as many places"
+          <| fun () ->
+              equal "0.254 ± 0.037" (Study.plusMinus (0.2541, 0.0372))
+              equal "20.72 ± 0.11" (Study.plusMinus (20.718, 0.112))
+              equal "43.400 ± 0.000" (Study.plusMinus (43.4, 0.0))
+              equal (2.0, 1.0) (Study.meanAndDeviation [ 1.0; 2.0; 3.0 ])
 
-[<Test>]
-let ``a study refuses a run that it has no use for, before it draws anything`` () =
-    use folder = new Folder()
-    let root = folder.File "runs"
-    let trained = fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small)
-    Assert.That(trained.Code, Is.EqualTo 0, trained.Error)
-    let words = [ "--runs"; root; "--out"; folder.File "page.html" ]
-    assertRefused (fokker ([ "study"; "guidance"; "--run"; "first" ] @ words)) [ "--run first"; "--label-dropout" ]
-    assertRefused (fokker ([ "study"; "branching"; "--run"; "first" ] @ words)) [ "--run first"; "classes" ]
-    assertRefused (fokker ([ "study"; "guidance"; "--run"; "frist" ] @ words)) [ "frist"; "did you mean first" ]
-    // Nor one whose steps are not those of a DDPM of images.
-    assertRefused (fokker ([ "study"; "ddim"; "--run"; "first" ] @ words)) [ "--run first"; "--path ddpm" ]
+          testCase "a study refuses a run that it has no use for, before it draws anything"
+          <| fun () ->
+              use folder = new Folder()
+              let root = folder.File "runs"
+              let trained = fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small)
+              Expect.equal trained.Code 0 trained.Error
+              let words = [ "--runs"; root; "--out"; folder.File "page.html" ]
+              assertRefused
+                  (fokker ([ "study"; "guidance"; "--run"; "first" ] @ words))
+                  [ "--run first"; "--label-dropout" ]
+              assertRefused (fokker ([ "study"; "branching"; "--run"; "first" ] @ words)) [ "--run first"; "classes" ]
+              assertRefused
+                  (fokker ([ "study"; "guidance"; "--run"; "frist" ] @ words))
+                  [ "frist"; "did you mean first" ]
+              // Nor one whose steps are not those of a DDPM of images.
+              assertRefused (fokker ([ "study"; "ddim"; "--run"; "first" ] @ words)) [ "--run first"; "--path ddpm" ] ]

@@ -3,11 +3,12 @@ module Fokker.Tests.CommandLine.Support
 open System
 open System.IO
 open System.Text.Json.Nodes
-open NUnit.Framework
+open Expecto
+open Fokker.Tests
 open Fokker.Tool
 
-/// Equal element by element, as NUnit compares collections.
-let equal (expected: 'T) (actual: 'T) = Assert.That<obj | null>(box actual, Is.EqualTo(box expected))
+/// Equal element by element.
+let equal (expected: 'T) (actual: 'T) = Expect.same (box actual) (box expected) ""
 
 /// What a command line came to.
 type Outcome = { Code: int; Out: string; Error: string }
@@ -50,13 +51,13 @@ type Folder() =
 
 /// One line on the error stream that holds each of the words, exit code 2, nothing on standard output.
 let assertRefused (outcome: Outcome) (words: string list) =
-    Assert.That(outcome.Code, Is.EqualTo Exit.BadInput, outcome.Error)
+    Expect.equal outcome.Code Exit.BadInput outcome.Error
     let lines = outcome.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)
     let lines = lines |> Array.filter (fun line -> not (line.StartsWith "warning:"))
-    Assert.That(lines.Length, Is.EqualTo 1, outcome.Error)
+    Expect.equal lines.Length 1 outcome.Error
 
     for word in words do
-        Assert.That(lines[0], Does.Contain word)
+        Expect.stringContains (lines[0]) word ""
 
 /// The one JSON object on standard output.
 let json (outcome: Outcome) : JsonObject =

@@ -6,8 +6,9 @@ open System
 open System.IO
 open System.IO.Compression
 open System.Text
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.Torch.Support
 
 /// One kind of file: sound examples, and what reads it.
@@ -275,7 +276,7 @@ let private case (folder: string) (format: Format) (number: int) =
 
     let fails what =
         let shown = Convert.ToBase64String(Array.truncate 4000 bytes)
-        Assert.Fail $"{format.Name}, case {number}: {what}\n{shown}"
+        failtest $"{format.Name}, case {number}: {what}\n{shown}"
 
     try
         Scope.run0 (fun () -> format.Read file)
@@ -313,17 +314,19 @@ let private fuzz (cases: int) =
             let allocated = GC.GetAllocatedBytesForCurrentThread()
             let count = cases / formats.Value.Length + 1
             let read = Seq.init count (case folder format) |> Seq.filter id |> Seq.length
-            TestContext.Out.WriteLine $"{format.Name}: {read} of {count} were read, the others refused"
-            Assert.That(Scope.live (), Is.LessThanOrEqualTo live)
+            printfn "%s" $"{format.Name}: {read} of {count} were read, the others refused"
+            Expect.isLessThanOrEqual (Scope.live ()) live ""
             // A megabyte for what the readers need themselves; a case of a few kilobytes has no reason for more.
             let each = (GC.GetAllocatedBytesForCurrentThread() - allocated) / int64 count
-            Assert.That(each, Is.LessThan(4L <<< 20), $"{format.Name}: managed bytes a case")
-            Assert.That((Torch.memory ()).Peak - peak, Is.LessThan(256L <<< 20), $"{format.Name}: native bytes")
+            Expect.isLessThan each (4L <<< 20) $"{format.Name}: managed bytes a case"
+            Expect.isLessThan ((Torch.memory ()).Peak - peak) (256L <<< 20) $"{format.Name}: native bytes"
     finally
         Directory.Delete(folder, true)
 
-[<Test>]
-let ``a mutated file is read, or refused in one line`` () = fuzz 500
+[<Tests>]
+let tests =
+    testList
+        "Hostile.Fuzz"
+        [ testCase "a mutated file is read, or refused in one line" <| fun () -> fuzz 500
 
-[<Test; Category("Full")>]
-let ``ten thousand mutated files are read, or refused in one line`` () = fuzz 10_000
+          full (testCase "ten thousand mutated files are read, or refused in one line" <| fun () -> fuzz 10_000) ]

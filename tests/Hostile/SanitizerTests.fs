@@ -4,7 +4,7 @@ module Fokker.Tests.Hostile.SanitizerTests
 open System
 open System.Diagnostics
 open System.IO
-open NUnit.Framework
+open Expecto
 open Fokker.Tests
 open Fokker.Tests.Torch.Support
 
@@ -30,28 +30,37 @@ let private hasSanitizers () =
     with :? ComponentModel.Win32Exception ->
         false
 
-[<Test; Category("Full")>]
-let ``the door refuses what it is to refuse, and touches nothing else`` () =
-    if not (hasSanitizers ()) then
-        Assert.Ignore "the compiler has no libasan and libubsan: apt-get install g++"
+[<Tests>]
+let tests =
+    testList
+        "Hostile.Sanitizer"
+        [ full (
+              testCase "the door refuses what it is to refuse, and touches nothing else"
+              <| fun () ->
+                  if not (hasSanitizers ()) then
+                      skiptest "the compiler has no libasan and libubsan: apt-get install g++"
 
-    inFolder (fun folder ->
-        let cmake arguments =
-            let code, said = run "cmake" arguments []
-            Assert.That(code, Is.Zero, said)
+                  inFolder (fun folder ->
+                      let cmake arguments =
+                          let code, said = run "cmake" arguments []
+                          Expect.equal code 0 said
 
-        cmake
-            [ "-S"
-              Checkout.file "src/Torch/native"
-              "-B"
-              folder
-              "-DFOKKER_SANITIZED=" + Checkout.file "tests/Hostile/native/negative.cpp" ]
+                      cmake
+                          [ "-S"
+                            Checkout.file "src/Torch/native"
+                            "-B"
+                            folder
+                            "-DFOKKER_SANITIZED=" + Checkout.file "tests/Hostile/native/negative.cpp" ]
 
-        cmake [ "--build"; folder; "--target"; "sanitized"; "-j"; "2" ]
+                      cmake [ "--build"; folder; "--target"; "sanitized"; "-j"; "2" ]
 
-        // What libtorch keeps until the end is no leak of the door's.
-        let code, said =
-            run (Path.Combine(folder, "sanitized")) [] [ "ASAN_OPTIONS", "detect_leaks=0"; "OMP_NUM_THREADS", "2" ]
+                      // What libtorch keeps until the end is no leak of the door's.
+                      let code, said =
+                          run
+                              (Path.Combine(folder, "sanitized"))
+                              []
+                              [ "ASAN_OPTIONS", "detect_leaks=0"; "OMP_NUM_THREADS", "2" ]
 
-        Assert.That(code, Is.Zero, said)
-        Assert.That(said, Does.Contain "all as expected"))
+                      Expect.equal code 0 said
+                      Expect.stringContains said "all as expected" "")
+          ) ]

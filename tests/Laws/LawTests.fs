@@ -1,38 +1,33 @@
 module Fokker.Tests.LawTests
 
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Laws
 
-let private names = Table.all |> List.map (fun law -> TestCaseData(law.Name).SetName("law: " + law.Name))
-let private byName name = Table.all |> List.find (fun law -> law.Name = name)
+[<Tests>]
+let tests =
+    testList
+        "Law"
+        [
+          // The same laws that `verify` runs, at a tenth of its cases: six at least, where it has as many.
+          testEach "law holds" _.Name Table.all
+          <| fun law ->
+              let finding = Law.run 20260101UL 0 (min law.Cases (max 6 (law.Cases / 10))) law
+              Expect.isTrue
+                  finding.Holds
+                  $"{law.Statement}: off by {finding.Worst} in case {finding.Number}: {finding.Case}"
 
-/// The same laws that `verify` runs, at a tenth of its cases: six at least, where it has as many.
-[<TestCaseSource(nameof names)>]
-let ``law holds`` (name: string) =
-    let law = byName name
-    let finding = Law.run 20260101UL 0 (min law.Cases (max 6 (law.Cases / 10))) law
-    Assert.That(
-        finding.Holds,
-        Is.True,
-        $"{law.Statement}: off by {finding.Worst} in case {finding.Number}: {finding.Case}"
-    )
+          testEach "law fails where its formula is wrong" _.Name (List.choose Law.mutated Table.all)
+          <| fun law ->
+              let finding = Law.run 20260101UL 0 (min law.Cases 20) law
+              Expect.isFalse finding.Holds $"{law.Name} did not notice the wrong formula"
 
-let private mutated =
-    Table.all
-    |> List.choose Law.mutated
-    |> List.map (fun law -> TestCaseData(law).SetName("mutation: " + law.Name))
+          // Views are data, not a formula: they are exempt.
+          testCase "every law has a mutation"
+          <| fun () ->
+              let without = Table.all |> List.filter (fun law -> (Law.mutated law).IsNone) |> List.map _.Name
+              Expect.equal without [ "path-views" ] ""
 
-[<TestCaseSource(nameof mutated)>]
-let ``law fails where its formula is wrong`` (law: Law) =
-    let finding = Law.run 20260101UL 0 (min law.Cases 20) law
-    Assert.That(finding.Holds, Is.False, $"{law.Name} did not notice the wrong formula")
-
-/// Views are data, not a formula: they are exempt.
-[<Test>]
-let ``every law has a mutation`` () =
-    let without = Table.all |> List.filter (fun law -> (Law.mutated law).IsNone) |> List.map _.Name
-    Assert.That(without, Is.EqualTo<string list> [ "path-views" ])
-
-[<Test>]
-let ``names of laws are unique`` () = Assert.That(Table.all |> List.map (fun law -> law.Name), Is.Unique)
+          testCase "names of laws are unique"
+          <| fun () -> Expect.unique (Table.all |> List.map (fun law -> law.Name)) "" ]

@@ -1,8 +1,9 @@
 module Fokker.Tests.Losses.BoundTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.Theory.Expect
 
 let private f64 = Kind.Float64
@@ -21,56 +22,77 @@ let private gap (bound: Tensor) (x: Tensor) : Estimate =
     let values = Tensor.toFloats (bound + Mixture.logDensityOfData (mixture ()) x)
     Measure.overDraws values.Length (fun k -> values[k])
 
-[<Test>]
-let ``the bound of infinitely many steps is the negative log-likelihood where the denoiser is exact`` () =
-    Scope.run0 (fun () ->
-        let m = mixture ()
-        let x = points 2000
-        let bound strata seed denoiser =
-            Variational.continuousBound strata path (first, 1.0) 1.0 denoiser (Rng.ofSeed seed) x
-        let exact = gap (bound 64 1L (Mixture.denoiser path m)) x
-        close (4.0 * exact.StandardError) 0.0 exact.Mean "no gap"
-        // Power: what the other denoiser below loses would be seen.
-        holds (exact.StandardError < 0.05) $"{exact}"
-        // Any other denoiser pays for its error: E ∫ e^{2λ} ‖x̂' − x̂‖² dλ ≥ 0.
-        let worse = gap (bound 64 1L (fun t x -> 0.9 * Mixture.denoiser path m t x)) x
-        holds (worse.Mean > 10.0 * worse.StandardError) $"{worse}"
-        // The strata change the variance and not the mean.
-        let few, many = gap (bound 4 2L (Mixture.denoiser path m)) x, gap (bound 64 3L (Mixture.denoiser path m)) x
-        close (4.0 * (few.StandardError + many.StandardError)) many.Mean few.Mean "strata"
-        holds (few.StandardError > many.StandardError) $"{few} and {many}")
+[<Tests>]
+let tests =
+    testList
+        "Losses.Bound"
+        [ testCase "the bound of infinitely many steps is the negative log-likelihood where the denoiser is exact"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let m = mixture ()
+                  let x = points 2000
+                  let bound strata seed denoiser =
+                      Variational.continuousBound strata path (first, 1.0) 1.0 denoiser (Rng.ofSeed seed) x
+                  let exact = gap (bound 64 1L (Mixture.denoiser path m)) x
+                  close (4.0 * exact.StandardError) 0.0 exact.Mean "no gap"
+                  // Power: what the other denoiser below loses would be seen.
+                  holds (exact.StandardError < 0.05) $"{exact}"
+                  // Any other denoiser pays for its error: E ∫ e^{2λ} ‖x̂' − x̂‖² dλ ≥ 0.
+                  let worse = gap (bound 64 1L (fun t x -> 0.9 * Mixture.denoiser path m t x)) x
+                  holds (worse.Mean > 10.0 * worse.StandardError) $"{worse}"
+                  // The strata change the variance and not the mean.
+                  let few, many =
+                      gap (bound 4 2L (Mixture.denoiser path m)) x, gap (bound 64 3L (Mixture.denoiser path m)) x
+                  close (4.0 * (few.StandardError + many.StandardError)) many.Mean few.Mean "strata"
+                  holds (few.StandardError > many.StandardError) $"{few} and {many}")
 
-[<Test>]
-let ``a bound of N steps is one, and falls to that of infinitely many`` () =
-    Scope.run0 (fun () ->
-        let m = mixture ()
-        let x = points 20000
+          testCase "a bound of N steps is one, and falls to that of infinitely many"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let m = mixture ()
+                  let x = points 20000
 
-        let discrete variance steps =
-            let times = Array.init (steps + 1) (fun k -> first + (1.0 - first) * float k / float steps)
-            gap (Variational.discreteBound variance path times 1.0 (Mixture.denoiser path m) (Rng.ofSeed 1L) x) x
+                  let discrete variance steps =
+                      let times = Array.init (steps + 1) (fun k -> first + (1.0 - first) * float k / float steps)
+                      gap
+                          (Variational.discreteBound
+                              variance
+                              path
+                              times
+                              1.0
+                              (Mixture.denoiser path m)
+                              (Rng.ofSeed 1L)
+                              x)
+                          x
 
-        for variance in [ Variational.small; Variational.large ] do
-            let gaps = [ 10; 40; 160 ] |> List.map (discrete variance)
+                  for variance in [ Variational.small; Variational.large ] do
+                      let gaps = [ 10; 40; 160 ] |> List.map (discrete variance)
 
-            for g in gaps do
-                holds (g.Mean > -4.0 * g.StandardError) $"a bound: {g}"
+                      for g in gaps do
+                          holds (g.Mean > -4.0 * g.StandardError) $"a bound: {g}"
 
-            for coarse, fine in List.pairwise gaps do
-                let noise = 4.0 * Math.Sqrt(coarse.StandardError ** 2.0 + fine.StandardError ** 2.0)
-                holds (fine.Mean < coarse.Mean + noise) $"{gaps}"
+                      for coarse, fine in List.pairwise gaps do
+                          let noise = 4.0 * Math.Sqrt(coarse.StandardError ** 2.0 + fine.StandardError ** 2.0)
+                          holds (fine.Mean < coarse.Mean + noise) $"{gaps}"
 
-            // At first order in the step: a quarter for four times the steps, down to what is drawn.
-            holds (gaps[0].Mean > 8.0 * gaps[0].StandardError) $"ten steps lose something: {gaps}"
-            holds (gaps[2].Mean < 0.3 * gaps[0].Mean) $"{gaps}")
+                      // At first order in the step: a quarter for four times the steps, down to what is drawn.
+                      holds (gaps[0].Mean > 8.0 * gaps[0].StandardError) $"ten steps lose something: {gaps}"
+                      holds (gaps[2].Mean < 0.3 * gaps[0].Mean) $"{gaps}")
 
-[<Test>]
-let ``times and strata that make no sense are refused`` () =
-    Scope.run0 (fun () ->
-        let x, denoiser = points 2, (fun _ x -> x)
-        raises<ArgumentException, _>(fun () ->
-            Variational.continuousBound 0 path (first, 1.0) 1.0 denoiser (Rng.ofSeed 0L) x)
-        |> names [ "0 strata" ]
-        raises<ArgumentException, _>(fun () ->
-            Variational.discreteBound Variational.small path [| 0.5; 0.5; 1.0 |] 1.0 denoiser (Rng.ofSeed 0L) x)
-        |> names [ "s < t" ])
+          testCase "times and strata that make no sense are refused"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let x, denoiser = points 2, (fun _ x -> x)
+                  raises<ArgumentException, _>(fun () ->
+                      Variational.continuousBound 0 path (first, 1.0) 1.0 denoiser (Rng.ofSeed 0L) x)
+                  |> names [ "0 strata" ]
+                  raises<ArgumentException, _>(fun () ->
+                      Variational.discreteBound
+                          Variational.small
+                          path
+                          [| 0.5; 0.5; 1.0 |]
+                          1.0
+                          denoiser
+                          (Rng.ofSeed 0L)
+                          x)
+                  |> names [ "s < t" ]) ]

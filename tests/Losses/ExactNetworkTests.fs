@@ -2,14 +2,10 @@
 module Fokker.Tests.Losses.ExactNetworkTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Laws
-
-[<OneTimeTearDown>]
-let collect () =
-    GC.Collect()
-    GC.WaitForPendingFinalizers()
 
 let private key = Rng.ofSeed 41L
 
@@ -117,60 +113,64 @@ let private exact (name: string) (path: GaussianPath) : Field * int =
     | "meanflow" -> meanVelocity path, 2000
     | other -> failwith $"the loss {other} is least at nothing that a test knows: give its exact network here"
 
-let names =
-    Objectives.all
-    |> List.map (fun l -> TestCaseData(l.Name).SetName("least at the exact network: " + l.Name))
+let names = Objectives.all |> List.map (fun l -> l.Name)
 
-[<TestCaseSource(nameof names)>]
-let ``a loss of the catalogue is least at the exact network`` (name: string) =
-    let entry = Objectives.all |> List.find (fun l -> l.Name = name)
+[<Tests>]
+let tests =
+    testList
+        "Losses.ExactNetwork"
+        [ testTheory "a loss of the catalogue is least at the exact network" names
+          <| fun (name: string) ->
+              let entry = Objectives.all |> List.find (fun l -> l.Name = name)
 
-    let used setting (list: PartList<'T>) (other: string) : 'T =
-        entry.Uses
-        |> List.tryFind (fst >> (=) setting)
-        |> Option.bind snd
-        |> Option.defaultValue (PartName.plain other)
-        |> list.Make
+              let used setting (list: PartList<'T>) (other: string) : 'T =
+                  entry.Uses
+                  |> List.tryFind (fst >> (=) setting)
+                  |> Option.bind snd
+                  |> Option.defaultValue (PartName.plain other)
+                  |> list.Make
 
-    // The flow of the teacher moves: its Gaussian is neither centred nor of unit variance.
-    let teacherPath = Path.trigonometric
+              // The flow of the teacher moves: its Gaussian is neither centred nor of unit variance.
+              let teacherPath = Path.trigonometric
 
-    let objective =
-        entry.Make
-            { Path = used Setting.Path Catalogue.paths "condot"
-              Prediction = used Setting.Prediction Catalogue.predictions "velocity"
-              Weight = used Setting.Weight Catalogue.weights "uniform"
-              Times = used Setting.Times Catalogue.times "uniform"
-              Coupling = used Setting.Coupling Catalogue.couplings "independent"
-              Source = None
-              Teacher = Some(Mixture.model teacherPath Prediction.velocity law)
-              // Late in a training: consistency functions are learned from neighbouring times, and agree with the exact one in the limit.
-              Steps = 1000L
-              Dimension = 1 }
+              let objective =
+                  entry.Make
+                      { Path = used Setting.Path Catalogue.paths "condot"
+                        Prediction = used Setting.Prediction Catalogue.predictions "velocity"
+                        Weight = used Setting.Weight Catalogue.weights "uniform"
+                        Times = used Setting.Times Catalogue.times "uniform"
+                        Coupling = used Setting.Coupling Catalogue.couplings "independent"
+                        Source = None
+                        Teacher = Some(Mixture.model teacherPath Prediction.velocity law)
+                        // Late in a training: consistency functions are learned from neighbouring times, and agree with the exact one in the limit.
+                        Steps = 1000L
+                        Dimension = 1 }
 
-    let truth, n = exact name objective.Path
-    let rounds = max 1 (4000 / n)
+              let truth, n = exact name objective.Path
+              let rounds = max 1 (4000 / n)
 
-    let value (network: Field) =
-        [ for k in 1..rounds ->
-              Scope.run (fun () ->
-                  let rng = Rng.at (int64 k) key
+              let value (network: Field) =
+                  [ for k in 1..rounds ->
+                        Scope.run (fun () ->
+                            let rng = Rng.at (int64 k) key
 
-                  // Held fixed and averaged networks are exact: what is varied is what is trained.
-                  let context =
-                      { LossContext.ofNetwork (fun _ -> truth) with Network = (fun _ -> network); Step = 1000L }
+                            // Held fixed and averaged networks are exact: what is varied is what is trained.
+                            let context =
+                                { LossContext.ofNetwork (fun _ -> truth) with
+                                    Network = (fun _ -> network)
+                                    Step = 1000L }
 
-                  let batch = { Data = Mixture.sample n (Rng.named "data" rng) law; Label = None; Source = None }
-                  (Tensor.mean (objective.Loss context (Rng.named "loss" rng) batch)).ToFloat()) ]
-        |> List.average
+                            let batch =
+                                { Data = Mixture.sample n (Rng.named "data" rng) law; Label = None; Source = None }
+                            (Tensor.mean (objective.Loss context (Rng.named "loss" rng) batch)).ToFloat()) ]
+                  |> List.average
 
-    let least = value truth
-    Assert.That(Double.IsFinite least, Is.True)
+              let least = value truth
+              Expect.isTrue (Double.IsFinite least) ""
 
-    for gain, shift in [ 0.8, 0.0; 1.2, 0.0; 1.0, 0.2; 1.0, -0.2 ] do
-        let off = value (fun t x -> gain * truth t x + shift)
-        Assert.That(
-            off,
-            Is.GreaterThan least,
-            $"{gain} times, {shift} added: {off} where the exact network has {least}"
-        )
+              for gain, shift in [ 0.8, 0.0; 1.2, 0.0; 1.0, 0.2; 1.0, -0.2 ] do
+                  let off = value (fun t x -> gain * truth t x + shift)
+                  Expect.isGreaterThan
+                      off
+                      least
+                      $"{gain} times, {shift} added: {off} where the exact network has {least}" ]

@@ -2,34 +2,11 @@
 module Fokker.Tests.Losses.SharesTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
-
-[<OneTimeTearDown>]
-let collect () =
-    GC.Collect()
-    GC.WaitForPendingFinalizers()
+open Fokker.Tests
 
 let private key = Rng.ofSeed 21L
-
-[<Test>]
-let ``a share of a batch is its share in expectation, and itself where it is whole`` () =
-    let draws = 20_000
-
-    for share in [ 0.0; 0.1; 0.25; 0.5; 0.75; 1.0 ] do
-        for n in [ 1; 2; 3; 5; 8 ] do
-            let counts = Array.init draws (fun k -> Rng.shareOf share n (Rng.at (int64 k) key))
-            let exact = share * float n
-            Assert.That(counts |> Array.forall (fun m -> abs (float m - exact) < 1.0), Is.True, $"{share} of {n}")
-            let part = exact - floor exact
-            // Five standard deviations of a mean of Bernoulli draws; a whole share has none.
-            let error = 5.0 * sqrt (part * (1.0 - part) / float draws) + 1e-12
-            Assert.That(Array.averageBy float counts, Is.EqualTo(exact).Within error, $"{share} of {n}")
-
-    Assert.That(Rng.shareOf 0.25 512 key, Is.EqualTo 128)
-
-    for share in [ -0.1; 1.1; nan ] do
-        Assert.Throws<ArgumentException>(Action(fun () -> Rng.shareOf share 4 key |> ignore)) |> ignore
 
 /// How many of a batch of n were asked at one time, over `draws` keys.
 let private instants (loss: Loss) (n: int) (draws: int) =
@@ -51,14 +28,37 @@ let private instants (loss: Loss) (n: int) (draws: int) =
             float count))
     |> Array.average
 
-[<Test>]
-let ``a map learns its velocity on a quarter of what it sees, in batches of one too`` () =
-    for make in [ MapMatching.lagrangianSelf; MapMatching.progressiveSelf; MapMatching.meanFlow ] do
-        let m = make Path.condOT
-        let loss = MapMatching.loss m
+[<Tests>]
+let tests =
+    testList
+        "Losses.Shares"
+        [ testCase "a share of a batch is its share in expectation, and itself where it is whole"
+          <| fun () ->
+              let draws = 20_000
 
-        for n in [ 1; 2; 3 ] do
-            let draws = 1500
-            // Five standard deviations of a mean of counts that differ by one at most.
-            let error = 5.0 * 0.5 / sqrt (float draws)
-            Assert.That(instants loss n draws, Is.EqualTo(m.Instants * float n).Within error, $"{m.Name}, {n}")
+              for share in [ 0.0; 0.1; 0.25; 0.5; 0.75; 1.0 ] do
+                  for n in [ 1; 2; 3; 5; 8 ] do
+                      let counts = Array.init draws (fun k -> Rng.shareOf share n (Rng.at (int64 k) key))
+                      let exact = share * float n
+                      Expect.isTrue (counts |> Array.forall (fun m -> abs (float m - exact) < 1.0)) $"{share} of {n}"
+                      let part = exact - floor exact
+                      // Five standard deviations of a mean of Bernoulli draws; a whole share has none.
+                      let error = 5.0 * sqrt (part * (1.0 - part) / float draws) + 1e-12
+                      Expect.within error (Array.averageBy float counts) exact $"{share} of {n}"
+
+              Expect.equal (Rng.shareOf 0.25 512 key) 128 ""
+
+              for share in [ -0.1; 1.1; nan ] do
+                  raised<ArgumentException>(fun () -> Rng.shareOf share 4 key |> ignore) |> ignore
+
+          testCase "a map learns its velocity on a quarter of what it sees, in batches of one too"
+          <| fun () ->
+              for make in [ MapMatching.lagrangianSelf; MapMatching.progressiveSelf; MapMatching.meanFlow ] do
+                  let m = make Path.condOT
+                  let loss = MapMatching.loss m
+
+                  for n in [ 1; 2; 3 ] do
+                      let draws = 1500
+                      // Five standard deviations of a mean of counts that differ by one at most.
+                      let error = 5.0 * 0.5 / sqrt (float draws)
+                      Expect.within error (instants loss n draws) (m.Instants * float n) $"{m.Name}, {n}" ]

@@ -2,13 +2,9 @@
 module Fokker.Tests.Losses.TimesTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
-
-[<OneTimeTearDown>]
-let collect () =
-    GC.Collect()
-    GC.WaitForPendingFinalizers()
+open Fokker.Tests
 
 let private key = Rng.ofSeed 11L
 
@@ -62,70 +58,76 @@ let private gap (law: Times) (path: GaussianPath) (cdf: float -> float) (n: int)
 let laws =
     [ for law in Catalogue.times.Parts do
           for path in [ Path.condOT; Path.vp; Path.ou; Paths.edm ] do
-              TestCaseData(law.Name, path.Name).SetName($"times: {law.Name} on {path.Name}") ]
+              (law.Name, path.Name) ]
 
-[<TestCaseSource(nameof laws)>]
-let ``a law of times has the distribution that it says`` (name: string) (path: string) =
-    let law = Catalogue.times.Find name
-    let path = Catalogue.paths.Find path
-    let n = 20_000
-    let isStratified = not (List.contains name [ "logit-normal"; "log-normal" ])
-    // One draw in each of n cells: one of them may lie on the other side of a place, and the tabulated inverse is off by 1e-6. Independent
-    // draws: Kolmogorov's distance exceeds 2.2/√n once in 8,000.
-    let tolerance = if isStratified then 1.0 / float n + 2e-6 else 2.2 / sqrt (float n)
-    Assert.That(gap law path (distribution law path) n, Is.LessThanOrEqualTo tolerance)
+[<Tests>]
+let tests =
+    testList
+        "Losses.Times"
+        [ testTheory "a law of times has the distribution that it says" laws
+          <| fun (name: string, path: string) ->
+              let law = Catalogue.times.Find name
+              let path = Catalogue.paths.Find path
+              let n = 20_000
+              let isStratified = not (List.contains name [ "logit-normal"; "log-normal" ])
+              // One draw in each of n cells: one of them may lie on the other side of a place, and the tabulated inverse is off by 1e-6. Independent
+              // draws: Kolmogorov's distance exceeds 2.2/√n once in 8,000.
+              let tolerance = if isStratified then 1.0 / float n + 2e-6 else 2.2 / sqrt (float n)
+              Expect.isLessThanOrEqual (gap law path (distribution law path) n) tolerance ""
 
-/// Every draw lies within the span that the law states, with its ends met where they are atoms.
-[<TestCaseSource(nameof laws)>]
-let ``a law of times draws within its span`` (name: string) (path: string) =
-    let law = Catalogue.times.Find name
-    let path = Catalogue.paths.Find path
-    let first, last = law.Span path
-    let t = Scope.run (fun () -> Tensor.toFloats (law.Draw path key 5000))
-    Assert.That(Array.min t, Is.GreaterThanOrEqualTo(first - 1e-12))
-    Assert.That(Array.max t, Is.LessThanOrEqualTo(last + 1e-12))
+          // Every draw lies within the span that the law states, with its ends met where they are atoms.
+          testTheory "a law of times draws within its span" laws
+          <| fun (name: string, path: string) ->
+              let law = Catalogue.times.Find name
+              let path = Catalogue.paths.Find path
+              let first, last = law.Span path
+              let t = Scope.run (fun () -> Tensor.toFloats (law.Draw path key 5000))
+              Expect.isGreaterThanOrEqual (Array.min t) (first - 1e-12) ""
+              Expect.isLessThanOrEqual (Array.max t) (last + 1e-12) ""
 
-[<Test>]
-let ``the u-shaped law has as much mass at one end as at the other, and most of it there`` () =
-    let law = Times.uShaped
-    let t = Scope.run (fun () -> Tensor.toFloats (law.Draw Path.condOT key 20_000))
-    let share keep = float (Array.length (Array.filter keep t)) / 20_000.0
-    // ∫ over a fifth at either end, of the whole: (sinh 2 − sinh 1.2)/(2 sinh 2), but for the thousandth outside of the interior.
-    let expected = (sinh 2.0 - sinh 1.2) / (2.0 * sinh 2.0)
-    Assert.That(share (fun t -> t < 0.2), Is.EqualTo(expected).Within 2e-3)
-    Assert.That(share (fun t -> t > 0.8), Is.EqualTo(expected).Within 2e-3)
-    Assert.That(expected, Is.GreaterThan 0.29)
+          testCase "the u-shaped law has as much mass at one end as at the other, and most of it there"
+          <| fun () ->
+              let law = Times.uShaped
+              let t = Scope.run (fun () -> Tensor.toFloats (law.Draw Path.condOT key 20_000))
+              let share keep = float (Array.length (Array.filter keep t)) / 20_000.0
+              // ∫ over a fifth at either end, of the whole: (sinh 2 − sinh 1.2)/(2 sinh 2), but for the thousandth outside of the interior.
+              let expected = (sinh 2.0 - sinh 1.2) / (2.0 * sinh 2.0)
+              Expect.within 2e-3 (share (fun t -> t < 0.2)) expected ""
+              Expect.within 2e-3 (share (fun t -> t > 0.8)) expected ""
+              Expect.isGreaterThan expected 0.29 ""
 
-    for a in [ 0.0; -1.0; nan ] do
-        Assert.Throws<ArgumentException>(Action(fun () -> Times.uShapedWith a |> ignore)) |> ignore
+              for a in [ 0.0; -1.0; nan ] do
+                  raised<ArgumentException>(fun () -> Times.uShapedWith a |> ignore) |> ignore
 
-[<Test>]
-let ``times in proportion to a density follow its integral`` () =
-    let cubic = Times.proportionalTo (fun _ -> 3.0 * (Curve.time ** 2.0))
-    let low, high = Path.vp.Interior
-    let cdf t = (t ** 3.0 - low ** 3.0) / (high ** 3.0 - low ** 3.0)
-    // The trapezoids of 4,096 cells are off by h² over 12 at most, 5e-9 here.
-    Assert.That(gap cubic Path.vp cdf 20_000, Is.LessThanOrEqualTo(1.0 / 20_000.0 + 1e-7))
+          testCase "times in proportion to a density follow its integral"
+          <| fun () ->
+              let cubic = Times.proportionalTo (fun _ -> 3.0 * (Curve.time ** 2.0))
+              let low, high = Path.vp.Interior
+              let cdf t = (t ** 3.0 - low ** 3.0) / (high ** 3.0 - low ** 3.0)
+              // The trapezoids of 4,096 cells are off by h² over 12 at most, 5e-9 here.
+              Expect.isLessThanOrEqual (gap cubic Path.vp cdf 20_000) (1.0 / 20_000.0 + 1e-7) ""
 
-[<Test>]
-let ``a thousand times of a thousand steps are each step once`` () =
-    let t =
-        Scope.run (fun () -> Tensor.toFloats ((Times.discrete 1000).Draw Path.condOT key 1000))
-        |> Array.sort
-    Assert.That(t, Is.EqualTo<float[]>([| for k in 1..1000 -> float k / 1000.0 |]).Within 1e-12)
+          testCase "a thousand times of a thousand steps are each step once"
+          <| fun () ->
+              let t =
+                  Scope.run (fun () -> Tensor.toFloats ((Times.discrete 1000).Draw Path.condOT key 1000))
+                  |> Array.sort
+              Expect.allWithin 1e-12 t [| for k in 1..1000 -> float k / 1000.0 |] ""
 
-/// What `timesOfLambda` states: λ is met to 1e-9 where the path is smooth, to 1e-5 where it is a table's.
-[<Test>]
-let ``the times of given log-SNRs have them`` () =
-    for path in Paths.all do
-        let low, high = path.Interior
-        let first, last = Curve.eval path.Lambda high, Curve.eval path.Lambda low
-        // The ends among them, and places between the 2,049 knots.
-        let wanted = [| for k in 0..5000 -> first + (last - first) * float k / 5000.0 |]
+          // What `timesOfLambda` states: λ is met to 1e-9 where the path is smooth, to 1e-5 where it is a table's.
+          testCase "the times of given log-SNRs have them"
+          <| fun () ->
+              for path in Paths.all do
+                  let low, high = path.Interior
+                  let first, last = Curve.eval path.Lambda high, Curve.eval path.Lambda low
+                  // The ends among them, and places between the 2,049 knots.
+                  let wanted = [| for k in 0..5000 -> first + (last - first) * float k / 5000.0 |]
 
-        let times =
-            Scope.run (fun () -> Tensor.toFloats (Path.timesOfLambda path (Tensor.ofArray [ wanted.Length ] wanted)))
+                  let times =
+                      Scope.run (fun () ->
+                          Tensor.toFloats (Path.timesOfLambda path (Tensor.ofArray [ wanted.Length ] wanted)))
 
-        let off = Array.map2 (fun t lambda -> abs (Curve.eval path.Lambda t - lambda)) times wanted |> Array.max
-        let isTable = List.contains path.Name [ "ddpm"; "scaled-linear"; "ddpm-cosine"; "ddpm-sigmoid" ]
-        Assert.That(off, Is.LessThanOrEqualTo(if isTable then 1e-5 else 1e-9), path.Name)
+                  let off =
+                      Array.map2 (fun t lambda -> abs (Curve.eval path.Lambda t - lambda)) times wanted |> Array.max
+                  let isTable = List.contains path.Name [ "ddpm"; "scaled-linear"; "ddpm-cosine"; "ddpm-sigmoid" ]
+                  Expect.isLessThanOrEqual off (if isTable then 1e-5 else 1e-9) path.Name ]

@@ -2,13 +2,9 @@
 module Fokker.Tests.Losses.WeightTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
-
-[<OneTimeTearDown>]
-let collect () =
-    GC.Collect()
-    GC.WaitForPendingFinalizers()
+open Fokker.Tests
 
 /// n in w = n/D², the factor of a weight on the squared error of a prediction with determinant D = α B − σ A: an error e in A x₀ + B ε is an error
 /// σ e/D in the data, α e/D in the noise and α e/(σ D) in the score. Each is written so that nothing in it is infinite at either end but what
@@ -62,8 +58,7 @@ let combinations =
     [ for weight in Weight.all do
           for path in Paths.all do
               for prediction in Prediction.all do
-                  TestCaseData(weight.Name, path.Name, prediction.Name)
-                      .SetName($"weight: {weight.Name} on {prediction.Name}, {path.Name}") ]
+                  (weight.Name, path.Name, prediction.Name) ]
 
 let private named nameOf items name = items |> List.find (fun item -> nameOf item = name)
 
@@ -78,101 +73,109 @@ let private atEnds (law: Times) : Times =
 let private batch: Batch =
     { Data = Rng.normal Kind.Float64 [ 8; 2 ] (Rng.ofSeed 3L); Label = None; Source = None }
 
-/// On every path, on every prediction, with every law of times: the loss at both ends of what is drawn is finite and its weight the closed form's limit, or the
-/// combination is refused, in a sentence with a remedy, and is infinite there indeed.
-[<TestCaseSource(nameof combinations)>]
-let ``a weight has its limits at both ends, or is refused`` (weight: string) (path: string) (prediction: string) =
-    let weight = named (fun (w: Weight) -> w.Name) Weight.all weight
-    let path = named (fun (p: GaussianPath) -> p.Name) Paths.all path
-    let prediction = named (fun (p: Prediction) -> p.Name) Prediction.all prediction
-    let struct (a, b) = prediction.Coefficients path
+[<Tests>]
+let tests =
+    testList
+        "Losses.Weight"
+        [
+          // On every path, on every prediction, with every law of times: the loss at both ends of what is drawn is finite and its weight the closed form's limit, or the
+          // combination is refused, in a sentence with a remedy, and is infinite there indeed.
+          testTheory "a weight has its limits at both ends, or is refused" combinations
+          <| fun (weight: string, path: string, prediction: string) ->
+              let weight = named (fun (w: Weight) -> w.Name) Weight.all weight
+              let path = named (fun (p: GaussianPath) -> p.Name) Paths.all path
+              let prediction = named (fun (p: Prediction) -> p.Name) Prediction.all prediction
+              let struct (a, b) = prediction.Coefficients path
 
-    for law in Catalogue.times.Parts |> List.map Part.standard do
-        let first, last = law.Span path
+              for law in Catalogue.times.Parts |> List.map Part.standard do
+                  let first, last = law.Span path
 
-        let regression =
-            Loss.regression path
-            |> Loss.predicting prediction
-            |> Loss.weighted weight
-            |> Loss.timesFrom (atEnds law)
+                  let regression =
+                      Loss.regression path
+                      |> Loss.predicting prediction
+                      |> Loss.weighted weight
+                      |> Loss.timesFrom (atEnds law)
 
-        let context = { LossContext.ofNetwork (fun _ _ x -> x) with Uncertainty = Some(fun t -> Tensor.zerosLike t) }
+                  let context =
+                      { LossContext.ofNetwork (fun _ _ x -> x) with Uncertainty = Some(fun t -> Tensor.zerosLike t) }
 
-        try
-            let each =
-                Scope.run (fun () -> Tensor.toFloats (Loss.ofRegression regression context (Rng.ofSeed 4L) batch))
+                  try
+                      let each =
+                          Scope.run (fun () ->
+                              Tensor.toFloats (Loss.ofRegression regression context (Rng.ofSeed 4L) batch))
 
-            Assert.That(Array.forall Double.IsFinite each, Is.True, $"{law.Name}: {List.ofArray each}")
+                      Expect.isTrue (Array.forall Double.IsFinite each) $"{law.Name}: {List.ofArray each}"
 
-            for t in [ first; last ] do
-                let expected = limit (closed weight prediction path) t
-                let got = Curve.eval (weight.Of path prediction) t
-                // The limits are extrapolated from values a rounding error of 1e-16 over 1e-8 off.
-                Assert.That(got, Is.EqualTo(expected).Within(1e-6 * (1e-3 + abs expected)), $"{law.Name} at {t}")
-        with :? RefusedException as refused ->
-            Assert.That(refused.Refusal.Remedy.IsSome, Is.True)
-            Assert.That(refused.Message, Does.Contain law.Name)
+                      for t in [ first; last ] do
+                          let expected = limit (closed weight prediction path) t
+                          let got = Curve.eval (weight.Of path prediction) t
+                          // The limits are extrapolated from values a rounding error of 1e-16 over 1e-8 off.
+                          Expect.within (1e-6 * (1e-3 + abs expected)) got expected $"{law.Name} at {t}"
+                  with :? RefusedException as refused ->
+                      Expect.isTrue refused.Refusal.Remedy.IsSome ""
+                      Expect.stringContains refused.Message law.Name ""
 
-            let grows =
-                [ first; last ]
-                |> List.exists (fun t ->
-                    let inside h = if t > 0.5 then t - h else t + h
+                      let grows =
+                          [ first; last ]
+                          |> List.exists (fun t ->
+                              let inside h = if t > 0.5 then t - h else t + h
 
-                    [ closed weight prediction path; Curve.eval a; Curve.eval b ]
-                    |> List.exists (fun f ->
-                        let near, nearer = abs (f (inside 1e-4)), abs (f (inside 1e-8))
-                        nearer > 10.0 * near))
+                              [ closed weight prediction path; Curve.eval a; Curve.eval b ]
+                              |> List.exists (fun f ->
+                                  let near, nearer = abs (f (inside 1e-4)), abs (f (inside 1e-8))
+                                  nearer > 10.0 * near))
 
-            Assert.That(grows, Is.True, $"{law.Name} is refused, and nothing is infinite there: {refused.Message}")
+                      Expect.isTrue grows $"{law.Name} is refused, and nothing is infinite there: {refused.Message}"
 
-/// What was lost: on the noise, min-SNR is 1 where there is no signal, and EDM's weight has no limit.
-[<Test>]
-let ``limits at pure noise are those of the formulas`` () =
-    let at (weight: Weight) prediction path = Curve.eval (weight.Of path prediction) 1.0
+          // What was lost: on the noise, min-SNR is 1 where there is no signal, and EDM's weight has no limit.
+          testCase "limits at pure noise are those of the formulas"
+          <| fun () ->
+              let at (weight: Weight) prediction path = Curve.eval (weight.Of path prediction) 1.0
 
-    for path in [ Path.condOT; Path.trigonometric; Paths.linearGamma; Paths.cosine ] do
-        Assert.That(at (Weight.minSnr 5.0) Prediction.noise path, Is.EqualTo(1.0).Within 1e-10, path.Name)
-        Assert.That(at (Weight.softMinSnr 4.0) Prediction.noise path, Is.EqualTo(1.0).Within 1e-10, path.Name)
-        Assert.That(at Weight.snr Prediction.noise path, Is.EqualTo(1.0).Within 1e-10, path.Name)
-        Assert.That(at (Weight.edm 1.0) Prediction.data path, Is.EqualTo(1.0).Within 1e-10, path.Name)
-        Assert.That(at (Weight.minSnr 5.0) Prediction.data path, Is.EqualTo(0.0).Within 1e-10, path.Name)
-        Assert.That(at Weight.p2 Prediction.noise path, Is.EqualTo(1.0).Within 1e-10, path.Name)
+              for path in [ Path.condOT; Path.trigonometric; Paths.linearGamma; Paths.cosine ] do
+                  Expect.within 1e-10 (at (Weight.minSnr 5.0) Prediction.noise path) 1.0 path.Name
+                  Expect.within 1e-10 (at (Weight.softMinSnr 4.0) Prediction.noise path) 1.0 path.Name
+                  Expect.within 1e-10 (at Weight.snr Prediction.noise path) 1.0 path.Name
+                  Expect.within 1e-10 (at (Weight.edm 1.0) Prediction.data path) 1.0 path.Name
+                  Expect.within 1e-10 (at (Weight.minSnr 5.0) Prediction.data path) 0.0 path.Name
+                  Expect.within 1e-10 (at Weight.p2 Prediction.noise path) 1.0 path.Name
 
-        let refused () =
-            Loss.simple path
-            |> Loss.weighted (Weight.edm 1.0)
-            |> Loss.timesFrom (Times.discrete 1000)
-            |> Loss.ofRegression
-            |> ignore
+                  let refused () =
+                      Loss.simple path
+                      |> Loss.weighted (Weight.edm 1.0)
+                      |> Loss.timesFrom (Times.discrete 1000)
+                      |> Loss.ofRegression
+                      |> ignore
 
-        let error = nonNull (Assert.Throws<RefusedException>(Action refused))
-        Assert.That(error.Message, Does.Contain("edm").And.Contain("t = 1").And.Contain path.Name)
+                  let error = raised<RefusedException> refused
+                  for part in [ "edm"; "t = 1"; path.Name ] do
+                      Expect.stringContains error.Message part ""
 
-/// Whatever else is made of the same curves: couplings' slopes and preconditionings are refused where they are infinite.
-[<Test>]
-let ``other losses refuse times at which they are infinite`` () =
-    let discrete = Times.discrete 1000
-    let refused (work: unit -> unit) = Assert.Throws<RefusedException>(Action work) |> ignore
-    // α̇ of √(1 − t), and γ̇ of s √(t (1 − t)).
-    refused (fun () -> Matching.on Paths.linearGamma |> Matching.timesFrom discrete |> Matching.loss |> ignore)
-    refused (fun () -> Matching.schrodinger 0.5 |> Matching.timesFrom discrete |> Matching.loss |> ignore)
-    refused (fun () ->
-        MapMatching.loss { MapMatching.lagrangianSelf Paths.linearGamma with Times = discrete } |> ignore)
+          // Whatever else is made of the same curves: couplings' slopes and preconditionings are refused where they are infinite.
+          testCase "other losses refuse times at which they are infinite"
+          <| fun () ->
+              let discrete = Times.discrete 1000
+              let refused (work: unit -> unit) = raised<RefusedException>(work) |> ignore
+              // α̇ of √(1 − t), and γ̇ of s √(t (1 − t)).
+              refused (fun () ->
+                  Matching.on Paths.linearGamma |> Matching.timesFrom discrete |> Matching.loss |> ignore)
+              refused (fun () -> Matching.schrodinger 0.5 |> Matching.timesFrom discrete |> Matching.loss |> ignore)
+              refused (fun () ->
+                  MapMatching.loss { MapMatching.lagrangianSelf Paths.linearGamma with Times = discrete } |> ignore)
 
-    for part in Preconditioning.parts do
-        let make = Part.standard part
-        // −λ/4 and 1/α at α = 0.
-        refused (fun () -> Preconditioning.requireFinite Path.condOT discrete (make Path.condOT))
+              for part in Preconditioning.parts do
+                  let make = Part.standard part
+                  // −λ/4 and 1/α at α = 0.
+                  refused (fun () -> Preconditioning.requireFinite Path.condOT discrete (make Path.condOT))
 
-        Preconditioning.requireFinite Path.condOT Times.uniform (make Path.condOT)
-        Preconditioning.requireFinite Path.vp discrete (make Path.vp)
+                  Preconditioning.requireFinite Path.condOT Times.uniform (make Path.condOT)
+                  Preconditioning.requireFinite Path.vp discrete (make Path.vp)
 
-/// A determinant that is 0 but for a rounding error, cos(π/2) = 6e-17, divides nothing.
-[<Test>]
-let ``the noise does not determine the data where there is nothing of the data`` () =
-    for path in [ Path.condOT; Path.trigonometric; Paths.cosine ] do
-        for t in [ Tensor.scalar Kind.Float64 1.0; Tensor.ofArray [ 2 ] [| 0.5; 1.0 |] ] do
-            Assert.Throws<ArgumentException>(
-                Action(fun () -> Prediction.conversion path Prediction.noise Prediction.data t |> ignore)
-            )
-            |> ignore
+          // A determinant that is 0 but for a rounding error, cos(π/2) = 6e-17, divides nothing.
+          testCase "the noise does not determine the data where there is nothing of the data"
+          <| fun () ->
+              for path in [ Path.condOT; Path.trigonometric; Paths.cosine ] do
+                  for t in [ Tensor.scalar Kind.Float64 1.0; Tensor.ofArray [ 2 ] [| 0.5; 1.0 |] ] do
+                      raised<ArgumentException>(fun () ->
+                          Prediction.conversion path Prediction.noise Prediction.data t |> ignore)
+                      |> ignore ]

@@ -1,9 +1,9 @@
 module Fokker.Tests.Measures.DistancesTests
 
 open System
-open NUnit.Framework
-open FsCheck.NUnit
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.Theory.Expect
 
 let private cloud name (n: int) (d: int) (seed: int) =
@@ -24,210 +24,227 @@ let private distances: (string * (Tensor -> Tensor -> float)) list =
       "mmd", Discrepancy.mmdAt 1.0
       "energy", Discrepancy.energy ]
 
-[<Property(MaxTest = 20)>]
-let ``distances are symmetric and do not see the order of the points`` (seed: int) =
-    Scope.run0 (fun () ->
-        let x, y = cloud "x" 40 3 seed, cloud "y" 40 3 seed + 0.5
-        let order = Rng.permutation 40 (Rng.ofSeed (int64 seed))
+[<Tests>]
+let tests =
+    testList
+        "Measures.Distances"
+        [ testPropertyWithConfig (tries 20) "distances are symmetric and do not see the order of the points"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let x, y = cloud "x" 40 3 seed, cloud "y" 40 3 seed + 0.5
+                  let order = Rng.permutation 40 (Rng.ofSeed (int64 seed))
 
-        for name, distance in distances do
-            let d = distance x y
-            // Sums over 40² pairs of order one, in another order.
-            close 1e-11 d (distance y x) name
-            close 1e-11 d (distance (Tensor.indexSelect 0 order x) y) name)
+                  for name, distance in distances do
+                      let d = distance x y
+                      // Sums over 40² pairs of order one, in another order.
+                      close 1e-11 d (distance y x) name
+                      close 1e-11 d (distance (Tensor.indexSelect 0 order x) y) name)
 
-[<Property(MaxTest = 20)>]
-let ``transport distances of a sample to its own shuffle vanish`` (seed: int) =
-    Scope.run0 (fun () ->
-        let x = cloud "x" 50 3 seed
-        let shuffled = Tensor.indexSelect 0 (Rng.permutation 50 (Rng.ofSeed (int64 seed))) x
-        close 0.0 0.0 (Wasserstein.exact x shuffled) "exact"
-        // The projections are matrix products, whose rounding depends on the row's place.
-        close 1e-14 0.0 (Wasserstein.sliced 10 (Rng.ofSeed 1L) x shuffled) "sliced"
-        close 1e-13 0.0 (Wasserstein.frechet x shuffled) "frechet")
+          testPropertyWithConfig (tries 20) "transport distances of a sample to its own shuffle vanish"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let x = cloud "x" 50 3 seed
+                  let shuffled = Tensor.indexSelect 0 (Rng.permutation 50 (Rng.ofSeed (int64 seed))) x
+                  close 0.0 0.0 (Wasserstein.exact x shuffled) "exact"
+                  // The projections are matrix products, whose rounding depends on the row's place.
+                  close 1e-14 0.0 (Wasserstein.sliced 10 (Rng.ofSeed 1L) x shuffled) "sliced"
+                  close 1e-13 0.0 (Wasserstein.frechet x shuffled) "frechet")
 
-[<Property(MaxTest = 20)>]
-let ``a shift of the whole sample is its own optimal transport`` (seed: int) =
-    Scope.run0 (fun () ->
-        let x = cloud "x" 64 3 seed
-        let shift = Tensor.ofArray [ 3 ] [| 3.0; -1.0; 0.5 |]
-        let length = Math.Sqrt(9.0 + 1.0 + 0.25)
-        close 1e-13 length (Wasserstein.exact x (x + shift)) "exact"
-        close 1e-11 (length * length) (Wasserstein.frechet x (x + shift)) "frechet")
+          testPropertyWithConfig (tries 20) "a shift of the whole sample is its own optimal transport"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let x = cloud "x" 64 3 seed
+                  let shift = Tensor.ofArray [ 3 ] [| 3.0; -1.0; 0.5 |]
+                  let length = Math.Sqrt(9.0 + 1.0 + 0.25)
+                  close 1e-13 length (Wasserstein.exact x (x + shift)) "exact"
+                  close 1e-11 (length * length) (Wasserstein.frechet x (x + shift)) "frechet")
 
-[<Property(MaxTest = 20)>]
-let ``on the line the assignment, the slices and the sorted values agree`` (seed: int) =
-    Scope.run0 (fun () ->
-        let x, y = cloud "x" 80 1 seed, 2.0 * cloud "y" 80 1 seed + 1.0
-        let sorted = Wasserstein.onLine 2.0 x y
-        close 1e-13 sorted (Wasserstein.exact x y) "assignment"
-        // The only directions of the line are +1 and −1.
-        close 1e-13 sorted (Wasserstein.sliced 5 (Rng.ofSeed (int64 seed)) x y) "slices")
+          testPropertyWithConfig (tries 20) "on the line the assignment, the slices and the sorted values agree"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let x, y = cloud "x" 80 1 seed, 2.0 * cloud "y" 80 1 seed + 1.0
+                  let sorted = Wasserstein.onLine 2.0 x y
+                  close 1e-13 sorted (Wasserstein.exact x y) "assignment"
+                  // The only directions of the line are +1 and −1.
+                  close 1e-13 sorted (Wasserstein.sliced 5 (Rng.ofSeed (int64 seed)) x y) "slices")
 
-[<Test>]
-let ``on the line every order of W agrees with its quantile integral`` () =
-    // Uniform on [0, 1] to uniform on [0, 2], at the middles of n cells: the gap of the quantiles at u is u.
-    let n = 1000
-    let x = (Tensor.range Kind.Float64 0 n + 0.5) / float n
+          testCase "on the line every order of W agrees with its quantile integral"
+          <| fun () ->
+              // Uniform on [0, 1] to uniform on [0, 2], at the middles of n cells: the gap of the quantiles at u is u.
+              let n = 1000
+              let x = (Tensor.range Kind.Float64 0 n + 0.5) / float n
 
-    for p in [ 1.0; 2.0; 3.0 ] do
-        // ∫ u^p du = 1/(p+1), by the midpoint rule with error below p/24n².
-        close
-            (p / 24.0 / float (n * n))
-            (Math.Pow(1.0 / (p + 1.0), 1.0 / p))
-            (Wasserstein.onLine p x (2.0 * x))
-            $"W_{p}"
+              for p in [ 1.0; 2.0; 3.0 ] do
+                  // ∫ u^p du = 1/(p+1), by the midpoint rule with error below p/24n².
+                  close
+                      (p / 24.0 / float (n * n))
+                      (Math.Pow(1.0 / (p + 1.0), 1.0 / p))
+                      (Wasserstein.onLine p x (2.0 * x))
+                      $"W_{p}"
 
-[<Property(MaxTest = 20)>]
-let ``exact W2 obeys the triangle inequality and lies above the slices and the Gaussian bound`` (seed: int) =
-    Scope.run0 (fun () ->
-        let x, y, z = cloud "x" 60 2 seed, 2.0 * cloud "y" 60 2 seed, cloud "z" 60 2 seed + 1.0
-        let w = Wasserstein.exact
-        Assert.That(w x z, Is.LessThanOrEqualTo(w x y + w y z + 1e-12))
-        Assert.That(Wasserstein.sliced 30 (Rng.ofSeed (int64 seed)) x y, Is.LessThanOrEqualTo(w x y + 1e-12))
-        // Gelbrich 1990, with the covariance of the sample itself (1/n).
-        let gauss t = let m, c = Wasserstein.moments t in m, c * (59.0 / 60.0)
-        Assert.That(Wasserstein.gaussian (gauss x) (gauss y), Is.LessThanOrEqualTo(w x y + 1e-12)))
+          testPropertyWithConfig
+              (tries 20)
+              "exact W2 obeys the triangle inequality and lies above the slices and the Gaussian bound"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let x, y, z = cloud "x" 60 2 seed, 2.0 * cloud "y" 60 2 seed, cloud "z" 60 2 seed + 1.0
+                  let w = Wasserstein.exact
+                  Expect.isLessThanOrEqual (w x z) (w x y + w y z + 1e-12) ""
+                  Expect.isLessThanOrEqual (Wasserstein.sliced 30 (Rng.ofSeed (int64 seed)) x y) (w x y + 1e-12) ""
+                  // Gelbrich 1990, with the covariance of the sample itself (1/n).
+                  let gauss t = let m, c = Wasserstein.moments t in m, c * (59.0 / 60.0)
+                  Expect.isLessThanOrEqual (Wasserstein.gaussian (gauss x) (gauss y)) (w x y + 1e-12) "")
 
-[<Test>]
-let ``the slices of a shift average its length over the sphere`` () =
-    let x = cloud "x" 50 4 1
-    let shift = Tensor.ofArray [ 4 ] [| 2.0; 0.0; 0.0; 0.0 |]
-    let squared = (Wasserstein.sliced 20000 (Rng.ofSeed 2L) x (x + shift)) ** 2.0
-    // E⟨θ, c⟩² = |c|²/d = 1; the variance of ⟨θ, c⟩² is 2(d−1)/(d+2)·|c|⁴/d² = 1, so 0.035 is five standard errors.
-    close 0.035 1.0 squared "sliced"
+          testCase "the slices of a shift average its length over the sphere"
+          <| fun () ->
+              let x = cloud "x" 50 4 1
+              let shift = Tensor.ofArray [ 4 ] [| 2.0; 0.0; 0.0; 0.0 |]
+              let squared = (Wasserstein.sliced 20000 (Rng.ofSeed 2L) x (x + shift)) ** 2.0
+              // E⟨θ, c⟩² = |c|²/d = 1; the variance of ⟨θ, c⟩² is 2(d−1)/(d+2)·|c|⁴/d² = 1, so 0.035 is five standard errors.
+              close 0.035 1.0 squared "sliced"
 
-[<Property(MaxTest = 20)>]
-let ``the Gaussian distance is what the optimal linear map costs`` (seed: int) =
-    Scope.run0 (fun () ->
-        let d = 4
-        let cov, map = positive d seed, positive d (seed + 1)
-        let mean, shift = cloud "mean" 1 d seed, cloud "shift" 1 d seed
-        // x ↦ T(x − m) + m' with T symmetric positive is a gradient of a convex function, so it is optimal (Brenier):
-        // it costs |m − m'|² + tr((I − T) Σ (I − T)).
-        let rest = Tensor.eye Kind.Float64 d - map
-        let moved = Linalg.matmul (Linalg.matmul map cov) map
-        let cost = (Linalg.trace (Linalg.matmul (Linalg.matmul rest cov) rest)).ToFloat()
-        let gap = (Tensor.sum (Tensor.square shift)).ToFloat()
-        let scale = 1.0 + (Linalg.trace moved).ToFloat()
+          testPropertyWithConfig (tries 20) "the Gaussian distance is what the optimal linear map costs"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let d = 4
+                  let cov, map = positive d seed, positive d (seed + 1)
+                  let mean, shift = cloud "mean" 1 d seed, cloud "shift" 1 d seed
+                  // x ↦ T(x − m) + m' with T symmetric positive is a gradient of a convex function, so it is optimal (Brenier):
+                  // it costs |m − m'|² + tr((I − T) Σ (I − T)).
+                  let rest = Tensor.eye Kind.Float64 d - map
+                  let moved = Linalg.matmul (Linalg.matmul map cov) map
+                  let cost = (Linalg.trace (Linalg.matmul (Linalg.matmul rest cov) rest)).ToFloat()
+                  let gap = (Tensor.sum (Tensor.square shift)).ToFloat()
+                  let scale = 1.0 + (Linalg.trace moved).ToFloat()
 
-        close
-            (1e-11 * scale)
-            (cost + gap)
-            (Wasserstein.gaussianSquared (Tensor.flatten mean, cov) (Tensor.flatten (mean + shift), moved))
-            "gaussian")
+                  close
+                      (1e-11 * scale)
+                      (cost + gap)
+                      (Wasserstein.gaussianSquared (Tensor.flatten mean, cov) (Tensor.flatten (mean + shift), moved))
+                      "gaussian")
 
-[<Property(MaxTest = 20)>]
-let ``the Gaussian distance turns with the space and takes singular covariances`` (seed: int) =
-    Scope.run0 (fun () ->
-        let d = 5
-        // Rank 2 and rank 3 of 5.
-        let low k name = let a = cloud name d k seed in Linalg.matmul a (transposed a)
-        let a, b = low 2 "a", low 3 "b"
-        let zero = Tensor.zeros Kind.Float64 [ d ]
-        let q = rotation d seed
-        let turn c = Linalg.matmul (Linalg.matmul q c) (transposed q)
-        let squared = Wasserstein.gaussianSquared (zero, a) (zero, b)
-        // The square root makes √ε of an eigenvalue that should be 0 and is ε: 1e-8 of the scale, about 10.
-        close 1e-6 squared (Wasserstein.gaussianSquared (zero, turn a) (zero, turn b)) "turned"
-        close 1e-6 0.0 (Wasserstein.gaussianSquared (zero, a) (zero, a)) "itself"
-        // Point mass: W₂² is the trace.
-        close 1e-12 ((Linalg.trace a).ToFloat()) (Wasserstein.gaussianSquared (zero, a) (zero, 0.0 * a)) "to a point")
+          testPropertyWithConfig (tries 20) "the Gaussian distance turns with the space and takes singular covariances"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let d = 5
+                  // Rank 2 and rank 3 of 5.
+                  let low k name = let a = cloud name d k seed in Linalg.matmul a (transposed a)
+                  let a, b = low 2 "a", low 3 "b"
+                  let zero = Tensor.zeros Kind.Float64 [ d ]
+                  let q = rotation d seed
+                  let turn c = Linalg.matmul (Linalg.matmul q c) (transposed q)
+                  let squared = Wasserstein.gaussianSquared (zero, a) (zero, b)
+                  // The square root makes √ε of an eigenvalue that should be 0 and is ε: 1e-8 of the scale, about 10.
+                  close 1e-6 squared (Wasserstein.gaussianSquared (zero, turn a) (zero, turn b)) "turned"
+                  close 1e-6 0.0 (Wasserstein.gaussianSquared (zero, a) (zero, a)) "itself"
+                  // Point mass: W₂² is the trace.
+                  close
+                      1e-12
+                      ((Linalg.trace a).ToFloat())
+                      (Wasserstein.gaussianSquared (zero, a) (zero, 0.0 * a))
+                      "to a point")
 
-[<Property(MaxTest = 10)>]
-let ``MMD and energy are their sums over pairs`` (seed: int) =
-    Scope.run0 (fun () ->
-        let n, m, d = 12, 9, 3
-        let x, y = cloud "x" n d seed, cloud "y" m d seed + 0.3
-        let row (t: Tensor) i = Tensor.toFloats t[i]
-        let r2 (a: float[]) (b: float[]) = Array.fold2 (fun s p q -> s + (p - q) * (p - q)) 0.0 a b
+          testPropertyWithConfig (tries 10) "MMD and energy are their sums over pairs"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let n, m, d = 12, 9, 3
+                  let x, y = cloud "x" n d seed, cloud "y" m d seed + 0.3
+                  let row (t: Tensor) i = Tensor.toFloats t[i]
+                  let r2 (a: float[]) (b: float[]) = Array.fold2 (fun s p q -> s + (p - q) * (p - q)) 0.0 a b
 
-        let direct (kernel: float -> float) =
-            let pairs a na b nb same =
-                Seq.average
-                    [ for i in 0 .. na - 1 do
-                          for j in 0 .. nb - 1 do
-                              if not (same && i = j) then
-                                  kernel (r2 (row a i) (row b j)) ]
+                  let direct (kernel: float -> float) =
+                      let pairs a na b nb same =
+                          Seq.average
+                              [ for i in 0 .. na - 1 do
+                                    for j in 0 .. nb - 1 do
+                                        if not (same && i = j) then
+                                            kernel (r2 (row a i) (row b j)) ]
 
-            pairs x n x n true + pairs y m y m true - 2.0 * pairs x n y m false
+                      pairs x n x n true + pairs y m y m true - 2.0 * pairs x n y m false
 
-        let h = 0.7
-        let gaussians r2 = Seq.average [ for s in [ 0.25; 0.5; 1.0; 2.0; 4.0 ] -> Math.Exp(-r2 / (2.0 * s * h * h)) ]
-        close 1e-12 (direct gaussians) (Discrepancy.mmdAt h x y) "mmd"
-        close 1e-12 (direct (fun r2 -> 1.0 / (1.0 + r2 / (h * h)))) (Discrepancy.multiquadricAt h x y) "multiquadric"
-        close 1e-12 (direct (fun r2 -> -Math.Sqrt r2)) (Discrepancy.energy x y) "energy")
+                  let h = 0.7
+                  let gaussians r2 =
+                      Seq.average [ for s in [ 0.25; 0.5; 1.0; 2.0; 4.0 ] -> Math.Exp(-r2 / (2.0 * s * h * h)) ]
+                  close 1e-12 (direct gaussians) (Discrepancy.mmdAt h x y) "mmd"
+                  close
+                      1e-12
+                      (direct (fun r2 -> 1.0 / (1.0 + r2 / (h * h))))
+                      (Discrepancy.multiquadricAt h x y)
+                      "multiquadric"
+                  close 1e-12 (direct (fun r2 -> -Math.Sqrt r2)) (Discrepancy.energy x y) "energy")
 
-[<Test>]
-let ``MMD is unbiased and meets its closed form between two Gaussians`` () =
-    // x ~ N(0, I₂), y ~ N(a, I₂): x − y ~ N(−a, 2I), and E e^{−|z|²/2b} for z ~ N(μ, 2I₂) is b/(b+2)·e^{−|μ|²/2(b+2)}.
-    let h, a = 1.0, 0.5
-    let closed =
-        Seq.average
-            [ for s in [ 0.25; 0.5; 1.0; 2.0; 4.0 ] ->
-                  let b = s * h * h
-                  2.0 * b / (b + 2.0) * (1.0 - Math.Exp(-a * a / (2.0 * (b + 2.0)))) ]
+          testCase "MMD is unbiased and meets its closed form between two Gaussians"
+          <| fun () ->
+              // x ~ N(0, I₂), y ~ N(a, I₂): x − y ~ N(−a, 2I), and E e^{−|z|²/2b} for z ~ N(μ, 2I₂) is b/(b+2)·e^{−|μ|²/2(b+2)}.
+              let h, a = 1.0, 0.5
+              let closed =
+                  Seq.average
+                      [ for s in [ 0.25; 0.5; 1.0; 2.0; 4.0 ] ->
+                            let b = s * h * h
+                            2.0 * b / (b + 2.0) * (1.0 - Math.Exp(-a * a / (2.0 * (b + 2.0)))) ]
 
-    let shift = Tensor.ofArray [ 2 ] [| a; 0.0 |]
-    let sample shift rng = Rng.normal Kind.Float64 [ 200; 2 ] rng + shift
-    let measure = { Measures.mmd with Between = fun _ x y -> Discrepancy.mmdAt h x y }
-    let over left right = Measure.over 100 (Rng.ofSeed 5L) (sample left) (sample right) measure
-    let none = 0.0 * shift
-    let null', alternative = over none none, over none shift
-    // Two-sided, four standard errors; the power: the effect is more than fifteen of them.
-    close (4.0 * null'.StandardError) 0.0 null'.Mean "equal laws"
-    close (4.0 * alternative.StandardError) closed alternative.Mean "shifted law"
-    Assert.That(closed, Is.GreaterThan(15.0 * alternative.StandardError), "power")
+              let shift = Tensor.ofArray [ 2 ] [| a; 0.0 |]
+              let sample shift rng = Rng.normal Kind.Float64 [ 200; 2 ] rng + shift
+              let measure = { Measures.mmd with Between = fun _ x y -> Discrepancy.mmdAt h x y }
+              let over left right = Measure.over 100 (Rng.ofSeed 5L) (sample left) (sample right) measure
+              let none = 0.0 * shift
+              let null', alternative = over none none, over none shift
+              // Two-sided, four standard errors; the power: the effect is more than fifteen of them.
+              close (4.0 * null'.StandardError) 0.0 null'.Mean "equal laws"
+              close (4.0 * alternative.StandardError) closed alternative.Mean "shifted law"
+              Expect.isGreaterThan closed (15.0 * alternative.StandardError) "power"
 
-[<Test>]
-let ``every measure tells a law from another and scores a perfect sampler at its floor`` () =
-    let sample scale rng = scale * Rng.normal Kind.Float64 [ 200; 2 ] rng
-    let key = Rng.ofSeed 11L
+          testCase "every measure tells a law from another and scores a perfect sampler at its floor"
+          <| fun () ->
+              let sample scale rng = scale * Rng.normal Kind.Float64 [ 200; 2 ] rng
+              let key = Rng.ofSeed 11L
 
-    for measure in Measures.all do
-        let floor = Measure.floor 20 key (sample 1.0) measure
-        let perfect = Measure.over 20 (Rng.at 1L key) (sample 1.0) (sample 1.0) measure
-        // A classifier of 200 points needs more of a difference than a distance does.
-        let apart = if measure.Name = Measures.classifier.Name then 2.0 else 1.3
-        let wrong = Measure.over 20 key (sample 1.0) (sample apart) measure
-        let error = Math.Sqrt(floor.StandardError ** 2.0 + perfect.StandardError ** 2.0)
-        close (4.0 * error) floor.Mean perfect.Mean measure.Name
-        Assert.That(wrong.Mean - floor.Mean, Is.GreaterThan(5.0 * wrong.StandardError), $"power of {measure.Name}")
+              for measure in Measures.all do
+                  let floor = Measure.floor 20 key (sample 1.0) measure
+                  let perfect = Measure.over 20 (Rng.at 1L key) (sample 1.0) (sample 1.0) measure
+                  // A classifier of 200 points needs more of a difference than a distance does.
+                  let apart = if measure.Name = Measures.classifier.Name then 2.0 else 1.3
+                  let wrong = Measure.over 20 key (sample 1.0) (sample apart) measure
+                  let error = Math.Sqrt(floor.StandardError ** 2.0 + perfect.StandardError ** 2.0)
+                  close (4.0 * error) floor.Mean perfect.Mean measure.Name
+                  Expect.isGreaterThan (wrong.Mean - floor.Mean) (5.0 * wrong.StandardError) $"power of {measure.Name}"
 
-[<Test>]
-let ``an estimate is the mean and its standard error`` () =
-    let e = Measure.overDraws 4 (fun k -> float k)
-    close 1e-15 1.5 e.Mean "mean"
-    // Variance of 0, 1, 2, 3 with n − 1: 5/3.
-    close 1e-15 (Math.Sqrt(5.0 / 3.0 / 4.0)) e.StandardError "standard error"
-    Assert.That((Measure.overDraws 1 (fun _ -> 2.0)).StandardError, Is.NaN)
+          testCase "an estimate is the mean and its standard error"
+          <| fun () ->
+              let e = Measure.overDraws 4 (fun k -> float k)
+              close 1e-15 1.5 e.Mean "mean"
+              // Variance of 0, 1, 2, 3 with n − 1: 5/3.
+              close 1e-15 (Math.Sqrt(5.0 / 3.0 / 4.0)) e.StandardError "standard error"
+              Expect.isNaN ((Measure.overDraws 1 (fun _ -> 2.0)).StandardError) ""
 
-[<Test>]
-let ``samples that do not go together are refused with their shapes`` () =
-    let x, y, z =
-        Tensor.ones Kind.Float64 [ 5; 2 ], Tensor.ones Kind.Float64 [ 4; 2 ], Tensor.ones Kind.Float64 [ 5; 3 ]
+          testCase "samples that do not go together are refused with their shapes"
+          <| fun () ->
+              let x, y, z =
+                  Tensor.ones Kind.Float64 [ 5; 2 ],
+                  Tensor.ones Kind.Float64 [ 4; 2 ],
+                  Tensor.ones Kind.Float64 [ 5; 3 ]
 
-    for _, distance in distances do
-        raises<TensorException, _>(fun () -> distance x z) |> names [ "[5; 2]"; "[5; 3]" ]
+              for _, distance in distances do
+                  raises<TensorException, _>(fun () -> distance x z) |> names [ "[5; 2]"; "[5; 3]" ]
 
-    raises<TensorException, _>(fun () -> Wasserstein.exact x y) |> names [ "5"; "4" ]
-    raises<TensorException, _>(fun () -> Wasserstein.sliced 3 (Rng.ofSeed 1L) x y) |> names [ "5"; "4" ]
+              raises<TensorException, _>(fun () -> Wasserstein.exact x y) |> names [ "5"; "4" ]
+              raises<TensorException, _>(fun () -> Wasserstein.sliced 3 (Rng.ofSeed 1L) x y) |> names [ "5"; "4" ]
 
-/// N(0, I) against N(m, s² I) in two dimensions: KL = log s² + (1 + ½‖m‖²)/s² − 1, and the scores differ by (1/s² − 1) x − m/s².
-[<Test>]
-let ``KL and Fisher divergence of two Gaussians are their closed forms`` () =
-    let gaussian (m: float) (s: float) =
-        Mixture.ofStds [| 1.0 |] (Tensor.ofArray [ 1; 2 ] [| m; -m |]) (Tensor.ofArray [ 1; 2 ] [| s; s |])
+          // N(0, I) against N(m, s² I) in two dimensions: KL = log s² + (1 + ½‖m‖²)/s² − 1, and the scores differ by (1/s² − 1) x − m/s².
+          testCase "KL and Fisher divergence of two Gaussians are their closed forms"
+          <| fun () ->
+              let gaussian (m: float) (s: float) =
+                  Mixture.ofStds [| 1.0 |] (Tensor.ofArray [ 1; 2 ] [| m; -m |]) (Tensor.ofArray [ 1; 2 ] [| s; s |])
 
-    let p, q = gaussian 0.0 1.0, gaussian 0.7 1.4
-    let n = 100_000
-    let x = Mixture.sample n (Rng.ofSeed 3L) p
-    let score m (x: Tensor) = Mixture.score Path.condOT m (Tensor.scalar Kind.Float64 0.0) x
-    let kl = Divergences.kl (Mixture.logDensityOfData p) (Mixture.logDensityOfData q) x
-    let s2, m2 = 1.4 * 1.4, 2.0 * 0.7 * 0.7
-    let fisher = Divergences.fisher (score p) (score q) x
-    // Five standard errors of 100,000 draws.
-    Assert.That(kl.Mean, Is.EqualTo(log s2 + (1.0 + 0.5 * m2) / s2 - 1.0).Within(5.0 * kl.StandardError))
-    let slope = 1.0 / s2 - 1.0
-    Assert.That(fisher.Mean, Is.EqualTo(2.0 * slope * slope + m2 / (s2 * s2)).Within(5.0 * fisher.StandardError))
-    Assert.That(kl.StandardError, Is.LessThan 0.01)
+              let p, q = gaussian 0.0 1.0, gaussian 0.7 1.4
+              let n = 100_000
+              let x = Mixture.sample n (Rng.ofSeed 3L) p
+              let score m (x: Tensor) = Mixture.score Path.condOT m (Tensor.scalar Kind.Float64 0.0) x
+              let kl = Divergences.kl (Mixture.logDensityOfData p) (Mixture.logDensityOfData q) x
+              let s2, m2 = 1.4 * 1.4, 2.0 * 0.7 * 0.7
+              let fisher = Divergences.fisher (score p) (score q) x
+              // Five standard errors of 100,000 draws.
+              Expect.within (5.0 * kl.StandardError) kl.Mean (log s2 + (1.0 + 0.5 * m2) / s2 - 1.0) ""
+              let slope = 1.0 / s2 - 1.0
+              Expect.within (5.0 * fisher.StandardError) fisher.Mean (2.0 * slope * slope + m2 / (s2 * s2)) ""
+              Expect.isLessThan kl.StandardError 0.01 "" ]

@@ -2,8 +2,9 @@
 module Fokker.Tests.Models.ModelFileTests
 
 open System.IO
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.Torch.Support
 
 let private key = Rng.ofSeed 5L
@@ -20,7 +21,7 @@ let private cases: (string * NetworkOutput * GaussianPath) list =
       let behind = Preconditioning.find "edm:sigma-data=0.5" own
       "with numbers of their own", NetworkOutput.Prediction(Prediction.data, Some behind, false), own
       "noise and variance", NetworkOutput.Prediction(Prediction.noise, None, true), Path.vp
-      "velocity", NetworkOutput.Velocity, Path.condOT
+      "velocity between two laws", NetworkOutput.Velocity, Path.condOT
       "bridge", NetworkOutput.Bridge(0.3, false), Path.condOT
       "bridge and score", NetworkOutput.Bridge(0.3, true), Path.condOT
       "consistency", NetworkOutput.ConsistencyFunction(Some 0.7), Paths.edm
@@ -62,93 +63,94 @@ let private inFolder (work: string -> unit) =
     finally
         Directory.Delete(folder, true)
 
-let names = [ for name, _, _ in cases -> name ]
+[<Tests>]
+let tests =
+    testList
+        "Models.ModelFile"
+        [ testEach "a model that is read back draws the same bytes" (fun (name, _, _) -> name) cases
+          <| fun (_, output, path) ->
+              inFolder (fun folder ->
+                  Scope.run0 (fun () ->
+                      let file = Path.Combine(folder, "m.safetensors")
+                      let own = trained output path None
+                      ModelFile.write file own
+                      let back = ModelFile.read [] Device.Cpu None file
 
-[<TestCaseSource(nameof names)>]
-let ``a model that is read back draws the same bytes`` (name: string) =
-    let _, output, path = cases |> List.find (fun (own, _, _) -> own = name)
+                      for model in [ "mine"; "elsewhere" ] do
+                          Expect.equal (GenerativeModel.ofTrained model back |> _.Classes) ([ "a"; "b"; "c" ]) ""
 
-    inFolder (fun folder ->
-        Scope.run0 (fun () ->
-            let file = Path.Combine(folder, "m.safetensors")
-            let own = trained output path None
-            ModelFile.write file own
-            let back = ModelFile.read [] Device.Cpu None file
+                      let draw t : float[] = Tensor.toFloats (Samples.ofSeed 3L 6 (GenerativeModel.ofTrained "m" t))
+                      let samples = draw own
+                      Expect.isGreaterThan ((Array.distinct samples).Length) 6 ""
+                      Expect.equal (draw back) samples ""
+                      Expect.isEmpty (ModelFile.differences file own) ""
 
-            for model in [ "mine"; "elsewhere" ] do
-                Assert.That(GenerativeModel.ofTrained model back |> _.Classes, Is.EqualTo(box [ "a"; "b"; "c" ]))
+                      // Written again, it is the same file to the byte.
+                      let again = Path.Combine(folder, "again.safetensors")
+                      ModelFile.write again back
+                      Expect.equal (File.ReadAllBytes again) (File.ReadAllBytes file) ""))
 
-            let draw t : float[] = Tensor.toFloats (Samples.ofSeed 3L 6 (GenerativeModel.ofTrained "m" t))
-            let samples = draw own
-            Assert.That((Array.distinct samples).Length, Is.GreaterThan 6)
-            Assert.That(draw back, Is.EqualTo(box samples))
-            Assert.That(ModelFile.differences file own, Is.Empty)
+          testCase "the samples that a flow starts from are in the file"
+          <| fun () ->
+              inFolder (fun folder ->
+                  Scope.run0 (fun () ->
+                      let file = Path.Combine(folder, "m.safetensors")
+                      let rows = 100.0 + 5.0 * Rng.normal Kind.Float64 [ 40; 2 ] key
+                      let source = Dataset.ofSamples "npy:source.npy" "" "source.npy" rows None
+                      let own = trained NetworkOutput.Velocity Path.condOT (Some source)
+                      ModelFile.write file own
+                      let back = ModelFile.read [] Device.Cpu None file
+                      let draw t : float[] = Tensor.toFloats (Samples.ofSeed 3L 6 (GenerativeModel.ofTrained "m" t))
+                      Expect.equal (draw back) (draw own) ""))
 
-            // Written again, it is the same file to the byte.
-            let again = Path.Combine(folder, "again.safetensors")
-            ModelFile.write again back
-            Assert.That(File.ReadAllBytes again, Is.EqualTo(box (File.ReadAllBytes file)))))
+          testCase "a model on another path, in other units or of other data is told apart"
+          <| fun () ->
+              inFolder (fun folder ->
+                  Scope.run0 (fun () ->
+                      let file = Path.Combine(folder, "m.safetensors")
+                      let own = trained NetworkOutput.Velocity Path.condOT None
+                      ModelFile.write file own
+                      let differing t = [ for name, _, _ in ModelFile.differences file t -> name ]
+                      Expect.equal (differing { own with Path = Path.vp }) ([ "path" ]) ""
+                      Expect.equal (differing { own with Units = Units.Same }) ([ "units" ]) ""
+                      Expect.equal (differing { own with Classes = [] }) ([ "classes" ]) ""
+                      let other = { own with Training = { own.Training with Digest = Some "00fe" } }
+                      Expect.equal (differing other) ([ "data" ]) ""))
 
-[<Test>]
-let ``the samples that a flow starts from are in the file`` () =
-    inFolder (fun folder ->
-        Scope.run0 (fun () ->
-            let file = Path.Combine(folder, "m.safetensors")
-            let rows = 100.0 + 5.0 * Rng.normal Kind.Float64 [ 40; 2 ] key
-            let source = Dataset.ofSamples "npy:source.npy" "" "source.npy" rows None
-            let own = trained NetworkOutput.Velocity Path.condOT (Some source)
-            ModelFile.write file own
-            let back = ModelFile.read [] Device.Cpu None file
-            let draw t : float[] = Tensor.toFloats (Samples.ofSeed 3L 6 (GenerativeModel.ofTrained "m" t))
-            Assert.That(draw back, Is.EqualTo(box (draw own)))))
+          testCase "what is no model is refused in one line"
+          <| fun () ->
+              inFolder (fun folder ->
+                  Scope.run0 (fun () ->
+                      let file = Path.Combine(folder, "m.safetensors")
+                      let own = trained NetworkOutput.Velocity Path.condOT None
+                      let read () = ModelFile.read [] Device.Cpu None file
 
-[<Test>]
-let ``a model on another path, in other units or of other data is told apart`` () =
-    inFolder (fun folder ->
-        Scope.run0 (fun () ->
-            let file = Path.Combine(folder, "m.safetensors")
-            let own = trained NetworkOutput.Velocity Path.condOT None
-            ModelFile.write file own
-            let differing t = [ for name, _, _ in ModelFile.differences file t -> name ]
-            Assert.That(differing { own with Path = Path.vp }, Is.EqualTo(box [ "path" ]))
-            Assert.That(differing { own with Units = Units.Same }, Is.EqualTo(box [ "units" ]))
-            Assert.That(differing { own with Classes = [] }, Is.EqualTo(box [ "classes" ]))
-            let other = { own with Training = { own.Training with Digest = Some "00fe" } }
-            Assert.That(differing other, Is.EqualTo(box [ "data" ]))))
+                      let refused () : string =
+                          try
+                              read () |> ignore
+                              ""
+                          with :? UserError as error ->
+                              error.Message
+                      let tensors = [ for spec, x in Array.zip own.Network.Specs own.Parameters -> spec.Name, x ]
 
-[<Test>]
-let ``what is no model is refused in one line`` () =
-    inFolder (fun folder ->
-        Scope.run0 (fun () ->
-            let file = Path.Combine(folder, "m.safetensors")
-            let own = trained NetworkOutput.Velocity Path.condOT None
-            let read () = ModelFile.read [] Device.Cpu None file
+                      let description =
+                          ModelFile.write file own
+                          (Safetensors.read file).Metadata["model"]
 
-            let refused () : string =
-                try
-                    read () |> ignore
-                    ""
-                with :? UserError as error ->
-                    error.Message
-            let tensors = [ for spec, x in Array.zip own.Network.Specs own.Parameters -> spec.Name, x ]
-
-            let description =
-                ModelFile.write file own
-                (Safetensors.read file).Metadata["model"]
-
-            let write format text tensors = Safetensors.write file [ "format", format; "model", text ] tensors
-            write "fokker-model 2" description tensors
-            Assert.That(refused (), Does.Contain "fokker-model 2")
-            write ModelFile.Format (description.Replace("\"condot\"", "\"mine\"")) tensors
-            Assert.That(refused (), Does.Contain "path 'mine'")
-            write ModelFile.Format (description.Replace("\"mlp\"", "\"other\"")) tensors
-            Assert.That(refused (), Does.Contain "'other'")
-            write ModelFile.Format (description.Substring 5) tensors
-            Assert.That(refused (), Does.Contain "damaged")
-            write ModelFile.Format "[]" tensors
-            Assert.That(refused (), Does.Contain "no JSON object")
-            write ModelFile.Format description (List.tail tensors)
-            Assert.That(refused (), Does.Contain(fst tensors.Head))
-            Safetensors.write file [] tensors
-            Assert.That(refused (), Does.Contain "no model")
-            Assert.That(refused (), Does.Not.Contain "\n")))
+                      let write format text tensors =
+                          Safetensors.write file [ "format", format; "model", text ] tensors
+                      write "fokker-model 2" description tensors
+                      Expect.stringContains (refused ()) "fokker-model 2" ""
+                      write ModelFile.Format (description.Replace("\"condot\"", "\"mine\"")) tensors
+                      Expect.stringContains (refused ()) "path 'mine'" ""
+                      write ModelFile.Format (description.Replace("\"mlp\"", "\"other\"")) tensors
+                      Expect.stringContains (refused ()) "'other'" ""
+                      write ModelFile.Format (description.Substring 5) tensors
+                      Expect.stringContains (refused ()) "damaged" ""
+                      write ModelFile.Format "[]" tensors
+                      Expect.stringContains (refused ()) "no JSON object" ""
+                      write ModelFile.Format description (List.tail tensors)
+                      Expect.stringContains (refused ()) (fst tensors.Head) ""
+                      Safetensors.write file [] tensors
+                      Expect.stringContains (refused ()) "no model" ""
+                      Expect.stringLacks (refused ()) "\n" "")) ]

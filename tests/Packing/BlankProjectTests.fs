@@ -9,7 +9,7 @@ open System.Reflection.Metadata
 open System.Reflection.PortableExecutable
 open System.Text
 open System.Text.RegularExpressions
-open NUnit.Framework
+open Expecto
 open Fokker.Tests
 
 /// Where everything of these tests is, and where the packages are in it.
@@ -54,13 +54,13 @@ let private runIn
     let out = child.StandardOutput.ReadToEnd()
     child.WaitForExit()
     let said = out + error.Result
-    Assert.That(child.ExitCode, Is.EqualTo 0, $"""{program} {String.concat " " words}: {said}""")
+    Expect.equal child.ExitCode 0 $"""{program} {String.concat " " words}: {said}"""
     said
 
 /// What the checkout was built into, packed: nothing is compiled anew.
-[<OneTimeSetUp>]
-let pack () =
+let private pack () =
     folder <- Directory.CreateTempSubdirectory("fokker-packages-").FullName
+    AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> Directory.Delete(folder, true))
     let words =
         [ "pack"; Checkout.file "Toolkit.sln"; "-c"; "Release"; "--no-build"; "-o"; place "packages"; "-nologo" ]
     // The checkout's packages are where they were restored.
@@ -80,8 +80,8 @@ let pack () =
 
     runIn Checkout.root [ "NUGET_PACKAGES", restored ] "dotnet" words |> ignore
 
-[<OneTimeTearDown>]
-let clear () = Directory.Delete(folder, true)
+/// Once, before the first of these tests.
+let private packed = lazy (pack ())
 
 /// Each package, opened.
 let private packages () : (string * ZipArchive) list =
@@ -97,75 +97,6 @@ let private bytes (entry: ZipArchiveEntry) : byte[] =
 let private nuspec (package: ZipArchive) : string =
     package.Entries |> Seq.find _.Name.EndsWith(".nuspec") |> bytes |> Encoding.UTF8.GetString
 
-[<Test>]
-let ``each package has its readme and licence, and says what it is`` () =
-    let packages = packages ()
-
-    for wanted in [ "Fokker"; "Fokker.CSharp"; "Fokker.Tool"; "Fokker.Torch.Native" ] do
-        Assert.That(List.map fst packages, Does.Contain wanted)
-
-    for name, package in packages do
-        use package = package
-        let said = nuspec package
-        Assert.That(said, Does.Contain "<license type=\"expression\">MIT</license>", name)
-        Assert.That(said, Does.Contain "<readme>README.md</readme>", name)
-        Assert.That(said, Does.Not.Contain "<description>Package Description</description>", name)
-        let readme = nonNull (package.GetEntry "README.md") |> bytes |> Encoding.UTF8.GetString
-        Assert.That(readme, Is.EqualTo(File.ReadAllText(Checkout.file "src/README.md")), name)
-
-/// Whoever uses a package may have newer ones of what it needs, and gets only what the project itself names.
-[<Test>]
-let ``a package needs what its project names, at least as new`` () =
-    // Where each is made, and which of ours it needs.
-    let projects =
-        Map
-            [ "Fokker.Torch.Native", ("src/Torch", [])
-              "Fokker", ("src", [ "Fokker.Torch.Native" ])
-              "Fokker.CSharp", ("src/CSharpApi", [ "Fokker" ]) ]
-
-    for name, package in packages () do
-        use package = package
-
-        match Map.tryFind name projects with
-        | None -> Assert.That(name, Is.EqualTo "Fokker.Tool", "a tool brings all it needs")
-        | Some(project, ours) ->
-            let dependencies = Regex.Matches(nuspec package, "<dependency id=\"([^\"]+)\" version=\"([^\"]+)\"")
-
-            let packages =
-                File.ReadAllLines(Checkout.file $"{project}/paket.references")
-                |> Array.filter ((<>) "")
-                |> List.ofArray
-
-            let found = [ for dependency in dependencies -> dependency.Groups[1].Value ]
-            Assert.That(found, Is.EquivalentTo<string>(packages @ ours))
-
-            for dependency in dependencies do
-                // A bracket would make it an upper bound too.
-                Assert.That(dependency.Groups[2].Value, Does.Match @"^\d+(\.\d+)+$")
-
-[<Test>]
-let ``no package names a folder of this machine or a feed`` () =
-    let feed = Environment.GetEnvironmentVariable "NUGET_FEED"
-
-    let words =
-        [ Checkout.root + "/"
-          home + "/."
-          match feed with
-          | null
-          | "" -> ()
-          | feed -> Uri(feed).Host ]
-
-    for name, package in packages () do
-        use package = package
-
-        for entry in package.Entries do
-            let content = bytes entry
-
-            for word in words do
-                for encoding: Encoding in [ Encoding.UTF8; Encoding.Unicode ] do
-                    let where = $"{word} in {name}: {entry.FullName}"
-                    Assert.That(content.AsSpan().IndexOf(ReadOnlySpan(encoding.GetBytes word)), Is.EqualTo -1, where)
-
 /// The source files that an assembly's symbols name; none where it carries no symbols. They are compressed: no search of the bytes would find them.
 let private documents (assembly: byte[]) : string list =
     use image = new PEReader(new MemoryStream(assembly))
@@ -178,36 +109,23 @@ let private documents (assembly: byte[]) : string list =
               for document in reader.Documents do
                   reader.GetString(reader.GetDocument(document).Name) ]
 
-[<Test>]
-let ``our assemblies carry their symbols, with paths that begin at the checkout`` () =
-    for name, package in packages () do
-        use package = package
-
-        for entry in package.Entries do
-            if entry.Name.StartsWith "Fokker" && entry.Name.EndsWith ".dll" then
-                let documents = documents (bytes entry)
-                Assert.That(documents, Is.Not.Empty, $"{name}: {entry.FullName}")
-
-                for document in documents do
-                    Assert.That(document, Does.StartWith "/_", $"{name}: {entry.FullName}")
-
 /// The readme's program in a language, its training shortened.
 let private program (language: string) (training: string) (shorter: string) : string =
     let readme = File.ReadAllText(Checkout.file "src/README.md")
     let found = Regex.Match(readme, $"```{language}\n(.*?)```", RegexOptions.Singleline).Groups[1].Value
     let short = found.Replace(training, shorter)
-    Assert.That(short, Is.Not.EqualTo found)
+    Expect.notEqual short found ""
     short
 
 /// What both programs print and draw.
 let private trainedAndScored (blank: string) (said: string) =
-    Assert.That(said, Does.Match @"mean log-likelihood -?\d+\.\d+ nats")
+    Expect.isMatch said @"mean log-likelihood -?\d+\.\d+ nats" ""
     let png = File.ReadAllBytes(Path.Combine(blank, "moons.png"))
-    Assert.That(Encoding.ASCII.GetString(png, 1, 3), Is.EqualTo "PNG")
+    Expect.equal (Encoding.ASCII.GetString(png, 1, 3)) "PNG" ""
 
     // These packages have a door for Debian's libtorch, which is here: none is built. A checkout built with Torch_DIR packs none.
     if String.IsNullOrEmpty(Environment.GetEnvironmentVariable "Torch_DIR") then
-        Assert.That(Directory.Exists(place "cache/fokker"), Is.False)
+        Expect.isFalse (Directory.Exists(place "cache/fokker")) ""
 
 let private scripted (name: string) (variables: (string * string) list) =
     let blank = Directory.CreateDirectory(place name).FullName
@@ -218,52 +136,148 @@ let private scripted (name: string) (variables: (string * string) list) =
     trainedAndScored blank said
     said
 
-[<Test>]
-let ``a blank F# script trains two moons, samples, scores and draws`` () = scripted "script" [] |> ignore
+[<Tests>]
+let tests =
+    testList
+        "Packing.BlankProject"
+        [ testCase "each package has its readme and licence, and says what it is"
+          <| fun () ->
+              let packages = packages ()
 
-[<Test>]
-let ``a blank C# console application does the same`` () =
-    let blank = Directory.CreateDirectory(place "app").FullName
-    let packages = place "packages"
+              for wanted in [ "Fokker"; "Fokker.CSharp"; "Fokker.Tool"; "Fokker.Torch.Native" ] do
+                  Expect.contains (List.map fst packages) wanted ""
 
-    File.WriteAllText(
-        Path.Combine(blank, "NuGet.Config"),
-        $"<configuration><packageSources><add key=\"fokker\" value=\"{packages}\" /></packageSources></configuration>"
-    )
+              for name, package in packages do
+                  use package = package
+                  let said = nuspec package
+                  Expect.stringContains said "<license type=\"expression\">MIT</license>" name
+                  Expect.stringContains said "<readme>README.md</readme>" name
+                  Expect.stringLacks said "<description>Package Description</description>" name
+                  let readme = nonNull (package.GetEntry "README.md") |> bytes |> Encoding.UTF8.GetString
+                  Expect.equal readme (File.ReadAllText(Checkout.file "src/README.md")) name
 
-    runIn blank [] "dotnet" [ "new"; "console" ] |> ignore
-    runIn blank [] "dotnet" [ "add"; "package"; "Fokker.CSharp" ] |> ignore
-    let source = program "csharp" "Steps = 2_000" "Steps = 20, BatchSize = 64, Width = 16, Depth = 1"
-    File.WriteAllText(Path.Combine(blank, "Program.cs"), source)
-    trainedAndScored blank (runIn blank [] "dotnet" [ "run"; "-warnaserror" ])
+          // Whoever uses a package may have newer ones of what it needs, and gets only what the project itself names.
+          testCase "a package needs what its project names, at least as new"
+          <| fun () ->
+              // Where each is made, and which of ours it needs.
+              let projects =
+                  Map
+                      [ "Fokker.Torch.Native", ("src/Torch", [])
+                        "Fokker", ("src", [ "Fokker.Torch.Native" ])
+                        "Fokker.CSharp", ("src/CSharpApi", [ "Fokker" ]) ]
 
-[<Test>]
-let ``the tool installs, trains and samples`` () =
-    let blank = Directory.CreateDirectory(place "tool").FullName
-    let packages = place "packages"
+              for name, package in packages () do
+                  use package = package
 
-    runIn blank [] "dotnet" [ "tool"; "install"; "Fokker.Tool"; "--tool-path"; "bin"; "--add-source"; packages ]
-    |> ignore
+                  match Map.tryFind name projects with
+                  | None -> Expect.equal name "Fokker.Tool" "a tool brings all it needs"
+                  | Some(project, ours) ->
+                      let dependencies =
+                          Regex.Matches(nuspec package, "<dependency id=\"([^\"]+)\" version=\"([^\"]+)\"")
 
-    let fokker words = runIn blank [] (Path.Combine(blank, "bin", "fokker")) words
-    let small = [ "--steps"; "20"; "--batch"; "64"; "--width"; "16"; "--depth"; "1"; "--draws"; "2" ]
-    fokker ([ "train"; "moons"; "--name"; "moons"; "--quiet" ] @ small) |> ignore
-    fokker [ "sample"; "moons"; "-n"; "100"; "--out"; "points.npy" ] |> ignore
-    Assert.That(File.Exists(Path.Combine(blank, "points.npy")))
+                      let packages =
+                          File.ReadAllLines(Checkout.file $"{project}/paket.references")
+                          |> Array.filter ((<>) "")
+                          |> List.ofArray
 
-/// What happens with any other libtorch, tried on the machine's own by naming it: about a minute of compiling, and none the second time.
-[<Test; Category("Full")>]
-let ``with Torch_DIR set the door is built on first use and found again`` () =
-    let debian = "/usr/lib/x86_64-linux-gnu/cmake/Torch"
+                      let found = [ for dependency in dependencies -> dependency.Groups[1].Value ]
+                      Expect.equal (List.sort found) (List.sort (packages @ ours)) ""
 
-    let torch =
-        match Environment.GetEnvironmentVariable "Torch_DIR" with
-        | null
-        | "" -> debian
-        | given -> given
+                      for dependency in dependencies do
+                          // A bracket would make it an upper bound too.
+                          Expect.isMatch (dependency.Groups[2].Value) @"^\d+(\.\d+)+$" ""
 
-    Assume.That(Directory.Exists torch, $"no libtorch in {torch}")
-    let first = scripted "first" [ "Torch_DIR", torch; "XDG_CACHE_HOME", place "own" ]
-    Assert.That(first, Does.Contain "Building")
-    let second = scripted "second" [ "Torch_DIR", torch; "XDG_CACHE_HOME", place "own" ]
-    Assert.That(second, Does.Not.Contain "Building")
+          testCase "no package names a folder of this machine or a feed"
+          <| fun () ->
+              let feed = Environment.GetEnvironmentVariable "NUGET_FEED"
+
+              let words =
+                  [ Checkout.root + "/"
+                    home + "/."
+                    match feed with
+                    | null
+                    | "" -> ()
+                    | feed -> Uri(feed).Host ]
+
+              for name, package in packages () do
+                  use package = package
+
+                  for entry in package.Entries do
+                      let content = bytes entry
+
+                      for word in words do
+                          for encoding: Encoding in [ Encoding.UTF8; Encoding.Unicode ] do
+                              let where = $"{word} in {name}: {entry.FullName}"
+                              Expect.equal (content.AsSpan().IndexOf(ReadOnlySpan(encoding.GetBytes word))) (-1) where
+
+          testCase "our assemblies carry their symbols, with paths that begin at the checkout"
+          <| fun () ->
+              for name, package in packages () do
+                  use package = package
+
+                  for entry in package.Entries do
+                      if entry.Name.StartsWith "Fokker" && entry.Name.EndsWith ".dll" then
+                          let documents = documents (bytes entry)
+                          Expect.isNonEmpty documents $"{name}: {entry.FullName}"
+
+                          for document in documents do
+                              Expect.stringStarts document "/_" $"{name}: {entry.FullName}"
+
+          testCase "a blank F# script trains two moons, samples, scores and draws"
+          <| fun () -> scripted "script" [] |> ignore
+
+          testCase "a blank C# console application does the same"
+          <| fun () ->
+              let blank = Directory.CreateDirectory(place "app").FullName
+              let packages = place "packages"
+
+              File.WriteAllText(
+                  Path.Combine(blank, "NuGet.Config"),
+                  $"<configuration><packageSources><add key=\"fokker\" value=\"{packages}\" /></packageSources></configuration>"
+              )
+
+              runIn blank [] "dotnet" [ "new"; "console" ] |> ignore
+              runIn blank [] "dotnet" [ "add"; "package"; "Fokker.CSharp" ] |> ignore
+              let source = program "csharp" "Steps = 2_000" "Steps = 20, BatchSize = 64, Width = 16, Depth = 1"
+              File.WriteAllText(Path.Combine(blank, "Program.cs"), source)
+              trainedAndScored blank (runIn blank [] "dotnet" [ "run"; "-warnaserror" ])
+
+          testCase "the tool installs, trains and samples"
+          <| fun () ->
+              let blank = Directory.CreateDirectory(place "tool").FullName
+              let packages = place "packages"
+
+              runIn
+                  blank
+                  []
+                  "dotnet"
+                  [ "tool"; "install"; "Fokker.Tool"; "--tool-path"; "bin"; "--add-source"; packages ]
+              |> ignore
+
+              let fokker words = runIn blank [] (Path.Combine(blank, "bin", "fokker")) words
+              let small = [ "--steps"; "20"; "--batch"; "64"; "--width"; "16"; "--depth"; "1"; "--draws"; "2" ]
+              fokker ([ "train"; "moons"; "--name"; "moons"; "--quiet" ] @ small) |> ignore
+              fokker [ "sample"; "moons"; "-n"; "100"; "--out"; "points.npy" ] |> ignore
+              Expect.isTrue (File.Exists(Path.Combine(blank, "points.npy"))) ""
+
+          // What happens with any other libtorch, tried on the machine's own by naming it: about a minute of compiling, and none the second time.
+          full (
+              testCase "with Torch_DIR set the door is built on first use and found again"
+              <| fun () ->
+                  let debian = "/usr/lib/x86_64-linux-gnu/cmake/Torch"
+
+                  let torch =
+                      match Environment.GetEnvironmentVariable "Torch_DIR" with
+                      | null
+                      | "" -> debian
+                      | given -> given
+
+                  if not (Directory.Exists torch) then
+                      skiptest $"no libtorch in {torch}"
+
+                  let first = scripted "first" [ "Torch_DIR", torch; "XDG_CACHE_HOME", place "own" ]
+                  Expect.stringContains first "Building" ""
+                  let second = scripted "second" [ "Torch_DIR", torch; "XDG_CACHE_HOME", place "own" ]
+                  Expect.stringLacks second "Building" ""
+          ) ]
+    |> following packed.Force

@@ -6,8 +6,9 @@ open System.Buffers.Binary
 open System.IO
 open System.IO.Compression
 open System.Text
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Pictures
 
 /// The checksum of ISO/IEC 15948, annex D, bit by bit.
@@ -28,22 +29,22 @@ let private chunks (file: byte[]) =
         [ if at < file.Length then
               let length = int (number at)
               let named = file[at + 4 .. at + 7 + length]
-              Assert.That(number (at + 8 + length), Is.EqualTo(crc named))
+              Expect.equal (number (at + 8 + length)) (crc named) ""
               Encoding.ASCII.GetString(named, 0, 4), named[4..]
               yield! read (at + 12 + length) ]
 
-    Assert.That(file[..7], Is.EqualTo<byte[]> [| 137uy; 80uy; 78uy; 71uy; 13uy; 10uy; 26uy; 10uy |])
+    Expect.equal (file[..7]) [| 137uy; 80uy; 78uy; 71uy; 13uy; 10uy; 26uy; 10uy |] ""
     read 8
 
 /// Height, width, channels and pixels of a PNG of eight bits, all five filters undone.
 let private decode (file: byte[]) =
     let chunks = chunks file
-    Assert.That(fst (List.head chunks), Is.EqualTo "IHDR")
-    Assert.That(fst (List.last chunks), Is.EqualTo "IEND")
+    Expect.equal (fst (List.head chunks)) "IHDR" ""
+    Expect.equal (fst (List.last chunks)) "IEND" ""
     let header = snd (List.head chunks)
     let size at = int (BinaryPrimitives.ReadUInt32BigEndian(ReadOnlySpan(header, at, 4)))
     let width, height = size 0, size 4
-    Assert.That(header[8], Is.EqualTo 8uy)
+    Expect.equal (header[8]) 8uy ""
 
     let channels =
         match header[9] with
@@ -59,7 +60,7 @@ let private decode (file: byte[]) =
      stream.CopyTo raw)
     let raw = raw.ToArray()
     let stride = width * channels
-    Assert.That(raw.Length, Is.EqualTo(height * (stride + 1)))
+    Expect.equal raw.Length (height * (stride + 1)) ""
     let pixels = Array.zeroCreate<byte>(height * stride)
 
     let paeth a b c =
@@ -86,80 +87,83 @@ let private decode (file: byte[]) =
 
     height, width, channels, pixels
 
-[<Test>]
-let ``a picture file is read back to its bytes`` () =
-    let random = Random 5
+[<Tests>]
+let tests =
+    testList
+        "Pictures.Picture"
+        [ testCase "a picture file is read back to its bytes"
+          <| fun () ->
+              let random = Random 5
 
-    for channels in 1..4 do
-        for height, width in [ 1, 1; 1, 9; 7, 5; 32, 33 ] do
-            let size = channels * height * width
-            let noise = Array.init size (fun _ -> byte (random.Next 256))
-            let ramp = Array.init size (fun k -> byte (k / channels % 256))
-            let flat = Array.create size 200uy
+              for channels in 1..4 do
+                  for height, width in [ 1, 1; 1, 9; 7, 5; 32, 33 ] do
+                      let size = channels * height * width
+                      let noise = Array.init size (fun _ -> byte (random.Next 256))
+                      let ramp = Array.init size (fun k -> byte (k / channels % 256))
+                      let flat = Array.create size 200uy
 
-            for pixels in [ noise; ramp; flat ] do
-                let found = decode (Png.encode channels height width pixels)
-                let height', width', channels', pixels' = found
-                Assert.That((height', width', channels'), Is.EqualTo((height, width, channels)))
-                Assert.That(pixels', Is.EqualTo<byte[]> pixels)
+                      for pixels in [ noise; ramp; flat ] do
+                          let found = decode (Png.encode channels height width pixels)
+                          let height', width', channels', pixels' = found
+                          Expect.equal (height', width', channels') (height, width, channels) ""
+                          Expect.equal pixels' pixels ""
 
-    // Known from the standard: the checksum of a chunk of that name and nothing.
-    let file = Png.encode 1 1 1 [| 0uy |]
-    Assert.That(file[file.Length - 4 ..], Is.EqualTo<byte[]> [| 0xAEuy; 0x42uy; 0x60uy; 0x82uy |])
+              // Known from the standard: the checksum of a chunk of that name and nothing.
+              let file = Png.encode 1 1 1 [| 0uy |]
+              Expect.equal (file[file.Length - 4 ..]) [| 0xAEuy; 0x42uy; 0x60uy; 0x82uy |] ""
 
-    for channels, height, width, count in [ 3, 2, 2, 11; 5, 1, 1, 5; 1, 0, 4, 0 ] do
-        Assert.Throws<ArgumentException>(
-            Action(fun () -> Png.encode channels height width (Array.zeroCreate count) |> ignore)
-        )
-        |> ignore
+              for channels, height, width, count in [ 3, 2, 2, 11; 5, 1, 1, 5; 1, 0, 4, 0 ] do
+                  raised<ArgumentException>(fun () ->
+                      Png.encode channels height width (Array.zeroCreate count) |> ignore)
+                  |> ignore
 
-/// A black disc darkens as much as its area, a stroke as much as its rectangle and two half discs.
-[<Test>]
-let ``marks cover their area`` () =
-    let black = { Red = 0.0f; Green = 0.0f; Blue = 0.0f }
+          // A black disc darkens as much as its area, a stroke as much as its rectangle and two half discs.
+          testCase "marks cover their area"
+          <| fun () ->
+              let black = { Red = 0.0f; Green = 0.0f; Blue = 0.0f }
 
-    let darkness (draw: Picture -> unit) =
-        let picture = Picture(80, 60)
-        draw picture
-        let _, _, _, pixels = decode (picture.ToPng())
-        (pixels |> Array.sumBy (fun p -> 1.0 - float p / 255.0)) / 3.0
+              let darkness (draw: Picture -> unit) =
+                  let picture = Picture(80, 60)
+                  draw picture
+                  let _, _, _, pixels = decode (picture.ToPng())
+                  (pixels |> Array.sumBy (fun p -> 1.0 - float p / 255.0)) / 3.0
 
-    let r = 11.3
-    let disc = darkness (fun p -> p.Dot(40.2f, 30.7f, float32 r, black, 1.0f))
-    // A pixel's coverage is that of a straight edge at its distance: off by a part of the curvature, and 1/255 in rounding.
-    Assert.That(disc, Is.EqualTo(Math.PI * r * r).Within(0.01 * Math.PI * r * r))
-    let half = darkness (fun p -> p.Dot(40.2f, 30.7f, float32 r, black, 0.5f))
-    Assert.That(half, Is.EqualTo(0.5 * disc).Within(0.01 * disc))
-    let stroke = darkness (fun p -> p.Stroke(20.0f, 20.0f, 50.0f, 45.0f, 6.0f, black, 1.0f))
-    let length = sqrt (30.0 * 30.0 + 25.0 * 25.0)
-    Assert.That(stroke, Is.EqualTo(6.0 * length + Math.PI * 9.0).Within(0.01 * 6.0 * length))
-    Assert.That(darkness ignore, Is.Zero)
+              let r = 11.3
+              let disc = darkness (fun p -> p.Dot(40.2f, 30.7f, float32 r, black, 1.0f))
+              // A pixel's coverage is that of a straight edge at its distance: off by a part of the curvature, and 1/255 in rounding.
+              Expect.within (0.01 * Math.PI * r * r) disc (Math.PI * r * r) ""
+              let half = darkness (fun p -> p.Dot(40.2f, 30.7f, float32 r, black, 0.5f))
+              Expect.within (0.01 * disc) half (0.5 * disc) ""
+              let stroke = darkness (fun p -> p.Stroke(20.0f, 20.0f, 50.0f, 45.0f, 6.0f, black, 1.0f))
+              let length = sqrt (30.0 * 30.0 + 25.0 * 25.0)
+              Expect.within (0.01 * 6.0 * length) stroke (6.0 * length + Math.PI * 9.0) ""
+              Expect.equal (darkness ignore) 0 ""
 
-/// Nearly all of a cloud is shown, and one sample that went astray does not shrink the rest.
-[<Test>]
-let ``a window holds nearly all of a cloud, and not what diverged`` () =
-    let n = 10_000
-    let points =
-        Scope.run (fun () -> Tensor.toFloats (Rng.normal Kind.Float64 [ n; 2 ] (Rng.ofSeed 1L)))
-        |> Array.map float32
-    let window = Window.around [ points ]
-    // A thousandth on each of four sides, less what the margin takes back.
-    Assert.That(Window.outside window points, Is.LessThanOrEqualTo(4 * n / 1000))
-    let stray = Array.append points [| 1e9f; -1e9f; nanf; 0.0f |]
-    let wider = Window.around [ stray ]
-    Assert.That(wider.Right - wider.Left, Is.LessThan(1.2f * (window.Right - window.Left)))
-    Assert.That(Window.outside wider stray, Is.GreaterThanOrEqualTo 2)
-    let shaped = Window.withAspect 2.0f window
-    Assert.That((shaped.Right - shaped.Left) / (shaped.Top - shaped.Bottom), Is.EqualTo(2.0f).Within 1e-5f)
+          // Nearly all of a cloud is shown, and one sample that went astray does not shrink the rest.
+          testCase "a window holds nearly all of a cloud, and not what diverged"
+          <| fun () ->
+              let n = 10_000
+              let points =
+                  Scope.run (fun () -> Tensor.toFloats (Rng.normal Kind.Float64 [ n; 2 ] (Rng.ofSeed 1L)))
+                  |> Array.map float32
+              let window = Window.around [ points ]
+              // A thousandth on each of four sides, less what the margin takes back.
+              Expect.isLessThanOrEqual (Window.outside window points) (4 * n / 1000) ""
+              let stray = Array.append points [| 1e9f; -1e9f; nanf; 0.0f |]
+              let wider = Window.around [ stray ]
+              Expect.isLessThan (wider.Right - wider.Left) (1.2f * (window.Right - window.Left)) ""
+              Expect.isGreaterThanOrEqual (Window.outside wider stray) 2 ""
+              let shaped = Window.withAspect 2.0f window
+              Expect.within 1e-5 (float ((shaped.Right - shaped.Left) / (shaped.Top - shaped.Bottom))) 2.0 ""
 
-/// The colours of shares between two of the ramp's lie between them.
-[<Test>]
-let ``sequential colours darken with the share`` () =
-    let lightness share =
-        let c = Palette.sequential share
-        c.Red + c.Green + c.Blue
+          // The colours of shares between two of the ramp's lie between them.
+          testCase "sequential colours darken with the share"
+          <| fun () ->
+              let lightness share =
+                  let c = Palette.sequential share
+                  c.Red + c.Green + c.Blue
 
-    let values = [ for k in 0..60 -> lightness (float32 k / 60.0f) ]
-    Assert.That(List.pairwise values |> List.forall (fun (a, b) -> b < a), Is.True)
-    Assert.That(lightness -1.0f, Is.EqualTo(lightness 0.0f))
-    Assert.That(lightness 2.0f, Is.EqualTo(lightness 1.0f))
+              let values = [ for k in 0..60 -> lightness (float32 k / 60.0f) ]
+              Expect.isTrue (List.pairwise values |> List.forall (fun (a, b) -> b < a)) ""
+              Expect.equal (lightness -1.0f) (lightness 0.0f) ""
+              Expect.equal (lightness 2.0f) (lightness 1.0f) "" ]

@@ -4,8 +4,9 @@ module Fokker.Tests.Runs.HeldOutTests
 open System
 open System.IO
 open System.Text.Json.Nodes
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
 open Fokker.Tests.Training.Support
 
@@ -21,113 +22,121 @@ let private grid (a: float) (cells: int) =
                    yield at j |],
     h * h
 
-/// The laws whose densities are known have the moments that they say, by quadrature; those of samples are tested elsewhere. The noise of the
-/// narrowest is 0.08, twice the cell: midpoints are exact but for 1e-8 there, and for the checkerboard, whose edges lie on cells' edges, entirely.
-[<Test>]
-let ``the densities of the laws of the plane have mass one and the moments of the laws`` () =
-    Scope.run0 (fun () ->
-        let x, cell = grid 6.0 300
+[<Tests>]
+let tests =
+    testList
+        "Runs.HeldOut"
+        [
+          // The laws whose densities are known have the moments that they say, by quadrature; those of samples are tested elsewhere. The noise of the
+          // narrowest is 0.08, twice the cell: midpoints are exact but for 1e-8 there, and for the checkerboard, whose edges lie on cells' edges, entirely.
+          testCase "the densities of the laws of the plane have mass one and the moments of the laws"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let x, cell = grid 6.0 300
 
-        for law in Plane.all do
-            match law.LogDensity with
-            | None -> ()
-            | Some logDensity ->
-                let mass = exp (logDensity x) * cell
-                let by (f: Tensor) = (Tensor.sum (mass * f)).ToFloat()
-                Assert.That((Tensor.sum mass).ToFloat(), Is.EqualTo(1.0).Within 1e-5, law.Name)
+                  for law in Plane.all do
+                      match law.LogDensity with
+                      | None -> ()
+                      | Some logDensity ->
+                          let mass = exp (logDensity x) * cell
+                          let by (f: Tensor) = (Tensor.sum (mass * f)).ToFloat()
+                          Expect.within 1e-5 ((Tensor.sum mass).ToFloat()) 1.0 law.Name
 
-                for k in 0..1 do
-                    let column = Tensor.select 1 k x
-                    let mean = by column
-                    // The rule along the curve and the closed form of the moments: 1e-5 and below.
-                    Assert.That(mean, Is.EqualTo(law.Mean[k]).Within 2e-5, law.Name)
-                    // The checkerboard's is that of midpoints: less by the cell's own variance h²/12.
-                    let own = if law.Name = "checkerboard" then cell / 12.0 else 0.0
-                    let variance = by (Tensor.square column) - mean * mean + own
-                    Assert.That(variance, Is.EqualTo(law.Variance[k]).Within 2e-4, law.Name))
+                          for k in 0..1 do
+                              let column = Tensor.select 1 k x
+                              let mean = by column
+                              // The rule along the curve and the closed form of the moments: 1e-5 and below.
+                              Expect.within 2e-5 mean (law.Mean[k]) law.Name
+                              // The checkerboard's is that of midpoints: less by the cell's own variance h²/12.
+                              let own = if law.Name = "checkerboard" then cell / 12.0 else 0.0
+                              let variance = by (Tensor.square column) - mean * mean + own
+                              Expect.within 2e-4 variance (law.Variance[k]) law.Name)
 
-[<Test>]
-let ``the entropy of the checkerboard is log 32, and its samples are on it`` () =
-    let x = Plane.checkerboard.Draw (Rng.ofSeed 1L) 1000
-    let nats = Tensor.toFloats (Plane.checkerboard.LogDensity.Value x)
-    Assert.That(nats, Is.All.EqualTo(-(Math.Log 32.0)).Within 1e-14)
-    let beside = Tensor.ofArray [ 2; 2 ] [| 1.0; -1.0; 5.0; 1.0 |]
-    Assert.That(Tensor.toFloats (Plane.checkerboard.LogDensity.Value beside), Is.All.EqualTo -infinity)
+          testCase "the entropy of the checkerboard is log 32, and its samples are on it"
+          <| fun () ->
+              let x = Plane.checkerboard.Draw (Rng.ofSeed 1L) 1000
+              let nats = Tensor.toFloats (Plane.checkerboard.LogDensity.Value x)
+              (for value in nats do
+                  Expect.within 1e-14 value (-(Math.Log 32.0)) "")
+              let beside = Tensor.ofArray [ 2; 2 ] [| 1.0; -1.0; 5.0; 1.0 |]
+              Expect.all
+                  (Tensor.toFloats (Plane.checkerboard.LogDensity.Value beside))
+                  (fun value -> value = -infinity)
+                  ""
 
-/// Eight Gaussians whose deviation is c times the law's, in the units of the network: KL = log c² + 1/c² − 1 in two dimensions, as long as they are apart.
-[<TestCase(1.0)>]
-[<TestCase(1.2)>]
-let ``what held-out samples cost above the entropy is the divergence from the law`` (c: float) =
-    Scope.run0 (fun () ->
-        let data = Dataset.ofLaw Plane.eightGaussians
-        let scale = data.Units.Scale[0]
-        let number (value: float) = value.ToString("R", Globalization.CultureInfo.InvariantCulture)
-        let means =
-            [ for k in 0..7 ->
-                  let angle = float k * Math.PI / 4.0
-                  $"[{number (4.0 / sqrt 2.0 * cos angle / scale)}, {number (4.0 / sqrt 2.0 * sin angle / scale)}]" ]
-            |> String.concat ", "
-        let stds = String.Join(", ", Array.create 8 (number (c * 0.5 / sqrt 2.0 / scale)))
-        let mixture = Mixture.ofJson "" $"""{{"means": [{means}], "stds": [{stds}]}}"""
-        let exact = GenerativeModel.ofMixture "eight" Path.condOT Prediction.velocity Kind.Float64 mixture
-        let model = { exact with Origin = Origin.Supplied; Units = data.Units }
-        let found = (HeldOut.density model data 2000 (Rng.ofSeed 3L) (fun _ _ -> ())).Value
-        let excess = found.Excess.Value
-        let divergence = 2.0 * Math.Log c + 1.0 / (c * c) - 1.0
-        // Heun's 25 steps are off by less than 0.005.
-        Assert.That(excess.Mean, Is.EqualTo(divergence).Within(4.0 * excess.StandardError + 0.005))
-        // Sample by sample, the error is far below that of the means.
-        Assert.That(excess.StandardError, Is.LessThan(found.Nats.StandardError)))
+          // Eight Gaussians whose deviation is c times the law's, in the units of the network: KL = log c² + 1/c² − 1 in two dimensions, as long as they are apart.
+          testTheory "what held-out samples cost above the entropy is the divergence from the law" [ 1.0; 1.2 ]
+          <| fun (c: float) ->
+              Scope.run0 (fun () ->
+                  let data = Dataset.ofLaw Plane.eightGaussians
+                  let scale = data.Units.Scale[0]
+                  let number (value: float) = value.ToString("R", Globalization.CultureInfo.InvariantCulture)
+                  let means =
+                      [ for k in 0..7 ->
+                            let angle = float k * Math.PI / 4.0
+                            $"[{number (4.0 / sqrt 2.0 * cos angle / scale)}, {number (4.0 / sqrt 2.0 * sin angle / scale)}]" ]
+                      |> String.concat ", "
+                  let stds = String.Join(", ", Array.create 8 (number (c * 0.5 / sqrt 2.0 / scale)))
+                  let mixture = Mixture.ofJson "" $"""{{"means": [{means}], "stds": [{stds}]}}"""
+                  let exact = GenerativeModel.ofMixture "eight" Path.condOT Prediction.velocity Kind.Float64 mixture
+                  let model = { exact with Origin = Origin.Supplied; Units = data.Units }
+                  let found = (HeldOut.density model data 2000 (Rng.ofSeed 3L) (fun _ _ -> ())).Value
+                  let excess = found.Excess.Value
+                  let divergence = 2.0 * Math.Log c + 1.0 / (c * c) - 1.0
+                  // Heun's 25 steps are off by less than 0.005.
+                  Expect.within (4.0 * excess.StandardError + 0.005) excess.Mean divergence ""
+                  // Sample by sample, the error is far below that of the means.
+                  Expect.isLessThan excess.StandardError found.Nats.StandardError "")
 
-[<Test>]
-let ``one function says what a score means`` () =
-    let estimate mean error = { Mean = mean; StandardError = error; Draws = 20 }
+          testCase "one function says what a score means"
+          <| fun () ->
+              let estimate mean error = { Mean = mean; StandardError = error; Draws = 20 }
 
-    let score value known =
-        { Name = "m"
-          Equation = "m"
-          Value = estimate value 0.03
-          Floor = estimate 1.0 0.04
-          Size = 1000
-          FloorIsKnown = known
-          Undefined = None }
+              let score value known =
+                  { Name = "m"
+                    Equation = "m"
+                    Value = estimate value 0.03
+                    Floor = estimate 1.0 0.04
+                    Size = 1000
+                    FloorIsKnown = known
+                    Undefined = None }
 
-    equal "not distinguished by this measure at n = 1,000" (score 1.1 false).Verdict
-    equal "1.50 × its floor, 10.0 standard errors above it" (score 1.5 false).Verdict
-    equal "10.0 standard errors above its floor" (score 1.5 true).Verdict
-    // No ratio of numbers whose floor is zero but for chance.
-    equal None (score 1.5 true).Ratio
+              equal "not distinguished by this measure at n = 1,000" (score 1.1 false).Verdict
+              equal "1.50 × its floor, 10.0 standard errors above it" (score 1.5 false).Verdict
+              equal "10.0 standard errors above its floor" (score 1.5 true).Verdict
+              // No ratio of numbers whose floor is zero but for chance.
+              equal None (score 1.5 true).Ratio
 
-[<Test>]
-let ``the command line and the report say the same of a run`` () =
-    use folder = new Folder()
-    let words =
-        [ "train"; "checkerboard"; "--name"; "board"; "--runs"; folder.Path ]
-        @ Fokker.Tests.CommandLine.Support.small
-    let trained = fokker (words @ [ "--json" ])
-    Assert.That(trained.Code, Is.EqualTo 0, trained.Error)
-    let result = json trained
-    let run = folder.File "board"
-    let page = File.ReadAllText(Path.Combine(run, "report.html"))
+          testCase "the command line and the report say the same of a run"
+          <| fun () ->
+              use folder = new Folder()
+              let words =
+                  [ "train"; "checkerboard"; "--name"; "board"; "--runs"; folder.Path ]
+                  @ Fokker.Tests.CommandLine.Support.small
+              let trained = fokker (words @ [ "--json" ])
+              Expect.equal trained.Code 0 trained.Error
+              let result = json trained
+              let run = folder.File "board"
+              let page = File.ReadAllText(Path.Combine(run, "report.html"))
 
-    for KeyValue(name, metric) in (nonNull result["metrics"]).AsObject() do
-        let metric = nonNull metric
-        let verdict = string metric["verdict"]
-        Assert.That(verdict, Is.Not.Empty, name)
-        Assert.That(page, Does.Contain(verdict), name)
+              for KeyValue(name, metric) in (nonNull result["metrics"]).AsObject() do
+                  let metric = nonNull metric
+                  let verdict = string metric["verdict"]
+                  Expect.isNonEmpty verdict name
+                  Expect.stringContains page verdict name
 
-    let density = (nonNull result["density"]).AsObject()
+              let density = (nonNull result["density"]).AsObject()
 
-    let number (field: string) : float =
-        let estimate: JsonNode = nonNull density[field]
-        (nonNull estimate["value"]).GetValue<float>()
+              let number (field: string) : float =
+                  let estimate: JsonNode = nonNull density[field]
+                  (nonNull estimate["value"]).GetValue<float>()
 
-    // The entropy is known without error, and twenty steps of training are far above it.
-    Assert.That(number "entropy", Is.EqualTo(Math.Log 32.0).Within 1e-12)
-    Assert.That(number "excess", Is.EqualTo(number "negativeLogDensity" - Math.Log 32.0).Within 1e-9)
-    Assert.That(number "excess", Is.GreaterThan 0.3)
-    Assert.That(page, Does.Contain "nats above the entropy")
+              // The entropy is known without error, and twenty steps of training are far above it.
+              Expect.within 1e-12 (number "entropy") (Math.Log 32.0) ""
+              Expect.within 1e-9 (number "excess") (number "negativeLogDensity" - Math.Log 32.0) ""
+              Expect.isGreaterThan (number "excess") 0.3 ""
+              Expect.stringContains page "nats above the entropy" ""
 
-    // Written again from what was kept, it says the same.
-    equal 0 (fokker [ "report"; "board"; "--runs"; folder.Path; "--quiet" ]).Code
-    Assert.That(File.ReadAllText(Path.Combine(run, "report.html")), Does.Contain "nats above the entropy")
+              // Written again from what was kept, it says the same.
+              equal 0 (fokker [ "report"; "board"; "--runs"; folder.Path; "--quiet" ]).Code
+              Expect.stringContains (File.ReadAllText(Path.Combine(run, "report.html"))) "nats above the entropy" "" ]

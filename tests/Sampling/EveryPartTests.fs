@@ -3,8 +3,9 @@
 module Fokker.Tests.Sampling.EveryPartTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.Theory.Expect
 
 /// α and σ at a time, written out; those of a table at its steps.
@@ -42,37 +43,51 @@ let private formulas: Map<string, float -> float * float> =
           "ddpm-cosine", table (fun k -> Math.Min(0.999, 1.0 - bar k / bar (k - 1)))
           "ddpm-sigmoid", table (fun k -> 1e-4 + 0.0199 / (1.0 + Math.Exp -(even -6.0 6.0 k))) ]
 
-[<Test>]
-let ``no path is without its formula`` () =
-    for path in Paths.all do
-        match Map.tryFind path.Name formulas with
-        | None -> Assert.Fail $"the path {path.Name} has no formula that it is held to"
-        | Some formula ->
-            for t in [ 0.004; 0.1; 0.337; 0.5; 0.75; 0.96 ] do
-                let alpha, sigma = formula t
-                let at curve = Curve.eval curve t
-                // A σ² of 1 − α² loses what α has of 1.
-                close 1e-12 alpha (at path.Alpha) $"{path.Name}: α({t})"
-                close (1e-11 * Math.Max(1.0, sigma)) sigma (at path.Sigma) $"{path.Name}: σ({t})"
-                close 1e-12 (Math.Log alpha) (at path.LogAlpha) $"{path.Name}: log α({t})"
-                close (1e-10 * Math.Max(1.0, sigma * sigma)) (sigma * sigma) (at path.Variance) $"{path.Name}: σ²({t})"
-                close 1e-9 (Math.Log(alpha / sigma)) (at path.Lambda) $"{path.Name}: λ({t})"
-
 /// Those that the order tests hold to the exact solution of a flow, or to the exact law of a process.
-let private measured =
-    OrderTests.deterministic @ OrderTests.stochastic |> List.map (fun case -> string case.Arguments[0])
+let private measured = OrderTests.deterministic @ OrderTests.stochastic
 
 /// Those that keep a bias, or need what no exact model has, with the test that has their formula.
 let private byFormula =
     [ Samplers.predictorCorrector.Name,
-      nameof PublishedTests.``a corrector's steps follow the predictor's, each with its own draw``
-      Samplers.annealedLangevin.Name, nameof PublishedTests.``annealed Langevin dynamics``
+      (PublishedTests.tests, "a corrector's steps follow the predictor's, each with its own draw")
+      Samplers.annealedLangevin.Name, (PublishedTests.tests, "annealed Langevin dynamics")
       Samplers.ancestralLearned.Name,
-      nameof LearnedVarianceTests.``u = −1 is the posterior's variance and u = 1 the forward step's, draw by draw`` ]
+      (LearnedVarianceTests.tests, "u = −1 is the posterior's variance and u = 1 the forward step's, draw by draw") ]
 
-[<Test>]
-let ``no sampler is without its law or its formula`` () =
-    for sampler in Samplers.all do
-        holds
-            (List.contains sampler.Name measured || List.exists (fst >> (=) sampler.Name) byFormula)
-            $"the sampler {sampler.Name} has no closed form that it is held to"
+[<Tests>]
+let tests =
+    testList
+        "Sampling.EveryPart"
+        [ testCase "no path is without its formula"
+          <| fun () ->
+              for path in Paths.all do
+                  match Map.tryFind path.Name formulas with
+                  | None -> failtest $"the path {path.Name} has no formula that it is held to"
+                  | Some formula ->
+                      for t in [ 0.004; 0.1; 0.337; 0.5; 0.75; 0.96 ] do
+                          let alpha, sigma = formula t
+                          let at curve = Curve.eval curve t
+                          // A σ² of 1 − α² loses what α has of 1.
+                          close 1e-12 alpha (at path.Alpha) $"{path.Name}: α({t})"
+                          close (1e-11 * Math.Max(1.0, sigma)) sigma (at path.Sigma) $"{path.Name}: σ({t})"
+                          close 1e-12 (Math.Log alpha) (at path.LogAlpha) $"{path.Name}: log α({t})"
+                          close
+                              (1e-10 * Math.Max(1.0, sigma * sigma))
+                              (sigma * sigma)
+                              (at path.Variance)
+                              $"{path.Name}: σ²({t})"
+                          close 1e-9 (Math.Log(alpha / sigma)) (at path.Lambda) $"{path.Name}: λ({t})"
+
+          testCase "no sampler is without its law or its formula"
+          <| fun () ->
+              let isIn (tests: Test) (name: string) =
+                  Test.toTestCodeList tests |> Seq.exists (fun test -> List.last test.name = name)
+
+              for sampler in Samplers.all do
+                  let hasFormula =
+                      byFormula
+                      |> List.exists (fun (name, (tests, formula)) -> name = sampler.Name && isIn tests formula)
+
+                  holds
+                      (List.contains sampler.Name measured || hasFormula)
+                      $"the sampler {sampler.Name} has no closed form that it is held to" ]

@@ -1,8 +1,9 @@
 module Fokker.Tests.Sampling.OrderTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.Theory.Expect
 
 let private f64 = Kind.Float64
@@ -83,28 +84,9 @@ let private measured (error: int -> float) =
 
     go 6 (error 6)
 
-let private cases (list: Sampler list) = list |> List.map (fun s -> TestCaseData(s.Name))
+let private cases (list: Sampler list) = list |> List.map (fun s -> s.Name)
 let deterministic = Samplers.all |> List.filter (fun s -> not s.IsStochastic) |> cases
 let private samplerOf name = Samplers.all |> List.find (fun s -> s.Name = name)
-
-[<TestCaseSource(nameof deterministic)>]
-let ``every deterministic sampler is of the order that it declares`` (name: string) =
-    let sampler = samplerOf name
-
-    if sampler.Order >= 8 then
-        // Between coarse grids and rounding the nonlinear problems leave such a method no room: its order conditions are tested elsewhere.
-        let error = error sampler linear Path.vp (0.9, 0.02)
-        close 0.2 (float sampler.Order) (Math.Log2(error 12 / error 24)) name
-    else
-        // On the straight path one Gaussian is a special case: there the midpoint rule is of third order on this grid.
-        for path, problem in
-            [ Path.vp, linear
-              Path.vp, nonlinear
-              Path.condOT, nonlinear
-              Path.trigonometric, linear
-              Path.trigonometric, nonlinear ] do
-            let order = measured (error sampler problem path span)
-            close 0.2 (float sampler.Order) order $"{name} on {path.Name}, {problem.Name}"
 
 // ---- stochastic samplers
 
@@ -138,14 +120,6 @@ let private lawError (sampler: Sampler) (path: GaussianPath) (steps: int) =
         let variance = coefficient[1] * coefficient[1] * variance0 + Array.sumBy (fun c -> c * c) coefficient[2..]
         Math.Sqrt((mean - mean1) ** 2.0 + (variance - variance1) ** 2.0))
 
-[<TestCaseSource(nameof stochastic)>]
-let ``every stochastic sampler's law is of the order that it declares`` (name: string) =
-    let sampler = samplerOf name
-
-    for path in [ Path.vp; Path.trigonometric ] do
-        let order = Math.Log2(lawError sampler path 128 / lawError sampler path 256)
-        close 0.2 (float sampler.Order) order $"{name} on {path.Name}"
-
 /// Those that meet the whole of a Brownian motion: every other step of `alternating` is deterministic.
 let private driven =
     Samplers.all
@@ -153,17 +127,48 @@ let private driven =
     |> List.filter (fun s -> s.Name <> Samplers.alternating.Name)
     |> cases
 
-/// With the noise of one Brownian motion a trajectory converges as a trajectory; all noise here is additive, so with order 1.
-[<TestCaseSource(nameof driven)>]
-let ``every stochastic sampler is of strong order 1 along one Brownian motion`` (name: string) =
-    Scope.run0 (fun () ->
-        let sampler = samplerOf name
-        let n = 500
-        let x = Rng.normal f64 [ n; 1 ] (Rng.ofSeed 1L)
-        let motion = Brownian.ofKey (Rng.ofSeed 2L)
-        let at steps = runWith (Noise.along motion) sampler nonlinear Path.vp Grid.lambda span steps x
-        let distance (a: Tensor) (b: Tensor) = Math.Sqrt((Tensor.mean (Tensor.square (a - b))).ToFloat())
-        // EDM's churn reaches what it is meant to be at 100 steps.
-        let coarse, middle, fine = at 128, at 256, at 512
-        let order = Math.Log2(distance coarse middle / distance middle fine)
-        close 0.2 1.0 order name)
+[<Tests>]
+let tests =
+    testList
+        "Sampling.Order"
+        [ testTheory "every deterministic sampler is of the order that it declares" deterministic
+          <| fun (name: string) ->
+              let sampler = samplerOf name
+
+              if sampler.Order >= 8 then
+                  // Between coarse grids and rounding the nonlinear problems leave such a method no room: its order conditions are tested elsewhere.
+                  let error = error sampler linear Path.vp (0.9, 0.02)
+                  close 0.2 (float sampler.Order) (Math.Log2(error 12 / error 24)) name
+              else
+                  // On the straight path one Gaussian is a special case: there the midpoint rule is of third order on this grid.
+                  for path, problem in
+                      [ Path.vp, linear
+                        Path.vp, nonlinear
+                        Path.condOT, nonlinear
+                        Path.trigonometric, linear
+                        Path.trigonometric, nonlinear ] do
+                      let order = measured (error sampler problem path span)
+                      close 0.2 (float sampler.Order) order $"{name} on {path.Name}, {problem.Name}"
+
+          testTheory "every stochastic sampler's law is of the order that it declares" stochastic
+          <| fun (name: string) ->
+              let sampler = samplerOf name
+
+              for path in [ Path.vp; Path.trigonometric ] do
+                  let order = Math.Log2(lawError sampler path 128 / lawError sampler path 256)
+                  close 0.2 (float sampler.Order) order $"{name} on {path.Name}"
+
+          // With the noise of one Brownian motion a trajectory converges as a trajectory; all noise here is additive, so with order 1.
+          testTheory "every stochastic sampler is of strong order 1 along one Brownian motion" driven
+          <| fun (name: string) ->
+              Scope.run0 (fun () ->
+                  let sampler = samplerOf name
+                  let n = 500
+                  let x = Rng.normal f64 [ n; 1 ] (Rng.ofSeed 1L)
+                  let motion = Brownian.ofKey (Rng.ofSeed 2L)
+                  let at steps = runWith (Noise.along motion) sampler nonlinear Path.vp Grid.lambda span steps x
+                  let distance (a: Tensor) (b: Tensor) = Math.Sqrt((Tensor.mean (Tensor.square (a - b))).ToFloat())
+                  // EDM's churn reaches what it is meant to be at 100 steps.
+                  let coarse, middle, fine = at 128, at 256, at 512
+                  let order = Math.Log2(distance coarse middle / distance middle fine)
+                  close 0.2 1.0 order name) ]

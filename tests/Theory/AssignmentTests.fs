@@ -1,8 +1,8 @@
 module Fokker.Tests.Theory.AssignmentTests
 
-open NUnit.Framework
-open FsCheck.NUnit
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.Theory.Expect
 
 /// Costs of several kinds: generic, geometric, with many ties, of very different scales, constant.
@@ -42,16 +42,6 @@ let private array2D (t: Tensor) =
 
 let private largest (t: Tensor) = (Tensor.maxOver [ 0; 1 ] (abs t)).ToFloat()
 
-[<Property(MaxTest = 60)>]
-let ``no other matching of a small problem is cheaper`` (seed: int) =
-    Scope.run0 (fun () ->
-        let n, m = sizes seed 1 6
-
-        for name, cost in costs (Rng.ofSeed (int64 seed)) n m do
-            let found = (Assignment.solve cost).Cost
-            // Both are sums of at most 6 of the same costs.
-            close (1e-14 * 6.0 * largest cost) (bruteForce (array2D cost) 0 Set.empty) found name)
-
 /// Weak duality: a feasible dual whose value is the cost of the matching proves that the matching is optimal.
 let private certify name (cost: Tensor) =
     let a = Assignment.solve cost
@@ -61,51 +51,65 @@ let private certify name (cost: Tensor) =
     let columns = Tensor.toArray<int64> a.Columns
     let u, v = Tensor.toFloats a.RowPotentials, Tensor.toFloats a.ColumnPotentials
     let c = array2D cost
-    Assert.That(Array.distinct columns, Has.Length.EqualTo n, $"{name}: one column for each row")
+    Expect.hasLength (Array.distinct columns) n $"{name}: one column for each row"
 
     for i in 0 .. n - 1 do
         for j in 0 .. m - 1 do
             if u[i] + v[j] > c[i, j] + tolerance then
-                Assert.Fail $"{name}: u[{i}] + v[{j}] = {u[i] + v[j]} > c = {c[i, j]}"
+                failtest $"{name}: u[{i}] + v[{j}] = {u[i] + v[j]} > c = {c[i, j]}"
 
     if m > n then
-        Assert.That(Array.max v, Is.LessThanOrEqualTo tolerance, $"{name}: column potentials of a rectangular problem")
+        Expect.isLessThanOrEqual (Array.max v) tolerance $"{name}: column potentials of a rectangular problem"
 
     close (tolerance * float n) a.Cost (Array.sum u + Array.sum v) $"{name}: no duality gap"
 
-[<Property(MaxTest = 12)>]
-let ``the potentials prove that the matching of a large problem is the cheapest`` (seed: int) =
-    Scope.run0 (fun () ->
-        let n, m = sizes seed 1 150
+[<Tests>]
+let tests =
+    testList
+        "Theory.Assignment"
+        [ testPropertyWithConfig (tries 60) "no other matching of a small problem is cheaper"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let n, m = sizes seed 1 6
 
-        for name, cost in costs (Rng.ofSeed (int64 seed)) n n @ costs (Rng.ofSeed (int64 seed)) n m do
-            certify name cost)
+                  for name, cost in costs (Rng.ofSeed (int64 seed)) n m do
+                      let found = (Assignment.solve cost).Cost
+                      // Both are sums of at most 6 of the same costs.
+                      close (1e-14 * 6.0 * largest cost) (bruteForce (array2D cost) 0 Set.empty) found name)
 
-[<Property(MaxTest = 20)>]
-let ``the order of rows and columns does not matter`` (seed: int) =
-    Scope.run0 (fun () ->
-        let n, m = sizes seed 2 60
-        let rng = Rng.ofSeed (int64 seed)
+          testPropertyWithConfig (tries 12) "the potentials prove that the matching of a large problem is the cheapest"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let n, m = sizes seed 1 150
 
-        for name, cost in costs rng n m do
-            let shuffled =
-                cost
-                |> Tensor.indexSelect 0 (Rng.permutation n (Rng.named "rows" rng))
-                |> Tensor.indexSelect 1 (Rng.permutation m (Rng.named "columns" rng))
+                  for name, cost in costs (Rng.ofSeed (int64 seed)) n n @ costs (Rng.ofSeed (int64 seed)) n m do
+                      certify name cost)
 
-            let tolerance = 1e-14 * float n * largest cost
-            close tolerance (Assignment.solve cost).Cost (Assignment.solve shuffled).Cost name)
+          testPropertyWithConfig (tries 20) "the order of rows and columns does not matter"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let n, m = sizes seed 2 60
+                  let rng = Rng.ofSeed (int64 seed)
 
-[<Test>]
-let ``what is not a matrix of finite costs with no more rows than columns is refused`` () =
-    let nan = Tensor.ofArray [ 2; 2 ] [| 0.0; 1.0; nan; 2.0 |]
-    let infinite = Tensor.ofArray [ 2; 2 ] [| 0.0; 1.0; infinity; 2.0 |]
+                  for name, cost in costs rng n m do
+                      let shuffled =
+                          cost
+                          |> Tensor.indexSelect 0 (Rng.permutation n (Rng.named "rows" rng))
+                          |> Tensor.indexSelect 1 (Rng.permutation m (Rng.named "columns" rng))
 
-    for bad in [ nan; infinite; Tensor.ones Kind.Float64 [ 3; 2 ]; Tensor.ones Kind.Float64 [ 3 ] ] do
-        raises<TensorException, _>(fun () -> Assignment.solve bad) |> names [ "assignment: ["; "float64" ]
+                      let tolerance = 1e-14 * float n * largest cost
+                      close tolerance (Assignment.solve cost).Cost (Assignment.solve shuffled).Cost name)
 
-[<Test>]
-let ``nothing is matched with nothing`` () =
-    let a = Assignment.solve (Tensor.zeros Kind.Float64 [ 0; 0 ])
-    Assert.That(a.Cost, Is.Zero)
-    holds (a.Columns.Shape = [| 0 |]) "no columns"
+          testCase "what is not a matrix of finite costs with no more rows than columns is refused"
+          <| fun () ->
+              let nan = Tensor.ofArray [ 2; 2 ] [| 0.0; 1.0; nan; 2.0 |]
+              let infinite = Tensor.ofArray [ 2; 2 ] [| 0.0; 1.0; infinity; 2.0 |]
+
+              for bad in [ nan; infinite; Tensor.ones Kind.Float64 [ 3; 2 ]; Tensor.ones Kind.Float64 [ 3 ] ] do
+                  raises<TensorException, _>(fun () -> Assignment.solve bad) |> names [ "assignment: ["; "float64" ]
+
+          testCase "nothing is matched with nothing"
+          <| fun () ->
+              let a = Assignment.solve (Tensor.zeros Kind.Float64 [ 0; 0 ])
+              Expect.equal a.Cost 0 ""
+              holds (a.Columns.Shape = [| 0 |]) "no columns" ]

@@ -1,13 +1,14 @@
 module Fokker.Tests.Theory.Expect
 
 open System
-open NUnit.Framework
+open Expecto
+open Fokker.Tests
 
 /// |actual − expected| ≤ tolerance.
 let close (tolerance: float) (expected: float) (actual: float) (what: string) =
-    Assert.That(actual, Is.EqualTo(expected).Within(tolerance), what)
+    Expect.within tolerance actual expected what
 
-let holds (condition: bool) (what: string) = Assert.That(condition, what)
+let holds (condition: bool) (what: string) = Expect.isTrue condition what
 
 /// The message of the exception of type 'E that `f` must raise.
 let raises<'E, 'T when 'E :> exn> (f: unit -> 'T) : string =
@@ -20,8 +21,8 @@ let raises<'E, 'T when 'E :> exn> (f: unit -> 'T) : string =
 
     match thrown with
     | Some(:? 'E as e) -> e.Message
-    | Some other -> raise (AssertionException($"expected {typeof<'E>.Name}, got {other}"))
-    | None -> raise (AssertionException $"expected {typeof<'E>.Name}, nothing was raised")
+    | Some other -> failtest $"expected {typeof<'E>.Name}, got {other}"
+    | None -> failtest $"expected {typeof<'E>.Name}, nothing was raised"
 
 /// The message names every one of the parts.
 let names (parts: string list) (message: string) =

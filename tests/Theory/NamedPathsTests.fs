@@ -2,13 +2,9 @@
 module Fokker.Tests.Theory.NamedPathsTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
-
-[<OneTimeTearDown>]
-let collect () =
-    GC.Collect()
-    GC.WaitForPendingFinalizers()
+open Fokker.Tests
 
 /// √Π(1 − β) up to step k of a thousand.
 let private alphaOf (beta: int -> float) (t: float) =
@@ -47,20 +43,7 @@ let private closed (name: string) (t: float) : float * float =
     | "ddpm-sigmoid" -> preserving (alphaOf (fun i -> 1e-4 + 0.0199 / (1.0 + exp (-(between -6.0 6.0 i)))) t)
     | other -> failwith $"the path {other} is held to nothing: give its equation here"
 
-let paths = Paths.parts |> List.map (fun part -> TestCaseData(part.Name).SetName("path: " + part.Name))
-
-[<TestCaseSource(nameof paths)>]
-let ``a path is what its equation says`` (name: string) =
-    let path = Catalogue.paths.Find name
-
-    for k in [ 1; 2; 20; 137; 500; 731; 999 ] do
-        let t = float k / 1000.0
-        let alpha, sigma = closed name t
-        let struct (alpha', sigma') = Path.alphaSigma path t
-        // 1 − α² loses digits of a small σ² in the equation written out.
-        Assert.That(alpha', Is.EqualTo(alpha).Within(1e-12 * (1.0 + alpha)), $"α at {t}")
-        Assert.That(sigma', Is.EqualTo(sigma).Within(1e-11 * (1.0 + sigma)), $"σ at {t}")
-        Assert.That(Curve.eval path.Lambda t, Is.EqualTo(log (alpha / sigma)).Within 1e-8, $"λ at {t}")
+let paths = Paths.parts |> List.map (fun part -> part.Name)
 
 /// (A, B) of each named prediction at a time of a path with α and σ and their slopes.
 let private coefficients (name: string) (alpha: float, sigma: float) (slopes: float * float) : float * float =
@@ -72,24 +55,39 @@ let private coefficients (name: string) (alpha: float, sigma: float) (slopes: fl
     | "score" -> 0.0, -1.0 / sigma
     | other -> failwith $"the prediction {other} is held to nothing: give its coefficients here"
 
-let predictions =
-    Prediction.parts
-    |> List.map (fun part -> TestCaseData(part.Name).SetName("prediction: " + part.Name))
+let predictions = Prediction.parts |> List.map (fun part -> part.Name)
 
-[<TestCaseSource(nameof predictions)>]
-let ``a prediction is what its equation says`` (name: string) =
-    let prediction = Catalogue.predictions.Find name
-    let h = 1e-5
+[<Tests>]
+let tests =
+    testList
+        "Theory.NamedPaths"
+        [ testTheory "a path is what its equation says" paths
+          <| fun (name: string) ->
+              let path = Catalogue.paths.Find name
 
-    for path in [ Path.condOT; Path.vp; Path.trigonometric; Paths.edm ] do
-        for t in [ 0.1; 0.45; 0.8 ] do
-            let at t =
-                let struct (alpha, sigma) = Path.alphaSigma path t
-                alpha, sigma
+              for k in [ 1; 2; 20; 137; 500; 731; 999 ] do
+                  let t = float k / 1000.0
+                  let alpha, sigma = closed name t
+                  let struct (alpha', sigma') = Path.alphaSigma path t
+                  // 1 − α² loses digits of a small σ² in the equation written out.
+                  Expect.within (1e-12 * (1.0 + alpha)) alpha' alpha $"α at {t}"
+                  Expect.within (1e-11 * (1.0 + sigma)) sigma' sigma $"σ at {t}"
+                  Expect.within 1e-8 (Curve.eval path.Lambda t) (log (alpha / sigma)) $"λ at {t}"
 
-            let slope part = (part (at (t + h)) - part (at (t - h))) / (2.0 * h)
-            let a, b = coefficients name (at t) (slope fst, slope snd)
-            let struct (a', b') = prediction.Coefficients path
-            // Central differences are off by h² times a third derivative, some 1e3 on EDM's path.
-            Assert.That(Curve.eval a' t, Is.EqualTo(a).Within(1e-6 * (1.0 + abs a)))
-            Assert.That(Curve.eval b' t, Is.EqualTo(b).Within(1e-6 * (1.0 + abs b)))
+          testTheory "a prediction is what its equation says" predictions
+          <| fun (name: string) ->
+              let prediction = Catalogue.predictions.Find name
+              let h = 1e-5
+
+              for path in [ Path.condOT; Path.vp; Path.trigonometric; Paths.edm ] do
+                  for t in [ 0.1; 0.45; 0.8 ] do
+                      let at t =
+                          let struct (alpha, sigma) = Path.alphaSigma path t
+                          alpha, sigma
+
+                      let slope part = (part (at (t + h)) - part (at (t - h))) / (2.0 * h)
+                      let a, b = coefficients name (at t) (slope fst, slope snd)
+                      let struct (a', b') = prediction.Coefficients path
+                      // Central differences are off by h² times a third derivative, some 1e3 on EDM's path.
+                      Expect.within (1e-6 * (1.0 + abs a)) (Curve.eval a' t) a ""
+                      Expect.within (1e-6 * (1.0 + abs b)) (Curve.eval b' t) b "" ]

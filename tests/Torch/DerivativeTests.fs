@@ -2,8 +2,9 @@ module Fokker.Tests.Torch.DerivativeTests
 
 open System
 open System.Reflection
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 open Fokker.Tests.Torch.Support
 open Fokker.Tests.Torch.Operators
 
@@ -30,56 +31,57 @@ let private setting (operator: Operator) seed =
     let scalar xs = Tensor.sum (weights * operator.Apply xs)
     xs, weights, scalar, directions "u" rng xs, directions "v" rng xs
 
-let private operators = [ for o in all -> TestCaseData(o).SetArgDisplayNames o.Name ]
+[<Tests>]
+let tests =
+    testList
+        "Torch.Derivative"
+        [ testEach "first derivatives agree with central differences, in reverse and in forward mode" _.Name all
+          <| fun (operator: Operator) ->
+              Scope.run0 (fun () ->
+                  for seed in 1L .. 3L do
+                      let xs, weights, scalar, _, v = setting operator seed
+                      let expected = differences operator.Apply xs v
+                      let value, tangent = Diff.jvps operator.Apply xs v
+                      // Where derivatives are taken another formula of the same function may be at work: equal to rounding.
+                      close 1e-14 value (operator.Apply xs)
+                      close tolerance tangent expected
+                      close tolerance (inner (Diff.grads scalar xs) v) (Tensor.sum (weights * expected)))
 
-[<TestCaseSource(nameof operators)>]
-let ``first derivatives agree with central differences, in reverse and in forward mode`` (operator: Operator) =
-    Scope.run0 (fun () ->
-        for seed in 1L .. 3L do
-            let xs, weights, scalar, _, v = setting operator seed
-            let expected = differences operator.Apply xs v
-            let value, tangent = Diff.jvps operator.Apply xs v
-            // Where derivatives are taken another formula of the same function may be at work: equal to rounding.
-            close 1e-14 value (operator.Apply xs)
-            close tolerance tangent expected
-            close tolerance (inner (Diff.grads scalar xs) v) (Tensor.sum (weights * expected)))
+          testEach "second derivatives agree with differences of first ones, in all three nestings" _.Name all
+          <| fun (operator: Operator) ->
+              Scope.run0 (fun () ->
+                  for seed in 1L .. 2L do
+                      let xs, _, scalar, u, v = setting operator seed
+                      let expected = differences (fun xs -> inner (Diff.grads scalar xs) u) xs v
+                      // Reverse over reverse.
+                      close tolerance (inner (Diff.grads (fun xs -> inner (Diff.grads scalar xs) u) xs) v) expected
+                      // Forward over reverse.
+                      close tolerance (snd (Diff.jvps (fun xs -> inner (Diff.grads scalar xs) u) xs v)) expected
 
+                      // Reverse over forward.
+                      if operator.ReverseOverForward then
+                          close tolerance (inner (Diff.grads (fun xs -> snd (Diff.jvps scalar xs u)) xs) v) expected)
 
-[<TestCaseSource(nameof operators)>]
-let ``second derivatives agree with differences of first ones, in all three nestings`` (operator: Operator) =
-    Scope.run0 (fun () ->
-        for seed in 1L .. 2L do
-            let xs, _, scalar, u, v = setting operator seed
-            let expected = differences (fun xs -> inner (Diff.grads scalar xs) u) xs v
-            // Reverse over reverse.
-            close tolerance (inner (Diff.grads (fun xs -> inner (Diff.grads scalar xs) u) xs) v) expected
-            // Forward over reverse.
-            close tolerance (snd (Diff.jvps (fun xs -> inner (Diff.grads scalar xs) u) xs v)) expected
+          testCase "every function of Tensor, Nn and Linalg is in the table of operators or has no derivative"
+          <| fun () ->
+              let assembly = typeof<Tensor>.Assembly
 
-            // Reverse over forward.
-            if operator.ReverseOverForward then
-                close tolerance (inner (Diff.grads (fun xs -> snd (Diff.jvps scalar xs u)) xs) v) expected)
+              let inModule (name: string) (clrName: string) =
+                  match assembly.GetType clrName with
+                  | null -> failwith $"{clrName} is not there"
+                  | t ->
+                      t.GetMethods(BindingFlags.Public ||| BindingFlags.Static ||| BindingFlags.DeclaredOnly)
+                      |> Array.map (fun m -> name, m.Name)
 
-[<Test>]
-let ``every function of Tensor, Nn and Linalg is in the table of operators or has no derivative`` () =
-    let assembly = typeof<Tensor>.Assembly
+              let covered = set [ for o in all -> (o.Name.Split ',')[0] ]
 
-    let inModule (name: string) (clrName: string) =
-        match assembly.GetType clrName with
-        | null -> failwith $"{clrName} is not there"
-        | t ->
-            t.GetMethods(BindingFlags.Public ||| BindingFlags.Static ||| BindingFlags.DeclaredOnly)
-            |> Array.map (fun m -> name, m.Name)
+              let missing =
+                  [ for m, f in
+                        Array.concat
+                            [ inModule "Tensor" "Fokker.TensorModule"
+                              inModule "Nn" "Fokker.Nn"
+                              inModule "Linalg" "Fokker.Linalg" ] do
+                        if not (covered.Contains $"{m}.{f}") && not (List.contains f without) then
+                            $"{m}.{f}" ]
 
-    let covered = set [ for o in all -> (o.Name.Split ',')[0] ]
-
-    let missing =
-        [ for m, f in
-              Array.concat
-                  [ inModule "Tensor" "Fokker.TensorModule"
-                    inModule "Nn" "Fokker.Nn"
-                    inModule "Linalg" "Fokker.Linalg" ] do
-              if not (covered.Contains $"{m}.{f}") && not (List.contains f without) then
-                  $"{m}.{f}" ]
-
-    Assert.That(missing, Is.Empty)
+              Expect.isEmpty missing "" ]

@@ -5,7 +5,7 @@ open System
 open System.Globalization
 open System.IO
 open System.Threading.Tasks
-open NUnit.Framework
+open Expecto
 open Fokker
 open Fokker.Tests
 open Fokker.Tests.Torch.Support
@@ -29,40 +29,6 @@ let private values () : (string * float[]) list =
               operator.Name,
               Array.concat [ Tensor.toFloats y; yield! Array.map Tensor.toFloats gradients; Tensor.toFloats tangent ]) ]
 
-/// The two engines cannot share a process. Each leaves what it found where the other's run of the tests finds it, with the mark of the table and of the
-/// library that it was found with; the run that comes second compares.
-[<Test>]
-let ``every operator and its derivatives are the same on both engines`` () =
-    let folder = Path.Combine(Checkout.root, "artifacts", "engines")
-    Directory.CreateDirectory folder |> ignore
-    let file engine = Path.Combine(folder, $"{engine}.txt")
-    let mine, other = Torch.engine (), (if Torch.engine () = "managed" then "compiled" else "managed")
-    let mark = $"{typeof<Tensor>.Assembly.ManifestModule.ModuleVersionId} {List.length all} operators"
-    let found = values ()
-
-    for name, numbers in found do
-        Assert.That(numbers, Has.None.NaN, name)
-
-    let lines =
-        mark
-        :: [ for name, numbers in found ->
-                 String.Join(" ", Array.append [| name.Replace(' ', '_') |] (Array.map text numbers)) ]
-    let half = file mine + $".{Environment.ProcessId}"
-    File.WriteAllLines(half, lines)
-    File.Move(half, file mine, true)
-
-    match (if File.Exists(file other) then List.ofArray (File.ReadAllLines(file other)) else []) with
-    | theirs :: rest when theirs = mark ->
-        for (name, numbers), line in List.zip found rest do
-            let theirs =
-                line.Split(' ')[1..] |> Array.map (fun word -> Double.Parse(word, CultureInfo.InvariantCulture))
-            let largest = Array.fold (fun m x -> max m (abs x)) 1.0 numbers
-
-            for ours, theirs in Array.zip numbers theirs do
-                // The same formula in float64 by two libraries' kernels: rounding, grown by at most a condition number of a thousand.
-                Assert.That(ours, Is.EqualTo(theirs).Within(1e-12 * largest), name)
-    | _ -> () // this run comes first
-
 /// Mistakes with a number of their own, from several threads at once: the message of each names that number.
 let private provoke (threads: int) (each: int) =
     let run (thread: int) =
@@ -82,25 +48,7 @@ let private provoke (threads: int) (each: int) =
                   | wrong -> wrong ])
 
     let wrong = Task.WhenAll(Array.init threads run).Result |> List.concat
-    Assert.That(wrong, Is.Empty)
-
-[<Test>]
-let ``an error's text reaches the thread that made it, from eight at once`` () = provoke 8 25
-
-[<Test; Category("Full")>]
-let ``two thousand errors from each of eight threads keep their texts`` () = provoke 8 2000
-
-[<Test>]
-let ``what libtorch cannot do ends no process`` () =
-    let x = Tensor.zeros Kind.Float32 [ 2; 2 ]
-    raises<TensorException> [ "cholesky" ] (fun () -> Linalg.cholesky (x - 1.0) |> ignore)
-    raises<TensorException> [ "reshape"; "[2; 2]" ] (fun () -> Tensor.reshape [ 3 ] x |> ignore)
-    raises<TensorException> [ "index"; "5" ] (fun () -> Tensor.select 0 5 x |> ignore)
-    raises<TensorException> [ "einsum" ] (fun () -> Linalg.einsum "ij,jk" [ x ] |> ignore)
-    raises<TensorException> [ "zeros" ] (fun () -> Tensor.zeros Kind.Float32 [ 1 <<< 30; 1 <<< 30 ] |> ignore)
-    raises<ArgumentException> [ "threads = 0" ] (fun () -> Torch.setThreads 0)
-    equal -1 (Engines.Current.ExitDual 0L)
-    equal [ 0.0; 0.0; 0.0; 0.0 ] (Tensor.toFloats (x * 2.0))
+    Expect.isEmpty wrong ""
 
 /// A training step, and derivatives of derivatives in all orders, as a state that goes round.
 let private step (rng: Rng) (n: int64, ws: Tensor[]) =
@@ -134,14 +82,74 @@ let private flat (count: int) (next: Rng -> int64 * Tensor[] -> int64 * Tensor[]
         advance 200
         let tensors, memory = Scope.live (), (Torch.memory ()).Live
         advance count
-        Assert.That(Scope.live (), Is.LessThanOrEqualTo tensors)
-        Assert.That((Torch.memory ()).Live - memory, Is.LessThan(2L <<< 20)))
+        Expect.isLessThanOrEqual (Scope.live ()) tensors ""
+        Expect.isLessThan ((Torch.memory ()).Live - memory) (2L <<< 20) "")
 
-[<Test>]
-let ``derivatives of derivatives leave nothing behind`` () = flat 1000 nested
+[<Tests>]
+let tests =
+    testList
+        "Torch.Engine"
+        [
+          // The two engines cannot share a process. Each leaves what it found where the other's run of the tests finds it, with the mark of the table and of the
+          // library that it was found with; the run that comes second compares.
+          testCase "every operator and its derivatives are the same on both engines"
+          <| fun () ->
+              let folder = Path.Combine(Checkout.root, "artifacts", "engines")
+              Directory.CreateDirectory folder |> ignore
+              let file engine = Path.Combine(folder, $"{engine}.txt")
+              let mine, other = Torch.engine (), (if Torch.engine () = "managed" then "compiled" else "managed")
+              let mark = $"{typeof<Tensor>.Assembly.ManifestModule.ModuleVersionId} {List.length all} operators"
+              let found = values ()
 
-[<Test; Category("Full")>]
-let ``a hundred thousand training steps leave nothing behind`` () = flat 100000 step
+              for name, numbers in found do
+                  Expect.all numbers (Double.IsNaN >> not) name
 
-[<Test; Category("Full")>]
-let ``twenty thousand derivatives of derivatives leave nothing behind`` () = flat 20000 nested
+              let lines =
+                  mark
+                  :: [ for name, numbers in found ->
+                           String.Join(" ", Array.append [| name.Replace(' ', '_') |] (Array.map text numbers)) ]
+              let half = file mine + $".{Environment.ProcessId}"
+              File.WriteAllLines(half, lines)
+              File.Move(half, file mine, true)
+
+              match (if File.Exists(file other) then List.ofArray (File.ReadAllLines(file other)) else []) with
+              | theirs :: rest when theirs = mark ->
+                  for (name, numbers), line in List.zip found rest do
+                      let theirs =
+                          line.Split(' ')[1..]
+                          |> Array.map (fun word -> Double.Parse(word, CultureInfo.InvariantCulture))
+                      let largest = Array.fold (fun m x -> max m (abs x)) 1.0 numbers
+
+                      for ours, theirs in Array.zip numbers theirs do
+                          // The same formula in float64 by two libraries' kernels: rounding, grown by at most a condition number of a thousand.
+                          Expect.within (1e-12 * largest) ours theirs name
+              | _ -> () // this run comes first
+
+          testCase "an error's text reaches the thread that made it, from eight at once"
+          <| fun () -> provoke 8 25
+
+          full (
+              testCase "two thousand errors from each of eight threads keep their texts"
+              <| fun () -> provoke 8 2000
+          )
+
+          testCase "what libtorch cannot do ends no process"
+          <| fun () ->
+              let x = Tensor.zeros Kind.Float32 [ 2; 2 ]
+              raises<TensorException> [ "cholesky" ] (fun () -> Linalg.cholesky (x - 1.0) |> ignore)
+              raises<TensorException> [ "reshape"; "[2; 2]" ] (fun () -> Tensor.reshape [ 3 ] x |> ignore)
+              raises<TensorException> [ "index"; "5" ] (fun () -> Tensor.select 0 5 x |> ignore)
+              raises<TensorException> [ "einsum" ] (fun () -> Linalg.einsum "ij,jk" [ x ] |> ignore)
+              raises<TensorException> [ "zeros" ] (fun () -> Tensor.zeros Kind.Float32 [ 1 <<< 30; 1 <<< 30 ] |> ignore)
+              raises<ArgumentException> [ "threads = 0" ] (fun () -> Torch.setThreads 0)
+              equal -1 (Engines.Current.ExitDual 0L)
+              equal [ 0.0; 0.0; 0.0; 0.0 ] (Tensor.toFloats (x * 2.0))
+
+          testCase "derivatives of derivatives leave nothing behind" <| fun () -> flat 1000 nested
+
+          full (testCase "a hundred thousand training steps leave nothing behind" <| fun () -> flat 100000 step)
+
+          full (
+              testCase "twenty thousand derivatives of derivatives leave nothing behind"
+              <| fun () -> flat 20000 nested
+          ) ]

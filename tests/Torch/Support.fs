@@ -2,8 +2,9 @@ module Fokker.Tests.Torch.Support
 
 open System
 open System.IO
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 
 /// A folder of the test's own, gone afterwards.
 let inFolder (test: string -> unit) =
@@ -31,20 +32,13 @@ let onFullDisk (bytes: int) (action: unit -> unit) =
     use _ = Runtime.InteropServices.PosixSignalRegistration.Create(tooLong, fun context -> context.Cancel <- true)
 
     try
-        Assert.That(Limits.setrlimit (fileSize, [| uint64 bytes; limits[1] |]), Is.Zero)
+        Expect.equal (Limits.setrlimit (fileSize, [| uint64 bytes; limits[1] |])) 0 ""
         action ()
     finally
         Limits.setrlimit (fileSize, limits) |> ignore
 
 /// Asserts equality; sequences of any kind are compared element by element.
-let equal (expected: obj) (actual: obj) =
-    let rec plain (value: obj) : obj =
-        match value with
-        | :? string -> value
-        | :? System.Collections.IEnumerable as items -> [| for item in items -> plain item |]
-        | _ -> value
-
-    Assert.That(plain actual, Is.EqualTo(plain expected))
+let equal (expected: obj) (actual: obj) = Expect.same actual expected ""
 
 /// Asserts that `action` raises 'E with all of `parts` in a message of one line.
 let raises<'E when 'E :> exn> (parts: string list) (action: unit -> unit) =
@@ -55,12 +49,12 @@ let raises<'E when 'E :> exn> (parts: string list) (action: unit -> unit) =
          with :? 'E as e ->
              Some e.Message)
     with
-    | None -> Assert.Fail $"expected {typeof<'E>.Name} with {parts}"
+    | None -> failtest $"expected {typeof<'E>.Name} with {parts}"
     | Some message ->
-        Assert.That(message, Does.Not.Contain '\n')
+        Expect.stringLacks message "\n" ""
 
         for part in parts do
-            Assert.That(message, Does.Contain part)
+            Expect.stringContains message part ""
 
 /// Asserts that `action` is refused with a UserError that contains all of `parts`.
 let refused parts action = raises<UserError> parts action
@@ -78,4 +72,4 @@ let close (tolerance: float) (a: Tensor) (b: Tensor) =
     let difference = Tensor.abs (a - b) / (1.0 + Tensor.abs b)
     let worst = if a.Count = 0L then 0.0 else (Tensor.max difference).ToFloat()
     // A NaN compares with nothing, so the assertion has to be this way round.
-    Assert.That(worst <= tolerance, Is.True, $"differ by {worst}, more than {tolerance}")
+    Expect.isTrue (worst <= tolerance) $"differ by {worst}, more than {tolerance}"

@@ -2,8 +2,9 @@ module Fokker.Tests.Training.Support
 
 open System
 open System.IO
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 
 /// A folder of the test's own, gone when the test is over.
 let inFolder (test: string -> unit) =
@@ -24,29 +25,24 @@ let userError (action: unit -> 'T) : string =
         message <- Some e.Message
 
     match message with
-    | None ->
-        Assert.Fail "a UserError was expected, and nothing was raised"
-        ""
+    | None -> failtest "a UserError was expected, and nothing was raised"
     | Some text ->
-        Assert.That(text, Does.Not.Contain "\n")
+        Expect.stringLacks text "\n" ""
         text
 
 /// Asserts that the message names every one of `parts`.
 let names (parts: string list) (message: string) =
     for part in parts do
-        Assert.That(message, Does.Contain part)
-
-/// Equality of collections, element by element.
-let sameAs (expected: 'T) = Is.EqualTo(box expected)
+        Expect.stringContains message part ""
 
 /// The largest difference between two arrays of numbers.
 let distance (a: float[]) (b: float[]) =
-    Assert.That(a.Length, Is.EqualTo b.Length)
+    Expect.equal a.Length b.Length ""
     Array.map2 (fun x y -> abs (x - y)) a b |> Array.fold max 0.0
 
 /// Asserts that |a − b| ≤ tolerance everywhere.
 let close (tolerance: float) (expected: float[]) (found: float[]) =
-    Assert.That(distance expected found, Is.LessThanOrEqualTo tolerance)
+    Expect.isLessThanOrEqual (distance expected found) tolerance ""
 
 /// Big-endian IDX of any type and shape, as bytes.
 let idx (dtype: byte) (shape: int list) (data: byte[]) =
