@@ -192,14 +192,25 @@ let tests =
                       (fokker (train folder.Path [ "--steps"; "5"; "--seed"; string seed; "--overwrite"; "--quiet" ]))
                           .Code
 
-              made 2
-              let whole = folder.File "whole"
-              Directory.Move(run, whole)
+              let aside seed =
+                  made seed
+                  let place = folder.File $"made-{seed}"
+                  Directory.Move(run, place)
+                  place
+
+              let whole, old = aside 2, aside 1
               let names = [ Run.checkpointFile ""; Run.modelFile ""; Run.metricsFile ""; Run.runFile "" ]
 
               // The first so many of the new run's files have been moved.
               for moved in 0 .. names.Length do
-                  made 1
+                  if Directory.Exists run then
+                      Directory.Delete(run, true)
+
+                  Directory.CreateDirectory run |> ignore
+
+                  for file in Directory.GetFiles old do
+                      File.Copy(file, Path.Combine(run, nonNull (Path.GetFileName file)))
+
                   let ready = Path.Combine(run, "replacement-ready")
                   Directory.CreateDirectory ready |> ignore
 
