@@ -5,6 +5,8 @@
 import { readFileSync, writeFileSync, readdirSync, rmSync, mkdirSync, cpSync, existsSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, posix } from 'node:path';
 import katex from '../node_modules/katex/dist/katex.mjs';
+import { charted } from './_chart.mjs';
+import { csharpReference } from './_csharp.mjs';
 
 const repository = resolve(import.meta.dirname, '..');
 const site = resolve(process.argv[2]);
@@ -22,15 +24,56 @@ cpSync(join(repository, 'node_modules/katex/dist/katex.min.css'), join(site, 'co
 cpSync(join(repository, 'node_modules/katex/dist/fonts'), join(site, 'content/katex/fonts'), { recursive: true, filter: f => !/\.(ttf|woff)$/.test(f) });
 cpSync(join(repository, 'node_modules/minisearch/dist/umd/index.js'), join(site, 'content/minisearch.js'));
 
-const entries = JSON.parse(readFileSync(join(site, 'index.json'), 'utf8'));
-rmSync(join(site, 'index.json'));
-const index = entries.map((entry, id) => ({
-  id,
-  uri: entry.uri.replace('/@root/', ''),
-  title: plain(entry.title).trim(),
-  headings: (entry.headings ?? []).join(' '),
-  content: plain(entry.content).replace(/\s+/g, ' ').slice(0, 20000),
-}));
+rmSync(join(site, 'index.json'), { force: true });
+
+// fsdocs names a page of the reference after the folder of the checkout too, and has two references' worth of names for one.
+for (const file of files().filter(f => f.endsWith('.html'))) {
+  const html = readFileSync(join(site, file), 'utf8');
+  const own = html
+    .replace(/<title>(.*?) \([^()<]*\) · Fokker<\/title>/, '<title>$1 · Fokker</title>')
+    .replace(/(<li class="nav-header">\s*)API Reference/, '$1F# reference')
+    .replace('<h1>API Reference</h1>', '<h1>F# reference</h1>')
+    // What every type has, an assembly, a base type, equality, says nothing of this one.
+    .replace(/<dl class="fsdocs-metadata">[\s\S]*?<\/dl>/g, '');
+  const titled = file.startsWith('reference/') ? own.replace(/<h2>(\s*[^<]*?(?:Type|Module|Namespace)\s*)<\/h2>/, '<h1>$1</h1>') : own;
+  if (titled !== html) writeFileSync(join(site, file), titled);
+}
+
+// ---- the C# reference
+
+const page = html => html.match(/<!-- page -->([\s\S]*)<!-- \/page -->/)?.[1] ?? '';
+const frame = readFileSync(join(site, 'index.html'), 'utf8');
+const framed = (title, html) => frame
+  .replace(/<!-- page -->[\s\S]*<!-- \/page -->/, () => `<!-- page -->\n${html}\n<!-- /page -->`)
+  .replace(/<aside[\s\S]*<\/aside>/, '')
+  .replace(/<title>.*<\/title>/, () => `<title>${escaped(title)} · Fokker</title>`);
+
+const csharpPages = csharpReference(repository);
+problems.push(...csharpPages.problems);
+mkdirSync(join(site, 'reference/csharp'), { recursive: true });
+for (const { page, title, html } of csharpPages.pages) writeFileSync(join(site, page), framed(title, html));
+
+// ---- the search: what a reader sees of a page, without its formulas, figures and code
+
+const entities = { lt: '<', gt: '>', quot: '"', '#39': "'", '#32': ' ', nbsp: ' ', amp: '&' };
+const words = html => html
+  .replace(/<(script|style|svg|pre|table class="pre"|div popover)[\s\S]*?<\/(script|style|svg|pre|table|div)>/g, ' ')
+  .replace(/<span class="math">[\s\S]*?<\/span>/g, ' … ')
+  .replace(/<(?:[^<>"']|"[^"]*"|'[^']*')*>/g, ' ')
+  .replace(/&(lt|gt|quot|#39|#32|nbsp|amp);/g, (_, name) => entities[name])
+  .replace(/\s+/g, ' ')
+  .trim();
+
+const index = files().filter(f => f.endsWith('.html') && !f.startsWith('reference/csharp')).map((file, id) => {
+  const html = page(readFileSync(join(site, file), 'utf8'));
+  const titled = [...html.matchAll(/<h([1-4])[^>]*>([\s\S]*?)<\/h\1>/g)].map(([, level, heading]) => [level, words(heading)]);
+  return {
+    uri: file,
+    title: titled.find(([level]) => level === '1')?.[1] ?? titled[0]?.[1] ?? file,
+    headings: titled.map(([, heading]) => heading).join(' '),
+    content: words(html.replace(/<h1[\s\S]*?<\/h1>/, '')).slice(0, 20000),
+  };
+}).concat(csharpPages.entries).map((entry, id) => ({ id, ...entry }));
 writeFileSync(join(site, 'content/search-index.js'), `window.searchIndex = ${JSON.stringify(index)};\n`);
 
 const set = (page, display) => (_, formula) => {
@@ -44,13 +87,14 @@ const set = (page, display) => (_, formula) => {
 
 // A file of the repository that a page links to becomes a page of its own, in the frame of that page.
 const sources = new Map();
-const sourcePage = (file, frame) => {
+const sourcePage = file => {
   const name = `source/${file}.html`;
-  if (!sources.has(name)) sources.set(name, { file, frame });
+  sources.set(name, file);
   return name;
 };
 
-const finished = (page, html) => {
+const finished = (page, raw) => {
+  const html = charted(raw, problem => problems.push(`${page}: ${problem}`));
   const here = posix.dirname(page);
   const up = here === '.' ? './' : '../'.repeat(here.split('/').length);
   // What pages link to lies relative to where they were written: docs/.
@@ -60,7 +104,7 @@ const finished = (page, html) => {
     const file = posix.normalize(posix.join('docs', here, path));
     if (existsSync(join(site, posix.join(here, path))) || file.startsWith('..') || !existsSync(join(repository, file))) return whole;
     if (statSync(join(repository, file)).isDirectory()) return whole;
-    return `${kind}="${up}${sourcePage(file, html)}${anchor ? '#' + anchor : ''}"`;
+    return `${kind}="${up}${sourcePage(file)}${anchor ? '#' + anchor : ''}"`;
   };
   // fsdocs has no page for a C# type with an attribute that takes a type (TypeConverter): its name stays, without a link.
   const unlinked = (whole, target, text) => (existsSync(join(site, target.replace('/@root/', '').split('#')[0])) ? whole : text);
@@ -84,14 +128,10 @@ writeFileSync(csharp, pieces.map((piece, k) => piece + (written[k] ? `\n<table c
 for (const page of files().filter(f => f.endsWith('.html'))) {
   writeFileSync(join(site, page), finished(page, readFileSync(join(site, page), 'utf8')));
 }
-for (const [name, { file, frame }] of sources) {
+for (const [name, file] of sources) {
   const text = `<h1>${escaped(file)}</h1>\n<pre><code>${escaped(readFileSync(join(repository, file), 'utf8'))}</code></pre>`;
-  const html = frame
-    .replace(/<!-- page -->[\s\S]*<!-- \/page -->/, () => text)
-    .replace(/<aside[\s\S]*<\/aside>/, '')
-    .replace(/<title>.*<\/title>/, `<title>${escaped(file)} · Fokker</title>`);
   mkdirSync(dirname(join(site, name)), { recursive: true });
-  writeFileSync(join(site, name), finished(name, html));
+  writeFileSync(join(site, name), finished(name, framed(file, text)));
 }
 
 // ---- the check

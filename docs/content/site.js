@@ -16,7 +16,8 @@ search.addAll(pages);
 
 const around = (content, terms) => {
   const at = Math.max(0, Math.min(...terms.map(t => content.toLowerCase().indexOf(t)).filter(i => i >= 0), content.length));
-  return content.slice(Math.max(0, at - 40), at + 120);
+  // From the beginning of a word.
+  return at <= 40 ? content.slice(0, at + 120) : content.slice(at - 40, at + 120).replace(/^\S*\s/, '… ');
 };
 
 const show = () => {
