@@ -106,9 +106,6 @@ module internal Native =
     [<DllImport(Library)>]
     extern void fk_trim()
 
-    [<DllImport(Library)>]
-    extern void fk_philox(uint64 key, uint64 counterLow, uint64 counterHigh, nativeint out4)
-
     let private library =
         lazy
             (Startup.prepare ()

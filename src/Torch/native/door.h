@@ -69,4 +69,3 @@ FK_API int32_t fk_device_count();     // of CUDA devices
 FK_API void fk_memory(int64_t* live, int64_t* cached, int64_t* peak);
 FK_API int32_t fk_keep_memory(int64_t cap_bytes); // install the caching CPU allocator
 FK_API void fk_trim();
-FK_API void fk_philox(uint64_t key, uint64_t ctr_lo, uint64_t ctr_hi, uint32_t* out4);
