@@ -302,7 +302,7 @@ let clean _ =
 let bench _ =
     let command =
         if
-            List.contains (List.tryHead rest) [ Some "transport"; Some "likelihood"; Some "sampling"; Some "facade" ]
+            List.contains (List.tryHead rest) [ Some "transport"; Some "likelihood"; Some "sampling"; Some "facade"; Some "kernels" ]
         then
             rest
         else

@@ -212,11 +212,16 @@ module internal Exchange =
     type Piece = delegate of Span<byte> -> unit
     let asStored = Piece(fun _ -> ())
 
-    let private emptyOp = Op("aten::empty", "memory_format")
-
-    /// A CPU tensor of whatever its memory holds.
+    /// A CPU tensor of whatever its memory holds. Raises TensorException where no memory holds the shape.
     let empty (dtype: Dtype) (shape: int64[]) : Tensor =
-        Door.one emptyOp [| { Tag = 5; Bits = 0L; Ref = shape }; Arg.dtype dtype |]
+        let bytes =
+            try
+                Array.fold Checked.(*) (int64 (Dtype.size dtype)) shape
+            with :? OverflowException ->
+                let sizes = String.Join("; ", shape)
+                raise (TensorException $"[{sizes}] {Dtype.name dtype}: no memory holds so many elements")
+
+        ofMemory dtype shape 0n bytes
 
     /// A CPU tensor whose bytes come from a stream, straight into its memory; `adjust` sees every piece of them on the
     /// way (pieces end between elements). Raises EndOfStreamException where the stream is too short.
