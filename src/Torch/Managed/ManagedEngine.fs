@@ -33,7 +33,7 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
     let openLevel = Marshal.GetDelegateForFunctionPointer<Cpp.Number>(cpp Cpp.openLevel)
     let closeLevel = Marshal.GetDelegateForFunctionPointer<Cpp.Level>(cpp Cpp.closeLevel)
     let setThreads = Marshal.GetDelegateForFunctionPointer<Cpp.Count>(cpp Cpp.setThreads)
-    let cudaDevices = Marshal.GetDelegateForFunctionPointer<Cpp.Number>(cpp Cpp.cudaDevices)
+    let cudaDevices = Marshal.GetDelegateForFunctionPointer<Cpp.SmallNumber>(cpp Cpp.cudaDevices)
     let surroundings = Surroundings loaded
 
     let undefined =
