@@ -129,23 +129,46 @@ let failures (path: string) =
               let name = result.Attribute(XName.Get "testName").Value
               $"  %s{name}\n    %s{first}" ]
 
-/// (passed, failed) of the F# tests whose names contain one of the words, and whose tier is asked for. They print what failed themselves.
-let testFSharp isFull (words: string list) (options: string list) =
-    let counts = Path.Combine(results, "Tests.txt")
+/// (passed, failed) of the F# tests whose names contain one of the words, and whose tier is asked for, on an engine where one is named. They print what
+/// failed themselves, and leave it in a file beside the counts.
+let testFSharp (engine: string option) isFull (words: string list) (options: string list) =
+    let name = "Tests" + (engine |> Option.map (fun e -> "-" + e) |> Option.defaultValue "")
+    let counts = Path.Combine(results, $"%s{name}.txt")
 
     let code =
-        start
-            "dotnet"
-            ([ "tests/bin/Release/net10.0/Tests.dll"; $"--counts=%s{counts}" ]
-             @ (if isFull then [ "--full" ] else [])
-             @ words
-             @ "--" :: options)
+        RawCommand(
+            "dotnet",
+            Arguments.OfArgs(
+                [ "tests/bin/Release/net10.0/Tests.dll"; $"--counts=%s{counts}" ]
+                @ (if isFull then [ "--full" ] else [])
+                @ words
+                @ "--" :: options
+            )
+        )
+        |> CreateProcess.fromCommand
+        |> CreateProcess.withWorkingDirectory __SOURCE_DIRECTORY__
+        |> (match engine with
+            | Some engine -> CreateProcess.setEnvironmentVariable "FOKKER_ENGINE" engine
+            | None -> id)
+        |> Proc.run
+        |> _.ExitCode
 
     match code, (if File.Exists counts then File.ReadAllText(counts).Trim().Split ' ' |> Array.map int else [||]) with
     | (0 | 1 | 3), [| passed; failed |] -> passed, failed
     // It died on the way, or on its way out, which counts as a failure.
     | _, [| passed; failed |] -> passed, failed + 1
     | _ -> 0, 1
+
+/// Whether the managed engine's libtorch is among NuGet's packages, and the run is not on it anyway.
+let isManagedBeside =
+    let packages =
+        match Environment.GetEnvironmentVariable "NUGET_PACKAGES" with
+        | null
+        | "" -> Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".nuget", "packages")
+        | folder -> folder
+
+    Environment.GetEnvironmentVariable "FOKKER_ENGINE" <> "managed"
+    && Directory.Exists(Path.Combine(packages, "libtorch-cpu-linux-x64"))
 
 /// (passed, failed, what failed) of a C# project.
 let testCSharp isFull (words: string list) (project: string) =
@@ -172,7 +195,7 @@ let testCSharp isFull (words: string list) (project: string) =
     passed, (if code <> 0 && failed = 0 then 1 else failed), (if failed = 0 then [] else failures report)
 
 /// Runs the tests of the fast tier, or of both, and of those only the ones whose names contain an argument. After `--` come options of the
-/// F# runner, `--filter NAME` or Expecto's.
+/// F# runner, `--filter NAME` or Expecto's. A run of all of them has those of the tensor and the laws on both engines.
 let test isFull =
     Shell.cleanDir results
 
@@ -193,7 +216,17 @@ let test isFull =
 
     let filtered, options = filters options
     let words = words @ filtered
-    let passed, failed = testFSharp isFull words options
+    let passed, failed = testFSharp None isFull words options
+
+    // The tensor's tests and the laws on the engine that the others did not run on.
+    let passedThere, failedThere =
+        if words = [] && options = [] && isManagedBeside then
+            printfn "\nThe tensor's tests and the laws, on the managed engine:"
+            testFSharp (Some "managed") isFull [ "Torch."; "Laws." ] []
+        else
+            0, 0
+
+    let passed, failed = passed + passedThere, failed + failedThere
 
     // No method of C# is called what has a space in it; and Expecto's options are not NUnit's.
     let methods = words |> List.filter (fun word -> System.Text.RegularExpressions.Regex.IsMatch(word, @"^[\w.]+$"))
@@ -210,8 +243,11 @@ let test isFull =
 
     if failed > 0 then
         // Once more at the end: between hundreds of lines of tests that passed they are hard to find.
-        let fsharp = Path.Combine(results, "Tests.failed.txt")
-        let fsharp = if File.Exists fsharp then [ File.ReadAllText fsharp ] else []
+        let fsharp =
+            [ for file in [ "Tests.failed.txt"; "Tests-managed.failed.txt" ] do
+                  if File.Exists(Path.Combine(results, file)) then
+                      File.ReadAllText(Path.Combine(results, file)) ]
+
         let names = fsharp @ List.collect (fun (_, _, names) -> names) others |> String.concat "\n"
         failwith $"Some tests failed:\n%s{names}"
 
@@ -302,7 +338,9 @@ let clean _ =
 let bench _ =
     let command =
         if
-            List.contains (List.tryHead rest) [ Some "transport"; Some "likelihood"; Some "sampling"; Some "facade" ]
+            List.contains
+                (List.tryHead rest)
+                [ Some "transport"; Some "likelihood"; Some "sampling"; Some "facade"; Some "kernels" ]
         then
             rest
         else

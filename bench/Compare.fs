@@ -1,4 +1,5 @@
-/// Fokker beside PyTorch: the same training step, the same libtorch, the same threads, in one run with alternating repetitions.
+/// Fokker beside PyTorch: the same training step, the same libtorch, the same threads, in one run with alternating repetitions; and Fokker on its
+/// other engine, which is another libtorch.
 module Fokker.Bench.Compare
 
 open System
@@ -97,7 +98,7 @@ let private sides (name: string) (case: Worker.Case) (threads: int) =
         { Label = "Fokker"
           Command = Option.ofObj Environment.ProcessPath |> Option.defaultValue "dotnet"
           Arguments = [ "worker"; name; string threads ]
-          Environment = [] }
+          Environment = [ "FOKKER_ENGINE", "compiled" ] }
 
     let torch =
         { Label = "PyTorch"
@@ -112,6 +113,7 @@ let private sides (name: string) (case: Worker.Case) (threads: int) =
 
     [ fokker
       torch
+      { fokker with Label = "Fokker, managed engine"; Environment = [ "FOKKER_ENGINE", "managed" ] }
       { torch with Label = "PyTorch keeping memory"; Environment = keepMemory }
       { torch with
           Label = "PyTorch keeping memory, AVX-512"
@@ -203,7 +205,7 @@ let private steps (threads: int) (rounds: int) (seconds: float) (name: string) (
 /// Seconds from the start of a process to the end of its first training step.
 let private startUp (threads: int) (rounds: int) =
     let name, case = Worker.cases.Head
-    let sides = sides name case.Value threads |> List.take 2
+    let sides = sides name case.Value threads |> List.take 3
 
     let measure side =
         use running = new Running(side)
@@ -212,11 +214,14 @@ let private startUp (threads: int) (rounds: int) =
     // Once each for the disk's cache.
     sides |> List.iter (measure >> ignore)
     let rounds = [ for _ in 1..rounds -> sides |> List.map measure ]
-    let ours, theirs = rounds |> List.map List.head, rounds |> List.map List.last
+    let ours, theirs, managed =
+        rounds |> List.map (List.item 0), rounds |> List.map (List.item 1), rounds |> List.map (List.item 2)
+
     let ratio = median ours / median theirs
 
     printfn $"\nFrom the start of the process to the end of its first step ({case.Value.Name}), {rounds.Length} starts"
-    printfn $"  Fokker {median ours:F2} s, PyTorch {median theirs:F2} s: {ratio:F2} of it"
+    printfn
+        $"  Fokker {median ours:F2} s, PyTorch {median theirs:F2} s: {ratio:F2} of it; on the managed engine {median managed:F2} s"
     ratio
 
 let run (options: string list) =

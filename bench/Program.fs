@@ -16,10 +16,12 @@ let main arguments =
         | [ "sampling"; "--rounds"; rounds ] -> Sampling.run (int rounds)
         | [ "facade" ] -> Facade.run 15
         | [ "facade"; "--rounds"; rounds ] -> Facade.run (int rounds)
+        | [ "kernels" ] -> Kernels.run 9
+        | [ "kernels"; "--rounds"; rounds ] -> Kernels.run (int rounds)
         | "compare" :: options -> Compare.run options
         | _ ->
             eprintfn
-                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\n       Bench sampling [--rounds N]\n       Bench facade [--rounds N]\ncases: %s"
+                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\n       Bench sampling [--rounds N]\n       Bench facade [--rounds N]\n       Bench kernels [--rounds N]\ncases: %s"
                 (Worker.cases |> List.map fst |> String.concat ", ")
 
             2

@@ -17,19 +17,28 @@ type Assignment =
 [<RequireQualifiedAccess>]
 module Assignment =
 
-    let private op = Op("fokker::assignment", "")
-
     /// min over injective π of Σᵢ c[i, π(i)] for costs c [n; m], n ≤ m (any floating type, computed in float64). Exact, up to
     /// the rounding of sums of costs; ties go one way or the other, always the same one.
     /// Raises TensorException where c is not such a matrix or holds a value that is not finite or beyond ±1e290.
     /// Jonker, Volgenant 1987, A shortest augmenting path algorithm; Crouse 2016, On implementing 2D rectangular assignment.
     let solve (cost: Tensor) : Assignment =
-        let c = cost.To(Device.Cpu).To Dtype.Float64
+        let refuse reason = raise (TensorException $"assignment: {cost.Describe()}: {reason}")
 
-        match Door.many op [| Arg.tensor c |] with
-        | [| columns; u; v |] ->
-            { Columns = columns
-              Cost = (Tensor.sum (Tensor.gather 1 (Tensor.unsqueeze 1 columns) c)).ToFloat()
-              RowPotentials = u
-              ColumnPotentials = v }
-        | _ -> invalidOp "assignment gives three tensors"
+        if cost.Rank <> 2 || cost.Shape[0] > cost.Shape[1] then
+            refuse "a matrix with no more rows than columns is needed"
+
+        let n, m = cost.Shape[0], cost.Shape[1]
+        let c = Tensor.contiguous (cost.To(Device.Cpu).To Dtype.Float64)
+
+        let struct (columns, u, v) =
+            try
+                Exchange.wherePlain [| c |] (fun at -> JonkerVolgenant.solve at[0] n m)
+            with :? TensorException as e ->
+                refuse e.Message
+
+        let columns = Tensor.ofArray [ n ] columns
+
+        { Columns = columns
+          Cost = (Tensor.sum (Tensor.gather 1 (Tensor.unsqueeze 1 columns) c)).ToFloat()
+          RowPotentials = Tensor.ofArray [ n ] u
+          ColumnPotentials = Tensor.ofArray [ m ] v }

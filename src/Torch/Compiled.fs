@@ -106,27 +106,34 @@ module internal Native =
     [<DllImport(Library)>]
     extern void fk_trim()
 
-    [<DllImport(Library)>]
-    extern void fk_philox(uint64 key, uint64 counterLow, uint64 counterHigh, nativeint out4)
+    let private provide (handle: nativeint) : Result<unit, string> =
+        if fst (NativeLibrary.TryGetExport(handle, "fk_call")) then
+            Libraries.provide Library handle
+            let bytes = Startup.cachedBytes ()
 
-    let private library =
+            if bytes > 0L then
+                fk_keep_memory bytes |> ignore
+
+            Ok()
+        else
+            Error "libfokker_torch.so is not the door that this Fokker was built with: ./build.sh Build"
+
+    let private ready =
         lazy
             (Startup.prepare ()
+             DoorLibrary.ready Machine.here |> Result.bind provide)
 
-             match DoorLibrary.obtain Machine.here with
-             | Error reason -> Error reason
-             | Ok handle when fst (NativeLibrary.TryGetExport(handle, "fk_call")) ->
-                 Libraries.provide Library handle
-                 let bytes = Startup.cachedBytes ()
-
-                 if bytes > 0L then
-                     fk_keep_memory bytes |> ignore
-
-                 Ok()
-             | Ok _ -> Error "libfokker_torch.so is not the door that this Fokker was built with: ./build.sh Build")
+    let private built =
+        lazy
+            (match ready.Force() with
+             | Ok() -> Ok()
+             | Error _ -> DoorLibrary.obtain Machine.here |> Result.bind provide)
 
     /// Loads the door, once, before the first call through it; an error is one line with the remedy.
-    let load () : Result<unit, string> = library.Force()
+    let load () : Result<unit, string> = built.Force()
+
+    /// The same where nothing has to be compiled for it.
+    let loadReady () : Result<unit, string> = ready.Force()
 
     let ensure () =
         match load () with

@@ -109,20 +109,21 @@ module internal DoorBuild =
             Thread.Sleep 100
             enter path
 
+    /// Where a door for this libtorch is kept in a cache, and whether what is there is nobody else's: whoever can write there can have code of
+    /// theirs run here.
+    let private place (libtorch: Libtorch) (cache: string) : string * string * (unit -> Result<unit, string>) =
+        let folder = Path.Combine(cache, key (sources ()) libtorch)
+        let library = Path.Combine(folder, FileName)
+        let files = [ cache; folder; library; nonNull (Path.ChangeExtension(library, ".preload")) ]
+        folder, library, (fun () -> Machine.trusted (Path.GetDirectoryName cache) files)
+
     let private obtainIn
         (say: string -> unit)
         (machine: Machine)
         (libtorch: Libtorch)
         (cache: string)
         : Result<string, string> =
-        let sources = sources ()
-        let folder = Path.Combine(cache, key sources libtorch)
-        let library = Path.Combine(folder, FileName)
-        // Whoever can write there can have code of theirs run here.
-        let trusted () =
-            Machine.trusted
-                (Path.GetDirectoryName cache)
-                [ cache; folder; library; nonNull (Path.ChangeExtension(library, ".preload")) ]
+        let folder, library, trusted = place libtorch cache
         let found () = trusted () |> Result.map (fun () -> library)
 
         let build () =
@@ -130,7 +131,7 @@ module internal DoorBuild =
             let work = Directory.CreateTempSubdirectory("fokker-").FullName
 
             try
-                compile machine sources libtorch work folder
+                compile machine (sources ()) libtorch work folder
                 |> Result.mapError (fun said ->
                     File.WriteAllText(folder + ".log", said)
 
@@ -168,3 +169,11 @@ module internal DoorBuild =
     /// before a build starts. An error is one line with the remedy.
     let obtain (say: string -> unit) (machine: Machine) (libtorch: Libtorch) : Result<string, string> =
         Machine.cache machine |> Result.bind (obtainIn say machine libtorch)
+
+    /// The door for this libtorch where an earlier program built it.
+    let cached (machine: Machine) (libtorch: Libtorch) : Result<string, string> =
+        Machine.cache machine
+        |> Result.bind (fun cache ->
+            match place libtorch cache with
+            | _, library, trusted when File.Exists library -> trusted () |> Result.map (fun () -> library)
+            | _ -> Error $"the door to libtorch {libtorch.Version} has not been built")

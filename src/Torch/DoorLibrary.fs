@@ -25,8 +25,8 @@ module internal DoorLibrary =
         AppContext.BaseDirectory :: Option.toList own
         |> List.map (fun folder -> Path.Combine(folder, DoorBuild.FileName))
 
-    /// Where a package's native files end up: with the program, in the folders that .NET's host has noted, or, as under
-    /// `dotnet fsi`, still in the package, of which this assembly is lib/net10.0/.
+    /// Where the files of the package Fokker.Torch.Native end up: with the program, in the folders that .NET's host has noted, or, as under
+    /// `dotnet fsi`, still in the package, which lies beside this assembly's own: NAME/VERSION/lib/net10.0/.
     let private packaged () =
         let noted =
             match AppContext.GetData "NATIVE_DLL_SEARCH_DIRECTORIES" with
@@ -40,7 +40,8 @@ module internal DoorLibrary =
           | Some folder ->
               folder
               Path.Combine(folder, native)
-              Path.GetFullPath(Path.Combine(folder, "..", "..", native))
+              let version = Path.GetFullPath(Path.Combine(folder, "..", ".."))
+              Path.Combine(version, "..", "..", "fokker.torch.native", string (Path.GetFileName version), native)
           | None -> () ]
         |> List.map (fun folder -> Path.Combine(folder, Packaged))
 
@@ -79,8 +80,10 @@ module internal DoorLibrary =
                 | true, (true, handle) -> Some handle
                 | _ -> None)
 
-    /// The loaded door; an error is one line with the remedy.
-    let obtain (machine: Machine) : Result<nativeint, string> =
+    let private find
+        (build: Machine -> Libtorch -> Result<string, string>)
+        (machine: Machine)
+        : Result<nativeint, string> =
         match machine.Variable "FOKKER_TORCH_LIBRARY" with
         | Some path when File.Exists path -> load path
         | Some path ->
@@ -89,5 +92,10 @@ module internal DoorLibrary =
             match beside () |> List.tryFind File.Exists, lazy (loadPackaged machine) with
             | Some path, _ -> load path
             | None, Lazy(Some handle) -> Ok handle
-            | None, _ ->
-                Libtorch.find machine |> Result.bind (DoorBuild.obtain (eprintfn "%s") machine) |> Result.bind load
+            | None, _ -> Libtorch.find machine |> Result.bind (build machine) |> Result.bind load
+
+    /// The loaded door; an error is one line with the remedy.
+    let obtain (machine: Machine) : Result<nativeint, string> = find (DoorBuild.obtain (eprintfn "%s")) machine
+
+    /// The same where it takes no compiler.
+    let ready (machine: Machine) : Result<nativeint, string> = find DoorBuild.cached machine

@@ -38,7 +38,7 @@ type internal Engine() =
     /// Where the elements of a CPU tensor lie, which has to be contiguous unless `strided`.
     abstract Data: tensor: nativeint * strided: bool -> nativeint
 
-    /// A CPU tensor with a copy of memory that the shape fills exactly.
+    /// A CPU tensor with a copy of memory that the shape fills exactly; of whatever its own memory holds where `data` is zero.
     abstract FromMemory:
         data: nativeint * bytes: int64 * dtype: int * sizes: nativeint * rank: int * result: byref<NativeValue> -> int
 
@@ -74,6 +74,21 @@ type internal Engine() =
         forward: bool *
         results: nativeint ->
             int
+
+    /// Whether others in this process that are on the same libtorch can have its tensors, as they are held in C++: addresses of `at::Tensor`s.
+    abstract IsShared: bool
+
+    default _.IsShared = false
+
+    /// The address of a new `at::Tensor` that is this one; whoever gets it deletes it.
+    abstract Share: tensor: nativeint -> nativeint
+
+    default _.Share _ = 0n
+
+    /// The tensor at the address of an `at::Tensor`, which stays its owner's.
+    abstract Adopt: address: nativeint * result: byref<NativeValue> -> int
+
+    default _.Adopt(_, _) = -1
 
     /// The outermost reverse derivative on this thread is done.
     abstract Settled: unit -> unit

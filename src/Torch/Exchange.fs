@@ -133,7 +133,7 @@ module internal Exchange =
         lendPinned<'T> shape (int64 data.Length) (Memory<'T>(data).Pin())
 
     /// Runs `read` over the memory of a contiguous CPU tensor, which stays as long as it runs.
-    let private whereItLies (t: Tensor) (read: nativeint -> 'R) : 'R =
+    let whereItLies (t: Tensor) (read: nativeint -> 'R) : 'R =
         let pointer = t.Use()
 
         try
@@ -212,7 +212,16 @@ module internal Exchange =
     type Piece = delegate of Span<byte> -> unit
     let asStored = Piece(fun _ -> ())
 
-    let private empty = Op("aten::empty", "memory_format")
+    /// A CPU tensor of whatever its memory holds. Raises TensorException where no memory holds the shape.
+    let empty (dtype: Dtype) (shape: int64[]) : Tensor =
+        let bytes =
+            try
+                Array.fold Checked.(*) (int64 (Dtype.size dtype)) shape
+            with :? OverflowException ->
+                let sizes = String.Join("; ", shape)
+                raise (TensorException $"[{sizes}] {Dtype.name dtype}: no memory holds so many elements")
+
+        ofMemory dtype shape 0n bytes
 
     /// A CPU tensor whose bytes come from a stream, straight into its memory; `adjust` sees every piece of them on the
     /// way (pieces end between elements). Raises EndOfStreamException where the stream is too short.
@@ -220,7 +229,7 @@ module internal Exchange =
         // A bool of libtorch is 0 or 1; a file's may be anything.
         let stored = if dtype = Dtype.Bool then Dtype.UInt8 else dtype
 
-        let t = Door.one empty [| { Tag = 5; Bits = 0L; Ref = shape }; Arg.dtype stored |]
+        let t = empty stored shape
 
         if t.Count > 0L then
             whereItLies t (fun start ->
@@ -278,3 +287,48 @@ module internal Exchange =
             read data length strides
         finally
             local.Leave()
+
+    /// Whether a tensor's elements lie in its CPU's memory in row-major order, without gaps.
+    let isPlain (t: Tensor) : bool =
+        t.Device.IsCpu
+        && (let rank = t.Rank
+            let layout = NativeInterop.NativePtr.stackalloc<int64>(2 * rank + 1)
+            let at = NativeInterop.NativePtr.toNativeInt layout
+            let pointer = t.Use()
+
+            try
+                if Engines.Current.Shape(pointer, at, at + nativeint (8 * rank), rank) < 0 then
+                    raise (TensorException(Engines.Current.Error()))
+            finally
+                t.Leave()
+
+            let mutable expected = 1L
+            let mutable plain = true
+
+            for k in rank - 1 .. -1 .. 0 do
+                let size = NativeInterop.NativePtr.get layout k
+                plain <- plain && (size = 1L || NativeInterop.NativePtr.get layout (rank + k) = expected)
+                expected <- expected * size
+
+            plain || t.Count = 0L)
+
+    /// Runs `read` over the addresses of plain tensors, all of which stay as long as it runs.
+    let wherePlain (tensors: Tensor[]) (read: nativeint[] -> 'R) : 'R =
+        let addresses = Array.zeroCreate<nativeint> tensors.Length
+        let mutable used = 0
+
+        try
+            while used < tensors.Length do
+                let pointer = tensors[used].Use()
+                used <- used + 1
+
+                if tensors[used - 1].Count > 0L then
+                    addresses[used - 1] <- Engines.Current.Data(pointer, false)
+
+                    if addresses[used - 1] = 0n then
+                        raise (TensorException $"read: {tensors[used - 1].Describe()}: {Engines.Current.Error()}")
+
+            read addresses
+        finally
+            for k in 0 .. used - 1 do
+                tensors[k].Leave()

@@ -20,7 +20,7 @@ type Rng =
 [<RequireQualifiedAccess>]
 module Rng =
 
-    // The domain word of the counter keeps uses apart: draws are 0 (native/philox.cpp).
+    // The domain word of the counter keeps uses apart: draws are 0 (Philox.fs).
     [<Literal>]
     let private Numbering = 1u
 
@@ -33,36 +33,11 @@ module Rng =
     [<Literal>]
     let private Splitting = 4u
 
-    let private normalOp = Op("fokker::normal", "")
-    let private uniformOp = Op("fokker::uniform", "")
-    let private bitsOp = Op("fokker::bits", "")
-    let private integersOp = Op("fokker::integers", "")
-
-    /// One Philox4x32-10 block in managed code: counter (x₀ … x₃) under a 64-bit key. Splitting keys must not cost a native call.
-    let block (key: uint64) (struct (x0: uint32, x1: uint32, x2: uint32, x3: uint32)) =
-        let mutable a = x0
-        let mutable b = x1
-        let mutable c = x2
-        let mutable d = x3
-        let mutable k0 = uint32 key
-        let mutable k1 = uint32 (key >>> 32)
-
-        for _ in 1..10 do
-            let p0 = 0xD2511F53UL * uint64 a
-            let p1 = 0xCD9E8D57UL * uint64 c
-            let a' = uint32 (p1 >>> 32) ^^^ b ^^^ k0
-            let c' = uint32 (p0 >>> 32) ^^^ d ^^^ k1
-            b <- uint32 p1
-            d <- uint32 p0
-            a <- a'
-            c <- c'
-            k0 <- k0 + 0x9E3779B9u
-            k1 <- k1 + 0xBB67AE85u
-
-        struct (a, b, c, d)
+    /// One Philox4x32-10 block: counter (x₀ … x₃) under a 64-bit key.
+    let block (key: uint64) (counter: struct (uint32 * uint32 * uint32 * uint32)) = Philox.block key counter
 
     let private derive (domain: uint32) (key: uint64) (number: uint64) =
-        let struct (a, b, _, _) = block key (struct (uint32 number, domain, uint32 (number >>> 32), 0u))
+        let struct (a, b, _, _) = Philox.block key (struct (uint32 number, domain, uint32 (number >>> 32), 0u))
 
         (uint64 b <<< 32) ||| uint64 a
 
@@ -99,24 +74,38 @@ module Rng =
     /// draws, and so it is for every stream derived from it: a batch cut into pieces draws what the whole would.
     let rows (first: int64) (rng: Rng) : Rng = { rng with First = rng.First + first }
 
-    let private draw op (extra: Arg[]) (kind: Kind) (shape: seq<int>) (rng: Rng) =
-        let cpu =
-            Door.one
-                op
-                [| yield Arg.int64 (int64 rng.Key)
-                   yield Arg.int64 rng.First
-                   yield! extra
-                   yield Arg.ints shape
-                   if kind.Dtype <> Dtype.Int64 then
-                       yield Arg.dtype kind.Dtype |]
+    let private fill (draw: Draw) (dtype: Dtype) (shape: seq<int>) (rng: Rng) : Tensor =
+        let sizes = [| for n in shape -> int64 n |]
+        let t = Exchange.empty dtype sizes
 
-        cpu.To kind.Device
+        if t.Count > 0L then
+            let rows = if sizes.Length = 0 then 1L else sizes[0]
+            let width = t.Count / rows
+
+            // A row's blocks are numbered in 32 bits, two or more numbers to a block.
+            if width > (1L <<< 33) then
+                raise (TensorException $"a row of {width} draws: there are at most 2^33")
+
+            Exchange.whereItLies t (Philox.fill (Torch.threads ()) draw rng.Key rng.First rows width)
+
+        t
+
+    let private floats (name: string) (double: Draw) (single: Draw) (kind: Kind) (shape: seq<int>) (rng: Rng) : Tensor =
+        if not (Dtype.isFloating kind.Dtype) then
+            raise (TensorException $"{name}: draws of {Dtype.name kind.Dtype}: a floating element type is needed")
+
+        if kind.Dtype = Dtype.Float64 then
+            (fill double Dtype.Float64 shape rng).To kind.Device
+        else
+            (fill single Dtype.Float32 shape rng).To(kind.Dtype).To kind.Device
 
     /// Standard normals; the first dimension numbers the samples.
-    let normal (kind: Kind) (shape: seq<int>) (rng: Rng) : Tensor = draw normalOp [||] kind shape rng
+    let normal (kind: Kind) (shape: seq<int>) (rng: Rng) : Tensor =
+        floats "normal" Draw.NormalFloat64 Draw.NormalFloat32 kind shape rng
 
     /// Uniform on [0, 1): multiples of 2⁻²⁴, or of 2⁻⁵² in float64. In float16 and bfloat16 they are rounded, and may be 1.
-    let uniform (kind: Kind) (shape: seq<int>) (rng: Rng) : Tensor = draw uniformOp [||] kind shape rng
+    let uniform (kind: Kind) (shape: seq<int>) (rng: Rng) : Tensor =
+        floats "uniform" Draw.UniformFloat64 Draw.UniformFloat32 kind shape rng
 
     /// Standard normals in x's shape and kind.
     let normalLike (x: Tensor) (rng: Rng) = normal x.Kind x.Shape rng
@@ -130,14 +119,19 @@ module Rng =
         if bound <= 0L then
             invalidArg (nameof bound) $"integers below {bound} do not exist"
 
-        draw integersOp [| Arg.int64 bound |] Kind.Int64 shape rng
+        let t = fill Draw.Bits Dtype.Int64 shape rng
+
+        if t.Count > 0L then
+            Exchange.whereItLies t (Philox.below (uint64 bound) t.Count)
+
+        t
 
     /// A random order of 0 … n − 1, int64 [n].
-    let permutation (n: int) (rng: Rng) : Tensor = Tensor.argsort 0 (draw bitsOp [||] Kind.Int64 [ n ] rng)
+    let permutation (n: int) (rng: Rng) : Tensor = Tensor.argsort 0 (fill Draw.Bits Dtype.Int64 [ n ] rng)
 
     /// One uniform on [0, 1) as a number, without a tensor: what `uniform Kind.Float64 []` draws.
     let number (rng: Rng) : float =
-        let struct (a, b, _, _) = block rng.Key (struct (0u, 0u, uint32 rng.First, uint32 (rng.First >>> 32)))
+        let struct (a, b, _, _) = Philox.block rng.Key (struct (0u, 0u, uint32 rng.First, uint32 (rng.First >>> 32)))
         float (((uint64 a <<< 32) ||| uint64 b) >>> 12) * (1.0 / 4503599627370496.0)
 
     /// How many of n a share of them is, ⌊share · n + u⌋ for one uniform u: share · n where that is whole, and in expectation for every n, where

@@ -7,7 +7,9 @@ open System
 type internal Engines private () =
     static let mutable current: Engine | null = null
 
-    static let compiled () : Result<Engine, string> = Native.load () |> Result.map (fun () -> CompiledEngine())
+    static let through (door: Result<unit, string>) : Result<Engine, string> =
+        door |> Result.map (fun () -> CompiledEngine())
+    static let compiled () : Result<Engine, string> = through (Native.load ())
 
     static let managed () : Result<Engine, string> =
         Startup.prepare ()
@@ -33,14 +35,16 @@ type internal Engines private () =
              | Some "compiled" -> demand (compiled ())
              | Some "managed" -> demand (managed ())
              | Some other -> raise (EnvironmentException $"FOKKER_ENGINE is '{other}': expected compiled or managed")
+             | None when isNamed -> demand (compiled ())
              | None ->
-                 match compiled () with
-                 | Error reason when not isNamed ->
-                     match managed () with
+                 // Nothing is compiled where an engine that needs no compiler is there.
+                 match through (Native.loadReady ()), lazy (managed ()) with
+                 | Ok engine, _
+                 | Error _, Lazy(Ok engine) -> engine
+                 | Error _, Lazy(Error alternative) ->
+                     match compiled () with
                      | Ok engine -> engine
-                     | Error alternative ->
-                         raise (EnvironmentException $"{reason}; or, without a compiler: {alternative}")
-                 | engine -> demand engine)
+                     | Error reason -> raise (EnvironmentException $"{reason}; or, without a compiler: {alternative}"))
 
     static member Current: Engine =
         match current with

@@ -84,8 +84,6 @@ type Moments = { Parameters: Tensor[]; Average: Tensor[]; First: Tensor[]; Secon
 [<RequireQualifiedAccess>]
 module Optimizer =
 
-    let private adamOp = Op("fokker::adam", "")
-
     /// Adam at a constant rate of 1e-3, β = (0.9, 0.999), nothing clipped.
     let adam =
         { Rate = Schedule.Constant 1e-3
@@ -105,6 +103,117 @@ module Optimizer =
           First = Array.map Tensor.zerosLike parameters
           Second = Array.map Tensor.zerosLike parameters }
 
+    /// One step's numbers: 1 − βᵏ of both moments, η, d.
+    [<Struct; NoComparison; NoEquality>]
+    type private Numbers = { Correction1: float; Correction2: float; Rate: float; Average: float }
+
+    let private checkShapes (gradients: Tensor[]) (old: Moments) =
+        let parameters = old.Parameters
+        let parts =
+            [ "gradient", gradients; "first moment", old.First; "second moment", old.Second; "average", old.Average ]
+
+        for name, tensors in parts do
+            if tensors.Length <> parameters.Length then
+                raise (TensorException $"adam: {parameters.Length} parameters, {tensors.Length} {name}s")
+
+            for k in 0 .. parameters.Length - 1 do
+                if parameters[k].Shape <> tensors[k].Shape then
+                    raise (
+                        TensorException
+                            $"adam: parameter {k} is {parameters[k].Describe()}, its {name} {tensors[k].Describe()}"
+                    )
+
+    /// What gradients of this norm are multiplied with.
+    let private scaleOf (optimizer: Optimizer) (norm: float) =
+        match optimizer.MaxNorm with
+        | Some limit when limit > 0.0 && norm > limit -> limit / norm
+        | _ -> 1.0
+
+    /// One pass over float32 that lies plainly in the CPU's memory.
+    let private fused (optimizer: Optimizer) (s: Numbers) (gradients: Tensor[]) (old: Moments) =
+        let n = gradients.Length
+        let threads = Torch.threads ()
+        let sizes = old.Parameters |> Array.map (fun p -> p.Shape |> Array.map int64)
+        let make () = sizes |> Array.map (Exchange.empty Dtype.Float32)
+        let next = { Parameters = make (); Average = make (); First = make (); Second = make () }
+
+        let all =
+            Array.concat
+                [ old.Parameters
+                  gradients
+                  old.First
+                  old.Second
+                  old.Average
+                  next.Parameters
+                  next.First
+                  next.Second
+                  next.Average ]
+
+        Exchange.wherePlain all (fun at ->
+            let counts = old.Parameters |> Array.map _.Count
+            let norm = FusedAdam.norm threads counts (Array.sub at n n)
+
+            let step: FusedAdam.Step =
+                { Keep = MathF.FusedMultiplyAdd(-(float32 s.Rate), float32 optimizer.Decay, 1.0f)
+                  Rate = float32 s.Rate / float32 s.Correction1
+                  Root = 1.0f / MathF.Sqrt(float32 s.Correction2)
+                  Beta1 = float32 optimizer.Beta1
+                  Beta2 = float32 optimizer.Beta2
+                  Epsilon = float32 optimizer.Epsilon
+                  Scale = float32 (scaleOf optimizer norm)
+                  Average = float32 s.Average }
+
+            let places: FusedAdam.Place[] =
+                Array.init n (fun k ->
+                    { Count = counts[k]
+                      P = at[k]
+                      G = at[n + k]
+                      M = at[2 * n + k]
+                      V = at[3 * n + k]
+                      E = at[4 * n + k]
+                      P1 = at[5 * n + k]
+                      M1 = at[6 * n + k]
+                      V1 = at[7 * n + k]
+                      E1 = at[8 * n + k] })
+
+            let finite = FusedAdam.run threads step places
+            struct (next, norm, finite))
+
+    /// The same by tensors' operations, for every element type and device.
+    let private composed (optimizer: Optimizer) (s: Numbers) (gradients: Tensor[]) (old: Moments) =
+        let norm =
+            gradients
+            |> Array.sumBy (fun g -> Scope.run (fun () -> (Tensor.sum (Tensor.square (g.To Dtype.Float64))).ToFloat()))
+            |> sqrt
+
+        let scale = scaleOf optimizer norm
+
+        let steps =
+            Array.init gradients.Length (fun k ->
+                Scope.run (fun () ->
+                    let g = gradients[k] * scale
+                    let m = old.First[k] * optimizer.Beta1 + g * (1.0 - optimizer.Beta1)
+                    let v = old.Second[k] * optimizer.Beta2 + Tensor.square g * (1.0 - optimizer.Beta2)
+
+                    let p =
+                        old.Parameters[k] * (1.0 - s.Rate * optimizer.Decay)
+                        - (s.Rate / s.Correction1) * m / (sqrt v / sqrt s.Correction2 + optimizer.Epsilon)
+
+                    [| p; old.Average[k] * s.Average + p * (1.0 - s.Average); m; v |]))
+
+        let part i = steps |> Array.map (Array.item i)
+        let next = { Parameters = part 0; Average = part 1; First = part 2; Second = part 3 }
+
+        // The largest of each is no finite number where one of its numbers is none; one question to the device for all.
+        let largest =
+            [ for step in steps do
+                  for t in step do
+                      if t.Count > 0L then
+                          (Tensor.max (abs t)).To Dtype.Float64 ]
+
+        let finite = largest.IsEmpty || (Tensor.all (Tensor.isFinite (Tensor.stack 0 largest))).ToBool()
+        struct (next, norm, finite)
+
     /// The step that follows k others, in one pass over memory; everything it gives is new. Also the joint norm of the
     /// gradients before clipping (float64, 0-dimensional), and whether every number of what is new is finite.
     let step
@@ -114,26 +223,22 @@ module Optimizer =
         (gradients: Tensor[])
         (old: Moments)
         : struct (Moments * Tensor * bool) =
-        let results =
-            Door.many
-                adamOp
-                [| Arg.tensors old.Parameters
-                   Arg.tensors gradients
-                   Arg.tensors old.First
-                   Arg.tensors old.Second
-                   Arg.tensors old.Average
-                   Arg.int64 (k + 1L)
-                   Arg.float (Schedule.at optimizer.Rate k)
-                   Arg.float optimizer.Beta1
-                   Arg.float optimizer.Beta2
-                   Arg.float optimizer.Epsilon
-                   Arg.float optimizer.Decay
-                   Arg.float (Option.defaultValue 0.0 optimizer.MaxNorm)
-                   Arg.float (Average.at average k) |]
+        checkShapes gradients old
 
-        let n = old.Parameters.Length
-        let part i = Array.sub results (i * n) n
+        let numbers =
+            { Correction1 = 1.0 - Math.Pow(optimizer.Beta1, float (k + 1L))
+              Correction2 = 1.0 - Math.Pow(optimizer.Beta2, float (k + 1L))
+              Rate = Schedule.at optimizer.Rate k
+              Average = Average.at average k }
 
-        struct ({ Parameters = part 0; First = part 1; Second = part 2; Average = part 3 },
-                results[4 * n],
-                results[4 * n + 1].ToBool())
+        let plain (tensors: Tensor[]) = tensors |> Array.forall (fun t -> t.Dtype = Dtype.Float32 && Exchange.isPlain t)
+
+        let local = gradients |> Array.map (fun g -> if Exchange.isPlain g then g else Tensor.contiguous g)
+
+        let struct (next, norm, finite) =
+            if [ old.Parameters; local; old.First; old.Second; old.Average ] |> List.forall plain then
+                fused optimizer numbers local old
+            else
+                composed optimizer numbers local old
+
+        struct (next, Tensor.scalar Kind.Float64 norm, finite)

@@ -10,6 +10,7 @@ open System.Reflection.PortableExecutable
 open System.Text
 open System.Text.RegularExpressions
 open Expecto
+open Fokker
 open Fokker.Tests
 
 /// Where everything of these tests is, and where the packages are in it.
@@ -46,8 +47,9 @@ let private runIn
         @ variables do
         info.Environment[name] <- value
 
-    if not (List.exists (fst >> (=) "Torch_DIR") variables) then
-        info.Environment.Remove "Torch_DIR" |> ignore
+    for name in [ "Torch_DIR"; "FOKKER_ENGINE" ] do
+        if not (List.exists (fst >> (=) name) variables) then
+            info.Environment.Remove name |> ignore
 
     use child = nonNull (Process.Start info)
     let error = child.StandardError.ReadToEndAsync()
@@ -77,6 +79,13 @@ let private pack () =
         if File.Exists own then
             Directory.CreateDirectory(nonNull (Path.GetDirectoryName(place $"home/{settings}"))) |> ignore
             File.Copy(own, place $"home/{settings}")
+
+    // Half a gigabyte that is there already is not fetched and unpacked again.
+    let libtorch = Path.Combine(restored, OfficialLibtorch.package)
+
+    if Directory.Exists(Path.Combine(libtorch, OfficialLibtorch.Release)) then
+        Directory.CreateDirectory(place "restored") |> ignore
+        Directory.CreateSymbolicLink(place $"restored/{OfficialLibtorch.package}", libtorch) |> ignore
 
     runIn Checkout.root [ "NUGET_PACKAGES", restored ] "dotnet" words |> ignore
 
@@ -123,7 +132,7 @@ let private trainedAndScored (blank: string) (said: string) =
     let png = File.ReadAllBytes(Path.Combine(blank, "moons.png"))
     Expect.equal (Encoding.ASCII.GetString(png, 1, 3)) "PNG" ""
 
-    // These packages have a door for Debian's libtorch, which is here: none is built. A checkout built with Torch_DIR packs none.
+    // The engine that comes with the packages needs no compiler, so that nothing is built; Torch_DIR asks for another.
     if String.IsNullOrEmpty(Environment.GetEnvironmentVariable "Torch_DIR") then
         Expect.isFalse (Directory.Exists(place "cache/fokker")) ""
 
@@ -131,7 +140,10 @@ let private scripted (name: string) (variables: (string * string) list) =
     let blank = Directory.CreateDirectory(place name).FullName
     let script = program "fsharp" "Steps = 2_000L" "Steps = 20L; Batch = 64; Width = 16; Depth = 1"
     let packages = place "packages"
-    File.WriteAllText(Path.Combine(blank, "moons.fsx"), $"#i \"nuget: {packages}\"\n{script}")
+    File.WriteAllText(
+        Path.Combine(blank, "moons.fsx"),
+        $"#i \"nuget: {packages}\"\n{script}\nprintfn \"on %%s\" (Torch.engine ())\n"
+    )
     let said = runIn blank variables "dotnet" [ "fsi"; "moons.fsx" ]
     trainedAndScored blank said
     said
@@ -144,7 +156,7 @@ let tests =
           <| fun () ->
               let packages = packages ()
 
-              for wanted in [ "Fokker"; "Fokker.CSharp"; "Fokker.Tool"; "Fokker.Torch.Native" ] do
+              for wanted in [ "Fokker"; "Fokker.CSharp"; "Fokker.TorchSharp"; "Fokker.Tool"; "Fokker.Torch.Native" ] do
                   Expect.contains (List.map fst packages) wanted ""
 
               for name, package in packages do
@@ -159,17 +171,18 @@ let tests =
           // Whoever uses a package may have newer ones of what it needs, and gets only what the project itself names.
           testCase "a package needs what its project names, at least as new"
           <| fun () ->
-              // Where each is made, and which of ours it needs.
+              // Where each is made, and what it needs beside what is named there.
               let projects =
                   Map
-                      [ "Fokker.Torch.Native", ("src/Torch", [])
-                        "Fokker", ("src", [ "Fokker.Torch.Native" ])
-                        "Fokker.CSharp", ("src/CSharpApi", [ "Fokker" ]) ]
+                      [ "Fokker", ("src", [ OfficialLibtorch.package ])
+                        "Fokker.CSharp", ("src/CSharpApi", [ "Fokker" ])
+                        "Fokker.TorchSharp", ("src/TorchSharp", [ "Fokker.CSharp" ]) ]
 
               for name, package in packages () do
                   use package = package
 
                   match Map.tryFind name projects with
+                  | None when name = "Fokker.Torch.Native" -> Expect.stringLacks (nuspec package) "<dependency " name
                   | None -> Expect.equal name "Fokker.Tool" "a tool brings all it needs"
                   | Some(project, ours) ->
                       let dependencies =
@@ -186,6 +199,9 @@ let tests =
                       for dependency in dependencies do
                           // A bracket would make it an upper bound too.
                           Expect.isMatch (dependency.Groups[2].Value) @"^\d+(\.\d+)+$" ""
+
+                          if dependency.Groups[1].Value = OfficialLibtorch.package then
+                              Expect.equal dependency.Groups[2].Value OfficialLibtorch.Release name
 
           testCase "no package names a folder of this machine or a feed"
           <| fun () ->
@@ -223,8 +239,8 @@ let tests =
                           for document in documents do
                               Expect.stringStarts document "/_" $"{name}: {entry.FullName}"
 
-          testCase "a blank F# script trains two moons, samples, scores and draws"
-          <| fun () -> scripted "script" [] |> ignore
+          testCase "a blank F# script trains two moons, samples, scores and draws, on the engine that comes with it"
+          <| fun () -> Expect.stringContains (scripted "script" []) "on managed" ""
 
           testCase "a blank C# console application does the same"
           <| fun () ->
@@ -279,5 +295,64 @@ let tests =
                   Expect.stringContains first "Building" ""
                   let second = scripted "second" [ "Torch_DIR", torch; "XDG_CACHE_HOME", place "own" ]
                   Expect.stringLacks second "Building" ""
+          )
+
+          // An engine for those who ask for it: the package's door to Debian's libtorch, where that is the one that it was built for.
+          testCase "with Fokker.Torch.Native a script runs on Debian's libtorch, and nothing is built for it"
+          <| fun () ->
+              let hasDoor (name: string, package: ZipArchive) =
+                  use package = package
+                  name = "Fokker.Torch.Native" && package.Entries |> Seq.exists _.Name.EndsWith(".so")
+
+              if not (File.Exists "/usr/lib/x86_64-linux-gnu/cmake/Torch/TorchConfig.cmake") then
+                  skiptest "Debian's libtorch-dev is not installed"
+
+              if not (packages () |> List.map hasDoor |> List.contains true) then
+                  skiptest "the checkout was built without the door, or for another libtorch"
+
+              let blank = Directory.CreateDirectory(place "engine").FullName
+              let packages = place "packages"
+
+              File.WriteAllText(
+                  Path.Combine(blank, "engine.fsx"),
+                  $"#i \"nuget: {packages}\"\n#r \"nuget: Fokker\"\n#r \"nuget: Fokker.Torch.Native\"\nprintfn \"runs on %%s\" (Fokker.Torch.engine ())\n"
+              )
+
+              Expect.stringContains (runIn blank [] "dotnet" [ "fsi"; "engine.fsx" ]) "runs on compiled" ""
+              Expect.isFalse (Directory.Exists(place "cache/fokker")) "a door was built"
+
+          // A C# program on the engine that the packages bring, in Debians with nothing of ours but .NET: no libtorch, no compiler, no packages.
+          full (
+              testCase "a blank C# console application trains two moons in a bare Debian 12 and in a bare Debian 13"
+              <| fun () ->
+                  let blank = Directory.CreateDirectory(place "bare").FullName
+                  let packages = place "packages"
+
+                  File.WriteAllText(
+                      Path.Combine(blank, "NuGet.Config"),
+                      $"<configuration><packageSources><add key=\"fokker\" value=\"{packages}\" /></packageSources></configuration>"
+                  )
+
+                  runIn blank [] "dotnet" [ "new"; "console" ] |> ignore
+                  runIn blank [] "dotnet" [ "add"; "package"; "Fokker.CSharp" ] |> ignore
+                  let source = program "csharp" "Steps = 2_000" "Steps = 20, BatchSize = 64, Width = 16, Depth = 1"
+                  let program = source + "Console.WriteLine(Fokker.Torch.engine());\n"
+                  File.WriteAllText(Path.Combine(blank, "Program.cs"), program)
+                  runIn blank [] "dotnet" [ "build"; "-o"; "built" ] |> ignore
+
+                  for release in [ "bookworm"; "trixie" ] do
+                      File.Delete(Path.Combine(blank, "moons.png"))
+                      let said = RootFolder.run release blank [ "dotnet"; "built/bare.dll" ]
+                      Expect.stringContains said "managed" release
+                      trainedAndScored blank said
+          )
+
+          // TorchSharp's native library asks for a newer C++ runtime than Debian 12 has: the program of tests/TorchSharp runs in a Debian 13.
+          full (
+              testCase "tensors, derivatives and modules pass between Fokker and TorchSharp"
+              <| fun () ->
+                  let built = Checkout.file "tests/TorchSharp/bin/Release/net10.0"
+                  let said = RootFolder.run "trixie" built [ "dotnet"; "TorchSharpTests.dll" ]
+                  Expect.stringEnds said "all as expected\n" ""
           ) ]
     |> following packed.Force

@@ -1,20 +1,10 @@
 module Fokker.Tests.Torch.RngTests
 
-#nowarn "9" // four words from the native side
-
 open System
 open Expecto
 open Fokker
 open Fokker.Tests
 open Fokker.Tests.Torch.Support
-
-let private native (key: uint64) (struct (a: uint32, b: uint32, c: uint32, d: uint32)) =
-    Native.ensure ()
-    let words = Array.zeroCreate<uint32> 4
-    use at = fixed words
-    let join (low: uint32) (high: uint32) = (uint64 high <<< 32) ||| uint64 low
-    Native.fk_philox (key, join a b, join c d, NativeInterop.NativePtr.toNativeInt at)
-    struct (words[0], words[1], words[2], words[3])
 
 let private draws: (string * (int list -> Rng -> Tensor)) list =
     [ "normal float32", Rng.normal Kind.Float32
@@ -81,7 +71,7 @@ let tests =
         "Torch.Rng"
         [
           // The known answers that Random123 publishes for philox4x32-10 (kat_vectors): counter, key, result.
-          testCase "the generator gives Random123's known answers, managed and native"
+          testCase "the generator gives Random123's known answers"
           <| fun () ->
               for counter, key, answer in
                   [ struct (0u, 0u, 0u, 0u), 0UL, struct (0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u)
@@ -92,11 +82,6 @@ let tests =
                     0x299f31d0a4093822UL,
                     struct (0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u) ] do
                   equal answer (Rng.block key counter)
-                  equal answer (native key counter)
-
-          testProperty "managed and native blocks agree"
-          <| fun (key: uint64) (a: uint32) (b: uint32) (c: uint32) (d: uint32) ->
-              Rng.block key (struct (a, b, c, d)) = native key (struct (a, b, c, d))
 
           testCase "rows of a cut batch are the rows of the whole, whatever is drawn"
           <| fun () ->

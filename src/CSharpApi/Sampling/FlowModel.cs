@@ -148,6 +148,32 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     )
     {
         ArgumentNullException.ThrowIfNull(field);
+        CheckField(sampleShape, name);
+        var own = (path ?? FlowPaths.CondOt).Core;
+        var core = ModelWork.OfField(name, sampleShape, own, PredictionOf(parametrization), precision.ToDtype(), field);
+        return new FlowModel(core, () => { }, runtime ?? FokkerRuntime.Default);
+    }
+
+    /// The same with a field that is told the time of each sample, t [n].
+    internal static FlowModel FromBatchField(
+        Func<Fokker.Tensor, Fokker.Tensor, Fokker.Tensor> field,
+        int[] sampleShape,
+        FlowPath? path,
+        Parametrization? parametrization,
+        Precision precision,
+        string name,
+        FokkerRuntime? runtime
+    )
+    {
+        CheckField(sampleShape, name);
+        var own = (path ?? FlowPaths.CondOt).Core;
+        var said = PredictionOf(parametrization);
+        var core = ModelWork.OfBatchField(name, sampleShape, own, said, precision.ToDtype(), field);
+        return new FlowModel(core, () => { }, runtime ?? FokkerRuntime.Default);
+    }
+
+    private static void CheckField(int[] sampleShape, string name)
+    {
         ArgumentNullException.ThrowIfNull(sampleShape);
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
 
@@ -158,10 +184,6 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                 nameof(sampleShape)
             );
         }
-
-        var own = (path ?? FlowPaths.CondOt).Core;
-        var core = ModelWork.OfField(name, sampleShape, own, PredictionOf(parametrization), precision.ToDtype(), field);
-        return new FlowModel(core, () => { }, runtime ?? FokkerRuntime.Default);
     }
 
     private static Prediction PredictionOf(Parametrization? parametrization) =>

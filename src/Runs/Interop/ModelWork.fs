@@ -122,6 +122,31 @@ type internal ModelWork =
 
         GenerativeModel.ofField name (List.ofArray shape) path prediction { Dtype = dtype; Device = Device.Cpu } field
 
+    /// A field (x [n; …], t [n]) ↦ prediction, told the time of each sample in the samples' type.
+    static member OfBatchField
+        (
+            name: string,
+            shape: int[],
+            path: GaussianPath,
+            prediction: Prediction,
+            dtype: Dtype,
+            field: Func<Tensor, Tensor, Tensor>
+        ) =
+        let told: Field =
+            fun t x ->
+                let times = Tensor.expand [ x.Shape[0] ] (t.To dtype)
+                let y = field.Invoke(x, times)
+
+                if y.Shape <> x.Shape then
+                    raise (
+                        UserError
+                            $"{name}: the field gave {y.Describe()} for {x.Describe()}: a prediction has the shape of the samples"
+                    )
+
+                y
+
+        GenerativeModel.ofField name (List.ofArray shape) path prediction { Dtype = dtype; Device = Device.Cpu } told
+
     static member PathOfFunctions
         (
             name: string,

@@ -188,8 +188,8 @@ module internal Cpp =
     /// `void at::set_num_threads(int)`; throws below 1.
     let setThreads = both "_ZN2at15set_num_threadsEi" "?set_num_threads@at@@YAXH@Z"
 
-    /// `size_t torch::cuda::device_count()`
-    let cudaDevices = both "_ZN5torch4cuda12device_countEv" "?device_count@cuda@torch@@YA_KXZ"
+    /// `c10::DeviceIndex torch::cuda::device_count()`, a number of 8 bits
+    let cudaDevices = both "_ZN5torch4cuda12device_countEv" "?device_count@cuda@torch@@YACXZ"
 
     [<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
     type OfPointer = delegate of nativeint -> nativeint
@@ -202,6 +202,9 @@ module internal Cpp =
 
     [<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
     type Number = delegate of unit -> uint64
+
+    [<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+    type SmallNumber = delegate of unit -> sbyte
 
     [<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
     type Level = delegate of uint64 -> unit

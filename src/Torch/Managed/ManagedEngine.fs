@@ -33,7 +33,7 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
     let openLevel = Marshal.GetDelegateForFunctionPointer<Cpp.Number>(cpp Cpp.openLevel)
     let closeLevel = Marshal.GetDelegateForFunctionPointer<Cpp.Level>(cpp Cpp.closeLevel)
     let setThreads = Marshal.GetDelegateForFunctionPointer<Cpp.Count>(cpp Cpp.setThreads)
-    let cudaDevices = Marshal.GetDelegateForFunctionPointer<Cpp.Number>(cpp Cpp.cudaDevices)
+    let cudaDevices = Marshal.GetDelegateForFunctionPointer<Cpp.SmallNumber>(cpp Cpp.cudaDevices)
     let surroundings = Surroundings loaded
 
     let undefined =
@@ -111,7 +111,7 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
                 empty
                 [| { Tag = 5; Meta = 0; Count = int64 rank; Payload = int64 sizes }; Crossing.ofInt (int64 dtype) |]
 
-        if bytes > 0L then
+        if bytes > 0L && data <> 0n then
             Buffer.MemoryCopy(data.ToPointer(), (dataOf tensor).ToPointer(), bytes, bytes)
 
         tensor
@@ -224,6 +224,23 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
             data <- dataOf tensor
 
         data
+
+    override _.IsShared = true
+    override _.Share tensor = Crossing.copy tensor
+
+    override _.Adopt(address, result) =
+        let mutable made = Crossing.none
+
+        let rc =
+            try
+                made <- Crossing.describe (Crossing.copy address)
+                1
+            with :? TensorException as e ->
+                ManagedEngine.failure <- e.Message
+                -1
+
+        result <- made
+        rc
 
     override _.FromMemory(data, bytes, dtype, sizes, rank, result) =
         let mutable made = Crossing.none

@@ -280,7 +280,7 @@ void* fk_data(void* tensor, int32_t strided) {
 int32_t fk_from_memory(const void* data, int64_t bytes, int32_t dtype, const int64_t* sizes, int32_t rank, fk_value* out) {
   return guarded<int32_t>(-1, [&] {
     auto t = at::empty(sizes_of(sizes, rank, dtype, bytes), at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype)));
-    if (t.numel() > 0) std::memcpy(t.data_ptr(), data, t.nbytes());
+    if (data && t.numel() > 0) std::memcpy(t.data_ptr(), data, t.nbytes());
     give(std::move(t), *out);
     return 1;
   });

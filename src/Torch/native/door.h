@@ -49,7 +49,7 @@ FK_API void fk_free_many(void** tensors, int32_t n);
 FK_API int32_t fk_describe(void* tensor, fk_value* out);
 FK_API int32_t fk_shape(void* tensor, int64_t* sizes, int64_t* strides, int32_t capacity); // room for `capacity` numbers in each
 FK_API void* fk_data(void* tensor, int32_t strided); // of a CPU tensor, contiguous unless strided; null and an error otherwise
-// Both refuse a shape that does not take exactly `bytes`. fk_wrap calls `release` once where it succeeds, never where it fails.
+// Both refuse a shape that does not take exactly `bytes`. Where `data` is null fk_from_memory copies nothing. fk_wrap calls `release` once where it succeeds, never where it fails.
 FK_API int32_t fk_from_memory(const void* data, int64_t bytes, int32_t dtype, const int64_t* sizes, int32_t rank, fk_value* out);
 FK_API int32_t fk_wrap(void* data, int64_t bytes, int32_t dtype, const int64_t* sizes, int32_t rank, void (*release)(void*),
                        void* context, fk_value* out);
@@ -69,4 +69,3 @@ FK_API int32_t fk_device_count();     // of CUDA devices
 FK_API void fk_memory(int64_t* live, int64_t* cached, int64_t* peak);
 FK_API int32_t fk_keep_memory(int64_t cap_bytes); // install the caching CPU allocator
 FK_API void fk_trim();
-FK_API void fk_philox(uint64_t key, uint64_t ctr_lo, uint64_t ctr_hi, uint32_t* out4);
