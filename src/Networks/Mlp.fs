@@ -126,7 +126,9 @@ module Mlp =
             let left (t: Tensor) : Tensor =
                 let last = Tensor.narrow 1 (s.Times - 1) 1 (Tensor.reshape [ -1; s.Times ] t)
                 let noisy = Tensor.clamp 0.0 infinity (last.To Dtype.Float64)
-                Tensor.exp (Tensor.square noisy * (Tensor.ofArray [ 1; input.Count ] fading).To noisy.Kind)
+                let exponent = Tensor.square noisy * (Tensor.ofArray [ 1; input.Count ] fading).To noisy.Kind
+                // What is left of the quickest would be denormal numbers in float32, with which processors multiply a hundred times more slowly.
+                Tensor.exp (Tensor.clamp -16.0 0.0 exponent)
 
             s.Dimension + 2 * input.Count,
             fun t x ->
