@@ -2,8 +2,9 @@
 module Fokker.Tests.Runs.DefaultsTests
 
 open System
-open NUnit.Framework
+open Expecto
 open Fokker
+open Fokker.Tests
 
 let private trained (name: string) : PlaneLaw * Dataset * GenerativeModel =
     let law = Plane.all |> List.find (fun law -> law.Name = name)
@@ -15,15 +16,23 @@ let private excess (model: GenerativeModel) (data: Dataset) : float =
     let density = HeldOut.density model data 4000 (Rng.ofSeed 5L) (fun _ _ -> ())
     density.Value.Excess.Value.Mean
 
-[<Test; Category "Full">]
-let ``the defaults find the edges of the checkerboard`` () =
-    let law, data, model = trained "checkerboard"
-    let nats = Tensor.toFloats (law.LogDensity.Value(Samples.ofSeed 1L 20_000 model))
-    let on = float (nats |> Array.filter Double.IsFinite |> Array.length) / float nats.Length
-    Assert.That(on, Is.GreaterThanOrEqualTo 0.95, "the share of samples on the squares")
-    Assert.That(excess model data, Is.LessThanOrEqualTo 0.08, "nats above the entropy")
+[<Tests>]
+let tests =
+    testList
+        "Runs.Defaults"
+        [ full (
+              testCase "the defaults find the edges of the checkerboard"
+              <| fun () ->
+                  let law, data, model = trained "checkerboard"
+                  let nats = Tensor.toFloats (law.LogDensity.Value(Samples.ofSeed 1L 20_000 model))
+                  let on = float (nats |> Array.filter Double.IsFinite |> Array.length) / float nats.Length
+                  Expect.isGreaterThanOrEqual on 0.95 "the share of samples on the squares"
+                  Expect.isLessThanOrEqual (excess model data) 0.08 "nats above the entropy"
+          )
 
-[<TestCase "moons"; TestCase "eight-gaussians"; Category "Full">]
-let ``the defaults come close to a law without edges`` (name: string) =
-    let _, data, model = trained name
-    Assert.That(excess model data, Is.LessThanOrEqualTo 0.03, "nats above the entropy")
+          full (
+              testTheory "the defaults come close to a law without edges" [ "moons"; "eight-gaussians" ]
+              <| fun (name: string) ->
+                  let _, data, model = trained name
+                  Expect.isLessThanOrEqual (excess model data) 0.03 "nats above the entropy"
+          ) ]
