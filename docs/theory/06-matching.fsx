@@ -98,8 +98,8 @@ printfn
 expect
     "the order"
     0.0
-    1.0
-    (if ofPairs > energy && energy > transport then 0.0 else 2.0)
+    0.0
+    (if ofPairs > energy && energy > transport then 0.0 else 1.0)
 
 let coupled (coupling: Coupling) k =
     let data =

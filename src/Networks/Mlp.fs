@@ -11,8 +11,10 @@ type TimeFeatures =
     | Fourier of count: int * scale: float
 
 /// Sines and cosines of the input beside it, sin 2πfᵢ·x and cos 2πfᵢ·x with `Count` vectors f from N(0, Scale² I): a network without them learns the fine
-/// features of a law last, and its sharp edges hardly at all (Tancik et al. 2020, Fourier features, eq. 5; Rahimi, Recht 2007).
-type InputFeatures = { Count: int; Scale: float }
+/// features of a law last, and its sharp edges hardly at all (Tancik et al. 2020, Fourier features, eq. 5; Rahimi, Recht 2007). At time t they are multiplied by
+/// exp(−½ (2π Fade ‖f‖ t)²), which is what noise of deviation Fade·t leaves of their mean (Barron et al. 2021, Mip-NeRF, eq. 13): a law that noise has smoothed has
+/// no fine features, and what would follow them there follows the samples.
+type InputFeatures = { Count: int; Scale: float; Fade: float }
 
 /// A multilayer perceptron on [B; Dimension].
 type Mlp =
@@ -59,7 +61,7 @@ module Mlp =
           | TimeFeatures.Plain -> "time", "plain"
           | TimeFeatures.Fourier(count, scale) -> "time", FormattableString.Invariant $"fourier {count} {scale}"
           match s.Input with
-          | Some input -> "input", FormattableString.Invariant $"fourier {input.Count} {input.Scale}"
+          | Some input -> "input", FormattableString.Invariant $"fourier {input.Count} {input.Scale} {input.Fade}"
           | None -> ()
           if s.Times > 1 then
               "times", string s.Times
@@ -79,7 +81,10 @@ module Mlp =
             | _ -> TimeFeatures.Plain
           Input =
             match settings |> Map.tryFind "input" |> Option.map _.Split(' ') with
-            | Some [| "fourier"; count; scale |] -> Some { Count = int count; Scale = float scale }
+            | Some [| "fourier"; count; scale; fade |] ->
+                Some { Count = int count; Scale = float scale; Fade = float fade }
+            // As models were written before features faded.
+            | Some [| "fourier"; count; scale |] -> Some { Count = int count; Scale = float scale; Fade = 0.0 }
             | _ -> None
           Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
           Outputs = number "outputs"
@@ -95,25 +100,51 @@ module Mlp =
             |> Tensor.toFloats)
         |> Array.map (fun f -> 2.0 * Math.PI * input.Scale * f)
 
-    /// x ↦ (x, sin 2πf·x, cos 2πf·x), and how wide that is.
-    let private inputFeatures (s: Mlp) : int * (Tensor -> Tensor) =
+    /// −½ (2π Fade ‖f‖)² of each frequency, [1; Count]: times t² the logarithm of what is left of it.
+    let private fading (dimension: int) (input: InputFeatures) (turns: float[]) : float[] =
+        Array.init input.Count (fun k ->
+            let squared = Seq.sum (seq { for d in 0 .. dimension - 1 -> turns[d * input.Count + k] ** 2.0 })
+            -0.5 * input.Fade * input.Fade * squared)
+
+    /// (t, x) ↦ (x, sin 2πf·x, cos 2πf·x) as they are at t, and how wide that is. Of two times it is the last, to which a map leads: a map to the data is as sharp as
+    /// their law wherever it begins. A time that a preconditioning has made negative is one without noise.
+    let private inputFeatures (s: Mlp) : int * (Tensor -> Tensor -> Tensor) =
         match s.Input with
-        | None -> s.Dimension, id
+        | None -> s.Dimension, (fun _ x -> x)
         | Some input ->
             positive "Input.Count" input.Count
 
             if not (input.Scale > 0.0 && Double.IsFinite input.Scale) then
                 invalidArg "Input.Scale" $"mlp: Input.Scale = {input.Scale}: a positive number"
 
+            if not (input.Fade >= 0.0 && Double.IsFinite input.Fade) then
+                invalidArg "Input.Fade" $"mlp: Input.Fade = {input.Fade}: a number of at least 0"
+
             let turns = frequencies s.Dimension input
+            let fading = fading s.Dimension input turns
+
+            let left (t: Tensor) : Tensor =
+                let last = Tensor.narrow 1 (s.Times - 1) 1 (Tensor.reshape [ -1; s.Times ] t)
+                let noisy = Tensor.clamp 0.0 infinity (last.To Dtype.Float64)
+                let exponent = Tensor.square noisy * (Tensor.ofArray [ 1; input.Count ] fading).To noisy.Kind
+                // What is left of the quickest would be denormal numbers in float32, with which processors multiply a hundred times more slowly.
+                Tensor.exp (Tensor.clamp -16.0 0.0 exponent)
 
             s.Dimension + 2 * input.Count,
-            fun x ->
+            fun t x ->
                 let turns = (Tensor.ofArray [ s.Dimension; input.Count ] turns).To x.Kind
                 let angle = Linalg.matmul x turns
-                Tensor.cat 1 [ x; Tensor.sin angle; Tensor.cos angle ]
 
-    /// h₁ = silu(W₁ (φ(x), φ(t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
+                let waves =
+                    if input.Fade = 0.0 then
+                        [ Tensor.sin angle; Tensor.cos angle ]
+                    else
+                        let left = (left t).To x.Kind
+                        [ left * Tensor.sin angle; left * Tensor.cos angle ]
+
+                Tensor.cat 1 (x :: waves)
+
+    /// h₁ = silu(W₁ (φ(x, t), φ(t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
     /// Raises ArgumentException where a size is not positive, and in use where the labels, times or shapes do not fit.
     let network (s: Mlp) : Network =
         positive "Dimension" s.Dimension
@@ -147,7 +178,7 @@ module Mlp =
 
                 fun (t: Tensor) (x: Tensor) ->
                     Network.checkInput "mlp" [ s.Dimension ] s.Times condition t x
-                    let mutable h = first p (input x) ((features t).To x.Kind)
+                    let mutable h = first p (input t x) ((features t).To x.Kind)
 
                     match labels with
                     | Some embed -> h <- h + embed p condition

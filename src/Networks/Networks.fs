@@ -142,10 +142,19 @@ module Networks =
                         "scale"
                         1.0
                         Allowed.Positive
-                        "deviation of their frequencies, in turns per unit of the network's x" ]
+                        "deviation of their frequencies, in turns per unit of the network's x"
+                    Parameter.make
+                        "fade"
+                        0.0
+                        (Allowed.AtLeast 0.0)
+                        "how fast they fade with the time t, as under noise of deviation fade·t" ]
               Make =
                   fun numbers ->
-                      let input = if numbers[0] > 0.0 then Some { Count = int numbers[0]; Scale = numbers[1] } else None
+                      let input =
+                          if numbers[0] > 0.0 then
+                              Some { Count = int numbers[0]; Scale = numbers[1]; Fade = numbers[2] }
+                          else
+                              None
 
                       ofVectors "mlp" (fun settings -> mlp { settings with Input = input }) }
           make

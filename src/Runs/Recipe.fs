@@ -197,8 +197,9 @@ module Recipe =
             // Laws of few dimensions have edges and modes that a plain perceptron would need an hour for: docs/combinations.md.
             | [ d ] when d <= 3 ->
                 { vectors with
-                    Network = networkNamed "mlp:features=64,scale=1"
+                    Network = networkNamed "mlp:features=64,scale=1.5,fade=1"
                     LearningRate = 5e-3
+                    Batch = 256
                     Steps = 20_000L }
             | _ -> vectors
 

@@ -3,6 +3,7 @@ namespace Fokker.Tool
 open System
 open System.Diagnostics
 open System.IO
+open System.Runtime.InteropServices
 open System.Runtime.Intrinsics.X86
 open Fokker
 
@@ -14,6 +15,9 @@ type Blas =
         /// Netlib's reference implementation: correct, and some eighty times slower than the machine.
         IsReference: bool
     }
+
+[<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+type internal CoreName = delegate of unit -> nativeint
 
 /// What the machine and its libraries bring.
 module Diagnosis =
@@ -104,6 +108,22 @@ module Diagnosis =
             Some
                 $"OPENBLAS_CORETYPE={coreType} holds OpenBLAS to {fst coreTypes[given]} on a processor with {offered}: unset it, or set it to {best}"
         | _ -> None
+
+    /// OpenBLAS's name for the kernels that it has chosen; none where the BLAS in force is another.
+    let core () : string option =
+        let named (path: string) =
+            match NativeLibrary.TryLoad path with
+            | true, library ->
+                match NativeLibrary.TryGetExport(library, "openblas_get_corename") with
+                | true, place ->
+                    let said = Marshal.GetDelegateForFunctionPointer<CoreName>(place).Invoke()
+                    Option.ofObj (Marshal.PtrToStringUTF8 said)
+                | _ -> None
+            | _ -> None
+
+        match blas () with
+        | Some _ -> mapped [ "openblas" ] |> List.tryPick named
+        | None -> None
 
     /// What is wrong with the linear algebra in force, one line with its remedy each.
     let faults () : string list =

@@ -41,6 +41,7 @@ module Doctor =
              |> Option.map _.Path
              |> Option.orElse (Diagnosis.builtIn ())
              |> Option.defaultValue "not found among this process's libraries")
+        Diagnosis.core () |> Option.iter (row "BLAS kernels")
         row "matmul 1024³" $"%.0f{gigaflops} GFLOP/s (float32)"
         row "processor" $"{Diagnosis.processor ()}, {Environment.ProcessorCount} logical"
         row "capability" (Torch.cpuCapability ())
@@ -77,6 +78,7 @@ module Doctor =
                   "engine", Json.text (Torch.engine ())
                   "libtorch", Json.text version
                   "blas", Json.optional (fun (b: Blas) -> Json.text b.Path) blas
+                  "blasKernels", Json.optional Json.text (Diagnosis.core ())
                   "referenceBlas", Json.flag (blas |> Option.exists _.IsReference)
                   "faults", Json.array (List.map Json.text faults)
                   "gigaflops", Json.number gigaflops

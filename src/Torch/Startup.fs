@@ -41,11 +41,24 @@ module internal Startup =
         elif Option.isNone (variable name) then
             _putenv_s (name, value) |> ignore
 
+    /// OpenBLAS's name for the kernels that suit this processor, of those that every build for x86-64 has; none where it has better ones than it can be told of.
+    let private openBlasCore () : string option =
+        let hasAvx512 = Avx512F.VL.IsSupported && Avx512BW.VL.IsSupported && Avx512DQ.VL.IsSupported
+
+        if hasAvx512 then Some "SkylakeX"
+        elif Avx2.IsSupported && Fma.IsSupported then Some "Haswell"
+        else None
+
     /// Before libtorch is loaded.
     let prepare () =
         if Avx512F.IsSupported then
             // libtorch stops at AVX2 unless asked, also where AVX-512 is there.
             set "ATEN_CPU_CAPABILITY" "avx512"
+
+        // An OpenBLAS that is older than the processor does not know it, and takes kernels of twenty years ago (docs/performance.md).
+        match openBlasCore () with
+        | Some core -> set "OPENBLAS_CORETYPE" core
+        | None -> ()
 
         // Its own count of threads is 1 on processors that its cpuinfo does not know. Told after loading, it would start
         // a second pool of threads, for mobile kernels, that nobody here uses.

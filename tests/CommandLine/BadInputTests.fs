@@ -333,5 +333,15 @@ let tests =
           <| fun (coreType: string option, offered: string) ->
               Expect.isNone (Diagnosis.heldBack offered (Option.toObj coreType)) ""
 
+          // Whatever OpenBLAS takes the processor for.
+          testCase "OpenBLAS has the kernels that suit the processor"
+          <| fun () ->
+              Torch.version () |> ignore
+
+              match Diagnosis.core (), Diagnosis.instructions () with
+              | Some core, Some offered when isNull (Environment.GetEnvironmentVariable "OPENBLAS_CORETYPE") ->
+                  Expect.isNone (Diagnosis.heldBack offered core) $"{core} on a processor with {offered}"
+              | _ -> () // another BLAS, another processor, or somebody's own choice
+
           testCase "the warning about reference BLAS says what to install"
           <| fun () -> Expect.stringContains Diagnosis.remedy "apt-get install libopenblas0-openmp" "" ]

@@ -36,7 +36,7 @@ let private cases =
     listed
     @ [ "mlp", Networks.mlp mlp, [ 3 ]
         "mlp with plain time", Networks.mlp { mlp with Time = TimeFeatures.Plain; Depth = 1 }, [ 3 ]
-        "mlp with features of x", Networks.mlp { mlp with Input = Some { Count = 5; Scale = 0.5 } }, [ 3 ]
+        "mlp with features of x", Networks.mlp { mlp with Input = Some { Count = 5; Scale = 0.5; Fade = 0.7 } }, [ 3 ]
         "mlp with labels", Networks.mlp { mlp with Classes = Some 3 }, [ 3 ]
         "unet", Networks.unet unet, [ 2; 8; 8 ]
         "unet with labels", Networks.unet { unet with Classes = Some 3 }, [ 2; 8; 12 ]
@@ -82,11 +82,11 @@ let tests =
           testCase "the features of x are sines and cosines of its projections, the same for every network"
           <| fun () ->
               Scope.run0 (fun () ->
-                  let network = Networks.mlp { mlp with Input = Some { Count = 4; Scale = 2.0 } }
+                  let network = Networks.mlp { mlp with Input = Some { Count = 4; Scale = 2.0; Fade = 0.0 } }
                   let weight = network.Specs |> Array.find (fun spec -> spec.Name = "hidden1.weight")
                   // x, 4 sines, 4 cosines, 4 sines and 4 cosines of time.
                   Expect.isTrue (weight.Shape = [ 8; 3 + 8 + 8 ]) ""
-                  let other = Networks.mlp { mlp with Input = Some { Count = 4; Scale = 1.0 } }
+                  let other = Networks.mlp { mlp with Input = Some { Count = 4; Scale = 1.0; Fade = 0.0 } }
                   let parameters = generic Kind.Float64 1L network
                   let t = Tensor.scalar Kind.Float64 0.3
                   let x = Rng.normal Kind.Float64 [ 6; 3 ] (Rng.ofSeed 2L)
@@ -95,7 +95,11 @@ let tests =
                       "made again"
                       1e-15
                       y
-                      ((Networks.mlp { mlp with Input = Some { Count = 4; Scale = 2.0 } }).Apply parameters None t x)
+                      ((Networks.mlp { mlp with Input = Some { Count = 4; Scale = 2.0; Fade = 0.0 } }).Apply
+                          parameters
+                          None
+                          t
+                          x)
                   // Without the columns of x itself, at twice the scale it says of x what at half of it it says of 2 x.
                   let blind =
                       parameters
@@ -105,11 +109,74 @@ let tests =
                           else
                               p)
                   close "scale" 1e-12 (network.Apply blind None t x) (other.Apply blind None t (2.0 * x))
-                  Expect.contains network.Settings ("input", "fourier 4 2") ""
+                  Expect.contains network.Settings ("input", "fourier 4 2 0") ""
 
-                  for bad in [ { Count = 0; Scale = 1.0 }; { Count = 4; Scale = 0.0 }; { Count = 4; Scale = nan } ] do
+                  for bad in
+                      [ { Count = 0; Scale = 1.0; Fade = 0.0 }
+                        { Count = 4; Scale = 0.0; Fade = 0.0 }
+                        { Count = 4; Scale = nan; Fade = 0.0 }
+                        { Count = 4; Scale = 1.0; Fade = -1.0 } ] do
                       raised<ArgumentException>(fun () -> Networks.mlp { mlp with Input = Some bad } |> ignore)
                       |> ignore)
+
+          // What is told of x + c t ε is, in the mean over ε, what faded features tell of x: the mean of 100,000 is within its own chance of it.
+          testCase "features that fade are the mean of those under noise"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let fade, n = 0.7, 100_000
+
+                  let told (fade: float) =
+                      let network =
+                          Networks.mlp
+                              { mlp with Width = 13; Depth = 1; Input = Some { Count = 5; Scale = 0.3; Fade = fade } }
+
+                      // The first layer passes the 13 features on one by one, 60 higher, where silu changes nothing; the output is the first three sines.
+                      network.Specs
+                      |> Array.map (fun spec ->
+                          match spec.Name with
+                          | "hidden1.weight" ->
+                              Tensor.cat 1 [ Tensor.eye Kind.Float64 13; Tensor.zeros Kind.Float64 [ 13; 8 ] ]
+                          | "hidden1.bias" -> Tensor.full Kind.Float64 [ 13 ] 60.0
+                          | "output.weight" -> Tensor.narrow 0 3 3 (Tensor.eye Kind.Float64 13)
+                          | _ -> Tensor.zeros Kind.Float64 spec.Shape)
+                      |> fun parameters -> network.Apply parameters None
+
+                  for t in [ 0.1; 0.5; 1.0 ] do
+                      let x = Tensor.ofArray [ 1; 3 ] [| 0.4; -1.1; 0.7 |]
+                      let time = Tensor.scalar Kind.Float64 t
+                      let noise = Rng.normal Kind.Float64 [ n; 3 ] (Rng.ofSeed 21L)
+                      let mean = Tensor.meanOver [ 0 ] (told 0.0 time (x + fade * t * noise))
+                      // The deviation of a sine is below 1.
+                      Expect.isLessThan (largest (mean - told fade time x)) (5.0 / sqrt (float n)) $"t = {t}")
+
+          testCase "a map's features fade with the time that it leads to"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let settings times = { mlp with Times = times; Input = Some { Count = 4; Scale = 3.0; Fade = 50.0 } }
+                  let one, two = Networks.mlp (settings 1), Networks.mlp (settings 2)
+                  let x = Rng.normal Kind.Float32 [ 6; 3 ] (Rng.ofSeed 2L)
+
+                  // Only the features of x are read.
+                  let reading (network: Network) =
+                      generic Kind.Float32 1L network
+                      |> Array.mapi (fun k p ->
+                          match network.Specs[k].Name with
+                          | "hidden1.weight" ->
+                              let own = Rng.normal Kind.Float32 [ 8; 8 ] (Rng.ofSeed 3L)
+                              let nothing width = Tensor.zeros Kind.Float32 [ 8; width ]
+                              Tensor.cat 1 [ nothing 3; own; nothing (p.Shape[1] - 11) ]
+                          // Its first values depend on how much it reads.
+                          | "hidden1.bias" -> Tensor.zerosLike p
+                          | _ -> p)
+                      |> fun parameters -> network.Apply parameters None
+
+                  let at (t: float) = reading one (Tensor.scalar Kind.Float64 t) x
+                  let jump (t: float) (s: float) = reading two (Tensor.ofArray [ 1; 2 ] [| t; s |]) x
+                  close "a map to the data" 1e-6 (at 0.0) (jump 1.0 0.0)
+                  close "a map to noise" 1e-6 (at 1.0) (jump 0.3 1.0)
+                  Expect.isGreaterThan (largest (at 0.0 - at 1.0)) 1e-3 "faded"
+                  // A preconditioning's time below 0 is one without noise.
+                  close "below zero" 1e-6 (at 0.0) (at -1.5))
 
           testTheory "the output has the input's shape and kind, for either kind of time" caseNames
           <| fun (name) ->

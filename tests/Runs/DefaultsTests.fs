@@ -1,0 +1,38 @@
+/// What the defaults come to on laws that are known: each trains for as long as the command line would.
+module Fokker.Tests.Runs.DefaultsTests
+
+open System
+open Expecto
+open Fokker
+open Fokker.Tests
+
+let private trained (name: string) : PlaneLaw * Dataset * GenerativeModel =
+    let law = Plane.all |> List.find (fun law -> law.Name = name)
+    let data = Datasets.load name
+    law, data, Runs.fit (Recipe.standardFor data) data
+
+/// Nats above the entropy, by 4,000 samples that the training has not seen.
+let private excess (model: GenerativeModel) (data: Dataset) : float =
+    let density = HeldOut.density model data 4000 (Rng.ofSeed 5L) (fun _ _ -> ())
+    density.Value.Excess.Value.Mean
+
+[<Tests>]
+let tests =
+    testList
+        "Runs.Defaults"
+        [ full (
+              testCase "the defaults find the edges of the checkerboard"
+              <| fun () ->
+                  let law, data, model = trained "checkerboard"
+                  let nats = Tensor.toFloats (law.LogDensity.Value(Samples.ofSeed 1L 20_000 model))
+                  let on = float (nats |> Array.filter Double.IsFinite |> Array.length) / float nats.Length
+                  Expect.isGreaterThanOrEqual on 0.95 "the share of samples on the squares"
+                  Expect.isLessThanOrEqual (excess model data) 0.08 "nats above the entropy"
+          )
+
+          full (
+              testTheory "the defaults come close to a law without edges" [ "moons"; "eight-gaussians" ]
+              <| fun (name: string) ->
+                  let _, data, model = trained name
+                  Expect.isLessThanOrEqual (excess model data) 0.03 "nats above the entropy"
+          ) ]
