@@ -147,7 +147,7 @@ let private panel (width: float) (height: float) (axes: Axes) (marks: Mark list)
           right <- right - 7.0 * float name.Length - 16.0 ]
     |> String.concat "\n"
     |> fun inner ->
-        $"<svg viewBox='0 0 {text width} {text height}' role='img'>{inner}</svg>"
+        $"<svg viewBox='0 0 {text width} {text height}' style='max-width:{text (1.25 * width)}px' role='img'>{inner}</svg>"
 
 /// Panels side by side, one below the other where the page is narrow, with a caption below. Letters have one size on either, so that a single panel is drawn
 /// twice, wide and narrow, and the page shows one of them.

@@ -29,5 +29,5 @@ module OwnRun =
 
     /// What a run has learned, and the data that belong to it. Raises UserError where they are not there any more.
     let opened (terminal: Terminal) (run: RunFolder) : GenerativeModel * Dataset =
-        let model = GenerativeModel.ofTrained run.Name (Runs.trainedIn [] None None run)
+        let model = GenerativeModel.ofTrained run.Name (Runs.trainedIn OwnParts.none None None run)
         model, DataOption.heldOut terminal model None

@@ -386,6 +386,9 @@ module Paths =
           WithVariance = None }
 
     /// Every path that has a name.
+    /// The part whose paths say by their names which numbers they have, so that a model's file finds them by name alone.
+    let named: Part<GaussianPath> -> Part<GaussianPath> = Part.naming (fun name path -> { path with Name = name })
+
     let parts: Part<GaussianPath> list =
         let least low = Parameter.make "sigma-min" low Allowed.Positive "σ at the data"
         let most high = Parameter.make "sigma-max" high Allowed.Positive "σ at the noise"
@@ -440,15 +443,16 @@ module Paths =
                     scaledLinearBetas
                     "Improved DDPM's chain: the cosine path at discrete times.", ddpmCosineOf, cosineBetas
                     "A chain of steps whose variances grow along a sigmoid.", ddpmSigmoidOf, sigmoidBetas ] ]
-        |> List.map (Part.naming (fun name path -> { path with Name = name }))
+        |> List.map named
 
     let all = List.map Part.standard parts
 
     /// The path of a name with numbers, one of the caller's own or one of the library's. Raises UserError where there is none of it.
-    let find (own: GaussianPath list) (name: string) : GaussianPath =
+    let find (own: Part<GaussianPath> list) (name: string) : GaussianPath =
         let list: PartList<GaussianPath> =
-            { Name = "paths"; Setting = None; One = "path"; Many = "paths"; Parts = parts }
+            { Name = "paths"; Setting = None; One = "path"; Many = "paths"; Parts = List.map named own @ parts }
 
-        match own |> List.tryFind (fun path -> path.Name = name) with
-        | Some path -> path
+        // One that leaves nothing open may have any name.
+        match own |> List.tryFind (fun part -> part.Parameters.IsEmpty && part.Name = name) with
+        | Some part -> Part.standard part
         | None -> list.Find name

@@ -120,7 +120,7 @@ module ModelFile =
             | Some tensor -> tensor)
 
     let private ofContent
-        (paths: GaussianPath list)
+        (own: OwnParts)
         (device: Device)
         (dtype: Dtype option)
         (content: TensorFile)
@@ -136,14 +136,14 @@ module ModelFile =
 
         let path =
             try
-                Paths.find paths (text "path" json)
+                Paths.find own.Paths (text "path" json)
             with :? UserError as error ->
-                raise (FormatException $"{error.Message}; a path of one's own is to be given too")
+                raise (FormatException $"{error.Message}; a part of one's own is to be given too")
 
         let network =
             let name = text "name" network
 
-            match Networks.ofSettings name settings with
+            match Networks.ofSettings own.Networks name settings with
             | Some network -> network
             | None -> raise (FormatException $"its network is of the kind '{name}', which is not known here")
 
@@ -222,7 +222,7 @@ module ModelFile =
 
     /// The network of a file, on a device, in its own element type unless another is given. Its path may be one of the caller's. Raises UserError, naming
     /// the file and what is wrong with it, where it is missing, damaged, of another version or no model.
-    let read (paths: GaussianPath list) (device: Device) (dtype: Dtype option) (file: string) : TrainedNetwork =
+    let read (own: OwnParts) (device: Device) (dtype: Dtype option) (file: string) : TrainedNetwork =
         Scope.run (fun () ->
             let content = Safetensors.read file
 
@@ -230,7 +230,7 @@ module ModelFile =
             | Some Format, Some description ->
                 try
                     match parsed description with
-                    | Ok(:? JsonObject as json) -> ofContent paths device dtype content json
+                    | Ok(:? JsonObject as json) -> ofContent own device dtype content json
                     | Error reason ->
                         refuse file $"the description of its model is damaged ({reason}): restore the file"
                     | Ok _ -> refuse file "its description is no JSON object: restore the file"

@@ -5,8 +5,9 @@ open System.Collections.Generic
 /// The list of parameters that a network under construction asks for. It is written to only while the network is being
 /// made; the layers remember where their parameters are.
 [<Sealed>]
-type internal Blueprint private (prefix: string, specs: List<Spec>) =
+type Blueprint private (prefix: string, specs: List<Spec>) =
 
+    /// An empty list.
     new() = Blueprint("", List<Spec>())
 
     /// The same list, with `name.` before the names of what is added.
@@ -17,13 +18,14 @@ type internal Blueprint private (prefix: string, specs: List<Spec>) =
         specs.Add { Name = prefix + name; Shape = shape; Initializer = initializer }
         specs.Count - 1
 
+    /// The parameters so far, in their order: `Network.Specs` when the last layer is declared.
     member _.Specs = specs.ToArray()
 
-/// A layer: parameters ↦ input ↦ output.
-type internal Layer = Tensor[] -> Tensor -> Tensor
+/// A layer: parameters ↦ input ↦ output. It finds its own among all of the network's parameters.
+type Layer = Tensor[] -> Tensor -> Tensor
 
 /// The parts that networks are made of. Each declares its parameters when it is made.
-module internal Layer =
+module Layer =
 
     let private pixelUnshuffleOp = Ops.op "pixel_unshuffle"
     let private pixelShuffleOp = Ops.op "pixel_shuffle"
@@ -37,7 +39,7 @@ module internal Layer =
         let bias = b.Parameter("bias", [ List.head shape ], bias)
         struct (w, bias)
 
-    /// x Wᵀ + b over the last dimension.
+    /// x Wᵀ + b over the last dimension, [B; …; inputs] ↦ [B; …; outputs].
     let linear (b: Blueprint) (inputs: int) (outputs: int) : Layer =
         let struct (w, bias) = affine b (uniform inputs) (uniform inputs) [ outputs; inputs ]
         fun p x -> Nn.linear x p[w] p[bias]
@@ -63,7 +65,7 @@ module internal Layer =
         let struct (w, bias) = affine b initializer initializer [ outputs; inputs; size; size ]
         fun p x -> Nn.conv2d stride (size / 2) x p[w] p[bias]
 
-    /// A convolution with odd `size` that keeps the image's size (divides it by `stride`).
+    /// A convolution with odd `size` that keeps the image's size (divides it by `stride`): [B; inputs; H; W] ↦ [B; outputs; H/stride; W/stride].
     let conv (b: Blueprint) (size: int) (stride: int) (inputs: int) (outputs: int) : Layer =
         convolution (uniform (inputs * size * size)) b size stride inputs outputs
 
@@ -71,6 +73,8 @@ module internal Layer =
     let convFromZero (b: Blueprint) (size: int) (inputs: int) (outputs: int) : Layer =
         convolution Initializer.Zeros b size 1 inputs outputs
 
+    /// Zero mean and unit variance over each of `groups` groups of channels and all of their pixels, then a scale and a shift for each channel: [B; C; H; W] ↦ the
+    /// same (Wu, He 2018, Group normalization, eq. 1–6, ε = 10⁻⁵).
     let groupNorm (b: Blueprint) (groups: int) (channels: int) : Layer =
         let struct (w, bias) = affine b Initializer.Ones Initializer.Zeros [ channels ]
         fun p x -> Nn.groupNorm groups 1e-5 x p[w] p[bias]

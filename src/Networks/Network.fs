@@ -87,7 +87,7 @@ module Network =
                 $"{name}: it has {specs.Length} parameters, was given {parameters.Length}{next}"
 
     /// Raises ArgumentException where labels are given to a network that knows none.
-    let internal checkCondition name (classes: int option) (condition: Condition) =
+    let checkCondition name (classes: int option) (condition: Condition) =
         match condition, classes with
         | Some labels, None ->
             invalidArg "condition" $"{name}: it was made without classes, was given labels {labels.Describe()}"
@@ -97,7 +97,7 @@ module Network =
 
     /// Raises ArgumentException where x is not [B; shape], or the times (so many for each sample) or labels are not of its batch. A size −n in
     /// `shape` stands for any multiple of n.
-    let internal checkInput name (shape: int list) (times: int) (condition: Condition) (t: Tensor) (x: Tensor) =
+    let checkInput name (shape: int list) (times: int) (condition: Condition) (t: Tensor) (x: Tensor) =
         let fits =
             x.Rank = shape.Length + 1
             && List.forall2

@@ -1,5 +1,7 @@
 namespace Fokker
 
+open System.Globalization
+
 /// What a network is asked to be.
 type NetworkRequest =
     {
@@ -56,15 +58,60 @@ module Networks =
                 let width = x.Shape[1]
                 Tensor.narrow 1 (k * width) width (network t x)
 
-    /// The network of a name and of the settings that it wrote (`Network.Settings`): the architecture without its parameters. None where there is no
-    /// network of that name. Raises FormatException or KeyNotFoundException where a setting is missing or of the wrong kind.
-    let ofSettings (name: string) (settings: Map<string, string>) : Network option =
-        match name with
-        | "mlp" -> Some(mlp (Mlp.ofSettings settings))
-        | "residual-mlp" -> Some(ResidualMlp.network (Mlp.ofSettings settings))
-        | "unet" -> Some(unet (Unet.ofSettings settings))
-        | "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
-        | _ -> None
+    /// A part of the caller's own as a model's file wants it: its network goes by the part's name, and its settings are what it was asked to be, which
+    /// `ofSettings` asks of the part again.
+    let named (part: Part<NetworkRequest -> Network>) : Part<NetworkRequest -> Network> =
+        let settings (numbers: float list) (ask: NetworkRequest) =
+            [ "sample", System.String.Join(",", ask.Sample)
+              "width", string ask.Width
+              "depth", string ask.Depth
+              "times", string ask.Times
+              "outputs", string ask.Outputs
+              match ask.Classes with
+              | Some classes -> "classes", string classes
+              | None -> ()
+              for p, number in List.zip part.Parameters numbers do
+                  $"number-{p.Name}", number.ToString("R", CultureInfo.InvariantCulture) ]
+
+        { part with
+            Make =
+                fun numbers ->
+                    let make = part.Make numbers
+                    fun ask -> { make ask with Name = part.Name; Settings = settings numbers ask } }
+
+    /// What a `named` part was asked to be. Raises FormatException or KeyNotFoundException where a setting is missing or of the wrong kind.
+    let private asked (part: Part<NetworkRequest -> Network>) (settings: Map<string, string>) : Network =
+        let whole name = System.Int32.Parse(settings[name], CultureInfo.InvariantCulture)
+        let numbers =
+            [ for p in part.Parameters ->
+                  System.Double.Parse(settings[$"number-{p.Name}"], CultureInfo.InvariantCulture) ]
+
+        (named part).Make
+            numbers
+            { Sample =
+                [ for size in settings["sample"].Split ',' -> System.Int32.Parse(size, CultureInfo.InvariantCulture) ]
+              Data = ""
+              Width = whole "width"
+              Depth = whole "depth"
+              Times = whole "times"
+              Outputs = whole "outputs"
+              Classes = if settings.ContainsKey "classes" then Some(whole "classes") else None }
+
+    /// The network of a name, one of the caller's own or one of the library's, and of the settings that it wrote (`Network.Settings`): the architecture
+    /// without its parameters. None where there is no network of that name. Raises FormatException or KeyNotFoundException where a setting is missing or of
+    /// the wrong kind.
+    let ofSettings
+        (own: Part<NetworkRequest -> Network> list)
+        (name: string)
+        (settings: Map<string, string>)
+        : Network option =
+        match own |> List.tryFind (fun part -> part.Name = name), name with
+        | Some part, _ -> Some(asked part settings)
+        | None, "mlp" -> Some(mlp (Mlp.ofSettings settings))
+        | None, "residual-mlp" -> Some(ResidualMlp.network (Mlp.ofSettings settings))
+        | None, "unet" -> Some(unet (Unet.ofSettings settings))
+        | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
+        | None, _ -> None
         |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)
 
     let private shapes (ask: NetworkRequest) = System.String.Join("; ", ask.Sample)

@@ -82,3 +82,72 @@ module Catalogue =
           grids.Described
           traces.Described
           measures.Described ]
+
+/// The lists that names are looked up in: the library's, with the caller's own parts before them.
+[<NoComparison; NoEquality>]
+type Known =
+    { Own: OwnParts
+      Paths: PartList<GaussianPath>
+      Losses: PartList<LossEntry>
+      Predictions: PartList<Prediction>
+      Weights: PartList<Weight>
+      Times: PartList<Times>
+      Couplings: PartList<Coupling>
+      Networks: PartList<NetworkRequest -> Network>
+      Samplers: PartList<Sampler>
+      Grids: PartList<Grid> }
+
+[<RequireQualifiedAccess>]
+module Known =
+
+    let private before (own: Part<'T> list) (list: PartList<'T>) : PartList<'T> = { list with Parts = own @ list.Parts }
+
+    /// The library's lists with parts of the caller's own; one that has the name of a part of the library's is found in its place.
+    let including (own: OwnParts) : Known =
+        { Own = own
+          Paths = before (List.map Paths.named own.Paths) Catalogue.paths
+          Losses = before own.Losses Catalogue.losses
+          Predictions = before own.Predictions Catalogue.predictions
+          Weights = before own.Weights Catalogue.weights
+          Times = before own.Times Catalogue.times
+          Couplings = before own.Couplings Catalogue.couplings
+          Networks = before (List.map Networks.named own.Networks) Catalogue.networks
+          Samplers = before own.Samplers Catalogue.samplers
+          Grids = before own.Grids Catalogue.grids }
+
+    /// The library's lists.
+    let standard: Known = including OwnParts.none
+
+    /// Refuses a part of the caller's own that has the name of one of the library's: whoever reads the run without it would take the other. Raises RefusedException.
+    let requireNew (known: Known) : unit =
+        let require (setting: Setting) (own: Part<'T> list) (library: PartList<'T>) =
+            for part in own do
+                if library.Has part.Name then
+                    refuseWith setting part.Name $"the library has one of that name" $"give yours another"
+
+        require Setting.Path known.Own.Paths Catalogue.paths
+        require Setting.Loss known.Own.Losses Catalogue.losses
+        require Setting.Prediction known.Own.Predictions Catalogue.predictions
+        require Setting.Weight known.Own.Weights Catalogue.weights
+        require Setting.Times known.Own.Times Catalogue.times
+        require Setting.Coupling known.Own.Couplings Catalogue.couplings
+        require Setting.Network known.Own.Networks Catalogue.networks
+        require Setting.Solver known.Own.Samplers Catalogue.samplers
+        require Setting.Grid known.Own.Grids Catalogue.grids
+
+    /// Every list, as `Catalogue.all` has them.
+    let described (known: Known) : PartList<unit> list =
+        let lists =
+            [ known.Paths.Described
+              known.Losses.Described
+              known.Predictions.Described
+              known.Weights.Described
+              known.Times.Described
+              known.Couplings.Described
+              known.Networks.Described
+              known.Samplers.Described
+              known.Grids.Described ]
+
+        Catalogue.all
+        |> List.map (fun list ->
+            lists |> List.tryFind (fun other -> other.Name = list.Name) |> Option.defaultValue list)

@@ -4,10 +4,6 @@ namespace Fokker
 [<RequireQualifiedAccess>]
 module Lookup =
 
-    /// A path of the caller's own, or one of the library's.
-    let pathAmong (own: GaussianPath list) (name: PartName) : GaussianPath =
-        { Catalogue.paths with Parts = List.map Part.fixedAt own @ Catalogue.paths.Parts }.Make name
-
     let path: string -> GaussianPath = Catalogue.paths.Find
     let prediction: string -> Prediction = Catalogue.predictions.Find
     let loss: string -> LossEntry = Catalogue.losses.Find
@@ -18,12 +14,12 @@ module Lookup =
     let sampler: string -> Sampler = Catalogue.samplers.Find
 
     /// A grid by name, or by the file of its own numbers: `file:levels.npy` (σ/α), `times:FILE` (t) or `timesteps:FILE` (of a thousand, numbered from 0).
-    let grid (text: string) : Grid =
+    let gridAmong (known: Known) (text: string) : Grid =
         let kinds: (string * (string -> string -> float list -> Grid)) list =
             [ "file:", Grid.ofLevels; "times:", Grid.ofTimes; "timesteps:", Grid.ofTimesteps 1000 ]
 
         match kinds |> List.tryFind (fun (prefix, _) -> text.StartsWith(prefix, System.StringComparison.Ordinal)) with
-        | None -> Catalogue.grids.Find text
+        | None -> known.Grids.Find text
         | Some(prefix, make) ->
             let numbers =
                 Scope.run (fun () ->
@@ -39,6 +35,7 @@ module Lookup =
             with :? System.ArgumentException as e ->
                 refuse Setting.Grid text $"{Refusal.reason e}"
 
+    let grid: string -> Grid = gridAmong Known.standard
     let trace: string -> Trace = Catalogue.traces.Find
 
     let dtype: string -> Dtype =

@@ -1,38 +1,5 @@
 namespace Fokker
 
-/// What a loss may be made of. A loss takes what it has use for; the command line refuses the rest.
-[<NoComparison; NoEquality>]
-type Parts =
-    {
-        Path: GaussianPath
-        Prediction: Prediction
-        Weight: Weight
-        Times: Times
-        Coupling: Coupling
-        /// The law of x₁; none for N(0, I).
-        Source: (Rng -> Tensor -> Tensor) option
-        /// The model that a distillation learns from.
-        Teacher: Model option
-        /// Steps of the whole training, for schedules.
-        Steps: int64
-        /// Coordinates of a sample.
-        Dimension: int
-    }
-
-/// A loss that can be trained with, by name.
-[<NoComparison; NoEquality>]
-type LossEntry =
-    {
-        Name: string
-        /// What it does, in one sentence that spells out what the name abbreviates.
-        Summary: string
-        Equation: string
-        Source: string
-        /// The parts that it is made of besides the network, each with the one that it has unless another is asked for; none keeps what the data set brings.
-        Uses: (Setting * PartName option) list
-        Make: Parts -> Objective
-    }
-
 /// Every loss that `fokker train` knows: an objective of the library and the parts it is made of.
 module Objectives =
 

@@ -94,18 +94,19 @@ module Recipe =
 
     /// The parts of a loss: where a recipe has each, and the list that it is one of, if there is one.
     let private parts
+        (known: Known)
         : (Setting * PartList<unit> option * (Recipe -> PartName option) * (PartName option -> Recipe -> Recipe)) list =
         let plain: string option -> PartName option = Option.map PartName.plain
         let word: PartName option -> string option = Option.map string
 
-        [ Setting.Path, Some Catalogue.paths.Described, _.Path, (fun name r -> { r with Path = name })
+        [ Setting.Path, Some known.Paths.Described, _.Path, (fun name r -> { r with Path = name })
           Setting.Prediction,
-          Some Catalogue.predictions.Described,
+          Some known.Predictions.Described,
           _.Prediction,
           (fun name r -> { r with Prediction = name })
-          Setting.Weight, Some Catalogue.weights.Described, _.Weight, (fun name r -> { r with Weight = name })
-          Setting.Times, Some Catalogue.times.Described, _.Times, (fun name r -> { r with Times = name })
-          Setting.Coupling, Some Catalogue.couplings.Described, _.Coupling, (fun name r -> { r with Coupling = name })
+          Setting.Weight, Some known.Weights.Described, _.Weight, (fun name r -> { r with Weight = name })
+          Setting.Times, Some known.Times.Described, _.Times, (fun name r -> { r with Times = name })
+          Setting.Coupling, Some known.Couplings.Described, _.Coupling, (fun name r -> { r with Coupling = name })
           Setting.Source, None, (fun r -> plain r.Source), (fun name r -> { r with Source = word name })
           Setting.Preconditioning,
           Some Catalogue.preconditionings.Described,
@@ -119,13 +120,20 @@ module Recipe =
         | Some list when list.Has text -> list.Parse text
         | _ -> PartName.plain text
 
-    /// The recipe with another part, in the notation that the command line has for it: `withPart Setting.Weight "min-snr:gamma=3"`.
-    let withPart (setting: Setting) (text: string) (recipe: Recipe) : Recipe =
-        let _, list, _, set = parts |> List.find (fun (s, _, _, _) -> s = setting)
+    /// `withPart` where names may be those of the caller's own parts.
+    let withPartAmong (known: Known) (setting: Setting) (text: string) (recipe: Recipe) : Recipe =
+        let _, list, _, set = parts known |> List.find (fun (s, _, _, _) -> s = setting)
         set (Some(completed list text)) recipe
 
+    /// The recipe with another part, in the notation that the command line has for it: `withPart Setting.Weight "min-snr:gamma=3"`.
+    let withPart (setting: Setting) (text: string) (recipe: Recipe) : Recipe =
+        withPartAmong Known.standard setting text recipe
+
+    /// `networkNamed` where the name may be that of one of the caller's own.
+    let networkAmong (known: Known) (text: string) : PartName = completed (Some known.Networks.Described) text
+
     /// A network by its name with numbers; one that the list does not have is a classifier's, or refused when the network is made.
-    let networkNamed (text: string) : PartName = completed (Some Catalogue.networks.Described) text
+    let networkNamed (text: string) : PartName = networkAmong Known.standard text
 
     /// The one network that tells classes apart, and what it is made of.
     let private classifying (recipe: Recipe) : Recipe =
@@ -136,13 +144,13 @@ module Recipe =
             Labels = true
             LabelDropout = 0.0 }
 
-    /// A loss brings its own parts; those that it has no use for are taken out.
-    let withLoss (text: string) (recipe: Recipe) : Recipe =
-        let name = Catalogue.losses.Parse text
-        let loss = Catalogue.losses.Make name
+    /// `withLoss` where names may be those of the caller's own parts.
+    let withLossAmong (known: Known) (text: string) (recipe: Recipe) : Recipe =
+        let name = known.Losses.Parse text
+        let loss = known.Losses.Make name
         let recipe = if loss.Name = Objectives.classifier.Name then classifying recipe else recipe
 
-        parts
+        parts known
         |> List.fold
             (fun recipe (setting, list, get, set) ->
                 match List.tryFind (fst >> (=) setting) loss.Uses with
@@ -151,6 +159,9 @@ module Recipe =
                 | Some(_, own) -> set (own |> Option.map (string >> completed list)) recipe
                 | None -> set None recipe)
             { recipe with Loss = name }
+
+    /// A loss brings its own parts; those that it has no use for are taken out.
+    let withLoss (text: string) (recipe: Recipe) : Recipe = withLossAmong Known.standard text recipe
 
     /// Defaults for samples of this shape: a minute for points, a few for small images, on two cores.
     let standardFor (dataset: Dataset) : Recipe =
@@ -207,7 +218,7 @@ module Recipe =
     let private requireUsed (loss: LossEntry) (times: Times) (recipe: Recipe) =
         let uses setting (entry: LossEntry) = List.exists (fst >> (=) setting) entry.Uses
 
-        for setting, _, get, _ in parts do
+        for setting, _, get, _ in parts Known.standard do
             match get recipe with
             | Some given when not (uses setting loss) ->
                 let others = Names.either (Objectives.all |> List.filter (uses setting) |> List.map _.Name)
@@ -240,27 +251,27 @@ module Recipe =
 
     /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
     let private objective
-        (paths: GaussianPath list)
+        (known: Known)
         (recipe: Recipe)
         (data: Dataset)
         (kind: Kind)
         (source: Dataset option)
         (teacher: string -> Model)
         : Objective =
-        let loss = Catalogue.losses.Make recipe.Loss
+        let loss = known.Losses.Make recipe.Loss
         let make (list: PartList<'T>) (name: PartName option) (other: 'T) =
             name |> Option.map list.Make |> Option.defaultValue other
-        let times = make Catalogue.times recipe.Times Times.uniform
+        let times = make known.Times recipe.Times Times.uniform
         requireUsed loss times recipe
-        let path = recipe.Path |> Option.map (Lookup.pathAmong paths) |> Option.defaultValue Path.condOT
+        let path = make known.Paths recipe.Path Path.condOT
 
         let objective =
             loss.Make
                 { Path = path
-                  Prediction = make Catalogue.predictions recipe.Prediction Prediction.velocity
-                  Weight = make Catalogue.weights recipe.Weight Weight.uniform
+                  Prediction = make known.Predictions recipe.Prediction Prediction.velocity
+                  Weight = make known.Weights recipe.Weight Weight.uniform
                   Times = times
-                  Coupling = make Catalogue.couplings recipe.Coupling Coupling.independent
+                  Coupling = make known.Couplings recipe.Coupling Coupling.independent
                   Source =
                     source
                     |> Option.map (fun source ->
@@ -309,7 +320,7 @@ module Recipe =
 
         NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
 
-    let private network (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
+    let private network (known: Known) (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
         { Sample = data.Shape
           Data = data.Name
           Width = recipe.Width
@@ -317,7 +328,7 @@ module Recipe =
           Times = objective.Times
           Outputs = objective.Outputs
           Classes = if recipe.Labels then Some data.Classes.Length else None }
-        |> Catalogue.networks.Make recipe.Network
+        |> known.Networks.Make recipe.Network
         |> if objective.Uncertain then Networks.withUncertainty else id
 
     let private training (recipe: Recipe) (objective: Objective) : TrainSettings =
@@ -375,15 +386,17 @@ module Recipe =
                 $"""say {Setting.Labels.Is "on"}, or leave it out"""
 
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
-    /// EnvironmentException where the device is not there. A path may be one of the caller's own besides those that have a name.
-    let job (paths: GaussianPath list) (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
+    /// EnvironmentException where the device is not there. Names may be those of the caller's own parts.
+    let job (own: OwnParts) (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
         check recipe data
+        let known = Known.including own
+        Known.requireNew known
         let dtype = Lookup.dtype recipe.Dtype
         let kind: Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
         let source = source recipe data
 
         let objective =
-            objective paths recipe data kind source teacher
+            objective known recipe data kind source teacher
             |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
 
         { Recipe = recipe
@@ -395,7 +408,7 @@ module Recipe =
             if recipe.Loss.Name = Objectives.classifier.Name then
                 classifier recipe data
             else
-                network recipe data objective
+                network known recipe data objective
           Kind = kind
           Training = training recipe objective }
 
@@ -470,7 +483,7 @@ module Recipe =
     /// its only ones.
     let private upgrade (json: JsonObject) =
         let lists =
-            [ for setting, list, _, _ in parts -> setting, list ]
+            [ for setting, list, _, _ in parts Known.standard -> setting, list ]
             @ [ Setting.Loss, Some Catalogue.losses.Described ]
 
         for setting, list in lists do
@@ -520,15 +533,15 @@ module Recipe =
         | :? NullReferenceException -> damaged ()
 
     /// The options of `fokker train` that give this recipe, those left out that are its data set's defaults.
-    let options (recipe: Recipe) (standard: Recipe) : string list =
+    let optionsAmong (known: Known) (recipe: Recipe) (standard: Recipe) : string list =
         let loss = standard.Loss
-        let standard = withLoss (string recipe.Loss) standard
+        let standard = withLossAmong known (string recipe.Loss) standard
         let number (value: float) = value.ToString("R", Globalization.CultureInfo.InvariantCulture)
         let word (name: PartName option) = name |> Option.map string |> Option.defaultValue ""
 
         [ for option, value, usual in
               [ "loss", string recipe.Loss, string loss
-                for setting, _, get, _ in parts do
+                for setting, _, get, _ in parts Known.standard do
                     (string setting).ToLowerInvariant(), word (get recipe), word (get standard)
                 "network", string recipe.Network, string standard.Network
                 "width", string recipe.Width, string standard.Width
@@ -548,3 +561,6 @@ module Recipe =
               if value <> usual then
                   $"--{option}"
                   value ]
+
+    /// `optionsAmong` the library's own parts.
+    let options (recipe: Recipe) (standard: Recipe) : string list = optionsAmong Known.standard recipe standard

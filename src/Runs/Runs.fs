@@ -126,20 +126,15 @@ module Runs =
         | null -> standardRoot
         | root -> root
 
-    /// What a run has learned, on a device (the CPU unless one is named), in its own element type unless another is given. Its path may be one of the
+    /// What a run has learned, on a device (the CPU unless one is named), in its own element type unless another is given. Its parts may be of the
     /// caller's own. Only the model's file is read; a run of Fokker 0.1, which has none, is read by its recipe, data set and training state. Raises
     /// UserError where a file of it is missing or damaged.
-    let rec trainedIn
-        (paths: GaussianPath list)
-        (device: string option)
-        (dtype: Dtype option)
-        (run: RunFolder)
-        : TrainedNetwork =
+    let rec trainedIn (own: OwnParts) (device: string option) (dtype: Dtype option) (run: RunFolder) : TrainedNetwork =
         let read () =
             if File.Exists run.Model then
-                ModelFile.read paths (deviceOf device) dtype run.Model
+                ModelFile.read own (deviceOf device) dtype run.Model
             elif File.Exists run.Checkpoint then
-                ofEarlierRun paths device dtype run
+                ofEarlierRun own device dtype run
             else
                 raise (
                     UserError
@@ -151,19 +146,19 @@ module Runs =
 
     /// A run of Fokker 0.1: its recipe, its data set and the averaged parameters of its training state.
     and private ofEarlierRun
-        (paths: GaussianPath list)
+        (own: OwnParts)
         (device: string option)
         (dtype: Dtype option)
         (run: RunFolder)
         : TrainedNetwork =
-        let own = recipe run
+        let kept = recipe run
 
         let recipe =
-            { own with
+            { kept with
                 Device = defaultArg device "cpu"
-                Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue own.Dtype }
+                Dtype = dtype |> Option.map Dtype.name |> Option.defaultValue kept.Dtype }
 
-        let job = jobWith (rootOf run) paths recipe (earlierData run recipe)
+        let job = jobWith (rootOf run) own recipe (earlierData run recipe)
 
         Scope.run (fun () ->
             let state, notes = Checkpoint.read run.Checkpoint job.Network
@@ -185,7 +180,7 @@ module Runs =
 
     /// A model by its run's name under `root`, or by the path of a run's folder or of a model's file. Raises UserError where there is none, or it is damaged.
     and networkWith
-        (paths: GaussianPath list)
+        (own: OwnParts)
         (root: string)
         (device: string option)
         (dtype: Dtype option)
@@ -194,18 +189,18 @@ module Runs =
         let isModel (file: string) = file.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)
 
         if isModel given && File.Exists given then
-            string (Path.GetFileNameWithoutExtension given), ModelFile.read paths (deviceOf device) dtype given
+            string (Path.GetFileNameWithoutExtension given), ModelFile.read own (deviceOf device) dtype given
         elif File.Exists(Run.modelFile given) && not (File.Exists(Run.runFile given)) then
-            (at given).Name, ModelFile.read paths (deviceOf device) dtype (Run.modelFile given)
+            (at given).Name, ModelFile.read own (deviceOf device) dtype (Run.modelFile given)
         else
             let run = find root given
-            run.Name, trainedIn paths device dtype run
+            run.Name, trainedIn own device dtype run
 
     /// A recipe's job. The model that it is to learn from, if any, is found under a folder of runs, by its name or its path.
-    and jobWith (root: string) (paths: GaussianPath list) (recipe: Recipe) (data: Dataset) : Job =
+    and jobWith (root: string) (own: OwnParts) (recipe: Recipe) (data: Dataset) : Job =
         let teacher (given: string) =
             let dtype = Lookup.dtype recipe.Dtype
-            let name, trained = networkWith paths root (Some recipe.Device) (Some dtype) given
+            let name, trained = networkWith own root (Some recipe.Device) (Some dtype) given
 
             if trained.Shape <> data.Shape then
                 refuse
@@ -215,14 +210,14 @@ module Runs =
 
             (GenerativeModel.ofTrained name trained).ScoreModel(Setting.Teacher, given)
 
-        Recipe.job paths teacher recipe data
+        Recipe.job own teacher recipe data
 
-    /// `jobWith` on the library's own paths; a teacher is found where runs are kept unless it is said otherwise.
-    let job = jobWith standardRoot []
+    /// `jobWith` of the library's parts; a teacher is found where runs are kept unless it is said otherwise.
+    let job = jobWith standardRoot OwnParts.none
 
     /// `networkWith` as a model to sample from. Raises UserError where it is a classifier.
     let load (root: string) (device: string option) (dtype: Dtype option) (given: string) : GenerativeModel =
-        networkWith [] root device dtype given ||> GenerativeModel.ofTrained
+        networkWith OwnParts.none root device dtype given ||> GenerativeModel.ofTrained
 
     /// Trains by a recipe on the thread that asks, with nothing written: for scripts. Raises UserError where the recipe's parts do not fit, or training
     /// diverges.

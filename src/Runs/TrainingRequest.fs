@@ -63,9 +63,9 @@ module TrainingRequest =
           Dtype = None }
 
     /// A recipe with everything that the request says in the place of what it has. The loss comes first, since it brings parts that others may replace; and
-    /// a network that is told no classes leaves none out. Raises RefusedException where a name or its numbers stand for nothing.
-    let over (recipe: Recipe) (request: TrainingRequest) : Recipe =
-        let recipe = request.Loss |> Option.fold (fun recipe loss -> Recipe.withLoss loss recipe) recipe
+    /// a network that is told no classes leaves none out. Names may be those of the caller's own parts. Raises RefusedException where a name or its numbers stand for nothing.
+    let overAmong (known: Known) (recipe: Recipe) (request: TrainingRequest) : Recipe =
+        let recipe = request.Loss |> Option.fold (fun recipe loss -> Recipe.withLossAmong known loss recipe) recipe
 
         let recipe =
             [ Setting.Path, request.Path
@@ -78,13 +78,13 @@ module TrainingRequest =
               Setting.Teacher, request.Teacher ]
             |> List.fold
                 (fun recipe (setting, text) ->
-                    text |> Option.fold (fun recipe text -> Recipe.withPart setting text recipe) recipe)
+                    text |> Option.fold (fun recipe text -> Recipe.withPartAmong known setting text recipe) recipe)
                 recipe
 
         let labels = defaultArg request.Labels recipe.Labels
 
         { recipe with
-            Network = request.Network |> Option.map Recipe.networkNamed |> Option.defaultValue recipe.Network
+            Network = request.Network |> Option.map (Recipe.networkAmong known) |> Option.defaultValue recipe.Network
             Width = defaultArg request.Width recipe.Width
             Depth = defaultArg request.Depth recipe.Depth
             Labels = labels
@@ -99,6 +99,9 @@ module TrainingRequest =
             Ema = defaultArg request.Ema recipe.Ema
             Device = defaultArg request.Device recipe.Device
             Dtype = defaultArg request.Dtype recipe.Dtype }
+
+    /// `overAmong` the library's own parts.
+    let over (recipe: Recipe) (request: TrainingRequest) : Recipe = overAmong Known.standard recipe request
 
     /// The recipe of a request for these data.
     let recipe (data: Dataset) (request: TrainingRequest) : Recipe = over (Recipe.standardFor data) request

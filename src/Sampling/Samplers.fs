@@ -44,7 +44,9 @@ module Samplers =
 
     // ---- the flow in t
 
-    let private flow (tableau: Tableau) : Sampler =
+    /// The sampler that follows dx/dt = v by a Runge–Kutta method, one of the library's or one of the caller's own (`Tableau.make`): of the tableau's order, on the
+    /// uniform grid, with an evaluation saved at each step where the last stage is the next step's first.
+    let ofTableau (tableau: Tableau) : Sampler =
         { Name = tableau.Name
           Equation =
             (match tableau.Weights.Length with
@@ -59,10 +61,10 @@ module Samplers =
           Evaluations = fun n -> n * tableau.EvaluationsPerStep + (if tableau.IsFsal && n > 0 then 1 else 0)
           Grid = Grid.uniform }
 
-    let euler = flow Tableau.euler
-    let midpoint = flow Tableau.midpoint
-    let heun = flow Tableau.heun
-    let rk4 = flow Tableau.rk4
+    let euler = ofTableau Tableau.euler
+    let midpoint = ofTableau Tableau.midpoint
+    let heun = ofTableau Tableau.heun
+    let rk4 = ofTableau Tableau.rk4
 
     // ---- the flow in λ: semi-linear methods
 
@@ -623,7 +625,7 @@ module Samplers =
                 (Allowed.Whole 1)
                 "the most values in the last step, one more in each step before: 1 ends by a step of first order"
 
-        [ yield! List.map (flow >> Part.fixedAt) Tableau.all
+        [ yield! List.map (ofTableau >> Part.fixedAt) Tableau.all
           yield! List.map Part.fixedAt [ ddim; dpm2; dpm3 ]
           Part.of1 (last 2) (int >> dpm2mEnding)
           Part.of1 (last 3) (int >> dpm3mEnding)

@@ -68,7 +68,7 @@ module Encode =
             raise (UserError $"--out {choice.Out}: expected a file that ends in .npy")
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: EncodeArgument list) =
-        let options = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments terminal.Known model
         let choice = List.fold choose usual arguments
         let terminal = { terminal with Quiet = options.Quiet }
         check choice

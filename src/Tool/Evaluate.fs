@@ -28,7 +28,7 @@ type EvaluateArgument =
 module Evaluate =
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: EvaluateArgument list) =
-        let options = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments terminal.Known model
         let terminal = { terminal with Quiet = options.Quiet }
         let pick chooser = List.tryPick chooser arguments
 

@@ -127,7 +127,8 @@ module Finish =
                 Terminal.warn terminal $"{data.Name}: too few samples are held out to measure anything against"
                 [], None
 
-        Progress.run terminal "report" 1.0 (fun _ -> Results.report run recipe data model drawn scores density)
+        Progress.run terminal "report" 1.0 (fun _ ->
+            Results.report terminal.Known run recipe data model drawn scores density)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"
         scores, density

@@ -175,7 +175,7 @@ module Interpolate =
                    GenerativeModel.outside model (carried "decoding" false labels (mix w latentA latentB))) |]
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: InterpolateArgument list) =
-        let options = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments terminal.Known model
         let choice = List.fold choose usual arguments
         let terminal = { terminal with Quiet = options.Quiet }
         check choice

@@ -59,14 +59,15 @@ module Listing =
         list.Name, Json.array (list.Parts |> Seq.map (fun p -> part p))
 
     let private run (terminal: Terminal) (arguments: ListArgument list) =
+        let all = Known.described terminal.Known
+
         let wanted =
             arguments
             |> List.tryPick (function
-                | What name ->
-                    Some(Names.find "" "list" "lists" (fun (list: PartList<unit>) -> list.Name) Catalogue.all name)
+                | What name -> Some(Names.find "" "list" "lists" (fun (list: PartList<unit>) -> list.Name) all name)
                 | Json -> None)
 
-        let lists = wanted |> Option.map List.singleton |> Option.defaultValue Catalogue.all
+        let lists = wanted |> Option.map List.singleton |> Option.defaultValue all
         List.iter (show terminal) lists
         Terminal.give terminal (Json.object (List.map json lists))
         Exit.Success

@@ -122,7 +122,7 @@ module LogDensity =
           Time = choice.Time }
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: LikelihoodArgument list) =
-        let options = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments terminal.Known model
         let choice = List.fold choose usual arguments
         let terminal = { terminal with Quiet = options.Quiet }
         check choice

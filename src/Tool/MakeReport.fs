@@ -50,7 +50,7 @@ module MakeReport =
                 | Device name -> Some name
                 | _ -> None)
 
-        let model = GenerativeModel.ofTrained folder.Name (Runs.trainedIn [] device None folder)
+        let model = GenerativeModel.ofTrained folder.Name (Runs.trainedIn terminal.Own device None folder)
         let recipe = Runs.recipe folder
 
         let data =
@@ -66,7 +66,8 @@ module MakeReport =
         | Some(scores, density) ->
             let n = if model.IsImage then 100 else 4000
             let drawn = Finish.samples terminal model (Samples.standardFor model) (model.Stream "samples") n
-            Progress.run terminal "report" 1.0 (fun _ -> Results.report folder recipe data model drawn scores density)
+            Progress.run terminal "report" 1.0 (fun _ ->
+                Results.report terminal.Known folder recipe data model drawn scores density)
             Terminal.tell terminal $"report: {folder.Report}"
         | None -> Finish.all terminal folder recipe data model None |> ignore
 

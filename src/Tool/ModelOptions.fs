@@ -64,8 +64,11 @@ type ModelArgument =
             | Json -> "print one JSON object on standard output, everything else on standard error"
 
 /// What these options come to.
+[<NoComparison; NoEquality>]
 type ModelChoice =
     {
+        /// The lists that names are looked up in.
+        Known: Known
         Run: string option
         Oracle: string option
         Path: string option
@@ -119,10 +122,11 @@ module ModelChoice =
         | Quiet -> { choice with Quiet = true }
         | Json -> choice
 
-    let ofArguments (arguments: ModelArgument list) : ModelChoice =
+    let ofArguments (known: Known) (arguments: ModelArgument list) : ModelChoice =
         List.fold
             choose
-            { Run = None
+            { Known = known
+              Run = None
               Oracle = None
               Path = None
               Prediction = None
@@ -158,15 +162,17 @@ module ModelChoice =
                 | Some value -> refuse setting value $"a run has its own; {setting} goes with {Setting.Oracle}"
                 | None -> ()
 
-            Runs.load choice.Root choice.Device dtype run
+            Runs.networkWith choice.Known.Own choice.Root choice.Device dtype run ||> GenerativeModel.ofTrained
         | None, Some file ->
             let kind =
                 { Dtype = defaultArg dtype Dtype.Float64
                   Device = choice.Device |> Option.map Torch.device |> Option.defaultValue Device.Cpu }
 
-            let path = choice.Path |> Option.map Lookup.path |> Option.defaultValue Path.condOT
+            let path = choice.Path |> Option.map choice.Known.Paths.Find |> Option.defaultValue Path.condOT
             let prediction =
-                choice.Prediction |> Option.map Lookup.prediction |> Option.defaultValue Prediction.velocity
+                choice.Prediction
+                |> Option.map choice.Known.Predictions.Find
+                |> Option.defaultValue Prediction.velocity
 
             GenerativeModel.exact file path prediction kind
 
@@ -187,7 +193,14 @@ module ModelChoice =
                       $"'{text}' is no class and weight: expected CLASS:WEIGHT with a weight other than 0, such as 3:1.5,8:-0.5" ]
 
     let private guidance (choice: ModelChoice) (model: GenerativeModel) : GuidanceRequest =
-        let another run = Runs.networkWith [ model.Path ] choice.Root choice.Device (Some model.Kind.Dtype) run
+        let own = choice.Known.Own
+        let another run =
+            Runs.networkWith
+                { own with Paths = Part.fixedAt model.Path :: own.Paths }
+                choice.Root
+                choice.Device
+                (Some model.Kind.Dtype)
+                run
 
         { Scale = choice.Guidance
           Interval = choice.GuidanceInterval
@@ -214,13 +227,13 @@ module ModelChoice =
             | None, [] -> None
             | solver, numbers ->
                 let standard () = (Samples.standardFor model).Sampler.Name
-                let name = Catalogue.samplers.Parse(solver |> Option.defaultWith standard)
-                let own = Catalogue.samplers.Parts |> List.find (fun part -> part.Name = name.Name)
+                let name = choice.Known.Samplers.Parse(solver |> Option.defaultWith standard)
+                let own = choice.Known.Samplers.Parts |> List.find (fun part -> part.Name = name.Name)
 
                 for option, value in numbers do
                     if not (own.Parameters |> List.exists (fun p -> p.Name = option)) then
                         let those =
-                            [ for part in Catalogue.samplers.Parts do
+                            [ for part in choice.Known.Samplers.Parts do
                                   if part.Parameters |> List.exists (fun p -> p.Name = option) then
                                       part.Name ]
 
@@ -230,10 +243,10 @@ module ModelChoice =
                         )
 
                 let others = name.Numbers |> List.filter (fun (key, _) -> not (List.exists (fst >> (=) key) numbers))
-                Some(Catalogue.samplers.Make { name with Numbers = others @ numbers })
+                Some(choice.Known.Samplers.Make { name with Numbers = others @ numbers })
 
         { Solver = sampler
-          Grid = choice.Grid |> Option.map Lookup.grid
+          Grid = choice.Grid |> Option.map (Lookup.gridAmong choice.Known)
           Steps = choice.Steps
           Batch = choice.Batch
           Class = label

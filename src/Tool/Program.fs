@@ -57,6 +57,10 @@ let run (terminal: Terminal) (words: string list) : int =
             with error ->
                 fail $"fokker {command.Name}" (Errors.describe command.Name error)
 
+/// A command line where names may stand for parts of the caller's own, for scripts: `Program.runWith parts [ "train"; "moons"; "--path"; "mine" ]`. Gives the exit
+/// code; what the command says goes where the script's own output goes.
+let runWith (own: OwnParts) (words: string list) : int = run { Terminal.ofProcess () with Own = own } words
+
 [<EntryPoint>]
 let main arguments =
     Console.OutputEncoding <- UTF8Encoding false

@@ -40,7 +40,7 @@ module Results =
             Runs.writeBytes run.Picture (comparison model data samples (model.Stream "picture")))
 
     /// The command that repeats a run.
-    let commandOf (name: string) (recipe: Recipe) (data: Dataset) : string =
+    let commandOf (known: Known) (name: string) (recipe: Recipe) (data: Dataset) : string =
         let quoted (word: string) =
             if word |> Seq.forall (fun c -> Char.IsLetterOrDigit c || "-_.:/,=".Contains c) then
                 word
@@ -48,7 +48,7 @@ module Results =
                 "'" + word.Replace("'", "'\\''") + "'"
 
         [ "./fokker"; "train"; recipe.DataSet ]
-        @ Recipe.options recipe (Recipe.standardFor data)
+        @ Recipe.optionsAmong known recipe (Recipe.standardFor data)
         @ [ "--name"; name ]
         |> List.map quoted
         |> String.concat " "
@@ -209,13 +209,19 @@ module Results =
           Note =
             $"held-out samples under the model's density, in nats, beside the entropy of their law; {density.Nats.Draws} samples" }
 
-    let private settings (run: RunFolder) (recipe: Recipe) (data: Dataset) (model: GenerativeModel) : Report.Settings =
+    let private settings
+        (known: Known)
+        (run: RunFolder)
+        (recipe: Recipe)
+        (data: Dataset)
+        (model: GenerativeModel)
+        : Report.Settings =
         let environment =
             match (Run.describe run.Path)["environment"] with
             | :? JsonObject as json -> [ for KeyValue(name, value) in json -> name, string value ]
             | _ -> []
 
-        { Command = commandOf run.Name recipe data
+        { Command = commandOf known run.Name recipe data
           Groups =
             [ "Settings", Recipe.settings recipe |> List.map (fun (name, value) -> name, Recipe.text value)
               match networkOf model with
@@ -251,6 +257,7 @@ module Results =
 
     /// Writes `report.html`: a model's samples in the data's units beside its data, and how it was trained.
     let report
+        (known: Known)
         (run: RunFolder)
         (recipe: Recipe)
         (data: Dataset)
@@ -281,7 +288,7 @@ module Results =
                       Sections.metrics (List.map metric scores @ List.map densityMetric (Option.toList density))
                   if not history.IsEmpty then
                       Sections.loss [| for m in history -> float m.Step |] [| for m in history -> m.Loss |]
-                  Sections.settings (settings run recipe data model) ]
+                  Sections.settings (settings known run recipe data model) ]
 
             Page.write
                 run.Report

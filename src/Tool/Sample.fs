@@ -161,7 +161,7 @@ module Sample =
           ParallelTolerance = choice.ParallelTolerance }
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: SampleArgument list) =
-        let options = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments terminal.Known model
         let choice = List.fold choose usual arguments
         let terminal = { terminal with Quiet = options.Quiet }
         check choice

@@ -4,6 +4,7 @@ open System
 open System.IO
 open System.Text.Json
 open System.Text.Json.Nodes
+open Fokker
 
 /// Where a command writes. Results for programs are one JSON object on `Out`; what people read goes to `Out` too, or to
 /// `Error` where `Out` is for a program.
@@ -19,7 +20,12 @@ type Terminal =
         Quiet: bool
         /// Asked now and then by long work: whether somebody wants it to end.
         Stop: unit -> bool
+        /// The parts that names may stand for besides the library's, where a script runs the command.
+        Own: OwnParts
     }
+
+    /// The lists that the command looks names up in.
+    member terminal.Known = Known.including terminal.Own
 
 /// Long work that was asked to end, and did.
 exception Stopped
@@ -34,7 +40,8 @@ module Terminal =
           IsScreen = not Console.IsOutputRedirected
           Json = false
           Quiet = false
-          Stop = fun () -> false }
+          Stop = fun () -> false
+          Own = OwnParts.none }
 
     /// The same for a caller that wants JSON: people are then spoken to on the error stream.
     let forPrograms (terminal: Terminal) : Terminal =

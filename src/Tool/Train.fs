@@ -201,8 +201,8 @@ module Train =
         let data = Datasets.load dataset
         let standard = Recipe.standardFor data
         let standard = minutes |> Option.fold (fun recipe minutes -> Recipe.withMinutes minutes data recipe) standard
-        let recipe = TrainingRequest.over { standard with DataSet = dataset } (request arguments)
-        let makeJob recipe = Runs.jobWith root [] recipe data
+        let recipe = TrainingRequest.overAmong terminal.Known { standard with DataSet = dataset } (request arguments)
+        let makeJob recipe = Runs.jobWith root terminal.Own recipe data
         let job = makeJob recipe
 
         let refuseAnother (run: RunFolder) =
@@ -235,7 +235,8 @@ module Train =
 
             Run.replace
                 claim
-                (("command", Option.ofObj (Json.text (Results.commandOf run.Name job.Recipe data)) |> Option.get)
+                (("command",
+                  Option.ofObj (Json.text (Results.commandOf terminal.Known run.Name job.Recipe data)) |> Option.get)
                  :: Recipe.settings job.Recipe)
 
             run, job, claim
@@ -245,6 +246,7 @@ module Train =
 
     /// A run that goes on: its settings are those of `run.json`, and an option that says otherwise is refused.
     let private resume
+        (terminal: Terminal)
         (arguments: TrainArgument list)
         (root: string)
         (name: string option)
@@ -275,7 +277,8 @@ module Train =
                 raise (UserError "--resume goes on with the number of steps in run.json: leave --minutes out")
 
             let wanted =
-                TrainingRequest.over
+                TrainingRequest.overAmong
+                    terminal.Known
                     { recipe with
                         DataSet =
                             (if Option.isSome name then Option.defaultValue recipe.DataSet dataset else recipe.DataSet) }
@@ -293,7 +296,7 @@ module Train =
                     UserError $"""--resume goes on with the settings in {run.Record}: {String.Join(", ", differing)}"""
                 )
 
-            run, Runs.jobWith (Runs.rootOf run) [] wanted (Datasets.load recipe.DataSet), claim
+            run, Runs.jobWith (Runs.rootOf run) terminal.Own wanted (Datasets.load recipe.DataSet), claim
         with _ ->
             (claim :> IDisposable).Dispose()
             reraise ()
@@ -333,6 +336,7 @@ module Train =
             Objective.used (job.Stream "pairs") batch job.Objective)
 
     let private json
+        (terminal: Terminal)
         (run: RunFolder)
         (job: Job)
         (result: RunResult)
@@ -344,7 +348,7 @@ module Train =
               "dataset", Json.text job.Recipe.DataSet
               "steps", Json.whole result.State.Step
               "seconds", Json.number result.Seconds
-              "command", Json.text (Results.commandOf run.Name job.Recipe job.Data)
+              "command", Json.text (Results.commandOf terminal.Known run.Name job.Recipe job.Data)
               yield! found ]
 
     let private run (terminal: Terminal) (arguments: TrainArgument list) =
@@ -380,7 +384,7 @@ module Train =
 
         let folder, job, claim =
             if has Resume then
-                resume arguments root name
+                resume terminal arguments root name
             else
                 start terminal arguments root name (has Overwrite)
 
@@ -427,7 +431,7 @@ module Train =
                           yield "dataUsed", Json.optional Json.number used
                           yield! Finish.figures scores density ]
 
-                Terminal.give terminal (json folder job result found)
+                Terminal.give terminal (json terminal folder job result found)
                 Exit.Success
             with Stopped ->
                 terminal.Error.WriteLine

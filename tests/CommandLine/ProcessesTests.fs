@@ -73,7 +73,7 @@ let private files (run: string) =
 let private opened (run: RunFolder) : Job * TrainState =
     let read () =
         let recipe = Runs.recipe run
-        let job = Runs.jobWith (Runs.rootOf run) [] recipe (Datasets.load recipe.DataSet)
+        let job = Runs.jobWith (Runs.rootOf run) OwnParts.none recipe (Datasets.load recipe.DataSet)
         job, fst (Checkpoint.read run.Checkpoint job.Network)
 
     Run.reading run.Path (fun (_, state) -> Scope.free state) read

@@ -22,6 +22,7 @@ let caught (run: Terminal -> int) : Outcome =
         { Out = TextWriter.Synchronized out
           Error = TextWriter.Synchronized error
           IsScreen = false
+          Own = OwnParts.none
           Json = false
           Quiet = false
           Stop = fun () -> false }

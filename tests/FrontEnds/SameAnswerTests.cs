@@ -174,7 +174,8 @@ public sealed class SameAnswerTests
             isScreen: false,
             json: false,
             quiet: true,
-            stop: FuncConvert.FromFunc<Unit, bool>(_ => false)
+            stop: FuncConvert.FromFunc<Unit, bool>(_ => false),
+            own: OwnPartsModule.none
         );
         var code = Tool.Program.run(terminal, ListModule.OfSeq(words));
         Assert.That(code, Is.EqualTo(0).Or.EqualTo(2), errors.ToString());

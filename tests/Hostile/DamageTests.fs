@@ -286,7 +286,7 @@ let tests =
                       let run = Runs.at place
                       // A run of Fokker 0.1, which has no model's file, is read by its record.
                       File.WriteAllText(run.Checkpoint, "")
-                      refused [ run.Record ] (fun () -> Runs.trainedIn [] None None run |> ignore))
+                      refused [ run.Record ] (fun () -> Runs.trainedIn OwnParts.none None None run |> ignore))
 
           testCase "a history with a line that no run writes is read without it"
           <| fun () ->

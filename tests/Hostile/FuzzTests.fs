@@ -138,7 +138,7 @@ let private formats =
             Read = fun file -> Checkpoint.read file network |> ignore }
           { Name = "model"
             Seeds = [ model; undigested model ]
-            Read = fun file -> ModelFile.read [] Device.Cpu None file |> ignore }
+            Read = fun file -> ModelFile.read OwnParts.none Device.Cpu None file |> ignore }
           { Name = "mixture"
             Seeds =
               [ utf8 """{"weights":[0.4,0.6],"means":[[-1.5,0],[1.0,2]],"stds":[0.25,0.4],"labels":[0,1]}"""

@@ -74,7 +74,7 @@ let tests =
                       let file = Path.Combine(folder, "m.safetensors")
                       let own = trained output path None
                       ModelFile.write file own
-                      let back = ModelFile.read [] Device.Cpu None file
+                      let back = ModelFile.read OwnParts.none Device.Cpu None file
 
                       for model in [ "mine"; "elsewhere" ] do
                           Expect.equal (GenerativeModel.ofTrained model back |> _.Classes) ([ "a"; "b"; "c" ]) ""
@@ -99,7 +99,7 @@ let tests =
                       let source = Dataset.ofSamples "npy:source.npy" "" "source.npy" rows None
                       let own = trained NetworkOutput.Velocity Path.condOT (Some source)
                       ModelFile.write file own
-                      let back = ModelFile.read [] Device.Cpu None file
+                      let back = ModelFile.read OwnParts.none Device.Cpu None file
                       let draw t : float[] = Tensor.toFloats (Samples.ofSeed 3L 6 (GenerativeModel.ofTrained "m" t))
                       Expect.equal (draw back) (draw own) ""))
 
@@ -123,7 +123,7 @@ let tests =
                   Scope.run0 (fun () ->
                       let file = Path.Combine(folder, "m.safetensors")
                       let own = trained NetworkOutput.Velocity Path.condOT None
-                      let read () = ModelFile.read [] Device.Cpu None file
+                      let read () = ModelFile.read OwnParts.none Device.Cpu None file
 
                       let refused () : string =
                           try

@@ -122,7 +122,7 @@ let tests =
                   Expect.equal (text "result/ending") "finished" ""
                   Expect.equal (text "result/step") "60" ""
                   Expect.equal (List.last (steps folder)) 60L ""
-                  let trained = ModelFile.read [] Device.Cpu None (Run.modelFile folder)
+                  let trained = ModelFile.read OwnParts.none Device.Cpu None (Run.modelFile folder)
                   Expect.equal trained.Training.Data "moons" ""
                   Expect.equal trained.Training.Steps 60L ""
                   Expect.equal trained.Units ((plan 0L).Dataset.Units) "")

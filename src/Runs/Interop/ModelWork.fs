@@ -35,7 +35,7 @@ type internal ModelWork =
         if not (IO.File.Exists source || IO.Directory.Exists source) then
             raise (UserError $"{source}: there is no model in this place")
 
-        Runs.networkWith (List.ofArray paths) source (Option.ofObj device) (toOption dtype) source
+        Runs.networkWith (OwnParts.ofPaths paths) source (Option.ofObj device) (toOption dtype) source
 
     /// The model of a file, or of a run's folder; its tensors are the caller's to free.
     static member Load

@@ -12,7 +12,7 @@ type internal TrainingWork =
 
     /// The job of a new run, whose `run.json` is made.
     static member Start(claim: RunClaim, paths: GaussianPath[], request: TrainingRequest, data: Dataset) : Job =
-        let job = Runs.jobWith Runs.standardRoot (List.ofArray paths) (TrainingRequest.recipe data request) data
+        let job = Runs.jobWith Runs.standardRoot (OwnParts.ofPaths paths) (TrainingRequest.recipe data request) data
         Run.create claim (Recipe.settings job.Recipe)
         job
 
@@ -30,7 +30,7 @@ type internal TrainingWork =
             | null -> Datasets.load recipe.DataSet
             | given -> { given with Name = recipe.DataSet }
 
-        Runs.jobWith (Runs.rootOf folder) (List.ofArray paths) recipe data
+        Runs.jobWith (Runs.rootOf folder) (OwnParts.ofPaths paths) recipe data
 
     /// Trains until the job's steps are made or somebody asks to stop; `stepped` hears of each step and of the seconds so far.
     static member Train(claim: RunClaim, job: Job, stepped: Action<StepInfo, float>, stop: Func<bool>) : RunResult =
