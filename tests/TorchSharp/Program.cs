@@ -54,7 +54,7 @@ foreach (var copies in new[] { false, true })
         );
         using var back = copies ? TensorExchange.CopyToTorchSharp(ours) : ours.ToTorchSharp();
         Check(
-            back.dtype == type && back.equal(turned).all().item<bool>(),
+            back.dtype == type && back.eq(turned).all().item<bool>(),
             $"{type}, {how} and back, keeps its numbers"
         );
     }
