@@ -43,13 +43,13 @@ let private folder (release: string) : string =
 
     folder
 
-/// What a program printed, which must succeed: run in that Debian with .NET at its own place and `work` as /work, the folder it starts in. The mounts are its own and go
+/// What a program printed, which must succeed (.NET itself would ask for ICU, or to be told that no languages are asked for): run in that Debian with .NET at its own place and `work` as /work, the folder it starts in. The mounts are its own and go
 /// with it; of this machine's environment nothing is left.
 let run (release: string) (work: string) (command: string list) : string =
     let mounts =
         "mkdir -p \"$1$2\" \"$1/work\" && mount --bind \"$2\" \"$1$2\" && mount --bind \"$3\" \"$1/work\" \
          && mount -t proc proc \"$1/proc\" && mount --bind /dev \"$1/dev\" \
-         && root=$1 && path=$2 && shift 3 && exec chroot \"$root\" /usr/bin/env -i HOME=/root PATH=\"$path:/usr/bin:/bin\" DOTNET_NOLOGO=1 \
+         && root=$1 && path=$2 && shift 3 && exec chroot \"$root\" /usr/bin/env -i HOME=/root PATH=\"$path:/usr/bin:/bin\" DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 \
          /bin/sh -c 'cd /work && exec \"$@\"' sh \"$@\""
 
     let words = [ "--mount"; "sh"; "-c"; mounts; "sh"; folder release; dotnet.TrimEnd '/'; work ] @ command
