@@ -314,16 +314,19 @@ printfn $"{stopped.Ending} after step {stopped.State.Step}"
 (*** include-output ***)
 
 (**
-The command line takes the parts too, as a function: what it does in a shell it does here, with names that stand for yours. It goes on with the run, draws samples, measures them and
-writes the report:
+The command line takes the parts too, as a function: what it does in a shell it does here, with names that stand for yours. `Program.runWith mine words` says what it has to say as it
+would in a shell; here it says it to the page. It goes on with the run, draws samples, measures them and writes the report:
 *)
 
 let fokker (words: string list) =
-    match
-        Fokker.Tool.Program.runWith mine (words @ [ "--runs"; root; "--quiet" ])
-    with
-    | 0 -> ()
-    | code -> failwith $"it ended with code {code}"
+    use said = new StringWriter()
+    let terminal = { Fokker.Tool.Terminal.ofProcess () with Out = said; Own = mine }
+    let code =
+        Fokker.Tool.Program.run terminal (words @ [ "--runs"; root; "--quiet" ])
+    printf "%s" ((string said).Replace(root, "runs"))
+
+    if code <> 0 then
+        failwith $"it ended with code {code}"
 
 fokker [ "train"; "--resume"; "--name"; "mine"; "--draws"; "2" ]
 
