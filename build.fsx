@@ -222,7 +222,7 @@ let test isFull =
     let passedThere, failedThere =
         if words = [] && options = [] && isManagedBeside then
             printfn "\nThe tensor's tests and the laws, on the managed engine:"
-            testFSharp (Some "managed") isFull [ "Torch."; "Laws." ] []
+            testFSharp (Some "managed") isFull [ "Torch."; "Law." ] []
         else
             0, 0
 
