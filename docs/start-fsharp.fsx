@@ -160,6 +160,44 @@ match Likelihood.logDensity likelihood model None (Rng.ofSeed 6L) held with
 (*** include-output ***)
 
 (**
+## Look at it
+
+The package `Fokker.Charts` makes [Plotly.NET](https://plotly.net) charts of what a script has at hand: `Chart.samples`, `Chart.field`, `Chart.trajectories`, `Chart.loss`.
+*)
+
+#r "../src/Charts/bin/Release/net10.0/Fokker.Charts.dll" // or "nuget: Fokker.Charts"
+#r "../src/Charts/bin/Release/net10.0/Plotly.NET.dll"
+#r "../src/Charts/bin/Release/net10.0/DynamicObj.dll"
+#r "../src/Charts/bin/Release/net10.0/Giraffe.ViewEngine.dll"
+#r "../src/Charts/bin/Release/net10.0/Newtonsoft.Json.dll"
+open Plotly.NET
+
+let chart =
+    Chart.samples [ "data", fresh 3L; "samples", made ]
+    |> Chart.withTitle "Two moons"
+
+let learned = Model.velocity model None
+
+// The network computes in float32, the chart asks in float64.
+let arrows =
+    Chart.field
+        (fun t x -> learned (t.To Dtype.Float32) (x.To Dtype.Float32))
+        0.5
+        (-3.0, 3.0)
+        (-3.0, 3.0)
+
+(**
+`Chart.show chart` opens it in a browser; in a notebook it is the value of a cell.
+*)
+
+(*** hide ***)
+expect
+    "traces of the chart"
+    2.0
+    0.0
+    (chart |> GenericChart.getTraces |> List.length |> float)
+
+(**
 ## Where to go
 
 The [theory](theory/01-noise.html) derives all of this in order. On the command line the same is `./fokker train moons`, `./fokker sample moons`, `./fokker likelihood moons`; it keeps runs on disk, resumes them

@@ -9,7 +9,9 @@ let private lines name = File.ReadAllLines(Checkout.file name)
 let private pins =
     [ for line in lines "paket.dependencies" do
           match line.Split ' ' with
-          | [| "nuget"; name; version |] -> name, version
+          | [| "nuget"; name; version |]
+          // Whatever another package asks for.
+          | [| "nuget"; name; "=="; version |] -> name, version
           | _ -> () ]
 
 [<Tests>]

@@ -42,6 +42,30 @@ let private record (file: string) : JsonNode =
     | null -> failwith file
     | node -> node
 
+/// The runs that several tests look at, each trained once: a test has copies.
+let private trained =
+    lazy
+        (let folder = folderWithImages ()
+         AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> (folder :> IDisposable).Dispose())
+
+         for name, words in
+             [ "first", [ "--lr"; "0.02" ]; "told", [ "--label-dropout"; "0" ]; "untold", [ "--labels"; "off" ] ] do
+             done' (train folder name words)
+
+         folder)
+
+/// A folder with forty images, and with some of those runs.
+let private folderWith (runs: string list) =
+    let folder = folderWithImages ()
+
+    for name in runs do
+        let place = Directory.CreateDirectory(folder.File $"runs/{name}").FullName
+
+        for file in Directory.GetFiles(trained.Value.File $"runs/{name}") do
+            File.Copy(file, Path.Combine(place, nonNull (Path.GetFileName file)))
+
+    folder
+
 let private dropout (folder: Folder) (name: string) : float =
     let json = record (folder.File $"runs/{name}/run.json")
     let settings = nonNull json["settings"]
@@ -77,8 +101,7 @@ let tests =
         "CommandLine.Guiding"
         [ testCase "a run whose labels were dropped is guided, 1 is plain, and so is guidance by itself"
           <| fun () ->
-              use folder = folderWithImages ()
-              done' (train folder "first" [ "--lr"; "0.02" ])
+              use folder = folderWith [ "first" ]
               Expect.equal (dropout folder "first") 0.1 ""
               let plain = samples folder [ "first"; "--class"; "1" ]
               let guided = samples folder [ "first"; "--class"; "1"; "--guidance"; "4" ]
@@ -92,9 +115,7 @@ let tests =
 
           testCase "guidance of a run that never learned the null is refused with what to do, and goes by a weaker run"
           <| fun () ->
-              use folder = folderWithImages ()
-              done' (train folder "told" [ "--label-dropout"; "0" ])
-              done' (train folder "untold" [ "--labels"; "off" ])
+              use folder = folderWith [ "told"; "untold" ]
               Expect.equal (dropout folder "untold") 0.0 ""
               let guided name = sample folder [ name; "--guidance"; "3"; "--out"; folder.File "x0.npy" ]
               assertRefused (guided "told") [ "--guidance 3"; "told"; "--label-dropout"; "--autoguidance" ]
@@ -124,7 +145,7 @@ let tests =
 
           testCase "a classifier of noisy samples is trained, guides runs, and is not sampled from"
           <| fun () ->
-              use folder = folderWithImages ()
+              use folder = folderWith [ "first"; "told"; "untold" ]
               // Enough to hold some out.
               writeImages folder "more-x.idx" "more-y.idx" 200
               let data = "idx:" + folder.File "more-x.idx" + "," + folder.File "more-y.idx"
@@ -140,9 +161,6 @@ let tests =
               done' (fokker [ "train"; "--resume"; "--name"; "judge"; "--runs"; folder.File "runs"; "--quiet" ])
               equal before (bytes ())
 
-              done' (train folder "first" [ "--lr"; "0.02" ])
-              done' (train folder "untold" [ "--labels"; "off" ])
-              done' (train folder "told" [ "--label-dropout"; "0" ])
               done' (train folder "other" [ "--path"; "vp" ])
               let by scale = [ "--guidance"; scale; "--classifier"; "judge" ]
 
@@ -188,12 +206,10 @@ let tests =
 
           testCase "a run is sampled towards several classes at once"
           <| fun () ->
-              use folder = folderWithImages ()
-              done' (train folder "first" [ "--lr"; "0.02" ])
+              use folder = folderWith [ "first"; "told" ]
               let composed = samples folder [ "first"; "--compose"; "1:3" ]
               equal (samples folder [ "first"; "--class"; "1"; "--guidance"; "3" ]) composed
               Expect.notEqual (samples folder [ "first"; "--compose"; "1:3,0:-1" ]) composed ""
-              done' (train folder "told" [ "--label-dropout"; "0" ])
               assertRefused (sample folder [ "told"; "--compose"; "1:3" ]) [ "--compose 1:3"; "--label-dropout" ]
               let json =
                   json (sample folder [ "first"; "--compose"; "1:3,0:-1"; "--json"; "--out"; folder.File "x0.npy" ])

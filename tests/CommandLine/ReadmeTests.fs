@@ -134,7 +134,7 @@ let tests =
                   for file in left @ [ "artifacts/docs/index.html" ] do
                       Expect.isTrue (File.Exists(Path.Combine(clone, file))) ""
 
-                  Expect.equal (Directory.GetFiles(Path.Combine(clone, "artifacts/packages"), "*.nupkg").Length) 4 ""
+                  Expect.equal (Directory.GetFiles(Path.Combine(clone, "artifacts/packages"), "*.nupkg").Length) 6 ""
           )
 
           testCase "the README's training in F# runs and leaves a picture"

@@ -12,7 +12,7 @@ let private holdsIn (cases: int) (law: Law) =
 [<Tests>]
 let tests =
     testList
-        "Law"
+        "Laws"
         [
           // The same laws that `verify` runs, at a tenth of its cases, or six; of those with few, whose cases are long, at a third.
           testEach "law holds" _.Name Table.all

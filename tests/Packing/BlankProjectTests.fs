@@ -156,7 +156,13 @@ let tests =
           <| fun () ->
               let packages = packages ()
 
-              for wanted in [ "Fokker"; "Fokker.CSharp"; "Fokker.TorchSharp"; "Fokker.Tool"; "Fokker.Torch.Native" ] do
+              for wanted in
+                  [ "Fokker"
+                    "Fokker.CSharp"
+                    "Fokker.TorchSharp"
+                    "Fokker.Charts"
+                    "Fokker.Tool"
+                    "Fokker.Torch.Native" ] do
                   Expect.contains (List.map fst packages) wanted ""
 
               for name, package in packages do
@@ -176,7 +182,8 @@ let tests =
                   Map
                       [ "Fokker", ("src", [ OfficialLibtorch.package ])
                         "Fokker.CSharp", ("src/CSharpApi", [ "Fokker" ])
-                        "Fokker.TorchSharp", ("src/TorchSharp", [ "Fokker.CSharp" ]) ]
+                        "Fokker.TorchSharp", ("src/TorchSharp", [ "Fokker.CSharp" ])
+                        "Fokker.Charts", ("src/Charts", [ "Fokker" ]) ]
 
               for name, package in packages () do
                   use package = package
