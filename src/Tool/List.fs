@@ -20,8 +20,8 @@ module Listing =
     /// How the command line takes one of a list.
     let private option (list: PartList<unit>) =
         match list.Setting with
-        | Some Setting.Data -> "train DATASET"
-        | Some Setting.Trace -> "likelihood --trace"
+        | Some setting when setting = Setting.Data -> "train DATASET"
+        | Some setting when setting = Setting.Trace -> "likelihood --trace"
         | Some setting -> OptionNames.ofSetting setting
         | None -> "evaluate"
 

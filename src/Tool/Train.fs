@@ -327,7 +327,7 @@ module Train =
             report (float info.Step) $"loss {mean:F4}{rate}"
 
         Progress.run terminal $"training {run.Name}" steps (fun report ->
-            Run.train claim (Recipe.plan job) (progress report) (fun () -> interrupt.IsRequested))
+            Run.train claim (Job.plan job) (progress report) (fun () -> interrupt.IsRequested))
 
     /// The share of a batch's data that a coupling's pairs use.
     let private pairsUse (job: Job) : float option =
