@@ -28,7 +28,7 @@ module SamplerStudy =
 
     let private paths = [ Path.condOT; Path.vp; Paths.edm ]
 
-    /// Where all samplers run on a path: from a time at which it is noise to one at which what is left of it is seen by nobody.
+    /// The times between which all samplers run on a path: from pure noise to noise that is too small to matter.
     let private spanOf (path: GaussianPath) : Span =
         let low, high = path.Interior
         { Noisy = high; Clean = low; Finish = Stop }

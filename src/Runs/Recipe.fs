@@ -333,7 +333,7 @@ module Recipe =
         | :? NullReferenceException -> damaged ()
 
 /// What a training is asked to be. Anything you leave out gets a default chosen for your data: `{ TrainingRequest.standard with Steps = Some 3000L }`.
-/// Parts are said by their names, with numbers: `min-snr:gamma=3`.
+/// Parts are given by their names, with numbers: `min-snr:gamma=3`.
 type TrainingRequest =
     {
         Path: string option

@@ -11,11 +11,11 @@ type ClassifierChoice =
     | Own
     | Trained of ClassPosterior
 
-/// How samples are asked to be guided; what is left out is not.
+/// How samples are asked to be guided; a field that is left out asks for no guidance of its kind.
 [<NoComparison; NoEquality>]
 type GuidanceRequest =
     {
-        /// How far: 0 is unconditional, 1 plain, more is guided.
+        /// The scale s: 0 is unconditional, 1 conditional, more is guided.
         Scale: float option
         /// The noise levels σ/α between which guidance acts.
         Interval: (float * float) option
@@ -78,7 +78,7 @@ module GenerationRequest =
 type SamplingRequest =
     {
         Generation: GenerationRequest
-        /// How many; arrays that are given say it where there are some.
+        /// How many samples; arrays that are given determine it.
         Count: int option
         Seed: int64
         /// The time to begin at.
@@ -99,7 +99,7 @@ type SamplingRequest =
         Brownian: bool
         /// How many steps are found at once by Picard's iteration.
         Parallel: int option
-        /// How far a state may still move and stand, in deviations of an ancestral step's noise.
+        /// The change of a state, in deviations of an ancestral step's noise, below which it is final.
         ParallelTolerance: float option
     }
 
@@ -135,7 +135,7 @@ type DensityMethod =
 type DensityRequest =
     {
         Generation: GenerationRequest
-        /// The closed form where there is one, the flow elsewhere, unless it is said.
+        /// By default the closed form where there is one, and the flow elsewhere.
         Method: DensityMethod option
         /// How the flow's divergence is found.
         Trace: Trace option
@@ -173,5 +173,5 @@ type EvaluationRequest =
 [<RequireQualifiedAccess>]
 module EvaluationRequest =
 
-    /// Everything as suits the model and the data.
+    /// Every field with the default of the model and the data.
     let standard: EvaluationRequest = { Sampling = SamplingRequest.standard; Draws = None; SamplesPerDraw = None }

@@ -200,7 +200,7 @@ module Exponential =
         | Shared interval -> Shared(part interval)
         | Each intervals -> Each(Array.map part intervals)
 
-    /// What the network says at a fraction r of the way, in a state of that place.
+    /// The network's prediction at a fraction r of the interval, in a state at that time.
     let private ahead (read: SemilinearInterval -> Field) (r: float) (intervals: Intervals) (x: Tensor) : Tensor =
         read (anyOf intervals) (timesOf (part r intervals) _.Until) x
 

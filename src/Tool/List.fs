@@ -75,7 +75,7 @@ module Listing =
     let command =
         Command.make<ListArgument>
             "list"
-            "lists the data sets, paths, losses, networks, samplers and whatever else goes by a name"
+            "lists the data sets, paths, losses, networks, samplers and everything else that has a name"
             [ "./fokker list", "everything"
               "./fokker list paths", "the paths, each with its equation and where it is from" ]
             run

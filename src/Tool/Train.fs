@@ -63,18 +63,18 @@ type TrainArgument =
             | Times _ -> "the law of training times (uniform; fokker list times)"
             | Coupling _ -> "how data are paired with the source (the loss's own; fokker list couplings)"
             | Source _ -> "the law at the noisy end: normal, or another data set (normal)"
-            | Preconditioning _ -> "what is put around the network (the loss's own; fokker list preconditionings)"
+            | Preconditioning _ -> "the scalings around the network (the loss's own; fokker list preconditionings)"
             | Teacher _ -> "the run that a distillation (cd, esm, fm) learns from"
             | Network _ -> "mlp for vectors, unet for images (fokker list networks)"
             | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
             | Depth _ -> "hidden layers, or residual blocks at each scale"
-            | Labels _ -> "whether the network is told the class: on or off (on where there are classes)"
+            | Labels _ -> "whether the network takes the class as an input: on or off (on where there are classes)"
             | Label_Dropout _ ->
                 "how often a label is left out in training, so that samples can be guided: from 0 to below 1 (0.1 for images with classes, 0 elsewhere)"
             | Device _ -> "cpu, cuda or cuda:N (cpu)"
             | Dtype _ -> "float32 or float64 (float32)"
             | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
-            | Resume -> "go on with the run of this name from its checkpoint"
+            | Resume -> "continue the run of this name from its checkpoint"
             | Overwrite -> "replace the run of this name"
             | Quiet -> "results only"
             | Json -> "print one JSON object on standard output, everything else on standard error"
@@ -173,7 +173,7 @@ module Train =
                 | _ -> false)
 
         match minutes with
-        | Some _ when steps -> raise (UserError "--minutes and --steps both say how long: give one of them")
+        | Some _ when steps -> raise (UserError "--minutes and --steps both say how long to train: give one of them")
         | Some minutes when not (minutes > 0.0 && minutes <= 100_000.0) ->
             raise (UserError $"--minutes {minutes}: expected a positive number of minutes")
         | minutes -> minutes
@@ -195,7 +195,7 @@ module Train =
             with
             | Some name -> name
             | None ->
-                raise (UserError "name what to learn: ./fokker train moons (fokker list datasets says what there is)")
+                raise (UserError "say which data set: ./fokker train moons (fokker list datasets names them)")
 
         let minutes = requireMinutes arguments
         let data = Datasets.load dataset
@@ -209,7 +209,7 @@ module Train =
             if Runs.isThere run && not overwrite then
                 raise (
                     UserError
-                        $"--name {run.Name}: {run.Path} holds a run already: choose another name, or say --resume or --overwrite"
+                        $"--name {run.Name}: {run.Path} holds a run already: choose another name, or give --resume or --overwrite"
                 )
 
         let run, claim =
@@ -293,7 +293,7 @@ module Train =
                     |> List.map (fun ((name, a), (_, b)) -> $"{name} is {a} there, not {b}")
 
                 raise (
-                    UserError $"""--resume goes on with the settings in {run.Record}: {String.Join(", ", differing)}"""
+                    UserError $"""--resume continues with the settings in {run.Record}: {String.Join(", ", differing)}"""
                 )
 
             run, Runs.jobWith (Runs.rootOf run) terminal.Own wanted (Datasets.load recipe.DataSet), claim
@@ -373,7 +373,7 @@ module Train =
                 | _ -> None)
 
         match draws with
-        | Some n when n < 2 -> raise (UserError $"--draws {n}: expected at least 2: an error takes two")
+        | Some n when n < 2 -> raise (UserError $"--draws {n}: expected at least 2: a standard error needs two")
         | _ -> ()
 
         if has Resume && has Overwrite then
@@ -399,11 +399,11 @@ module Train =
 
         match result.Ending with
         | Ending.Diverged _ ->
-            let kept = if result.Kept.IsNone then $"; {folder.Path} is the run that it was to replace" else ""
+            let kept = if result.Kept.IsNone then $"; {folder.Path} still holds the run that it was to replace" else ""
             raise (UserError $"{Option.get result.Divergence}{kept}")
         | Ending.Interrupted ->
             terminal.Error.WriteLine
-                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to go on: ./fokker train --resume --name {OptionNames.run root folder.Name}"
+                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to continue: ./fokker train --resume --name {OptionNames.run root folder.Name}"
 
             interrupt.ExitCode
         | Ending.Finished ->
@@ -435,7 +435,7 @@ module Train =
                 Exit.Success
             with Stopped ->
                 terminal.Error.WriteLine
-                    $"stopped; the trained model is saved, what is missing comes with: ./fokker report {OptionNames.run root folder.Name}"
+                    $"stopped; the trained model is saved, and this command writes the rest: ./fokker report {OptionNames.run root folder.Name}"
 
                 interrupt.ExitCode
 
@@ -444,9 +444,9 @@ module Train =
             "train"
             "trains a model on a data set, samples from it, measures it and writes a report"
             [ "./fokker train moons",
-              "two moons with the defaults, about a minute; runs/moons/report.html shows how it went"
-              "./fokker train fashion-mnist --minutes 30", "garments of ten classes, as good as half an hour allows"
+              "two moons with the defaults, about a minute; runs/moons/report.html is the report"
+              "./fokker train fashion-mnist --minutes 30", "garments of ten classes, in half an hour"
               "./fokker train checkerboard --path vp --loss simple --name ddpm",
               "the checkerboard by denoising diffusion"
-              "./fokker train --resume --name moons", "goes on where Ctrl-C stopped it" ]
+              "./fokker train --resume --name moons", "continues where Ctrl-C stopped it" ]
             run

@@ -271,7 +271,7 @@ module Dataset =
     /// A network has some kilobytes for each class; the largest collections of labelled pictures have twenty thousand.
     let private mostClasses = 65_536
 
-    /// One more than the greatest of the labels, each of which somebody has.
+    /// One more than the greatest of the labels, each of which occurs.
     let private classCount file (labels: Tensor) : int =
         let labels = Tensor.toArray<int64> labels
         let most = if labels.Length = 0 then 0L else Array.max labels
