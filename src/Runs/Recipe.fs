@@ -33,8 +33,9 @@ type Recipe =
         Seed: int64
         Steps: int64
         Batch: int
-        /// Highest rate; it rises over the warm-up and falls to 0 at the last step, along half a cosine.
+        /// Highest rate; it rises over the warm-up and falls to the final one at the last step, along half a cosine.
         LearningRate: float
+        FinalRate: float
         WarmUp: int64
         WeightDecay: float
         /// Gradients longer than this are shortened to it.
@@ -141,6 +142,7 @@ module Recipe =
               Steps = 10_000L
               Batch = 512
               LearningRate = 2e-3
+              FinalRate = 0.0
               WarmUp = 200L
               WeightDecay = 0.0
               Clip = 1.0
@@ -177,7 +179,7 @@ module Recipe =
 
         { Optimizer =
             { Optimizer.adam with
-                Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, 0.0, recipe.Steps))
+                Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, recipe.FinalRate, recipe.Steps))
                 Decay = recipe.WeightDecay
                 MaxNorm = if recipe.Clip > 0.0 then Some recipe.Clip else None }
           Average =
@@ -197,6 +199,9 @@ module Recipe =
 
         if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
             refuse Setting.LearningRate recipe.LearningRate $"expected a positive number"
+
+        if not (recipe.FinalRate >= 0.0 && Double.IsFinite recipe.FinalRate) then
+            refuse (Setting(nameof recipe.FinalRate)) recipe.FinalRate $"expected a number of at least 0"
 
         if not (recipe.Ema >= 0.0 && recipe.Ema < 1.0) then
             refuse Setting.Ema recipe.Ema $"expected a number from 0 to below 1"
@@ -298,7 +303,7 @@ module Recipe =
             | _ -> ()
 
     /// What later versions have put into a recipe, with what runs before them did.
-    let private since: (string * JsonNode) list = [ "labelDropout", JsonValue.Create 0.0 ]
+    let private since: (string * JsonNode) list = [ "labelDropout", JsonValue.Create 0.0; "finalRate", JsonValue.Create 0.0 ]
 
     /// The inverse of `settings`. Raises UserError, naming the file, where something is missing or of the wrong kind.
     let ofSettings (file: string) (settings: Map<string, JsonNode>) : Recipe =
@@ -356,6 +361,7 @@ type TrainingRequest =
         Steps: int64 option
         Batch: int option
         LearningRate: float option
+        FinalRate: float option
         WarmUp: int64 option
         WeightDecay: float option
         Clip: float option
@@ -387,6 +393,7 @@ module TrainingRequest =
           Steps = None
           Batch = None
           LearningRate = None
+          FinalRate = None
           WarmUp = None
           WeightDecay = None
           Clip = None
@@ -425,6 +432,7 @@ module TrainingRequest =
             Steps = defaultArg request.Steps recipe.Steps
             Batch = defaultArg request.Batch recipe.Batch
             LearningRate = defaultArg request.LearningRate recipe.LearningRate
+            FinalRate = defaultArg request.FinalRate recipe.FinalRate
             WarmUp = defaultArg request.WarmUp recipe.WarmUp
             WeightDecay = defaultArg request.WeightDecay recipe.WeightDecay
             Clip = defaultArg request.Clip recipe.Clip

@@ -14,6 +14,7 @@ type TrainArgument =
     | [<Unique>] Seed of number: int64
     | [<Unique>] Batch of size: int
     | [<Unique>] Lr of rate: float
+    | [<Unique>] Final_Rate of rate: float
     | [<Unique>] Warmup of steps: int64
     | [<Unique>] Weight_Decay of rate: float
     | [<Unique>] Clip of norm: float
@@ -51,7 +52,8 @@ type TrainArgument =
                 "minutes of training instead of steps: the speed is measured first, and the schedule fitted to it"
             | Seed _ -> "seed of everything random (0)"
             | Batch _ -> "samples in a step"
-            | Lr _ -> "highest learning rate; it falls to 0 along half a cosine"
+            | Lr _ -> "highest learning rate; it falls to --final-rate along half a cosine"
+            | Final_Rate _ -> "learning rate of the last step (0); that of --lr keeps the rate constant after the warm-up"
             | Warmup _ -> "steps over which the learning rate rises"
             | Weight_Decay _ -> "AdamW's decoupled weight decay (0)"
             | Clip _ -> "length that gradients are cut to; 0 cuts none (1)"
@@ -88,6 +90,7 @@ module Train =
         | Seed seed -> { request with Seed = Some seed }
         | Batch size -> { request with Batch = Some size }
         | Lr rate -> { request with LearningRate = Some rate }
+        | Final_Rate rate -> { request with FinalRate = Some rate }
         | Warmup steps -> { request with WarmUp = Some steps }
         | Weight_Decay rate -> { request with WeightDecay = Some rate }
         | Clip norm -> { request with Clip = Some norm }
