@@ -303,7 +303,8 @@ module Recipe =
             | _ -> ()
 
     /// What later versions have put into a recipe, with what runs before them did.
-    let private since: (string * JsonNode) list = [ "labelDropout", JsonValue.Create 0.0; "finalRate", JsonValue.Create 0.0 ]
+    let private since: (string * JsonNode) list =
+        [ "labelDropout", JsonValue.Create 0.0; "finalRate", JsonValue.Create 0.0 ]
 
     /// The inverse of `settings`. Raises UserError, naming the file, where something is missing or of the wrong kind.
     let ofSettings (file: string) (settings: Map<string, JsonNode>) : Recipe =

@@ -37,7 +37,8 @@ module Against =
     let divergence (file: string) (model: GenerativeModel) (steps: int) (count: int) (rng: Rng) : Estimate =
         if model.Labels then
             raise (
-                UserError $"--against {file}: the network of {model.Name} takes the class as an input, and this law has no classes"
+                UserError
+                    $"--against {file}: the network of {model.Name} takes the class as an input, and this law has no classes"
             )
 
         let said = model.ScoreModel(Setting.Against, file)

@@ -116,6 +116,7 @@ module Encode =
         Command.makeWith<ModelArgument, EncodeArgument>
             "encode"
             "follows the flow from data to their latents, and back"
-            [ "./fokker encode moons --rtol 1e-5", "the latents of held-out data to latents.npy, and the error of the way back"
+            [ "./fokker encode moons --rtol 1e-5",
+              "the latents of held-out data to latents.npy, and the error of the way back"
               "./fokker encode --oracle mixture.json --data x.npy --out z.npy --rtol 1e-9", "where the flow is exact" ]
             run

@@ -25,7 +25,8 @@ type InterpolateArgument =
             | Between _ -> "two classes, by number or name: each pair goes from one of the first to one of the second"
             | Pairs _ -> "how many pairs where no file gives them (8; 500 points)"
             | Frames _ -> "how many points of the path, the ends included (9)"
-            | Linear -> "on the straight line between the latents (along the great circle, near which noise of many dimensions lies)"
+            | Linear ->
+                "on the straight line between the latents (along the great circle, near which noise of many dimensions lies)"
             | Rtol _ ->
                 "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince)"
             | Atol _ -> "its absolute part (that of --rtol)"

@@ -36,7 +36,8 @@ type ModelArgument =
             | Oracle _ ->
                 "instead of a run: the exact law of a Gaussian mixture in a network's place, {\"weights\": [w, …], \"means\": [[…], …], \"stds\" or \"covariances\": […]}"
             | Path _ -> "the oracle's path (condot; fokker list paths)"
-            | Prediction _ -> "the prediction that the oracle makes in a network's place (velocity; fokker list predictions)"
+            | Prediction _ ->
+                "the prediction that the oracle makes in a network's place (velocity; fokker list predictions)"
             | Solver _ -> "the sampler (heun; fokker list samplers)"
             | Grid _ ->
                 "how its steps are spaced (the sampler's own; fokker list grids), or a .npy file of its own: file:LEVELS (σ/α, the last one 0 to go to the data), times:TIMES, or timesteps:STEPS (of a thousand, from 0)"

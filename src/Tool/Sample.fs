@@ -133,15 +133,15 @@ module Sample =
         match choice.Trajectory with
         | Some file when isAdaptive choice ->
             raise (
-                UserError
-                    $"--trajectory {file}: with --rtol every sample has its own times: leave one of the two out"
+                UserError $"--trajectory {file}: with --rtol every sample has its own times: leave one of the two out"
             )
         | _ -> ()
 
         match choice.Trajectory, choice.Parallel with
         | Some _, Some window ->
             raise (
-                UserError $"--parallel {window}: --trajectory needs the steps one after the other: leave one of the two out"
+                UserError
+                    $"--parallel {window}: --trajectory needs the steps one after the other: leave one of the two out"
             )
         | _ -> ()
 

@@ -53,7 +53,8 @@ type TrainArgument =
             | Seed _ -> "seed of everything random (0)"
             | Batch _ -> "samples in a step"
             | Lr _ -> "highest learning rate; it falls to --final-rate along half a cosine"
-            | Final_Rate _ -> "learning rate of the last step (0); that of --lr keeps the rate constant after the warm-up"
+            | Final_Rate _ ->
+                "learning rate of the last step (0); that of --lr keeps the rate constant after the warm-up"
             | Warmup _ -> "steps over which the learning rate rises"
             | Weight_Decay _ -> "AdamW's decoupled weight decay (0)"
             | Clip _ -> "length that gradients are cut to; 0 cuts none (1)"
@@ -197,8 +198,7 @@ module Train =
                     | _ -> None)
             with
             | Some name -> name
-            | None ->
-                raise (UserError "say which data set: ./fokker train moons (fokker list datasets names them)")
+            | None -> raise (UserError "say which data set: ./fokker train moons (fokker list datasets names them)")
 
         let minutes = requireMinutes arguments
         let data = Datasets.load dataset
@@ -296,7 +296,8 @@ module Train =
                     |> List.map (fun ((name, a), (_, b)) -> $"{name} is {a} there, not {b}")
 
                 raise (
-                    UserError $"""--resume continues with the settings in {run.Record}: {String.Join(", ", differing)}"""
+                    UserError
+                        $"""--resume continues with the settings in {run.Record}: {String.Join(", ", differing)}"""
                 )
 
             run, Runs.jobWith (Runs.rootOf run) terminal.Own wanted (Datasets.load recipe.DataSet), claim

@@ -330,7 +330,7 @@ module Dataset =
               Range = if x.Rank = 4 then Some(shown x) else None
               Content = Finite(table x labels train, table x labels heldOut) })
 
-    /// Labels read from a file, as int64 [n]. Raises UserError where they are not `n` integers from 0.
+    /// Labels read from a file, as int64 [n]. Raises UserError, naming the file, where they are not `n` integers from 0 without gaps.
     let labels (file: string) (n: int) (x: Tensor) : Tensor =
         if Dtype.isFloating x.Dtype || x.Rank <> 1 then
             raise (UserError $"{file}: its shape is {x.Describe()}: expected one integer label a sample, [n]")
@@ -343,4 +343,5 @@ module Dataset =
         if n > 0 && (Scope.run (fun () -> (Tensor.min x).ToInt64())) < 0L then
             raise (UserError $"{file}: it holds a negative label: classes are numbered from 0")
 
+        classCount file x |> ignore
         x
