@@ -22,7 +22,7 @@ module SamplerStudy =
 
         Mixture.ofCovariances [| 0.5; 0.3; 0.2 |] means covariances
 
-    let private budgets = [ 5; 10; 15; 20; 30; 50; 100 ]
+    let private allBudgets = [ 5; 10; 15; 20; 30; 50; 100 ]
 
     let private grids = [ Grid.uniform; Grid.lambda; Grid.karras; Grid.cosine; Grid.quadratic ]
 
@@ -137,11 +137,11 @@ module SamplerStudy =
                        | Some best -> Cell.Text $"{scientific best.Error} {best.Grid}"
                        | None -> Cell.Missing ] ]
 
-    let private columns what = what :: [ for budget in budgets -> $"NFE {budget}" ]
+    let private columns (budgets: int list) what = what :: [ for budget in budgets -> $"NFE {budget}" ]
 
     /// The sampler with the least error at each budget.
     let private winners (results: (Sampler * Best option list) list) : (Sampler * Best) list =
-        [ for k in 0 .. budgets.Length - 1 ->
+        [ for k in 0 .. (snd results.Head).Length - 1 ->
               results
               |> List.choose (fun (sampler, cells) -> cells[k] |> Option.map (fun best -> sampler, best))
               |> List.minBy (fun (_, best) -> best.Error) ]
@@ -170,11 +170,18 @@ module SamplerStudy =
                         X = [| for b in points -> float b.Budget |]
                         Y = [| for b in points -> b.Error |] } ] }
 
-    let private section title note (results: (Sampler * Best option list) list) : Section =
-        let table = Study.table title note (columns "sampler") (rows results)
+    let private section budgets title note (results: (Sampler * Best option list) list) : Section =
+        let table = Study.table title note (columns budgets "sampler") (rows results)
         { table with Bodies = chart results :: table.Bodies }
 
-    let private run (terminal: Terminal) (_: StudyOptions) : Findings =
+    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
+        let most = options.Steps |> Option.map int |> Option.defaultValue (List.last allBudgets)
+
+        let budgets =
+            match allBudgets |> List.filter (fun budget -> budget <= most) with
+            | [] -> [ most ]
+            | budgets -> budgets
+
         let deterministic, stochastic =
             Samplers.all
             // Adaptive ones spend what their tolerance asks for, not what the grid has.
@@ -227,15 +234,17 @@ module SamplerStudy =
             [ Study.table
                   "The best within a budget"
                   "The least error over all samplers and grids. The end point is that of the flow; the law is that of one Gaussian with standard deviations 0.05, 0.3 and 1, in 2-Wasserstein distance."
-                  (columns "path")
+                  (columns budgets "path")
                   bestRows
               for path, ends, laws in found do
                   section
+                      budgets
                       $"End point on {path.Name}"
                       $"Root mean square error of 256 trajectories of the mixture, relative to the data, from t = {(spanOf path).Noisy} to {(spanOf path).Clean}; the grid beside each is the best of five. On the path ${path.Equation}$."
                       ends
 
                   section
+                      budgets
                       $"Law on {path.Name}"
                       "2-Wasserstein distance between the law of a stochastic sampler's samples and the one that they should have, without sampling error."
                       laws ]
@@ -248,5 +257,5 @@ module SamplerStudy =
         { Name = "samplers"
           Summary = "the error of every sampler against its evaluations, where the network is exact"
           Source = "Karras et al. 2022, EDM, figure 2; Lu et al. 2023, DPM-Solver++, section 7"
-          Uses = []
+          Uses = [ "--steps", "the most evaluations that a sampler may use (100)" ]
           Run = run }
