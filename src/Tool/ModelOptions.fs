@@ -255,10 +255,6 @@ module ModelChoice =
           AbsoluteTolerance = tolerance.Absolute
           Guidance = guidance choice model }
 
-    /// `generation` without tolerance or class.
-    let plainGeneration (choice: ModelChoice) (model: GenerativeModel) : GenerationRequest =
-        generation choice { Relative = None; Absolute = None } None model
-
     /// The run's folder that the options name, for what a command leaves there; none for an oracle, or a model's file elsewhere.
     let runFolder (choice: ModelChoice) : RunFolder option =
         match choice.Run with
