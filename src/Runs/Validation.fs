@@ -2,7 +2,7 @@ namespace Fokker
 
 open System
 
-/// What samples are asked for.
+/// What samples are asked for. Anything you leave out gets a default chosen for your model: `{ SamplingRequest.standard with Count = Some 100 }`.
 [<NoComparison; NoEquality>]
 type SamplingRequest =
     {
