@@ -73,6 +73,32 @@ module SamplerStudy =
             | Ok x -> rms (x - problem.Exact) / problem.Size
             | Error _ -> infinity)
 
+    // ---- adaptive samplers: the end point at a tolerance
+
+    type private AtTolerance = { Sampler: string; Tolerance: float; Calls: int; Error: float }
+
+    /// Both adaptive methods at the published tolerance and at tighter ones, with the absolute tolerance in proportion.
+    let private atTolerances (problem: Problem) : AtTolerance list =
+        [ for order in 2..3 do
+              for relative in [ 5e-2; 1e-2; 1e-3; 1e-4 ] do
+                  let published = Samplers.bounds
+                  let absolute = published.Absolute * relative / published.Relative
+                  let sampler =
+                      Samplers.dpmAdaptiveWith { published with Relative = relative; Absolute = absolute } order
+
+                  let calls = ref 0
+
+                  let counting (condition: Condition) : Field =
+                      let network = problem.Model.Network condition
+
+                      fun t x ->
+                          calls.Value <- calls.Value + 1
+                          network t x
+
+                  let counted = { problem with Model = { problem.Model with Network = counting } }
+                  let error = endError counted sampler sampler.Grid 1
+                  { Sampler = sampler.Name; Tolerance = relative; Calls = calls.Value; Error = error } ]
+
     // ---- stochastic samplers: the law
 
     /// Standard deviations of the Gaussian's axes, all of mean ½.
@@ -202,7 +228,10 @@ module SamplerStudy =
                                 at (part + 0.5 * float j / float (List.length list))
                                 sampler, List.map (best (error sampler) sampler) budgets ]
 
-                      path, measure 0.0 (endError problem) deterministic, measure 0.5 (lawError path) stochastic ])
+                      path,
+                      measure 0.0 (endError problem) deterministic,
+                      measure 0.5 (lawError path) stochastic,
+                      atTolerances problem ])
 
         let json (results: (Sampler * Best option list) list) =
             Json.node (
@@ -220,7 +249,7 @@ module SamplerStudy =
             )
 
         let bestRows =
-            [ for path, ends, laws in found do
+            [ for path, ends, laws, _ in found do
                   for what, results in [ "end point", ends; "law", laws ] do
                       Cell.Text $"{path.Name}, {what}"
                       :: [ for sampler, best in winners results ->
@@ -236,7 +265,23 @@ module SamplerStudy =
                   "The least error over all samplers and grids. The end point is that of the flow; the law is that of one Gaussian with standard deviations 0.05, 0.3 and 1, in 2-Wasserstein distance."
                   (columns budgets "path")
                   bestRows
-              for path, ends, laws in found do
+              Study.table
+                  "Lengths chosen by their error"
+                  "The error of the end point, and calls of the network for all 256 trajectories together, each of which chooses its own lengths."
+                  [ "sampler"
+                    "rtol"
+                    for path, _, _, _ in found do
+                        $"{path.Name}, error"
+                        "calls" ]
+                  [ let (_, _, _, first) = found.Head
+
+                    for k, row in List.indexed first ->
+                        Cell.Text $"`{row.Sampler}`"
+                        :: Cell.Text(scientific row.Tolerance)
+                        :: [ for _, _, _, rows in found do
+                                 Cell.Text(scientific rows[k].Error)
+                                 Cell.Text(string rows[k].Calls) ] ]
+              for path, ends, laws, _ in found do
                   section
                       budgets
                       $"End point on {path.Name}"
@@ -249,7 +294,7 @@ module SamplerStudy =
                       "2-Wasserstein distance between the law of a stochastic sampler's samples and the one that they should have, without sampling error."
                       laws ]
           Json =
-            [ for path, ends, laws in found do
+            [ for path, ends, laws, _ in found do
                   $"{path.Name}-endPoint", json ends
                   $"{path.Name}-law", json laws ] }
 
