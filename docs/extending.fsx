@@ -305,7 +305,7 @@ let until (last: int64) =
 
     Run.train
         claim
-        (Recipe.plan (Runs.jobWith root mine recipe data))
+        (Job.plan (Runs.jobWith root mine recipe data))
         (fun info _ -> step <- info.Step)
         (fun () -> step >= last)
 

@@ -21,9 +21,10 @@ module LikelihoodStudy =
     /// The largest error of log p over the samples in nats, and the mean number of evaluations.
     type private Outcome = { Way: string; Error: float; Evaluations: float }
 
-    let private count = 16
+    let private standardCount = 16
 
     let private outcome
+        (count: int)
         (path: GaussianPath)
         (m: Mixture)
         (way: string, sampler: Sampler, steps: int, control: Control)
@@ -84,7 +85,9 @@ module LikelihoodStudy =
                         X = [| for p in points -> p.Evaluations |]
                         Y = [| for p in points -> p.Error |] } ] }
 
-    let private run (terminal: Terminal) (_: StudyOptions) : Findings =
+    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
+        let count = defaultArg options.Count standardCount
+
         let found =
             Progress.run terminal "likelihood" 1.0 (fun report ->
                 [ for k, (d, path) in List.indexed cases ->
@@ -95,7 +98,7 @@ module LikelihoodStudy =
                             report
                                 ((float k + float j / float ways.Length) / float cases.Length)
                                 (let (name, _, _, _) = way in name)
-                            outcome path m way ] ])
+                            outcome count path m way ] ])
 
         let scientific (v: float) = v.ToString("0.0e+0", Globalization.CultureInfo.InvariantCulture)
 
@@ -118,7 +121,7 @@ module LikelihoodStudy =
                     Bodies = [ chart outcomes ] }
               Study.table
                   "Error of the log-density against tolerance and evaluations"
-                  "The field, its divergence and the law at the noisy end are exact: what is off is the solver's."
+                  "The field, its divergence and the law at the noisy end are exact: the only error is the solver's."
                   (""
                    :: [ for d, path in cases do
                             $"{d}-D {path.Name}, error"
@@ -141,5 +144,5 @@ module LikelihoodStudy =
           Summary = "the error of an exact flow's log-density against tolerance and evaluations"
           Source =
             "Grathwohl et al. 2019, FFJORD; Song et al. 2021, Score-based generative modeling through SDEs, section 4.3"
-          Uses = []
+          Uses = [ "--count", "samples (16)" ]
           Run = run }

@@ -17,7 +17,10 @@ module OwnRun =
         let isSame = Runs.isThere run && (Runs.recipe run).Steps = steps
 
         if not (isSame && isFinished run) then
-            let words = if isSame then [ "--resume" ] else words @ [ "--steps"; string steps; "--overwrite" ]
+            // The study measures the run by itself.
+            let words =
+                (if isSame then [ "--resume" ] else words @ [ "--steps"; string steps; "--overwrite" ])
+                @ [ "--draws"; "2" ]
 
             // What training tells people goes where people read; the study's own JSON is the only one.
             let speaking = { terminal with Json = false; Out = Terminal.reader terminal }

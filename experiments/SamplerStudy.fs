@@ -22,13 +22,13 @@ module SamplerStudy =
 
         Mixture.ofCovariances [| 0.5; 0.3; 0.2 |] means covariances
 
-    let private budgets = [ 5; 10; 15; 20; 30; 50; 100 ]
+    let private allBudgets = [ 5; 10; 15; 20; 30; 50; 100 ]
 
     let private grids = [ Grid.uniform; Grid.lambda; Grid.karras; Grid.cosine; Grid.quadratic ]
 
     let private paths = [ Path.condOT; Path.vp; Paths.edm ]
 
-    /// Where all samplers run on a path: from a time at which it is noise to one at which what is left of it is seen by nobody.
+    /// The times between which all samplers run on a path: from pure noise to noise that is too small to matter.
     let private spanOf (path: GaussianPath) : Span =
         let low, high = path.Interior
         { Noisy = high; Clean = low; Finish = Stop }
@@ -72,6 +72,32 @@ module SamplerStudy =
             match Sampling.run plan problem.Model None (Noise.fresh (Rng.ofSeed 0L)) problem.Start with
             | Ok x -> rms (x - problem.Exact) / problem.Size
             | Error _ -> infinity)
+
+    // ---- adaptive samplers: the end point at a tolerance
+
+    type private AtTolerance = { Sampler: string; Tolerance: float; Calls: int; Error: float }
+
+    /// Both adaptive methods at the published tolerance and at tighter ones, with the absolute tolerance in proportion.
+    let private atTolerances (tolerances: float list) (problem: Problem) : AtTolerance list =
+        [ for order in 2..3 do
+              for relative in tolerances do
+                  let published = Samplers.bounds
+                  let absolute = published.Absolute * relative / published.Relative
+                  let sampler =
+                      Samplers.dpmAdaptiveWith { published with Relative = relative; Absolute = absolute } order
+
+                  let calls = ref 0
+
+                  let counting (condition: Condition) : Field =
+                      let network = problem.Model.Network condition
+
+                      fun t x ->
+                          calls.Value <- calls.Value + 1
+                          network t x
+
+                  let counted = { problem with Model = { problem.Model with Network = counting } }
+                  let error = endError counted sampler sampler.Grid 1
+                  { Sampler = sampler.Name; Tolerance = relative; Calls = calls.Value; Error = error } ]
 
     // ---- stochastic samplers: the law
 
@@ -137,11 +163,11 @@ module SamplerStudy =
                        | Some best -> Cell.Text $"{scientific best.Error} {best.Grid}"
                        | None -> Cell.Missing ] ]
 
-    let private columns what = what :: [ for budget in budgets -> $"NFE {budget}" ]
+    let private columns (budgets: int list) what = what :: [ for budget in budgets -> $"NFE {budget}" ]
 
     /// The sampler with the least error at each budget.
     let private winners (results: (Sampler * Best option list) list) : (Sampler * Best) list =
-        [ for k in 0 .. budgets.Length - 1 ->
+        [ for k in 0 .. (snd results.Head).Length - 1 ->
               results
               |> List.choose (fun (sampler, cells) -> cells[k] |> Option.map (fun best -> sampler, best))
               |> List.minBy (fun (_, best) -> best.Error) ]
@@ -170,11 +196,18 @@ module SamplerStudy =
                         X = [| for b in points -> float b.Budget |]
                         Y = [| for b in points -> b.Error |] } ] }
 
-    let private section title note (results: (Sampler * Best option list) list) : Section =
-        let table = Study.table title note (columns "sampler") (rows results)
+    let private section budgets title note (results: (Sampler * Best option list) list) : Section =
+        let table = Study.table title note (columns budgets "sampler") (rows results)
         { table with Bodies = chart results :: table.Bodies }
 
-    let private run (terminal: Terminal) (_: StudyOptions) : Findings =
+    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
+        let most = options.Steps |> Option.map int |> Option.defaultValue (List.last allBudgets)
+
+        let budgets =
+            match allBudgets |> List.filter (fun budget -> budget <= most) with
+            | [] -> [ most ]
+            | budgets -> budgets
+
         let deterministic, stochastic =
             Samplers.all
             // Adaptive ones spend what their tolerance asks for, not what the grid has.
@@ -195,7 +228,10 @@ module SamplerStudy =
                                 at (part + 0.5 * float j / float (List.length list))
                                 sampler, List.map (best (error sampler) sampler) budgets ]
 
-                      path, measure 0.0 (endError problem) deterministic, measure 0.5 (lawError path) stochastic ])
+                      path,
+                      measure 0.0 (endError problem) deterministic,
+                      measure 0.5 (lawError path) stochastic,
+                      atTolerances (if most < 100 then [ 5e-2 ] else [ 5e-2; 1e-2; 1e-3 ]) problem ])
 
         let json (results: (Sampler * Best option list) list) =
             Json.node (
@@ -213,7 +249,7 @@ module SamplerStudy =
             )
 
         let bestRows =
-            [ for path, ends, laws in found do
+            [ for path, ends, laws, _ in found do
                   for what, results in [ "end point", ends; "law", laws ] do
                       Cell.Text $"{path.Name}, {what}"
                       :: [ for sampler, best in winners results ->
@@ -227,20 +263,38 @@ module SamplerStudy =
             [ Study.table
                   "The best within a budget"
                   "The least error over all samplers and grids. The end point is that of the flow; the law is that of one Gaussian with standard deviations 0.05, 0.3 and 1, in 2-Wasserstein distance."
-                  (columns "path")
+                  (columns budgets "path")
                   bestRows
-              for path, ends, laws in found do
+              Study.table
+                  "Lengths chosen by their error"
+                  "The error of the end point, and calls of the network for all 256 trajectories together, each of which chooses its own lengths."
+                  [ "sampler"
+                    "rtol"
+                    for path, _, _, _ in found do
+                        $"{path.Name}, error"
+                        "calls" ]
+                  [ let (_, _, _, first) = found.Head
+
+                    for k, row in List.indexed first ->
+                        Cell.Text $"`{row.Sampler}`"
+                        :: Cell.Text(scientific row.Tolerance)
+                        :: [ for _, _, _, rows in found do
+                                 Cell.Text(scientific rows[k].Error)
+                                 Cell.Text(string rows[k].Calls) ] ]
+              for path, ends, laws, _ in found do
                   section
+                      budgets
                       $"End point on {path.Name}"
                       $"Root mean square error of 256 trajectories of the mixture, relative to the data, from t = {(spanOf path).Noisy} to {(spanOf path).Clean}; the grid beside each is the best of five. On the path ${path.Equation}$."
                       ends
 
                   section
+                      budgets
                       $"Law on {path.Name}"
                       "2-Wasserstein distance between the law of a stochastic sampler's samples and the one that they should have, without sampling error."
                       laws ]
           Json =
-            [ for path, ends, laws in found do
+            [ for path, ends, laws, _ in found do
                   $"{path.Name}-endPoint", json ends
                   $"{path.Name}-law", json laws ] }
 
@@ -248,5 +302,5 @@ module SamplerStudy =
         { Name = "samplers"
           Summary = "the error of every sampler against its evaluations, where the network is exact"
           Source = "Karras et al. 2022, EDM, figure 2; Lu et al. 2023, DPM-Solver++, section 7"
-          Uses = []
+          Uses = [ "--steps", "the most evaluations that a sampler may use (100)" ]
           Run = run }

@@ -7,7 +7,7 @@ open Fokker.Tool
 open Fokker.Pictures
 open Fokker.Report
 
-/// What a person said of a study; none where it was left open. What a number means, and what it is where nobody says, is the study's own.
+/// The options of a study; none where one was left out. What a number means, and its default, is the study's own.
 type StudyOptions =
     {
         Seeds: int option

@@ -6,7 +6,7 @@ open Fokker.Tool
 open Fokker.Pictures
 open Fokker.Report
 
-/// The study `variance` on Fashion-MNIST: there is detail that nobody sees, which the bound spends itself on and L_simple passes over
+/// The study `variance` on Fashion-MNIST: there is imperceptible detail, which counts in the bound and hardly in L_simple
 /// (Ho, Jain, Abbeel 2020, DDPM, table 2; Nichol, Dhariwal 2021, Improved DDPM, tables 1 and 2).
 module VarianceOnImages =
 

@@ -237,7 +237,7 @@ module Weight =
 
     let private snrOf (path: GaussianPath) = exp (2.0 * path.Lambda)
 
-    /// 1 on whatever the network says.
+    /// 1 on the network's own prediction.
     let uniform =
         { Name = "uniform"
           Equation = "1"

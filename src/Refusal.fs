@@ -3,84 +3,89 @@ namespace Fokker
 open System
 open System.Globalization
 
-/// What a request can say: the name of each field of the requests to train, to draw, to find densities, to encode and to evaluate. A front end has its own word
-/// for each (an option, a property), and one function that gives it.
-[<RequireQualifiedAccess>]
+/// What a request can say: the name of a field of the requests to train, to draw, to find densities, to encode and to evaluate. Those that several files speak of
+/// are listed; any other field is said by its name where it is refused, `Setting(nameof request.FinalRate)`. A front end makes its own word of the name.
 type Setting =
-    // A model, and what it is computed in.
-    | Model
-    | Oracle
-    | Device
-    | Dtype
-    // Training.
-    | Name
-    /// Where runs are kept.
-    | Folder
-    | Data
-    | Loss
-    | Path
-    | Prediction
-    | Weight
-    | Times
-    | Coupling
-    | Source
-    | Preconditioning
-    | Teacher
-    | Network
-    | Width
-    | Depth
-    | Labels
-    | LabelDropout
-    | Seed
-    | Steps
-    | Minutes
-    | Batch
-    | LearningRate
-    | WarmUp
-    | WeightDecay
-    | Clip
-    | Ema
-    | Resume
-    | Overwrite
-    // How a flow or a reverse process is followed.
-    | Solver
-    | Grid
-    | Class
-    | RelativeTolerance
-    | AbsoluteTolerance
-    // Samples.
-    | Count
-    | From
-    | To
-    | Denoise
-    | Start
-    | Noise
-    | SourceSamples
-    | Replay
-    | Brownian
-    | Parallel
-    | ParallelTolerance
-    // Guidance.
-    | Guidance
-    | GuidanceInterval
-    | GuidanceRescale
-    | Weaker
-    | Classifier
-    | Composition
-    // Densities.
-    | Method
-    | Trace
-    | Probes
-    | Memory
-    | Time
-    // Evaluations.
-    | HeldOut
-    | Draws
-    | SamplesPerDraw
-    | Against
+    | Setting of name: string
+
+    override setting.ToString() =
+        let (Setting name) = setting
+        name
 
     /// The setting with a value: how a message mentions another choice.
     member setting.Is(value: obj) : Choice = { Setting = setting; Value = value }
+
+    // A model, and what it is computed in.
+    static member Model = Setting "Model"
+    static member Oracle = Setting "Oracle"
+    static member Device = Setting "Device"
+    static member Dtype = Setting "Dtype"
+    // Training.
+    static member Name = Setting "Name"
+    /// Where runs are kept.
+    static member Folder = Setting "Folder"
+    static member Data = Setting "Data"
+    static member Loss = Setting "Loss"
+    static member Path = Setting "Path"
+    static member Prediction = Setting "Prediction"
+    static member Weight = Setting "Weight"
+    static member Times = Setting "Times"
+    static member Coupling = Setting "Coupling"
+    static member Source = Setting "Source"
+    static member Preconditioning = Setting "Preconditioning"
+    static member Teacher = Setting "Teacher"
+    static member Network = Setting "Network"
+    static member Width = Setting "Width"
+    static member Depth = Setting "Depth"
+    static member Labels = Setting "Labels"
+    static member LabelDropout = Setting "LabelDropout"
+    static member Seed = Setting "Seed"
+    static member Steps = Setting "Steps"
+    static member Minutes = Setting "Minutes"
+    static member Batch = Setting "Batch"
+    static member LearningRate = Setting "LearningRate"
+    static member WarmUp = Setting "WarmUp"
+    static member WeightDecay = Setting "WeightDecay"
+    static member Clip = Setting "Clip"
+    static member Ema = Setting "Ema"
+    static member Resume = Setting "Resume"
+    static member Overwrite = Setting "Overwrite"
+    // How a flow or a reverse process is followed.
+    static member Solver = Setting "Solver"
+    static member Grid = Setting "Grid"
+    static member Class = Setting "Class"
+    static member RelativeTolerance = Setting "RelativeTolerance"
+    static member AbsoluteTolerance = Setting "AbsoluteTolerance"
+    // Samples.
+    static member Count = Setting "Count"
+    static member From = Setting "From"
+    static member To = Setting "To"
+    static member Denoise = Setting "Denoise"
+    static member Start = Setting "Start"
+    static member Noise = Setting "Noise"
+    static member SourceSamples = Setting "SourceSamples"
+    static member Replay = Setting "Replay"
+    static member Brownian = Setting "Brownian"
+    static member Parallel = Setting "Parallel"
+    static member ParallelTolerance = Setting "ParallelTolerance"
+    // Guidance.
+    static member Guidance = Setting "Guidance"
+    static member GuidanceInterval = Setting "GuidanceInterval"
+    static member GuidanceRescale = Setting "GuidanceRescale"
+    static member Weaker = Setting "Weaker"
+    static member Classifier = Setting "Classifier"
+    static member Composition = Setting "Composition"
+    // Densities.
+    static member Method = Setting "Method"
+    static member Trace = Setting "Trace"
+    static member Probes = Setting "Probes"
+    static member Memory = Setting "Memory"
+    static member Time = Setting "Time"
+    // Evaluations.
+    static member HeldOut = Setting "HeldOut"
+    static member Draws = Setting "Draws"
+    static member SamplesPerDraw = Setting "SamplesPerDraw"
+    static member Against = Setting "Against"
 
 /// A setting with a value, in a message.
 and [<NoComparison>] Choice = { Setting: Setting; Value: obj }

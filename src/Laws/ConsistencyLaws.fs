@@ -11,7 +11,7 @@ module ConsistencyLaws =
     let boundary =
         { Name = "consistency-boundary"
           Section = section
-          Statement = "f(t₀, x) = x/α(t₀) whatever the network says"
+          Statement = "f(t₀, x) = x/α(t₀) whatever the network's output"
           Source = "Song et al. 2023, Consistency models, eq. 5"
           Tolerance = 1e-9
           Cases = 100

@@ -29,7 +29,7 @@ module Distance =
 
 /// What holds a consistency function to f(t₀, x) = x/α(t₀) at the clean end.
 type Boundary =
-    /// c_skip and c_out do, whatever the network says; the data's standard deviation is given.
+    /// c_skip and c_out do, whatever the network's output; the data's standard deviation is given.
     | Parametrized of sigmaData: float
     /// A second term of the loss does.
     | Penalized

@@ -22,7 +22,7 @@ type Objective =
     /// Times that the network is told: 2 for a map from one to the other.
     member o.Times = NetworkOutput.times o.Output
 
-    /// Numbers that the network says for every coordinate of a sample.
+    /// Outputs of the network for every coordinate of a sample.
     member o.Outputs = NetworkOutput.count o.Output
 
     /// What a network knows that was trained by it. Raises UserError for a classifier, which no samples come from.
@@ -77,7 +77,7 @@ module Objective =
             change prediction preconditioning withVariance
         | _ -> invalidArg (nameof o) $"{o.Name} learns no prediction: {what} is for those that do"
 
-    /// An objective whose network says the variance of the reverse steps by a second output.
+    /// An objective whose network gives the variance of the reverse steps as a second output.
     let withVariance (o: Objective) : Objective =
         { o with
             Output = o |> predictingAs (fun p c _ -> NetworkOutput.Prediction(p, c, true)) "a variance of the steps" }

@@ -58,7 +58,7 @@ module Variational =
     /// u = 0, σ²_{t|s} σ_s²/σ_t²: right for data that are one point.
     let small: Field = fun _ x -> Tensor.zerosLike x
 
-    /// The place that goes with a choice; a learned one is ½ (1 + what the network says second) (Nichol, Dhariwal 2021, eq. 15).
+    /// The place that goes with a choice; a learned one is ½ (1 + the network's second output) (Nichol, Dhariwal 2021, eq. 15).
     let place (variance: StepVariance) (second: Field) : Field =
         match variance with
         | Forward -> large
@@ -229,7 +229,7 @@ module Variational =
 
     /// The variational bound of N steps on −log p(x₀), nats a coordinate, without its constant L_T: N times a random term
     /// (Sohl-Dickstein et al. 2015; Ho et al. 2020, eq. 5; with `Learned`, Nichol, Dhariwal 2021). With a learned variance the
-    /// network says two numbers of every coordinate.
+    /// network has two outputs for every coordinate.
     let bound (steps: int) (variance: StepVariance) (prediction: Prediction) (path: GaussianPath) : Loss =
         let terms = terms steps path
 

@@ -34,7 +34,7 @@ module ClassPosterior =
           Classes = t.Classes
           LogClass = NoisyClassifier.logClass t.Network t.Parameters }
 
-    /// That of a mixture with classes. Raises RefusedException for any other model, whose law nobody knows.
+    /// That of a mixture with classes. Raises RefusedException for any other model, whose law is not known.
     let exact (model: GenerativeModel) : ClassPosterior =
         match model.Origin with
         | Origin.Exact(_, mixture) ->

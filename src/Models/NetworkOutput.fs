@@ -23,7 +23,7 @@ type NetworkOutput =
 [<RequireQualifiedAccess>]
 module NetworkOutput =
 
-    /// Numbers that the network says for every coordinate of a sample.
+    /// Outputs of the network for every coordinate of a sample.
     let count (output: NetworkOutput) : int =
         match output with
         | NetworkOutput.Prediction(_, _, true)
@@ -118,7 +118,7 @@ module NetworkOutput =
         let required (name: string) (read: JsonNode -> 'T) : 'T =
             match field name read with
             | Some value -> value
-            | None -> raise (FormatException $"what the network says has no '{name}'")
+            | None -> raise (FormatException $"the description of the network's output has no '{name}'")
 
         let text (node: JsonNode) = node.GetValue<string>()
         let number (node: JsonNode) = node.GetValue<float>()

@@ -19,11 +19,6 @@ module Embedding =
         Scope.run (fun () -> Tensor.toFloats (Tensor.erfinv (Tensor.ofArray [ count ] cells)))
         |> Array.map (fun q -> scale * sqrt 2.0 * q)
 
-    /// `count` frequencies for `fourier`: 1000/2π · 10000^{−k/count}, those of the transformer's positions at
-    /// 1000 t (Vaswani et al. 2017, section 3.5; Ho, Jain, Abbeel 2020, whose step is 1000 t).
-    let sinusoidalFrequencies (count: int) : float[] =
-        [| for k in 0 .. count - 1 -> 1000.0 / (2.0 * Math.PI) * 10000.0 ** (-float k / float count) |]
-
     /// t ↦ (sin 2π f₁ t, …, sin 2π f_n t, cos 2π f₁ t, …, cos 2π f_n t): [B] or 0-dimensional ↦ [B; 2n] or [1; 2n].
     let fourier (frequencies: float[]) (t: Tensor) : Tensor =
         let turns = frequencies |> Array.map (fun f -> 2.0 * Math.PI * f)

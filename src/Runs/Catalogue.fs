@@ -32,7 +32,7 @@ module Catalogue =
             (Some Setting.Preconditioning)
             "preconditioning"
             "preconditionings"
-            (part "none" "the network says the prediction itself" "" None
+            (part "none" "the network's output is the prediction itself" "" None
              :: List.map (Part.map Some) Preconditioning.parts)
 
     let networks = list "networks" (Some Setting.Network) "network" "networks" Networks.parts

@@ -72,7 +72,7 @@ module Guided =
         refuseWith
             setting
             given
-            $"{model.Name} is a map along the flow, and what it says of two classes does not add up"
+            $"{model.Name} is a map along the flow, and the maps of two classes cannot be added"
             $"guide a model that knows a velocity or a score"
 
     let private byItself (guidance: Guidance) (model: GenerativeModel) : GenerativeModel =
@@ -114,7 +114,7 @@ module Guided =
             if isGiven then
                 refuse setting given $"it is another way to guide than {other}: leave one of them out"
 
-    /// The model pushed along s times the gradient of what a classifier says of noisy samples (Dhariwal, Nichol 2021): s has the meaning that it has in
+    /// The model with s times the gradient of a classifier's log-probability of noisy samples added to its score (Dhariwal, Nichol 2021): s has the meaning that it has in
     /// classifier-free guidance. Raises RefusedException where another kind of guidance is asked for too, or the two do not fit.
     let private byClassifier
         (posterior: ClassPosterior)

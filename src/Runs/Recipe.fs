@@ -33,8 +33,9 @@ type Recipe =
         Seed: int64
         Steps: int64
         Batch: int
-        /// Highest rate; it rises over the warm-up and falls to 0 at the last step, along half a cosine.
+        /// Highest rate; it rises over the warm-up and falls to the final one at the last step, along half a cosine.
         LearningRate: float
+        FinalRate: float
         WarmUp: int64
         WeightDecay: float
         /// Gradients longer than this are shortened to it.
@@ -45,55 +46,11 @@ type Recipe =
         Dtype: string
     }
 
-/// A recipe's names made into the things they stand for.
-[<NoComparison; NoEquality>]
-type Job =
-    {
-        Recipe: Recipe
-        Data: Dataset
-        Objective: Objective
-        /// `Dataset.digest` of the data, found when it is asked for.
-        Digest: Lazy<string option>
-        /// The law of x₁ at the noisy end; none for σ(1)·ε.
-        Source: Dataset option
-        Network: Network
-        Kind: Kind
-        Training: TrainSettings
-    }
-
-    /// Whether what is trained tells classes of noisy samples apart, and is nothing to sample from.
-    member job.IsClassifier = job.Recipe.Loss.Name = Objectives.classifier.Name
-
-    /// The network with parameters of it, and all that its numbers mean: what is left of the job once it is trained for so many steps.
-    member job.Trained(parameters: Tensor[], steps: int64) : TrainedNetwork =
-        { Network = job.Network
-          Parameters = parameters
-          Path = job.Objective.Path
-          Output = job.Objective.Output
-          Shape = job.Data.Shape
-          Classes = job.Data.Classes
-          Units = job.Data.Units
-          Range = job.Data.Range
-          Labels = job.Recipe.Labels
-          Null = job.Recipe.LabelDropout > 0.0
-          Source = job.Source
-          Kind = job.Kind
-          Training =
-            { Data = job.Recipe.DataSet
-              Digest = job.Digest.Value
-              Loss = string job.Recipe.Loss
-              Steps = steps
-              Seed = job.Recipe.Seed
-              Version = Run.version } }
-
-    /// The stream that everything after training draws from, by name.
-    member job.Stream(name: string) = Rng.ofSeed job.Recipe.Seed |> Rng.named name
-
 [<RequireQualifiedAccess>]
 module Recipe =
 
     /// The parts of a loss: where a recipe has each, and the list that it is one of, if there is one.
-    let private parts
+    let internal parts
         (known: Known)
         : (Setting * PartList<unit> option * (Recipe -> PartName option) * (PartName option -> Recipe -> Recipe)) list =
         let plain: string option -> PartName option = Option.map PartName.plain
@@ -136,7 +93,7 @@ module Recipe =
     let networkNamed (text: string) : PartName = networkAmong Known.standard text
 
     /// The one network that tells classes apart, and what it is made of.
-    let private classifying (recipe: Recipe) : Recipe =
+    let internal classifying (recipe: Recipe) : Recipe =
         { recipe with
             Network = PartName.plain "classifier"
             Width = (NoisyClassifier.standard [] 1).Width
@@ -185,6 +142,7 @@ module Recipe =
               Steps = 10_000L
               Batch = 512
               LearningRate = 2e-3
+              FinalRate = 0.0
               WarmUp = 200L
               WeightDecay = 0.0
               Clip = 1.0
@@ -214,138 +172,23 @@ module Recipe =
                     Steps = 20_000L }
             | _ -> vectors
 
-    /// Refuses a part that the loss has no use for.
-    let private requireUsed (loss: LossEntry) (times: Times) (recipe: Recipe) =
-        let uses setting (entry: LossEntry) = List.exists (fst >> (=) setting) entry.Uses
-
-        for setting, _, get, _ in parts Known.standard do
-            match get recipe with
-            | Some given when not (uses setting loss) ->
-                let others = Names.either (Objectives.all |> List.filter (uses setting) |> List.map _.Name)
-                refuse setting given $"the loss {loss.Name} has no use for it; {others} have"
-            | _ -> ()
-
-        if times.FollowsWeight && not (uses Setting.Prediction loss && recipe.Weight.IsSome) then
-            refuse
-                Setting.Times
-                times.Name
-                $"times in proportion to the weight are for regressions; the loss {loss.Name} is none"
-
-    /// The data set that a flow starts from.
-    let private source (recipe: Recipe) (data: Dataset) : Dataset option =
-        match recipe.Source with
-        | None
-        | Some "normal" -> None
-        | Some name ->
-            let source = Datasets.load name
-
-            if source.Shape <> data.Shape then
-                let show (shape: int list) = String.Join("; ", shape)
-
-                refuse
-                    Setting.Source
-                    name
-                    $"its samples are [{show source.Shape}], those of {data.Name} [{show data.Shape}]: both ends of a flow have one shape"
-
-            Some source
-
-    /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
-    let private objective
-        (known: Known)
-        (recipe: Recipe)
-        (data: Dataset)
-        (kind: Kind)
-        (source: Dataset option)
-        (teacher: string -> Model)
-        : Objective =
-        let loss = known.Losses.Make recipe.Loss
-        let make (list: PartList<'T>) (name: PartName option) (other: 'T) =
-            name |> Option.map list.Make |> Option.defaultValue other
-        let times = make known.Times recipe.Times Times.uniform
-        requireUsed loss times recipe
-        let path = make known.Paths recipe.Path Path.condOT
-
-        let objective =
-            loss.Make
-                { Path = path
-                  Prediction = make known.Predictions recipe.Prediction Prediction.velocity
-                  Weight = make known.Weights recipe.Weight Weight.uniform
-                  Times = times
-                  Coupling = make known.Couplings recipe.Coupling Coupling.independent
-                  Source =
-                    source
-                    |> Option.map (fun source ->
-                        // In the units that a network of its own would see.
-                        fun rng (x0: Tensor) -> (Dataset.sample kind x0.Shape[0] rng source).To x0.Kind)
-                  Teacher = Option.map teacher recipe.Teacher
-                  Steps = recipe.Steps
-                  Dimension = List.fold (*) 1 data.Shape }
-
-        match make Catalogue.preconditionings recipe.Preconditioning None with
-        | None -> objective
-        | Some preconditioning ->
-            let prediction = recipe.Prediction |> Option.map _.Name |> Option.defaultValue ""
-
-            if prediction <> Prediction.data.Name then
-                refuse
-                    Setting.Preconditioning
-                    recipe.Preconditioning.Value
-                    $"what comes out of a preconditioned network is the data: it goes with {Setting.Prediction.Is Prediction.data.Name}, not {prediction}"
-
-            let preconditioning = preconditioning path
-            Preconditioning.requireFinite path times preconditioning
-            Objective.preconditioned preconditioning objective
-
-    /// Refuses a classifier that there is not.
-    let private classifier (recipe: Recipe) (data: Dataset) : Network =
-        let given = classifying recipe
-
-        for setting, value, own in
-            [ Setting.Network, string recipe.Network, string given.Network
-              Setting.Depth, string recipe.Depth, string given.Depth
-              Setting.Labels, (if recipe.Labels then "on" else "off"), "on"
-              Setting.LabelDropout, string recipe.LabelDropout, "0" ] do
-            if value <> own then
-                refuseWith
-                    setting
-                    value
-                    $"a classifier of noisy samples has {setting.Is own}"
-                    $"leave it out, or take another loss than {recipe.Loss}"
-
-        if recipe.Width % 4 <> 0 then
-            refuse
-                Setting.Width
-                recipe.Width
-                $"the classifier's convolutions have a quarter of it: give a multiple of 4"
-
-        NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
-
-    let private network (known: Known) (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
-        { Sample = data.Shape
-          Data = data.Name
-          Width = recipe.Width
-          Depth = recipe.Depth
-          Times = objective.Times
-          Outputs = objective.Outputs
-          Classes = if recipe.Labels then Some data.Classes.Length else None }
-        |> known.Networks.Make recipe.Network
-        |> if objective.Uncertain then Networks.withUncertainty else id
-
-    let private training (recipe: Recipe) (objective: Objective) : TrainSettings =
+    /// How the numbers say that the parameters are changed and averaged; an objective may have a decay of its own.
+    let training (decay: (int64 -> float) option) (recipe: Recipe) : TrainSettings =
         // A short run must not spend its steps on warming up.
         let warmUp = min recipe.WarmUp (recipe.Steps / 10L)
 
         { Optimizer =
             { Optimizer.adam with
-                Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, 0.0, recipe.Steps))
+                Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, recipe.FinalRate, recipe.Steps))
                 Decay = recipe.WeightDecay
                 MaxNorm = if recipe.Clip > 0.0 then Some recipe.Clip else None }
           Average =
-            match objective.Decay with
+            match decay with
             | Some decay -> { Decay = decay }
             | None -> Average.warmingUp recipe.Ema }
 
-    let private check (recipe: Recipe) (data: Dataset) =
+    /// Refuses numbers that are out of their range: raises RefusedException.
+    let check (recipe: Recipe) (data: Dataset) =
         for setting, value in
             [ Setting.Steps, recipe.Steps
               Setting.Batch, int64 recipe.Batch
@@ -356,6 +199,9 @@ module Recipe =
 
         if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
             refuse Setting.LearningRate recipe.LearningRate $"expected a positive number"
+
+        if not (recipe.FinalRate >= 0.0 && Double.IsFinite recipe.FinalRate) then
+            refuse (Setting(nameof recipe.FinalRate)) recipe.FinalRate $"expected a number of at least 0"
 
         if not (recipe.Ema >= 0.0 && recipe.Ema < 1.0) then
             refuse Setting.Ema recipe.Ema $"expected a number from 0 to below 1"
@@ -384,47 +230,6 @@ module Recipe =
                 recipe.LabelDropout
                 $"the network is told no classes that could be left out"
                 $"""say {Setting.Labels.Is "on"}, or leave it out"""
-
-    /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
-    /// EnvironmentException where the device is not there. Names may be those of the caller's own parts.
-    let job (own: OwnParts) (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
-        check recipe data
-        let known = Known.including own
-        Known.requireNew known
-        let dtype = Lookup.dtype recipe.Dtype
-        let kind: Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
-        let source = source recipe data
-
-        let objective =
-            objective known recipe data kind source teacher
-            |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
-
-        { Recipe = recipe
-          Data = data
-          Digest = lazy (Dataset.digest data)
-          Objective = objective
-          Source = source
-          Network =
-            if recipe.Loss.Name = Objectives.classifier.Name then
-                classifier recipe data
-            else
-                network known recipe data objective
-          Kind = kind
-          Training = training recipe objective }
-
-    /// What the library's training loop is to do.
-    let plan (job: Job) : Plan =
-        { Dataset = job.Data
-          Network = job.Network
-          Loss = job.Objective.Loss
-          Prepare = job.Objective.Prepare
-          BatchSize = job.Recipe.Batch
-          Settings = job.Training
-          Seed = job.Recipe.Seed
-          Kind = job.Kind
-          Budget = Budget.Steps job.Recipe.Steps
-          Save = Cadence.Seconds 20.0
-          Trained = fun parameters steps -> job.Trained(parameters, steps) }
 
     /// The recipe for a budget of minutes; how many steps fit into it is found out later. A longer one pays for a wider
     /// network on images, and for a longer memory of the average.
@@ -498,7 +303,8 @@ module Recipe =
             | _ -> ()
 
     /// What later versions have put into a recipe, with what runs before them did.
-    let private since: (string * JsonNode) list = [ "labelDropout", JsonValue.Create 0.0 ]
+    let private since: (string * JsonNode) list =
+        [ "labelDropout", JsonValue.Create 0.0; "finalRate", JsonValue.Create 0.0 ]
 
     /// The inverse of `settings`. Raises UserError, naming the file, where something is missing or of the wrong kind.
     let ofSettings (file: string) (settings: Map<string, JsonNode>) : Recipe =
@@ -532,35 +338,111 @@ module Recipe =
         | :? InvalidOperationException
         | :? NullReferenceException -> damaged ()
 
-    /// The options of `fokker train` that give this recipe, those left out that are its data set's defaults.
-    let optionsAmong (known: Known) (recipe: Recipe) (standard: Recipe) : string list =
-        let loss = standard.Loss
-        let standard = withLossAmong known (string recipe.Loss) standard
-        let number (value: float) = value.ToString("R", Globalization.CultureInfo.InvariantCulture)
-        let word (name: PartName option) = name |> Option.map string |> Option.defaultValue ""
+/// What a training is asked to be. Anything you leave out gets a default chosen for your data: `{ TrainingRequest.standard with Steps = Some 3000L }`.
+/// Parts are given by their names, with numbers: `min-snr:gamma=3`.
+type TrainingRequest =
+    {
+        Path: string option
+        Loss: string option
+        Prediction: string option
+        Weight: string option
+        Times: string option
+        Coupling: string option
+        /// The data set at the noisy end; noise where none is named.
+        Source: string option
+        Preconditioning: string option
+        /// The run that a distillation learns from.
+        Teacher: string option
+        Network: string option
+        Width: int option
+        Depth: int option
+        Labels: bool option
+        LabelDropout: float option
+        Seed: int64 option
+        Steps: int64 option
+        Batch: int option
+        LearningRate: float option
+        FinalRate: float option
+        WarmUp: int64 option
+        WeightDecay: float option
+        Clip: float option
+        Ema: float option
+        Device: string option
+        Dtype: string option
+    }
 
-        [ for option, value, usual in
-              [ "loss", string recipe.Loss, string loss
-                for setting, _, get, _ in parts Known.standard do
-                    (string setting).ToLowerInvariant(), word (get recipe), word (get standard)
-                "network", string recipe.Network, string standard.Network
-                "width", string recipe.Width, string standard.Width
-                "depth", string recipe.Depth, string standard.Depth
-                "labels", (if recipe.Labels then "on" else "off"), (if standard.Labels then "on" else "off")
-                "label-dropout", number recipe.LabelDropout, number standard.LabelDropout
-                "seed", string recipe.Seed, ""
-                "steps", string recipe.Steps, ""
-                "batch", string recipe.Batch, string standard.Batch
-                "lr", number recipe.LearningRate, number standard.LearningRate
-                "warmup", string recipe.WarmUp, string standard.WarmUp
-                "weight-decay", number recipe.WeightDecay, number standard.WeightDecay
-                "clip", number recipe.Clip, number standard.Clip
-                "ema", number recipe.Ema, number standard.Ema
-                "device", recipe.Device, standard.Device
-                "dtype", recipe.Dtype, standard.Dtype ] do
-              if value <> usual then
-                  $"--{option}"
-                  value ]
+[<RequireQualifiedAccess>]
+module TrainingRequest =
 
-    /// `optionsAmong` the library's own parts.
-    let options (recipe: Recipe) (standard: Recipe) : string list = optionsAmong Known.standard recipe standard
+    /// Nothing asked for: every default chosen for the data.
+    let standard: TrainingRequest =
+        { Path = None
+          Loss = None
+          Prediction = None
+          Weight = None
+          Times = None
+          Coupling = None
+          Source = None
+          Preconditioning = None
+          Teacher = None
+          Network = None
+          Width = None
+          Depth = None
+          Labels = None
+          LabelDropout = None
+          Seed = None
+          Steps = None
+          Batch = None
+          LearningRate = None
+          FinalRate = None
+          WarmUp = None
+          WeightDecay = None
+          Clip = None
+          Ema = None
+          Device = None
+          Dtype = None }
+
+    /// A recipe with everything that the request says in the place of what it has. The loss comes first, since it brings parts that others may replace; and
+    /// a network that is told no classes leaves none out. Names may be those of the caller's own parts. Raises RefusedException where a name or its numbers stand for nothing.
+    let overAmong (known: Known) (recipe: Recipe) (request: TrainingRequest) : Recipe =
+        let recipe = request.Loss |> Option.fold (fun recipe loss -> Recipe.withLossAmong known loss recipe) recipe
+
+        let recipe =
+            [ Setting.Path, request.Path
+              Setting.Prediction, request.Prediction
+              Setting.Weight, request.Weight
+              Setting.Times, request.Times
+              Setting.Coupling, request.Coupling
+              Setting.Source, request.Source
+              Setting.Preconditioning, request.Preconditioning
+              Setting.Teacher, request.Teacher ]
+            |> List.fold
+                (fun recipe (setting, text) ->
+                    text |> Option.fold (fun recipe text -> Recipe.withPartAmong known setting text recipe) recipe)
+                recipe
+
+        let labels = defaultArg request.Labels recipe.Labels
+
+        { recipe with
+            Network = request.Network |> Option.map (Recipe.networkAmong known) |> Option.defaultValue recipe.Network
+            Width = defaultArg request.Width recipe.Width
+            Depth = defaultArg request.Depth recipe.Depth
+            Labels = labels
+            LabelDropout = defaultArg request.LabelDropout (if labels then recipe.LabelDropout else 0.0)
+            Seed = defaultArg request.Seed recipe.Seed
+            Steps = defaultArg request.Steps recipe.Steps
+            Batch = defaultArg request.Batch recipe.Batch
+            LearningRate = defaultArg request.LearningRate recipe.LearningRate
+            FinalRate = defaultArg request.FinalRate recipe.FinalRate
+            WarmUp = defaultArg request.WarmUp recipe.WarmUp
+            WeightDecay = defaultArg request.WeightDecay recipe.WeightDecay
+            Clip = defaultArg request.Clip recipe.Clip
+            Ema = defaultArg request.Ema recipe.Ema
+            Device = defaultArg request.Device recipe.Device
+            Dtype = defaultArg request.Dtype recipe.Dtype }
+
+    /// `overAmong` the library's own parts.
+    let over (recipe: Recipe) (request: TrainingRequest) : Recipe = overAmong Known.standard recipe request
+
+    /// The recipe of a request for these data.
+    let recipe (data: Dataset) (request: TrainingRequest) : Recipe = over (Recipe.standardFor data) request

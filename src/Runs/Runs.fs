@@ -22,7 +22,7 @@ type RunFolder =
 /// Runs on disk.
 module Runs =
 
-    /// Where runs are kept unless `--runs` says otherwise.
+    /// Where runs are kept unless another folder is given.
     let standardRoot = "runs"
 
     /// The run of a folder, whether there is one or not.
@@ -210,7 +210,7 @@ module Runs =
 
             (GenerativeModel.ofTrained name trained).ScoreModel(Setting.Teacher, given)
 
-        Recipe.job own teacher recipe data
+        Job.make own teacher recipe data
 
     /// `jobWith` of the library's parts; a teacher is found where runs are kept unless it is said otherwise.
     let job = jobWith standardRoot OwnParts.none
@@ -223,7 +223,7 @@ module Runs =
     /// diverges.
     let fit (recipe: Recipe) (data: Dataset) : GenerativeModel =
         let job = job recipe data
-        let result = Run.inMemory (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)
+        let result = Run.inMemory (Job.plan job) (fun _ _ -> ()) (fun () -> false)
 
         match result.Divergence with
         | Some divergence -> raise (UserError divergence)

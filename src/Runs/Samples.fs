@@ -66,7 +66,7 @@ module Samples =
           Trajectory = None }
 
     /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told. A mixture draws its own classes
-    /// where nobody chooses one.
+    /// where none is chosen.
     let labels (model: GenerativeModel) (drawing: Drawing) (first: int) (n: int) : int[] option =
         match drawing.Label with
         | Some label -> Some(Array.create n label)

@@ -2,6 +2,55 @@ namespace Fokker
 
 open System
 
+/// What samples are asked for. Anything you leave out gets a default chosen for your model: `{ SamplingRequest.standard with Count = Some 100 }`.
+[<NoComparison; NoEquality>]
+type SamplingRequest =
+    {
+        Generation: GenerationRequest
+        /// How many samples; arrays that are given determine it.
+        Count: int option
+        Seed: int64
+        /// The time to begin at.
+        From: float option
+        /// The time to end at, with samples of x_t.
+        To: float option
+        /// Whether the last step goes from there to E[x₀ | x].
+        Denoise: bool
+        /// The states to begin from, [n; …] in the network's units.
+        Start: GivenArray option
+        /// The standard normal numbers to begin from, [n; …].
+        Noise: GivenArray option
+        /// The points to begin from, [n; …] in the source's own units, for a flow between two data sets.
+        SourceSamples: GivenArray option
+        /// The standard normal numbers that a stochastic sampler draws on its way, [draws; n; …].
+        Replay: GivenArray option
+        /// Whether what is drawn on the way is one Brownian motion.
+        Brownian: bool
+        /// How many steps are found at once by Picard's iteration.
+        Parallel: int option
+        /// The change of a state, in deviations of an ancestral step's noise, below which it is final.
+        ParallelTolerance: float option
+    }
+
+[<RequireQualifiedAccess>]
+module SamplingRequest =
+
+    /// Nothing asked for: every default chosen for the model.
+    let standard: SamplingRequest =
+        { Generation = GenerationRequest.standard
+          Count = None
+          Seed = 0L
+          From = None
+          To = None
+          Denoise = false
+          Start = None
+          Noise = None
+          SourceSamples = None
+          Replay = None
+          Brownian = false
+          Parallel = None
+          ParallelTolerance = None }
+
 /// Samples that can be drawn: what a `SamplingRequest` comes to.
 [<NoComparison; NoEquality>]
 type SamplingTask =
@@ -16,6 +65,43 @@ type SamplingTask =
     /// The stream that the samples are drawn from.
     member task.Key = Rng.ofSeed task.Seed |> Rng.named "sample"
 
+/// How a log-density is found.
+[<RequireQualifiedAccess>]
+type DensityMethod =
+    /// An exact law's closed form.
+    | ClosedForm
+    /// Along the probability flow.
+    | Flow
+
+/// What log-densities are asked for.
+[<NoComparison; NoEquality>]
+type DensityRequest =
+    {
+        Generation: GenerationRequest
+        /// By default the closed form where there is one, and the flow elsewhere.
+        Method: DensityMethod option
+        /// How the flow's divergence is found.
+        Trace: Trace option
+        /// Random directions that estimate it, in the place of the trace's own number of them.
+        Probes: int option
+        /// Bytes that the field's graph may take.
+        Memory: int64 option
+        /// The time t of the density p_t.
+        Time: float option
+    }
+
+[<RequireQualifiedAccess>]
+module DensityRequest =
+
+    /// Nothing asked for: every default chosen for the model.
+    let standard: DensityRequest =
+        { Generation = GenerationRequest.standard
+          Method = None
+          Trace = None
+          Probes = None
+          Memory = None
+          Time = None }
+
 /// Log-densities that can be found: what a `DensityRequest` comes to.
 [<NoComparison; NoEquality>]
 type DensityTask =
@@ -27,6 +113,23 @@ type DensityTask =
         /// Samples at once.
         Batch: int
     }
+
+/// What an evaluation is asked to be: samples as they are asked for, against data that are held out.
+[<NoComparison; NoEquality>]
+type EvaluationRequest =
+    {
+        Sampling: SamplingRequest
+        /// Pairs of sets that each figure is a mean over.
+        Draws: int option
+        /// Samples in a set.
+        SamplesPerDraw: int option
+    }
+
+[<RequireQualifiedAccess>]
+module EvaluationRequest =
+
+    /// Nothing asked for: every default chosen for the model and the data.
+    let standard: EvaluationRequest = { Sampling = SamplingRequest.standard; Draws = None; SamplesPerDraw = None }
 
 /// The one place where what can be asked of a model is decided: every front end fills a request, and hears a task or a refusal. Each function raises
 /// RefusedException; `Refusing.answer` makes a value of it.

@@ -256,11 +256,12 @@ module Adaptive =
     let private notFinite = "the field gives NaN or ∞ there"
     let private tamer = "end at a later time, where the field is tame, or take a field that is finite everywhere"
 
-    /// Why a sample cannot take the step that its clock asks for.
-    let private trouble (tolerance: Tolerance) (error: float) (c: Clock) : Failure option =
+    /// Why a sample cannot take the step that its clock asks for, on a way of this length.
+    let private trouble (tolerance: Tolerance) (way: float) (error: float) (c: Clock) : Failure option =
         let next = c.Time + c.Step
 
-        if abs c.Step < 10.0 * (Math.BitIncrement(abs c.Time) - abs c.Time) then
+        // float64 tells times near 0 apart down to 10⁻³²⁴: a step would shrink hundreds of times before it met them.
+        if abs c.Step < Math.Max(10.0 * (Math.BitIncrement(abs c.Time) - abs c.Time), 1e-20 * way) then
             Some(
                 if Double.IsFinite error then
                     failed
@@ -426,7 +427,7 @@ module Adaptive =
 
         let finished, going = [| 0 .. clocks.Length - 1 |] |> Array.partition (fun i -> clocks[i].Time = last)
 
-        match going |> Array.tryPick (fun i -> trouble tolerance errors[i] clocks[i]) with
+        match going |> Array.tryPick (fun i -> trouble tolerance (abs (last - times[0])) errors[i] clocks[i]) with
         | Some failure -> Error failure
         | None ->
             let keep (x: Tensor) = if finished.Length = 0 then x else select going x

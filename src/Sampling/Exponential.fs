@@ -200,7 +200,7 @@ module Exponential =
         | Shared interval -> Shared(part interval)
         | Each intervals -> Each(Array.map part intervals)
 
-    /// What the network says at a fraction r of the way, in a state of that place.
+    /// The network's prediction at a fraction r of the interval, in a state at that time.
     let private ahead (read: SemilinearInterval -> Field) (r: float) (intervals: Intervals) (x: Tensor) : Tensor =
         read (anyOf intervals) (timesOf (part r intervals) _.Until) x
 
@@ -348,8 +348,6 @@ module Exponential =
             /// The lower-order end of the last length that stood.
             Before: Tensor
             Tries: int
-            /// An error that is not a number, or lengths without end: the driver sees a state that is not a number.
-            Failed: bool
         }
 
         interface IHoldTensors with
@@ -406,7 +404,20 @@ module Exponential =
             let mask = Tensor.ofArray [ stands.Length ] (stands |> Array.map (fun s -> if s then 1.0 else 0.0))
             Tensor.where (Tensor.perSample before mask |> Tensor.atLeast 0.5) after before
 
-        let failed = Array.exists (Double.IsFinite >> not) errors || walk.Tries > 10_000
+        // Rounding rules lengths like these: they come to the end in no number of tries.
+        let isLost target tried = target <> last && tried < 1e-10 * (last - lambda interval.From)
+
+        if Array.exists (Double.IsFinite >> not) errors then
+            raise (
+                StepFailed(
+                    "the field gives NaN or ∞ there",
+                    "end at a later time, where the field is finite everywhere"
+                )
+            )
+        elif Array.exists2 isLost targets tried then
+            raise (StepFailed("the length of a step shrank to 10⁻¹⁰ of the way", "loosen the tolerances"))
+        elif walk.Tries > 10_000 then
+            raise (StepFailed("10,000 lengths were not enough", "loosen the tolerances"))
 
         { Places = Array.init stands.Length (fun i -> if stands[i] then targets[i] else walk.Places[i])
           Lengths =
@@ -415,10 +426,9 @@ module Exponential =
                     walk.Lengths[i]
                 else
                     bounds.Safety * tried[i] * Math.Pow(errors[i], -1.0 / float order))
-          X = if failed then nan * high else standing high walk.X
+          X = standing high walk.X
           Before = standing low walk.Before
-          Tries = walk.Tries + 1
-          Failed = failed }
+          Tries = walk.Tries + 1 }
 
     /// From the state's time to the end by lengths of its own choice, each sample by itself: DPM-Solver-12 for order 2, the step of two evaluations against its first-order
     /// part, and DPM-Solver-23 for order 3 (Lu et al. 2022, DPM-Solver, appendix C; in its code one error, the batch's largest, is every sample's). What
@@ -451,13 +461,12 @@ module Exponential =
                       Lengths = lengths
                       X = Tensor.clone state.X
                       Before = Tensor.clone before
-                      Tries = 0
-                      Failed = false }
+                      Tries = 0 }
 
                 // Whoever watches keeps what the step's first evaluation was asked and said: it is not freed before the step ends.
                 walk <- attempt order bounds read interval walk
 
-                while not walk.Failed && Array.exists (fun place -> place <> last) walk.Places do
+                while Array.exists (fun place -> place <> last) walk.Places do
                     walk <- Scope.next (attempt order bounds read interval) walk
 
                 let memory = [ until, Tensor.ofArray [ n ] walk.Lengths; until, walk.Before ]

@@ -13,7 +13,7 @@ type Guidance =
         Rescale: float
     }
 
-/// Guidance wraps a field, so that it goes with every sampler. What a network says is affine in the score and, at each time, weights
+/// Guidance wraps a field, so that it goes with every sampler. A network's prediction is affine in the score and, at each time, weights
 /// that sum to one commute with affine maps: classifier-free guidance, autoguidance and compositions are the same thing whatever the network
 /// predicts, and on the velocity of a coupled flow too.
 [<RequireQualifiedAccess>]
@@ -101,7 +101,7 @@ module Guidance =
 
     let private none (labels: Tensor) : Tensor = Tensor.full labels.Kind labels.Shape -1.0
 
-    /// What the network says under each of k conditions, labels [B], in one batch of k·B.
+    /// The network's predictions under each of k conditions, labels [B], in one batch of k·B.
     let private together (network: Condition -> Field) (conditions: Tensor list) : Tensor -> Tensor -> Tensor[] =
         let field = network (Some(Tensor.cat 0 conditions))
         let again (a: Tensor) = Tensor.cat 0 [ for _ in conditions -> a ]

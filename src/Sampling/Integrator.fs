@@ -39,6 +39,9 @@ type Failure =
 
     override f.ToString() = $"step %d{f.Step} (t from %.4g{f.From} to %.4g{f.To}): {f.Reason}; {f.Remedy}"
 
+/// Raised within a step that cannot be made: the integration ends with a `Failure` of this reason and remedy.
+exception StepFailed of Reason: string * Remedy: string
+
 /// One step of a method: from the state's time to `until`.
 type Step = Noise -> float -> State -> State
 
@@ -127,20 +130,23 @@ module Integrator =
     let start (time: float) (x: Tensor) : State =
         { State.Step = 0; Time = time; X = x; Memory = []; Evaluations = 0; Denoised = None }
 
-    /// One step. What is not finite any more ends the integration.
+    /// One step. A state that is not finite ends the integration.
     let private advance (step: Step) (noise: Noise) (until: float) (state: State) : Result<State, Failure> =
-        let next = step noise until state
+        let failed reason remedy =
+            Error { Failure.Step = state.Step + 1; From = state.Time; To = until; Reason = reason; Remedy = remedy }
 
-        // A sum is finite where every term is: one pass, and no mask.
-        if Double.IsFinite((Tensor.sum next.X).ToFloat()) then
-            Ok next
-        else
-            Error
-                { Failure.Step = next.Step
-                  From = state.Time
-                  To = until
-                  Reason = "the state is not finite any more: the field gave NaN or ∞, or the step is too long for it"
-                  Remedy = "take more steps or another grid, or end at a later time, where the field is tame" }
+        try
+            let next = step noise until state
+
+            // A sum is finite where every term is: one pass, and no mask.
+            if Double.IsFinite((Tensor.sum next.X).ToFloat()) then
+                Ok next
+            else
+                failed
+                    "the state is not finite any more: the field gave NaN or ∞, or the step is too long for it"
+                    "take more steps or another grid, or end at a later time, where the field is tame"
+        with StepFailed(reason, remedy) ->
+            failed reason remedy
 
     /// One step in a scope of its own; the memory of the state before is freed.
     let private following step noise until (result: Result<State, Failure>) =

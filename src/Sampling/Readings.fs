@@ -51,7 +51,7 @@ module Readings =
           DiffusionSquared = churn * churn * Path.diffusionSquared readings.Path
           Backward = true }
 
-/// What the network says first in every step, kept for those who look on.
+/// The first prediction of the network in every step, kept for observers.
 [<RequireQualifiedAccess>]
 module internal Watch =
 
@@ -92,7 +92,7 @@ module internal Watch =
                 let struct (cx, cy) = toData t
                 Some(Coefficient.combine [ cx, x.To Dtype.Float64; cy, y.To Dtype.Float64 ])
             with :? System.ArgumentException ->
-                // At a time where what the network says leaves x₀ open.
+                // At a time where the network's prediction does not determine x₀.
                 None
 
         fun noise until state ->

@@ -17,7 +17,7 @@ type SamplingPlan =
 [<RequireQualifiedAccess>]
 module Sampling =
 
-    /// The rule for the ends. A flow whose network says the velocity is followed from t = 1 to t = 0 where α̇ and σ̇ are finite at
+    /// The rule for the ends. A flow whose network predicts the velocity is followed from t = 1 to t = 0 where α̇ and σ̇ are finite at
     /// both. Everything else involves the score, infinite where σ is 0, or divides by a determinant that vanishes: it
     /// runs inside the path's interior and denoises at the end.
     let spanOf (sampler: Sampler) (model: Model) : Span =

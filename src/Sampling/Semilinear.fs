@@ -9,7 +9,7 @@ type Reading =
     /// E[x₀ | x]: d(x/σ) = x̂₀ de^λ.
     | OfData
 
-/// The exact solution of the probability flow, and of the processes around it, up to one integral of what the network says. With h = λ_t − λ_s
+/// The exact solution of the probability flow, and of the processes around it, up to one integral of the network's prediction. With h = λ_t − λ_s
 ///     x_t = (α_t/α_s) x_s − σ_t ∫₀ʰ e^{h − u} ε̂ du                                                              (Lu et al. 2022, DPM-Solver, eq. 3.4)
 ///     x_t = (σ_t/σ_s) e^{−ηh} x_s + (1 + η) α_t ∫₀ʰ e^{−(1 + η)(h − u)} x̂₀ du + σ_t √(1 − e^{−2ηh}) z           (Lu et al. 2023, DPM-Solver++, eq. 9 and 13; η = c²)
 /// A semi-linear solver is a rule for the integral: weights for values of ε̂ or x̂₀ at a few times.
@@ -66,7 +66,7 @@ module SemilinearInterval =
         else
             List.fold (fun lower j -> (1.0 - float j * lower) / z) ((1.0 - Math.Exp -z) / z) [ 1..k ]
 
-    /// The integral with (u/h)ᵏ in place of what the network says.
+    /// The integral with (u/h)ᵏ in place of the network's prediction.
     let moment (interval: SemilinearInterval) (k: int) : float =
         let h = length interval
 

@@ -17,7 +17,7 @@ module Against =
             refuse
                 Setting.Against
                 file
-                $"a law in {mixture.Dimension} dimensions, and {model.Name} is of samples [{shape}]"
+                $"the law has {mixture.Dimension} dimensions, but samples of {model.Name} are [{shape}]"
 
         let units = model.Units
         let d = mixture.Dimension
@@ -37,7 +37,8 @@ module Against =
     let divergence (file: string) (model: GenerativeModel) (steps: int) (count: int) (rng: Rng) : Estimate =
         if model.Labels then
             raise (
-                UserError $"--against {file}: {model.Name} is told the class, which a law without classes does not say"
+                UserError
+                    $"--against {file}: the network of {model.Name} takes the class as an input, and this law has no classes"
             )
 
         let said = model.ScoreModel(Setting.Against, file)

@@ -146,6 +146,6 @@ module Command =
               "    ./fokker train moons"
               ""
               "fokker COMMAND --help explains a command. With --json a command prints one JSON object on standard output"
-              "and everything else on standard error. Exit codes: 0 done, 2 something to put right (one line says what),"
+              "and everything else on standard error. Exit codes: 0 success, 2 wrong input (one line says what),"
               "130 or 143 stopped by Ctrl-C or SIGTERM after saving, 1 a fault in Fokker." ]
         )

@@ -35,7 +35,10 @@ module DataOption =
                 match label |> Option.map (GenerativeModel.label model) with
                 | Some k -> Some(Array.create x.Shape[0] k)
                 | None when model.Labels ->
-                    refuse Setting.Data file $"this model's network is told the class: say which with {Setting.Class}"
+                    refuse
+                        Setting.Data
+                        file
+                        $"this model's network takes the class as an input: say which with {Setting.Class}"
                 | None -> None
 
             x, labels

@@ -23,7 +23,7 @@ type internal CoreName = delegate of unit -> nativeint
 module Diagnosis =
 
     let remedy =
-        "libtorch runs on reference BLAS, some eighty times slower than it could: apt-get install libopenblas0-openmp"
+        "libtorch runs on reference BLAS, which is some eighty times slower than OpenBLAS: apt-get install libopenblas0-openmp"
 
     /// The real files that this process has mapped and whose name holds one of the words.
     let private mapped (words: string list) =

@@ -94,7 +94,7 @@ module Encode =
 
         Terminal.tell
             terminal
-            $"{x.Shape[0]} samples of {model.Name} to t = {flow.Plan.Span.Noisy:G3} and back: off by {typical:G3} in root mean square, {most:G3} at most, in the data's units; {cost:F0} evaluations a sample and way"
+            $"{x.Shape[0]} samples of {model.Name} to t = {flow.Plan.Span.Noisy:G3} and back: the error is {typical:G3} in root mean square and {most:G3} at most, in the data's units; {cost:F0} evaluations a sample in each direction"
 
         Terminal.tell terminal choice.Out
 
@@ -115,7 +115,8 @@ module Encode =
     let command =
         Command.makeWith<ModelArgument, EncodeArgument>
             "encode"
-            "carries data along the flow to the noise that it makes them of, and back"
-            [ "./fokker encode moons --rtol 1e-5", "held-out data to latents.npy, and how far off they come back"
+            "follows the flow from data to their latents, and back"
+            [ "./fokker encode moons --rtol 1e-5",
+              "the latents of held-out data to latents.npy, and the error of the way back"
               "./fokker encode --oracle mixture.json --data x.npy --out z.npy --rtol 1e-9", "where the flow is exact" ]
             run

@@ -47,7 +47,7 @@ module Errors =
         let help = $"fokker {command} --help says what there is"
 
         match quoted first with
-        | Some given when first.StartsWith("unrecognized argument") -> $"'{given}' is one argument too many; {help}"
+        | Some given when first.StartsWith("unrecognized argument") -> $"the argument '{given}' is one too many; {help}"
         | _ -> $"{first.TrimEnd '.'}; {help}"
 
     /// The line and the exit code. `command` serves the messages about options.
@@ -64,7 +64,7 @@ module Errors =
         | :? IOException as e when e.HResult = NoSpace ->
             let file = quoted e.Message |> Option.map (fun path -> $" while writing {path}") |> Option.defaultValue ""
 
-            $"the disk is full{file}: free some space, or choose another folder with --runs; what was there before is untouched",
+            $"the disk is full{file}: free some space, or choose another folder with --runs; the files that were there before are unchanged",
             Exit.BadInput
         | :? FileNotFoundException as e ->
             let file = e.FileName |> Option.ofObj |> Option.orElse (quoted e.Message) |> Option.defaultValue "a file"
@@ -83,4 +83,4 @@ module Errors =
                 | "" -> "; FOKKER_TRACE=1 shows where"
                 | _ -> Environment.NewLine + string error
 
-            $"a fault in Fokker, not in what you asked for: {Refusal.oneLine error.Message}{detail}", Exit.Fault
+            $"a fault in Fokker, not in your request: {Refusal.oneLine error.Message}{detail}", Exit.Fault

@@ -19,7 +19,7 @@ type EvaluateArgument =
             | Count _ -> "samples in a set (1,000)"
             | Seed _ -> "seed of the samples (the run's own; 0 for an oracle)"
             | Data _ ->
-                "the data set that holds out what samples are measured against (the one that the model was trained on; an oracle's own law)"
+                "the data set whose held-out samples are compared with the model's (the one that the model was trained on; an oracle's own law)"
             | Label _ -> "samples of one class, against data of that class: its number or its name"
             | Against _ ->
                 "a mixture's file, the law that the data are of: also the KL divergence from the true reverse process to the model's"
@@ -144,6 +144,6 @@ module Evaluate =
             [ "./fokker evaluate moons", "Wasserstein distances and kernel discrepancies, each with its floor"
               "./fokker evaluate moons --json | jq .metrics.wasserstein2.ratio", "one figure for a script"
               "./fokker evaluate --oracle mixture.json --solver euler --steps 5",
-              "how far a solver alone takes samples from the law: the network is exact"
+              "the error of a solver alone, since the network is exact"
               "./fokker evaluate mine --against mixture.json", "how far its score is from that of the law of its data" ]
             run

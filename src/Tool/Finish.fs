@@ -124,7 +124,7 @@ module Finish =
                 keep run scores density
                 scores, density
             else
-                Terminal.warn terminal $"{data.Name}: too few samples are held out to measure anything against"
+                Terminal.warn terminal $"{data.Name}: too few samples are held out for a measurement"
                 [], None
 
         Progress.run terminal "report" 1.0 (fun _ ->

@@ -24,8 +24,9 @@ type InterpolateArgument =
                 "a .npy file of samples [2n; …] in the data's units, first and last of each pair in turn (held-out data)"
             | Between _ -> "two classes, by number or name: each pair goes from one of the first to one of the second"
             | Pairs _ -> "how many pairs where no file gives them (8; 500 points)"
-            | Frames _ -> "how many places on the way, the ends included (9)"
-            | Linear -> "straight between the latents (along the great circle, on which noise of many dimensions lies)"
+            | Frames _ -> "how many points of the path, the ends included (9)"
+            | Linear ->
+                "on the straight line between the latents (along the great circle, near which noise of many dimensions lies)"
             | Rtol _ ->
                 "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince)"
             | Atol _ -> "its absolute part (that of --rtol)"
@@ -108,7 +109,7 @@ module Interpolate =
             if model.Labels then
                 raise (
                     UserError
-                        $"--data {file}: this run's network is told the class, which a file does not say: use --between or neither"
+                        $"--data {file}: this run's network takes the class as an input, and a file has no classes: use --between, or leave --data out"
                 )
 
             let every first =
@@ -202,7 +203,7 @@ module Interpolate =
 
         Terminal.tell
             terminal
-            $"{(fst first).Shape[0]} pairs of {model.Name} in {choice.Frames} places each; the ends come back off by {typical:G3} in root mean square"
+            $"{(fst first).Shape[0]} pairs of {model.Name} at {choice.Frames} points each; the ends come back with an error of {typical:G3} in root mean square"
 
         for file in [ picture; page ] do
             Terminal.tell terminal file

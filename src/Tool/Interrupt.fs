@@ -19,7 +19,7 @@ type Interrupt private () =
     /// Listens until it is disposed of.
     static member Watch() = new Interrupt()
 
-    /// Whether somebody has asked to stop.
+    /// Whether a stop was asked for.
     member _.IsRequested = Volatile.Read &signal <> 0
 
     /// The exit code that says by which signal, 0 without one.

@@ -20,8 +20,8 @@ module Listing =
     /// How the command line takes one of a list.
     let private option (list: PartList<unit>) =
         match list.Setting with
-        | Some Setting.Data -> "train DATASET"
-        | Some Setting.Trace -> "likelihood --trace"
+        | Some setting when setting = Setting.Data -> "train DATASET"
+        | Some setting when setting = Setting.Trace -> "likelihood --trace"
         | Some setting -> OptionNames.ofSetting setting
         | None -> "evaluate"
 
@@ -75,7 +75,7 @@ module Listing =
     let command =
         Command.make<ListArgument>
             "list"
-            "lists the data sets, paths, losses, networks, samplers and whatever else goes by a name"
+            "lists the data sets, paths, losses, networks, samplers and everything else that has a name"
             [ "./fokker list", "everything"
               "./fokker list paths", "the paths, each with its equation and where it is from" ]
             run

@@ -86,7 +86,7 @@ module LogDensity =
     /// What can be refused before anything is loaded.
     let private check (choice: LikelihoodChoice) =
         match choice.Count, choice.Data with
-        | Some n, _ when n < 2 -> raise (UserError $"-n {n}: expected at least 2: an error takes two")
+        | Some n, _ when n < 2 -> raise (UserError $"-n {n}: expected at least 2: a standard error needs two")
         | Some n, Some file -> raise (UserError $"-n {n} and --data {file} both say how many samples: leave -n out")
         | _ -> ()
 
@@ -210,6 +210,6 @@ module LogDensity =
             [ "./fokker likelihood moons", "held-out data under a run, along its probability flow"
               "./fokker likelihood --oracle mixture.json --data x.npy --out logp.npy", "the closed form"
               "./fokker likelihood --oracle mixture.json --data x.npy --method flow --path vp --steps 50",
-              "the same along the flow: the error that remains is the solver's"
+              "the same along the flow: the only error is the solver's"
               "./fokker likelihood moons --rtol 1e-6", "with steps that each sample's error chooses" ]
             run

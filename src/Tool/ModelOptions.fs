@@ -36,7 +36,8 @@ type ModelArgument =
             | Oracle _ ->
                 "instead of a run: the exact law of a Gaussian mixture in a network's place, {\"weights\": [w, …], \"means\": [[…], …], \"stds\" or \"covariances\": […]}"
             | Path _ -> "the oracle's path (condot; fokker list paths)"
-            | Prediction _ -> "what the oracle says in a network's place (velocity; fokker list predictions)"
+            | Prediction _ ->
+                "the prediction that the oracle makes in a network's place (velocity; fokker list predictions)"
             | Solver _ -> "the sampler (heun; fokker list samplers)"
             | Grid _ ->
                 "how its steps are spaced (the sampler's own; fokker list grids), or a .npy file of its own: file:LEVELS (σ/α, the last one 0 to go to the data), times:TIMES, or timesteps:STEPS (of a thousand, from 0)"
@@ -46,11 +47,11 @@ type ModelArgument =
             | Churn _ -> "the churn of euler-maruyama and stochastic-heun (1), S_churn of edm (40)"
             | Snr _ -> "the signal-to-noise ratio of predictor-corrector's corrections (0.16)"
             | Guidance _ ->
-                "how far samples are pushed towards their class: 0 is unconditional, 1 plain, 3 is a good deal (1; docs/guidance.md)"
+                "the guidance scale: 0 is unconditional, 1 conditional, 3 is strong guidance towards the class (1; docs/guidance.md)"
             | Guidance_Interval _ -> "the noise levels σ/α between which guidance acts (everywhere)"
             | Guidance_Rescale _ ->
                 "the share of the guided prediction whose deviation is put back to the plain one's, from 0 to 1 (0)"
-            | Autoguidance _ -> "a weaker run that guidance pushes away from, in the place of no class"
+            | Autoguidance _ -> "a weaker run in the place of the unconditional prediction: guidance leads away from it"
             | Classifier _ ->
                 "guidance by the gradient of a classifier of noisy samples: a run of --loss classifier, or 'exact' for an oracle"
             | Compose _ ->
@@ -253,10 +254,6 @@ module ModelChoice =
           RelativeTolerance = tolerance.Relative
           AbsoluteTolerance = tolerance.Absolute
           Guidance = guidance choice model }
-
-    /// `generation` without tolerance or class.
-    let plainGeneration (choice: ModelChoice) (model: GenerativeModel) : GenerationRequest =
-        generation choice { Relative = None; Absolute = None } None model
 
     /// The run's folder that the options name, for what a command leaves there; none for an oracle, or a model's file elsewhere.
     let runFolder (choice: ModelChoice) : RunFolder option =

@@ -1,87 +1,41 @@
 namespace Fokker.Tool
 
+open System.Text.RegularExpressions
 open Fokker
 
 /// The command line's words for the settings of a request.
 [<RequireQualifiedAccess>]
 module OptionNames =
 
-    /// The option that says a setting.
+    /// The settings whose options are not called as they are.
+    let private own =
+        dict
+            [ Setting.Model, "RUN"
+              Setting.Folder, "--runs"
+              Setting.SourceSamples, "--source"
+              Setting.LearningRate, "--lr"
+              Setting.WarmUp, "--warmup"
+              Setting.RelativeTolerance, "--rtol"
+              Setting.AbsoluteTolerance, "--atol"
+              Setting.Count, "-n"
+              Setting.SamplesPerDraw, "-n"
+              Setting.Weaker, "--autoguidance"
+              Setting.Composition, "--compose"
+              Setting.HeldOut, "--data" ]
+
+    /// The option that says a setting: its name in small letters, `LabelDropout` as `--label-dropout`, but for those that have one of their own.
     let ofSetting (setting: Setting) : string =
-        match setting with
-        | Setting.Model -> "RUN"
-        | Setting.Oracle -> "--oracle"
-        | Setting.Device -> "--device"
-        | Setting.Dtype -> "--dtype"
-        | Setting.Name -> "--name"
-        | Setting.Folder -> "--runs"
-        | Setting.Data -> "--data"
-        | Setting.Loss -> "--loss"
-        | Setting.Path -> "--path"
-        | Setting.Prediction -> "--prediction"
-        | Setting.Weight -> "--weight"
-        | Setting.Times -> "--times"
-        | Setting.Coupling -> "--coupling"
-        | Setting.Source
-        | Setting.SourceSamples -> "--source"
-        | Setting.Preconditioning -> "--preconditioning"
-        | Setting.Teacher -> "--teacher"
-        | Setting.Network -> "--network"
-        | Setting.Width -> "--width"
-        | Setting.Depth -> "--depth"
-        | Setting.Labels -> "--labels"
-        | Setting.LabelDropout -> "--label-dropout"
-        | Setting.Seed -> "--seed"
-        | Setting.Steps -> "--steps"
-        | Setting.Minutes -> "--minutes"
-        | Setting.Batch -> "--batch"
-        | Setting.LearningRate -> "--lr"
-        | Setting.WarmUp -> "--warmup"
-        | Setting.WeightDecay -> "--weight-decay"
-        | Setting.Clip -> "--clip"
-        | Setting.Ema -> "--ema"
-        | Setting.Resume -> "--resume"
-        | Setting.Overwrite -> "--overwrite"
-        | Setting.Solver -> "--solver"
-        | Setting.Grid -> "--grid"
-        | Setting.Class -> "--class"
-        | Setting.RelativeTolerance -> "--rtol"
-        | Setting.AbsoluteTolerance -> "--atol"
-        | Setting.Count
-        | Setting.SamplesPerDraw -> "-n"
-        | Setting.From -> "--from"
-        | Setting.To -> "--to"
-        | Setting.Denoise -> "--denoise"
-        | Setting.Start -> "--start"
-        | Setting.Noise -> "--noise"
-        | Setting.Replay -> "--replay"
-        | Setting.Brownian -> "--brownian"
-        | Setting.Parallel -> "--parallel"
-        | Setting.ParallelTolerance -> "--parallel-tolerance"
-        | Setting.Guidance -> "--guidance"
-        | Setting.GuidanceInterval -> "--guidance-interval"
-        | Setting.GuidanceRescale -> "--guidance-rescale"
-        | Setting.Weaker -> "--autoguidance"
-        | Setting.Classifier -> "--classifier"
-        | Setting.Composition -> "--compose"
-        | Setting.Method -> "--method"
-        | Setting.Trace -> "--trace"
-        | Setting.Probes -> "--probes"
-        | Setting.Memory -> "--memory"
-        | Setting.Time -> "--time"
-        | Setting.HeldOut -> "--data"
-        | Setting.Draws -> "--draws"
-        | Setting.Against -> "--against"
+        match own.TryGetValue setting with
+        | true, option -> option
+        | _ -> "--" + Regex.Replace(string setting, "(?<=.)([A-Z])", "-$1").ToLowerInvariant()
 
     /// `--guidance`, `--guidance 2`.
     let wording: Wording =
         { Name = ofSetting
           Choice =
             fun setting value ->
-                match setting with
                 // A model is said without an option.
-                | Setting.Model -> value
-                | _ -> $"{ofSetting setting} {value}" }
+                if setting = Setting.Model then value else $"{ofSetting setting} {value}" }
 
     /// A run's name as the words of a command line, with the folder of runs where that is not the usual one.
     let run (root: string) (name: string) : string =

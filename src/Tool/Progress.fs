@@ -140,7 +140,7 @@ module Progress =
         result
 
     /// Runs work of `total` units under a bar on a screen, under a line every few seconds elsewhere.
-    /// Raises Stopped at the first report after somebody asked to end.
+    /// Raises Stopped at the first report after a stop was asked for.
     let run (terminal: Terminal) (title: string) (total: float) (work: Ticker -> 'T) : 'T =
         let work (report: Ticker) =
             work (fun done' detail ->

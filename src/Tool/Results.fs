@@ -39,6 +39,24 @@ module Results =
             Npy.write run.Samples (Samples.forFile model samples)
             Runs.writeBytes run.Picture (comparison model data samples (model.Stream "picture")))
 
+    /// The options of `train` that give a recipe: its seed and its steps, and what is not as is usual for its data and its loss.
+    let optionsOf (known: Known) (recipe: Recipe) (standard: Recipe) : string list =
+        let usual =
+            Recipe.settings { Recipe.withLossAmong known (string recipe.Loss) standard with Loss = standard.Loss }
+            |> List.filter (fun (name, _) -> name <> "seed" && name <> "steps")
+            |> List.map (fun (name, value) -> name, Recipe.text value)
+            |> Map.ofList
+
+        [ for name, value in Recipe.settings recipe do
+              let value = Recipe.text value
+
+              if name <> "dataSet" && usual.TryFind name <> Some value then
+                  OptionNames.ofSetting (Setting $"{Char.ToUpperInvariant name[0]}{name.Substring 1}")
+                  (match value with
+                   | "true" -> "on"
+                   | "false" -> "off"
+                   | value -> value) ]
+
     /// The command that repeats a run.
     let commandOf (known: Known) (name: string) (recipe: Recipe) (data: Dataset) : string =
         let quoted (word: string) =
@@ -48,7 +66,7 @@ module Results =
                 "'" + word.Replace("'", "'\\''") + "'"
 
         [ "./fokker"; "train"; recipe.DataSet ]
-        @ Recipe.optionsAmong known recipe (Recipe.standardFor data)
+        @ optionsOf known recipe (Recipe.standardFor data)
         @ [ "--name"; name ]
         |> List.map quoted
         |> String.concat " "

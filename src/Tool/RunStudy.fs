@@ -86,6 +86,22 @@ module RunStudy =
               | None -> () ]
         |> String.concat " "
 
+    let private nothing: StudyOptions =
+        { Seeds = None; Steps = None; Minutes = None; Count = None; Run = None; Root = Runs.standardRoot }
+
+    let private choose (options: StudyOptions) (argument: StudyArgument) : StudyOptions =
+        match argument with
+        | Seeds n -> { options with Seeds = Some n }
+        | Steps n -> { options with Steps = Some n }
+        | Minutes minutes -> { options with Minutes = Some minutes }
+        | Count n -> { options with Count = Some n }
+        | StudyArgument.Run name -> { options with Run = Some name }
+        | Runs folder -> { options with Root = folder }
+        | Name _
+        | Out _
+        | Quiet
+        | Json -> options
+
     let private run (terminal: Terminal) (arguments: StudyArgument list) =
         let pick chooser = List.tryPick chooser arguments
         let terminal = { terminal with Quiet = List.contains Quiet arguments }
@@ -101,33 +117,7 @@ module RunStudy =
                 let known = Table.all |> List.map (fun s -> $"{s.Name} ({s.Summary})")
                 raise (UserError $"""say which study, ./fokker study NAME: {String.Join("; ", known)}""")
 
-        let options =
-            { Seeds =
-                pick (function
-                    | Seeds n -> Some n
-                    | _ -> None)
-              Steps =
-                pick (function
-                    | Steps n -> Some n
-                    | _ -> None)
-              Minutes =
-                pick (function
-                    | Minutes minutes -> Some minutes
-                    | _ -> None)
-              Count =
-                pick (function
-                    | Count n -> Some n
-                    | _ -> None)
-              Run =
-                pick (function
-                    | Run name -> Some name
-                    | _ -> None)
-              Root =
-                pick (function
-                    | Runs folder -> Some folder
-                    | _ -> None)
-                |> Option.defaultValue Runs.standardRoot }
-
+        let options = List.fold choose nothing arguments
         check study options
 
         let file =

@@ -40,19 +40,19 @@ type SampleArgument =
                 "what is drawn on the way is one Brownian motion: with another number of steps the sample is the same path"
             | From _ -> "the time that sampling starts at (1, or just inside where the path is singular there)"
             | To _ ->
-                "the time t that sampling ends at, with samples of x_t (0; or just inside where the path is singular there, and what noise is left is then taken off by the denoiser)"
-            | DenoiseThere -> "with --to: the last step goes from there to the data that are expected, E[x₀ | x]"
+                "the time t that sampling ends at, with samples of x_t (0; or just inside where the path is singular there, and the denoiser then removes the noise that is left)"
+            | DenoiseThere -> "with --to: the last step goes from that time to the expected data, E[x₀ | x]"
             | Rtol _ ->
-                "steps are chosen, for each sample by itself, so that their error is at most this part of it (fixed steps; dormand-prince with it)"
+                "adaptive steps: the error of a step stays below this share of the sample, for each sample by itself (fixed steps; dormand-prince with it)"
             | Atol _ -> "the same where a sample is near 0 (as --rtol)"
             | Parallel _ ->
-                "so many steps are found at once, in one batch of the network, by Picard's iteration: fewer calls one after the other, more evaluations (one after the other; ddim with it)"
+                "how many steps are computed at once, in one batch of the network, by Picard's iteration: fewer calls one after the other, more evaluations (1; the sampler is then ddim)"
             | Parallel_Tolerance _ ->
-                "with --parallel: how far a state may still move and stand, in standard deviations of an ancestral step's noise (0.1)"
+                "with --parallel: the change of a state, in standard deviations of an ancestral step's noise, below which it is final (0.1)"
             | Seed _ -> "seed of the noise (0)"
             | Label _ -> "one class for all samples: its number or its name"
             | Trajectory _ ->
-                "a .npz file for what happened on the way, in the network's units: x and denoised at each state, t and sigma = σ/α of each state and of each call of the network"
+                "a .npz file for the trajectory, in the network's units: x and denoised at each state, t and sigma = σ/α of each state and of each call of the network"
             | Out _ ->
                 "a .npy file for the samples, bytes where the data are bytes; or a .png file for a picture, or an .html page (samples.npy in the run's folder; here for an oracle)"
 
@@ -133,15 +133,15 @@ module Sample =
         match choice.Trajectory with
         | Some file when isAdaptive choice ->
             raise (
-                UserError
-                    $"--trajectory {file}: with --rtol every sample has times of its own: leave one of the two out"
+                UserError $"--trajectory {file}: with --rtol every sample has its own times: leave one of the two out"
             )
         | _ -> ()
 
         match choice.Trajectory, choice.Parallel with
         | Some _, Some window ->
             raise (
-                UserError $"--parallel {window}: --trajectory wants one step after the other: leave one of the two out"
+                UserError
+                    $"--parallel {window}: --trajectory needs the steps one after the other: leave one of the two out"
             )
         | _ -> ()
 
@@ -243,7 +243,7 @@ module Sample =
             [ "./fokker sample moons -n 5000 --out moons.npy", "five thousand points for numpy.load"
               "./fokker sample fashion-mnist --label sneaker --out sneakers.png", "a hundred pictures of one class"
               "./fokker sample fashion-mnist --guidance 3 --class sneaker --out sneakers.png",
-              "the same, pushed further towards what tells the class from the others"
+              "the same with guidance towards the class"
               "./fokker sample --oracle mixture.json --path vp --solver rk4 --steps 40 --noise e.npy --out x0.npy",
-              "where a solver takes given noise when the network is exact: the error that remains is the solver's" ]
+              "the samples of given noise with an exact network: the only error is the solver's" ]
             run

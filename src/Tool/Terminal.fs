@@ -18,7 +18,7 @@ type Terminal =
         Json: bool
         /// Results only.
         Quiet: bool
-        /// Asked now and then by long work: whether somebody wants it to end.
+        /// Long work asks from time to time whether it should end.
         Stop: unit -> bool
         /// The parts that names may stand for besides the library's, where a script runs the command.
         Own: OwnParts

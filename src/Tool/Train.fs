@@ -14,6 +14,7 @@ type TrainArgument =
     | [<Unique>] Seed of number: int64
     | [<Unique>] Batch of size: int
     | [<Unique>] Lr of rate: float
+    | [<Unique>] Final_Rate of rate: float
     | [<Unique>] Warmup of steps: int64
     | [<Unique>] Weight_Decay of rate: float
     | [<Unique>] Clip of norm: float
@@ -51,7 +52,9 @@ type TrainArgument =
                 "minutes of training instead of steps: the speed is measured first, and the schedule fitted to it"
             | Seed _ -> "seed of everything random (0)"
             | Batch _ -> "samples in a step"
-            | Lr _ -> "highest learning rate; it falls to 0 along half a cosine"
+            | Lr _ -> "highest learning rate; it falls to --final-rate along half a cosine"
+            | Final_Rate _ ->
+                "learning rate of the last step (0); that of --lr keeps the rate constant after the warm-up"
             | Warmup _ -> "steps over which the learning rate rises"
             | Weight_Decay _ -> "AdamW's decoupled weight decay (0)"
             | Clip _ -> "length that gradients are cut to; 0 cuts none (1)"
@@ -63,18 +66,18 @@ type TrainArgument =
             | Times _ -> "the law of training times (uniform; fokker list times)"
             | Coupling _ -> "how data are paired with the source (the loss's own; fokker list couplings)"
             | Source _ -> "the law at the noisy end: normal, or another data set (normal)"
-            | Preconditioning _ -> "what is put around the network (the loss's own; fokker list preconditionings)"
+            | Preconditioning _ -> "the scalings around the network (the loss's own; fokker list preconditionings)"
             | Teacher _ -> "the run that a distillation (cd, esm, fm) learns from"
             | Network _ -> "mlp for vectors, unet for images (fokker list networks)"
             | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
             | Depth _ -> "hidden layers, or residual blocks at each scale"
-            | Labels _ -> "whether the network is told the class: on or off (on where there are classes)"
+            | Labels _ -> "whether the network takes the class as an input: on or off (on where there are classes)"
             | Label_Dropout _ ->
                 "how often a label is left out in training, so that samples can be guided: from 0 to below 1 (0.1 for images with classes, 0 elsewhere)"
             | Device _ -> "cpu, cuda or cuda:N (cpu)"
             | Dtype _ -> "float32 or float64 (float32)"
             | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
-            | Resume -> "go on with the run of this name from its checkpoint"
+            | Resume -> "continue the run of this name from its checkpoint"
             | Overwrite -> "replace the run of this name"
             | Quiet -> "results only"
             | Json -> "print one JSON object on standard output, everything else on standard error"
@@ -88,6 +91,7 @@ module Train =
         | Seed seed -> { request with Seed = Some seed }
         | Batch size -> { request with Batch = Some size }
         | Lr rate -> { request with LearningRate = Some rate }
+        | Final_Rate rate -> { request with FinalRate = Some rate }
         | Warmup steps -> { request with WarmUp = Some steps }
         | Weight_Decay rate -> { request with WeightDecay = Some rate }
         | Clip norm -> { request with Clip = Some norm }
@@ -173,7 +177,7 @@ module Train =
                 | _ -> false)
 
         match minutes with
-        | Some _ when steps -> raise (UserError "--minutes and --steps both say how long: give one of them")
+        | Some _ when steps -> raise (UserError "--minutes and --steps both say how long to train: give one of them")
         | Some minutes when not (minutes > 0.0 && minutes <= 100_000.0) ->
             raise (UserError $"--minutes {minutes}: expected a positive number of minutes")
         | minutes -> minutes
@@ -194,8 +198,7 @@ module Train =
                     | _ -> None)
             with
             | Some name -> name
-            | None ->
-                raise (UserError "name what to learn: ./fokker train moons (fokker list datasets says what there is)")
+            | None -> raise (UserError "say which data set: ./fokker train moons (fokker list datasets names them)")
 
         let minutes = requireMinutes arguments
         let data = Datasets.load dataset
@@ -209,7 +212,7 @@ module Train =
             if Runs.isThere run && not overwrite then
                 raise (
                     UserError
-                        $"--name {run.Name}: {run.Path} holds a run already: choose another name, or say --resume or --overwrite"
+                        $"--name {run.Name}: {run.Path} holds a run already: choose another name, or give --resume or --overwrite"
                 )
 
         let run, claim =
@@ -293,7 +296,8 @@ module Train =
                     |> List.map (fun ((name, a), (_, b)) -> $"{name} is {a} there, not {b}")
 
                 raise (
-                    UserError $"""--resume goes on with the settings in {run.Record}: {String.Join(", ", differing)}"""
+                    UserError
+                        $"""--resume continues with the settings in {run.Record}: {String.Join(", ", differing)}"""
                 )
 
             run, Runs.jobWith (Runs.rootOf run) terminal.Own wanted (Datasets.load recipe.DataSet), claim
@@ -327,7 +331,7 @@ module Train =
             report (float info.Step) $"loss {mean:F4}{rate}"
 
         Progress.run terminal $"training {run.Name}" steps (fun report ->
-            Run.train claim (Recipe.plan job) (progress report) (fun () -> interrupt.IsRequested))
+            Run.train claim (Job.plan job) (progress report) (fun () -> interrupt.IsRequested))
 
     /// The share of a batch's data that a coupling's pairs use.
     let private pairsUse (job: Job) : float option =
@@ -373,7 +377,7 @@ module Train =
                 | _ -> None)
 
         match draws with
-        | Some n when n < 2 -> raise (UserError $"--draws {n}: expected at least 2: an error takes two")
+        | Some n when n < 2 -> raise (UserError $"--draws {n}: expected at least 2: a standard error needs two")
         | _ -> ()
 
         if has Resume && has Overwrite then
@@ -399,11 +403,11 @@ module Train =
 
         match result.Ending with
         | Ending.Diverged _ ->
-            let kept = if result.Kept.IsNone then $"; {folder.Path} is the run that it was to replace" else ""
+            let kept = if result.Kept.IsNone then $"; {folder.Path} still holds the run that it was to replace" else ""
             raise (UserError $"{Option.get result.Divergence}{kept}")
         | Ending.Interrupted ->
             terminal.Error.WriteLine
-                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to go on: ./fokker train --resume --name {OptionNames.run root folder.Name}"
+                $"stopped and saved at step {result.State.Step} of {job.Recipe.Steps}; to continue: ./fokker train --resume --name {OptionNames.run root folder.Name}"
 
             interrupt.ExitCode
         | Ending.Finished ->
@@ -435,7 +439,7 @@ module Train =
                 Exit.Success
             with Stopped ->
                 terminal.Error.WriteLine
-                    $"stopped; the trained model is saved, what is missing comes with: ./fokker report {OptionNames.run root folder.Name}"
+                    $"stopped; the trained model is saved, and this command writes the rest: ./fokker report {OptionNames.run root folder.Name}"
 
                 interrupt.ExitCode
 
@@ -444,9 +448,9 @@ module Train =
             "train"
             "trains a model on a data set, samples from it, measures it and writes a report"
             [ "./fokker train moons",
-              "two moons with the defaults, about a minute; runs/moons/report.html shows how it went"
-              "./fokker train fashion-mnist --minutes 30", "garments of ten classes, as good as half an hour allows"
+              "two moons with the defaults, about a minute; runs/moons/report.html is the report"
+              "./fokker train fashion-mnist --minutes 30", "garments of ten classes, in half an hour"
               "./fokker train checkerboard --path vp --loss simple --name ddpm",
               "the checkerboard by denoising diffusion"
-              "./fokker train --resume --name moons", "goes on where Ctrl-C stopped it" ]
+              "./fokker train --resume --name moons", "continues where Ctrl-C stopped it" ]
             run

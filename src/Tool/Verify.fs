@@ -22,9 +22,9 @@ type VerifyArgument =
         member argument.Usage =
             match argument with
             | Law _ -> "one law only"
-            | Cases _ -> "how many cases each law is tried on (each law's own number)"
-            | Seed _ -> "seed that cases are drawn from (20260101)"
-            | Case _ -> "one case only, by its number: what a failure says to replay it"
+            | Cases _ -> "how many cases each law is tested on (each law's own number)"
+            | Seed _ -> "seed of the drawn cases (20260101)"
+            | Case _ -> "one case only, by its number, as a failure names it"
             | Out _ -> "write the table as a page, FILE.html"
             | Json -> "print one JSON object on standard output"
 
@@ -184,7 +184,7 @@ module Verify =
     let on (laws: Law list) : Command =
         Command.make<VerifyArgument>
             "verify"
-            "holds the identities of the theory against the library's formulas, on drawn cases"
+            "tests the identities of the theory on the library's formulas, with drawn cases"
             [ "./fokker verify", "every law, as a table; exit code 1 where one fails"
               "./fokker verify --law tweedie --cases 1000", "one law, on more cases"
               "./fokker verify --json", "laws[].name, .holds, .worst, .cases, .source" ]

@@ -37,7 +37,7 @@ module Diff =
         finally
             y.Leave()
 
-    /// Whether somebody around is differentiating in this tensor.
+    /// Whether an enclosing computation differentiates in this tensor.
     let internal isTracked (t: Tensor) =
         let pointer = t.Use()
 

@@ -6,7 +6,7 @@ open System.IO
 /// Told of bytes on their way.
 type internal Seen = delegate of ReadOnlySpan<byte> -> unit
 
-/// A stream whose bytes, read or written, somebody else sees as well: a checksum.
+/// A stream that also passes its bytes, read or written, to an observer: a checksum.
 [<Sealed>]
 type internal WatchedStream(inner: Stream, seen: Seen) =
     inherit Stream()
@@ -187,7 +187,7 @@ module Disk =
         else
             let partial = $"{path}.{Guid.NewGuid():N}".Substring(0, path.Length + 9) + ".partial"
 
-            // New and of nobody else's choosing: a link that was planted there would be followed. Unbuffered, so that closing it after a
+            // A new file of a random name: a link that was planted there would be followed. Unbuffered, so that closing it after a
             // failure has nothing left to write, and to fail at, again.
             let file =
                 attempted (fun () ->

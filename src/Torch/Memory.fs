@@ -4,7 +4,7 @@ open System
 open System.Collections.Generic
 open System.Threading
 
-/// Frees a native tensor when the collector finds that nobody holds it any more. Only tensors that live outside every
+/// Frees a native tensor when the collector finds it unreachable. Only tensors that live outside every
 /// scope have one: inside a scope the scope frees them, and allocation stays cheap.
 [<Sealed>]
 type internal Guard(pointer: nativeint) =

@@ -24,7 +24,7 @@ module Csv =
 
     let private isMissing (cell: string) = missing.Contains(cell.ToLowerInvariant())
 
-    /// A number, or what somebody meant as one: infinities, NaN, a decimal comma.
+    /// A number, or text that was meant as one: infinities, NaN, a decimal comma.
     let private isNumeric (cell: string) =
         Option.isSome (number cell)
         || cell.TrimStart('+', '-').ToLowerInvariant() = "inf"

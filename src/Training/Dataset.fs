@@ -271,7 +271,7 @@ module Dataset =
     /// A network has some kilobytes for each class; the largest collections of labelled pictures have twenty thousand.
     let private mostClasses = 65_536
 
-    /// One more than the greatest of the labels, each of which somebody has.
+    /// One more than the greatest of the labels, each of which occurs.
     let private classCount file (labels: Tensor) : int =
         let labels = Tensor.toArray<int64> labels
         let most = if labels.Length = 0 then 0L else Array.max labels
@@ -330,7 +330,7 @@ module Dataset =
               Range = if x.Rank = 4 then Some(shown x) else None
               Content = Finite(table x labels train, table x labels heldOut) })
 
-    /// Labels read from a file, as int64 [n]. Raises UserError where they are not `n` integers from 0.
+    /// Labels read from a file, as int64 [n]. Raises UserError, naming the file, where they are not `n` integers from 0 without gaps.
     let labels (file: string) (n: int) (x: Tensor) : Tensor =
         if Dtype.isFloating x.Dtype || x.Rank <> 1 then
             raise (UserError $"{file}: its shape is {x.Describe()}: expected one integer label a sample, [n]")
@@ -343,4 +343,5 @@ module Dataset =
         if n > 0 && (Scope.run (fun () -> (Tensor.min x).ToInt64())) < 0L then
             raise (UserError $"{file}: it holds a negative label: classes are numbered from 0")
 
+        classCount file x |> ignore
         x

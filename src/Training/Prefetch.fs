@@ -42,7 +42,7 @@ type Prefetch(make: int64 -> Batch) =
         t.Dispose()
         mine
 
-    /// The batch of a step; the next one is begun. Batches that nobody came for are freed.
+    /// The batch of a step; the next one is begun. Batches that were not taken are freed.
     member _.Get(step: int64) : Batch =
         if ahead <> step then
             wanted.Add step

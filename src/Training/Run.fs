@@ -286,7 +286,7 @@ module Run =
         let file = runFile folder
 
         if not (File.Exists file) then
-            raise (UserError $"{folder}: there is no run (no run.json): `fokker train` makes one")
+            raise (UserError $"{folder}: there is no run (no run.json); a training makes one")
 
         let damaged (reason: string) =
             raise (

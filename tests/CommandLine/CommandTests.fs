@@ -303,8 +303,7 @@ let tests =
               let untouched = Path.Combine(folder.Path, "untouched")
               use claim = Run.claim untouched
               Run.create claim (Recipe.settings recipe)
-              Run.train claim { Recipe.plan job with Budget = Budget.Steps saved.Step } (fun _ _ -> ()) (fun () ->
-                  false)
+              Run.train claim { Job.plan job with Budget = Budget.Steps saved.Step } (fun _ _ -> ()) (fun () -> false)
               |> ignore
               equal (File.ReadAllBytes(Run.checkpointFile untouched)) (File.ReadAllBytes(Run.checkpointFile run))
 

@@ -1,5 +1,7 @@
 module Fokker.Tests.CommandLine.NamesTests
 
+open System.IO
+open System.Text.RegularExpressions
 open FsCheck
 open Expecto
 open Fokker
@@ -44,4 +46,34 @@ let tests =
 
               for given, meant in
                   [ "dpm++2m", "dpmpp-2m"; "DPM++ 2M", "dpmpp-2m"; "dpm_2", "dpm-2"; "DormandPrince", "dormand-prince" ] do
-                  equal [ meant ] (Names.near samplers given) ]
+                  equal [ meant ] (Names.near samplers given)
+
+          // A refusal speaks of settings, and each front end has words of its own for them.
+          testCase "no message of the library names an option or a command"
+          <| fun () ->
+              let options =
+                  set
+                      [ for command in
+                            [ "train"; "sample"; "evaluate"; "likelihood"; "encode"; "interpolate"; "report" ] do
+                            for found in Regex.Matches((fokker [ command; "--help" ]).Out, "--[a-z][a-z-]+") do
+                                found.Value ]
+
+              Expect.isTrue (options.Contains "--label-dropout" && options.Contains "--guidance") "the help has options"
+              let folder = Checkout.file "src"
+
+              let isLibrary (file: string) =
+                  let place = Path.GetRelativePath(folder, file).Split Path.DirectorySeparatorChar
+                  not (Array.contains place[0] [| "Tool"; "obj"; "bin" |])
+
+              let found =
+                  [ for file in
+                        Directory.GetFiles(folder, "*.fs", SearchOption.AllDirectories) |> Array.filter isLibrary do
+                        for line in File.ReadLines file do
+                            if not (line.TrimStart().StartsWith "//") then
+                                for said in Regex.Matches(line, "\"[^\"]*?(--[a-z][a-z-]+|\\./fokker|`fokker )[^\"]*\"") do
+                                    let word = said.Groups[1].Value
+
+                                    if not (word.StartsWith "--") || options.Contains word then
+                                        $"{file}: {line.Trim()}" ]
+
+              Expect.isEmpty found "" ]

@@ -252,7 +252,7 @@ let tests =
                   use claim = Run.claim run.Path
                   Run.replace claim (Recipe.settings recipe)
                   let job = Runs.job recipe (Datasets.load "moons")
-                  Scope.free (Run.train claim (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)).State
+                  Scope.free (Run.train claim (Job.plan job) (fun _ _ -> ()) (fun () -> false)).State
 
               replace 0L
               let mutable isOver = false

@@ -10,6 +10,30 @@ open Fokker.Tests.CommandLine.Support
 
 let private studies = Table.all |> List.map _.Name
 
+/// The smallest size of each study. Those of images train a run of their own, in the folder that they are given.
+let private toys =
+    [ "ot-cfm", "--seeds 1 --steps 2 --count 20"
+      "guidance", "--steps 2 --count 60"
+      "ddim", "--steps 2 --count 50"
+      "variance", "--seeds 1 --steps 2 --count 20"
+      "variance-images", "--steps 2 --count 20"
+      "likelihood", "--count 2"
+      "samplers", "--steps 5"
+      "langevin", "--count 20"
+      "branching", "--steps 2 --count 2"
+      "bridge", "--seeds 1 --steps 2" ]
+
+/// The study from its options to its page; what it finds at this size means nothing.
+let private runs (name: string) =
+    use folder = new Folder()
+    let page = folder.File "page.html"
+    let words = (List.find (fst >> (=) name) toys |> snd).Split ' ' |> List.ofArray
+    let outcome = fokker ([ "study"; name; "--runs"; folder.File "runs"; "--out"; page; "--json" ] @ words)
+    Expect.equal outcome.Code 0 outcome.Error
+    let found = json outcome
+    equal name ((nonNull found["study"]).GetValue<string>())
+    Expect.stringContains (File.ReadAllText page) $"./fokker study {name}" ""
+
 [<Tests>]
 let tests =
     testList
@@ -42,6 +66,10 @@ let tests =
 
               let build = File.ReadAllText(Checkout.file "build.fsx")
               Expect.stringContains build $"\"{name}\", \"" ""
+
+          testTheory "a study runs at toy size and leaves its page" [ "bridge" ] runs
+
+          full (testTheory "every study runs at toy size and leaves its page" studies runs)
 
           testCase "what was found is the same on the page, on the terminal and for programs"
           <| fun () ->

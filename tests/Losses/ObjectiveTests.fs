@@ -162,6 +162,40 @@ let tests =
               Expect.isLessThan (value 1.0) (1e-6 + (1.0 / alpha - 1.0) ** 2.0 * 4.0) ""
               Expect.isGreaterThan (value 0.5) 0.1 ""
 
+          // The exact function of one Gaussian's flow, which moves: what is left of its loss is the square of a Heun step's error, which is of third order.
+          testCase "the distillation objective knows the exact function of a flow that moves"
+          <| fun () ->
+              let path = Path.vp
+              let m, s = 0.7, 0.5
+              let both (v: float) = Tensor.ofArray [ 1; 2 ] [| v; v |]
+              let law = Mixture.ofStds [| 1.0 |] (both m) (both s)
+              let level t = Math.Exp(-(Curve.eval path.Lambda t))
+              let cleanest = level (fst path.Interior)
+
+              // x/α ~ N(m, s² + ς²): the flow keeps (x/α − m)/√(s² + ς²).
+              let exact (t: Tensor) (x: Tensor) : Tensor =
+                  let per (f: float -> float) =
+                      let each = Tensor.toFloats t |> Array.map f
+                      (Tensor.perSample x (Tensor.ofArray [ each.Length ] each)).To x.Kind
+
+                  let gain t = Math.Sqrt((s * s + cleanest * cleanest) / (s * s + level t * level t))
+                  m + per gain * (per (fun t -> 1.0 / Curve.eval path.Alpha t) * x - m)
+
+              let data = { Data = Mixture.sample 4000 (Rng.named "data" key) law; Label = None; Source = None }
+
+              let value count gain =
+                  let c = { Consistency.original 10L path with Boundary = Penalized; Count = fun _ -> count }
+                  let teacher = Mixture.model path Prediction.velocity law
+                  let objective = Consistency.distillation Tableau.heun teacher c
+                  let context = LossContext.ofNetwork (fun _ t x -> gain * exact t x)
+                  (Tensor.mean (objective.Loss context key data)).ToFloat()
+
+              // Twice as many intervals: 2⁻⁶ of it.
+              let ratio = value 12 1.0 / value 24 1.0
+              Expect.isTrue (40.0 < ratio && ratio < 100.0) $"{ratio}"
+              Expect.isGreaterThan (value 24 1.02) (100.0 * value 24 1.0) "2 % too far"
+              Expect.isGreaterThan (value 24 0.98) (100.0 * value 24 1.0) "2 % too near"
+
           // Batches made ahead are the batches made in time, in any order of asking.
           testCase "prefetched batches are the same bytes"
           <| fun () ->

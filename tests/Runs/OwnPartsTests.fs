@@ -102,7 +102,7 @@ let tests =
                           // What is resumed is what the folder says.
                           let job = Runs.jobWith root mine (Runs.recipe folder) data
 
-                          Run.train claim (Recipe.plan job) (fun info _ -> step <- info.Step) (fun () -> step >= last)
+                          Run.train claim (Job.plan job) (fun info _ -> step <- info.Step) (fun () -> step >= last)
                           |> ignore
 
                       Runs.trainedIn mine None None folder

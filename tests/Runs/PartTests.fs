@@ -128,7 +128,7 @@ let tests =
               equal "\"uniform\"" (json "times")
               Expect.isFalse (Seq.contains "coupling" (List.map fst (Recipe.settings recipe))) ""
               // The options that are printed give the same recipe.
-              let options = Recipe.options recipe standard
+              let options = Fokker.Tool.Results.optionsOf Known.standard recipe standard
               Expect.contains options "min-snr:gamma=3" ""
               Expect.contains options "vp:beta-min=0.2,beta-max=20" ""
 

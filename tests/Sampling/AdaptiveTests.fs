@@ -301,4 +301,50 @@ let tests =
                   let few, low = run 1e-3
                   let many, high = run 1e-11
                   holds (many > 10 * few) $"{few} and {many} steps"
-                  holds (high <= low + 8L) $"{low} tensors alive with {few} steps, {high} with {many}") ]
+                  holds (high <= low + 8L) $"{low} tensors alive with {few} steps, {high} with {many}")
+
+          // 1/t² has no integral from 0 on: no step from there is short enough. float64 could halve one a thousand times before it knew.
+          testTheory "a step that shrinks without end is given up at once" methods
+          <| fun (name: string) ->
+              let calls = ref 0
+
+              let steep: Ode =
+                  { Velocity =
+                      fun t x ->
+                          calls.Value <- calls.Value + 1
+                          let slopes = Tensor.toFloats t |> Array.map (fun t -> if t = 0.0 then 0.0 else 1.0 / (t * t))
+                          Tensor.perSample x (Tensor.ofArray [ slopes.Length ] slopes) + Tensor.zerosLike x }
+
+              Scope.run0 (fun () ->
+                  let times = [| 0.0; 1.0 |]
+                  let failure =
+                      failure (Adaptive.run (Tolerance.both 1e-6) (methodOf name) steep times (column [| 0.0 |]))
+                  Expect.stringContains failure.Reason "shrank" name
+                  Expect.isLessThan calls.Value 500 name)
+
+          // The same of DPM-Solver's own lengths, which a tolerance below rounding sends to nothing.
+          testTheory "the lengths of an adaptive DPM-Solver that shrink without end are given up at once" [ 2; 3 ]
+          <| fun (order: int) ->
+              let law =
+                  Mixture.ofStds
+                      [| 0.4; 0.6 |]
+                      (Tensor.ofArray [ 2; 1 ] [| -1.5; 1.0 |])
+                      (Tensor.ofArray [ 2; 1 ] [| 0.25; 0.4 |])
+
+              let calls = ref 0
+              let model = Mixture.model Path.vp Prediction.noise law
+
+              let counting =
+                  { model with
+                      Network =
+                          fun condition t x ->
+                              calls.Value <- calls.Value + 1
+                              model.Network condition t x }
+
+              let sampler = Samplers.dpmAdaptiveWith { Samplers.bounds with Relative = 1e-30; Absolute = 1e-30 } order
+
+              match Sampling.draw (Sampling.plan sampler 3 counting) counting None [ 1 ] 3 3 (Rng.ofSeed 1L) with
+              | Ok _ -> failtest "no step meets such a tolerance"
+              | Error failure ->
+                  Expect.stringContains failure.Reason "shrank" ""
+                  Expect.isLessThan calls.Value 500 "" ]

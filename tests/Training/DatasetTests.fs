@@ -450,6 +450,10 @@ let tests =
                   |> names [ labels; "9 labels"; "10 samples" ]
                   File.WriteAllBytes(labels, idx 0x09uy [ 10 ] (Array.create 10 255uy))
                   userError (fun () -> Datasets.load $"idx:{images},{labels}") |> names [ labels; "negative label" ]
+                  File.WriteAllBytes(labels, idx 0x08uy [ 10 ] [| for i in 0..9 -> byte (2 * (i / 5)) |])
+                  // The file of the labels, not that of the images.
+                  userError (fun () -> Datasets.load $"idx:{images},{labels}")
+                  |> names [ $"{labels}: no sample has the label 1" ]
                   File.WriteAllBytes(labels, idx 0x08uy [ 10; 1 ] (Array.zeroCreate 10))
                   userError (fun () -> Datasets.load $"idx:{images},{labels}")
                   |> names [ labels; "one integer label" ])

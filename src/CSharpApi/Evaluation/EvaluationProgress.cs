@@ -18,7 +18,7 @@ public enum EvaluationStage
 /// <param name="Fraction">The part of that which is done, from 0 to 1.</param>
 public readonly record struct EvaluationProgress(EvaluationStage Stage, double Fraction);
 
-/// <summary>Tells of an evaluation’s progress, and looks whether somebody wants it to end.</summary>
+/// <summary>Reports an evaluation’s progress, and checks for cancellation.</summary>
 internal sealed class EvaluationTeller(IProgress<EvaluationProgress>? progress, CancellationToken cancellation)
 {
     // Whoever listens has no use for more than a hundred reports of a stage.

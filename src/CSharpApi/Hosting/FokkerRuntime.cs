@@ -30,7 +30,7 @@ public sealed class FokkerRuntime : IDisposable
         }
     }
 
-    /// <summary>The runtime of whoever names none.</summary>
+    /// <summary>The runtime that is used where none is given.</summary>
     public static FokkerRuntime Default => Shared.Value;
 
     /// <summary>What it was started with.</summary>
@@ -56,7 +56,7 @@ public sealed class FokkerRuntime : IDisposable
             return request.Task;
         }
 
-        // Under the lock every request is in the queue before the workers are told to end, or is refused: none is left with nobody to run it.
+        // Under the lock every request is in the queue before the workers are told to end, or is refused: none is left without a worker.
         lock (queue)
         {
             ObjectDisposedException.ThrowIf(disposed, this);

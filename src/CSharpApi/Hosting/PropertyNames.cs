@@ -6,11 +6,8 @@ namespace Fokker;
 internal static class PropertyNames
 {
     /// <summary>The property that says a setting, or the argument.</summary>
-    public static string Of(Setting setting) => Of(setting.ToString());
-
-    /// <summary>The same by the setting's name.</summary>
-    public static string Of(string setting) =>
-        setting switch
+    public static string Of(Setting setting) =>
+        setting.ToString() switch
         {
             nameof(Setting.Data) => "data",
             nameof(Setting.Prediction) => nameof(TrainingOptions.Parametrization),
@@ -29,7 +26,7 @@ internal static class PropertyNames
             nameof(Setting.Weaker) => nameof(SampleOptions.AutoguidanceModel),
             nameof(Setting.Trace) => nameof(LikelihoodOptions.Divergence),
             nameof(Setting.Method) => nameof(LikelihoodOptions.ClosedForm),
-            _ => setting,
+            var name => name,
         };
 
     private static string Value(Setting setting, string value) =>

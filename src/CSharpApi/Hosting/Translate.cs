@@ -1,19 +1,8 @@
-using System.Text.RegularExpressions;
-
 namespace Fokker;
 
 /// <summary>The library's exceptions as C# has them: a refusal names the property.</summary>
-internal static partial class Translate
+internal static class Translate
 {
-    [GeneratedRegex("--([a-z])([a-z-]*)")]
-    private static partial Regex Option();
-
-    // The last messages of the library that name an option: `--label-dropout`.
-    private static string PropertyOf(Match match) =>
-        PropertyNames.Of(
-            string.Concat(match.Value[2..].Split('-').Select(word => char.ToUpperInvariant(word[0]) + word[1..]))
-        );
-
     /// <summary>The same exception as C# has it; null where it is one that passes through.</summary>
     private static Exception? Of(Exception error, string? argument) =>
         error switch
@@ -23,13 +12,7 @@ internal static partial class Translate
                 PropertyNames.Of(refusal.Setting),
                 refused
             ),
-            UserError when Option().Match(error.Message) is { Success: true, Index: 0 } match => new ArgumentException(
-                Option().Replace(error.Message, PropertyOf),
-                PropertyOf(match),
-                error
-            ),
-            UserError => new FokkerException(Option().Replace(error.Message, PropertyOf), error),
-            EnvironmentException or TensorException => new FokkerException(error.Message, error),
+            UserError or EnvironmentException or TensorException => new FokkerException(error.Message, error),
             ArgumentException when argument is not null => new ArgumentException(error.Message, argument, error),
             TypeInitializationException { InnerException: { } inner } => Of(inner, argument),
             _ => null,

@@ -522,7 +522,7 @@ public sealed class Preconditioner : NamedPart, INamed<Preconditioner>
 /// <remarks>The preconditionings that the library knows, those that leave numbers open as methods; <see cref="Preconditioner.FromName"/> finds one by its name.</remarks>
 public static class Preconditioners
 {
-    /// <summary><c>none</c>: the network says the prediction itself.</summary>
+    /// <summary><c>none</c>: the network's output is the prediction itself.</summary>
     public static Preconditioner None { get; } = Preconditioner.FromName("none");
 
     /// <summary><c>edm</c>: D = c_skip x + c_out F(c_in x), unit variances in and out (Karras et al. 2022, EDM, table 1 and appendix B.6).</summary>

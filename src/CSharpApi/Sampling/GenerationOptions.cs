@@ -2,7 +2,7 @@ using Fokker.Interop;
 
 namespace Fokker;
 
-/// <summary>How samples are made of noise, whoever asks for them: by which solver, under which guidance, from which draws.</summary>
+/// <summary>How samples are made from noise: by which solver, under which guidance, with which draws.</summary>
 public abstract record GenerationOptions : SolverOptions
 {
     private protected GenerationOptions() { }

@@ -89,11 +89,18 @@ public sealed record TrainingOptions
         init => field = Check.AtLeast(1, value);
     }
 
-    /// <summary>The highest learning rate; it falls to 0 along half a cosine.</summary>
+    /// <summary>The highest learning rate; it falls to <see cref="FinalRate"/> along half a cosine.</summary>
     public double? LearningRate
     {
         get;
         init => field = Check.Positive(value);
+    }
+
+    /// <summary>The learning rate of the last step (0); that of <see cref="LearningRate"/> keeps the rate constant after the warm-up.</summary>
+    public double? FinalRate
+    {
+        get;
+        init => field = Check.NotNegative(value);
     }
 
     /// <summary>Steps over which the learning rate rises.</summary>
@@ -170,6 +177,7 @@ public sealed record TrainingOptions
             steps: Maybe.Value(Steps),
             batch: Maybe.Value(BatchSize),
             learningRate: Maybe.Value(LearningRate),
+            finalRate: Maybe.Value(FinalRate),
             warmUp: Maybe.Value(WarmUpSteps),
             weightDecay: Maybe.Value(WeightDecay),
             clip: Maybe.Value(GradientClip),

@@ -25,7 +25,7 @@ type internal SampleWork =
 
         Validation.sampling model request
 
-    /// The model with a look, before each call of its network, at whether somebody wants it to end.
+    /// The model with a check for cancellation before each call of its network.
     static member Watched(model: GenerativeModel, look: Action) : GenerativeModel =
         { model with
             Dynamics =

@@ -32,9 +32,9 @@ type internal TrainingWork =
 
         Runs.jobWith (Runs.rootOf folder) (OwnParts.ofPaths paths) recipe data
 
-    /// Trains until the job's steps are made or somebody asks to stop; `stepped` hears of each step and of the seconds so far.
+    /// Trains until the job's steps are made or a stop is asked for; `stepped` hears of each step and of the seconds so far.
     static member Train(claim: RunClaim, job: Job, stepped: Action<StepInfo, float>, stop: Func<bool>) : RunResult =
-        Run.train claim (Recipe.plan job) (fun info seconds -> stepped.Invoke(info, seconds)) stop.Invoke
+        Run.train claim (Job.plan job) (fun info seconds -> stepped.Invoke(info, seconds)) stop.Invoke
 
     static member IsFinished(result: RunResult) : bool = result.Ending.IsFinished
 
