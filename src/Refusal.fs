@@ -67,6 +67,15 @@ type Setting =
     | Weaker
     | Classifier
     | Composition
+    // Steering.
+    | Observe
+    | Observed
+    | Reward
+    | Tilt
+    | Steer
+    | Particles
+    | Exact
+    | LookAhead
     // Densities.
     | Method
     | Trace

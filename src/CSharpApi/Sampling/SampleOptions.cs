@@ -53,6 +53,7 @@ public sealed record SampleOptions : GenerationOptions
 
         return new(
             generation: ToGeneration(classifier),
+            steering: SteeringRequestModule.none,
             count: Maybe.Value(Count ?? (isGiven ? null : 1)),
             seed: Seed,
             from: Maybe.Value(StartTime),
