@@ -21,7 +21,9 @@ module SteeringStudy =
 
         let law =
             if isFull then
-                let half = 0.35 / Math.Sqrt(float d) * Rng.normal Kind.Float64 [ components; d; d ] (Rng.named "covariances" rng)
+                let half =
+                    0.35 / Math.Sqrt(float d)
+                    * Rng.normal Kind.Float64 [ components; d; d ] (Rng.named "covariances" rng)
                 let round = 0.02 * Tensor.eye Kind.Float64 d
                 Mixture.ofCovariances weights means (Linalg.matmul half (Tensor.transpose 1 2 half) + round)
             else
@@ -34,13 +36,11 @@ module SteeringStudy =
     type private Seen = { Label: string; Sensor: Sensor }
 
     let private observations (d: int) : Seen list =
-        let make label operator noise =
-            { Label = label; Sensor = Sensor.make [ d ] (Observation.make operator noise) }
+        let make label operator noise = { Label = label; Sensor = Sensor.make [ d ] (Observation.make operator noise) }
 
         let rows = max 1 (d / 4)
 
-        let matrix =
-            Rng.normal Kind.Float64 [ rows; d ] (Rng.named "matrix" (Rng.ofSeed 1L)) / Math.Sqrt(float d)
+        let matrix = Rng.normal Kind.Float64 [ rows; d ] (Rng.named "matrix" (Rng.ofSeed 1L)) / Math.Sqrt(float d)
 
         [ make "every other coordinate, s = 0.1" (Operator.Coordinates [ 0..2 .. d - 1 ]) 0.1
           make "means of pairs, s = 0.1" (Operator.Average 2) 0.1
@@ -49,6 +49,7 @@ module SteeringStudy =
 
     /// A method by its name in the list, particles, and evaluations of the network for each particle and step.
     let private ways (d: int) =
+        // As many as there is time for: what twisted particles cost is their number times the dimension.
         [ "mmps", None, 1
           "pigdm", None, 1
           "diffpir", None, 1
@@ -56,8 +57,9 @@ module SteeringStudy =
           "dps:zeta=0.3", None, 2
           "replacement", None, 1
           "repaint", None, 5
-          "tds", Some(if d = 2 then 256 else 64), 1
-          "mmps", Some 64, 1 ]
+          "tds", Some(if d = 2 then 256 else 512 / d), 1
+          if d = 2 then
+              "mmps", Some 64, 1 ]
 
     [<NoComparison; NoEquality>]
     type private Outcome =
@@ -82,9 +84,15 @@ module SteeringStudy =
 
     let private sliced (rng: Rng) (x: Tensor) (y: Tensor) = Wasserstein.sliced 100 (Rng.named "directions" rng) x y
 
-    let private samples (law: Mixture) (sensor: Sensor) (y: Tensor) (steps: int) (way: string, particles: int option) (n: int) =
-        let model =
-            GenerativeModel.ofMixture "mixture" Path.vp Prediction.noise Kind.Float64 law
+    let private samples
+        (law: Mixture)
+        (sensor: Sensor)
+        (y: Tensor)
+        (steps: int)
+        (way: string, particles: int option)
+        (n: int)
+        =
+        let model = GenerativeModel.ofMixture "mixture" Path.vp Prediction.noise Kind.Float64 law
 
         let sampler = Samplers.ancestral
         let method = Lookup.steering way
@@ -136,10 +144,13 @@ module SteeringStudy =
 
                       if not method.SeenOnly || seen.Sensor.Seen.IsSome then
                           for budget in budgets do
-                              let x = Scope.run (fun () -> samples prior.Law seen.Sensor y (budget / per) (way, particles) n)
+                              let x =
+                                  Scope.run (fun () ->
+                                      samples prior.Law seen.Sensor y (budget / per) (way, particles) n)
 
                               let distance =
-                                  Estimate.ofDraws [| for k in 1..draws -> Scope.run (fun () -> sliced rng x (exact k)) |]
+                                  Estimate.ofDraws
+                                      [| for k in 1..draws -> Scope.run (fun () -> sliced rng x (exact k)) |]
 
                               let own, spread = moments x
                               let apart = (Tensor.sum (Tensor.square (own - mean))).ToFloat()
@@ -157,7 +168,7 @@ module SteeringStudy =
                                 Spread = spread / trace } ]
 
     let private run (terminal: Terminal) (options: StudyOptions) : Findings =
-        let n = defaultArg options.Count 500
+        let n = defaultArg options.Count 200
         let all = Progress.run terminal "steering" 1.0 (fun report -> outcomes report n)
         let ratio (o: Outcome) = o.Distance.Mean / o.Floor.Mean
         let text (digits: string) (v: float) = v.ToString(digits, Globalization.CultureInfo.InvariantCulture)
@@ -207,9 +218,10 @@ module SteeringStudy =
             [ Study.table
                   "Sliced distance over its floor"
                   "Geometric means over the observations that a method is for, at 100 and at 250 evaluations."
-                  ("method" :: [ for prior, _ in groups do
-                                     $"{prior}, 100"
-                                     $"{prior}, 250" ])
+                  ("method"
+                   :: [ for prior, _ in groups do
+                            $"{prior}, 100"
+                            $"{prior}, 250" ])
                   [ for name, values in summary ->
                         Cell.Text name
                         :: [ for value in values ->
@@ -261,5 +273,5 @@ module SteeringStudy =
           Summary = "methods of steering against the exact posterior of mixtures"
           Source =
             "the methods' own papers, which `fokker list steerings` names; the yardstick is Bishop 2006, section 2.3.3"
-          Uses = [ "--count", "samples of each method (500)" ]
+          Uses = [ "--count", "samples of each method (200)" ]
           Run = run }

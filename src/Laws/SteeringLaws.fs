@@ -49,7 +49,8 @@ module SteeringLaws =
                             Measure.apart
                                 (Mixture.logDensityOfData posterior.Law x)
                                 (Mixture.logDensityOfData m x + likelihood - posterior.LogEvidence)
-                          Case = $"{m.Components} components in {m.Dimension} dimensions, {a.Shape[0]} observed, s = {noise}" }
+                          Case =
+                            $"{m.Components} components in {m.Dimension} dimensions, {a.Shape[0]} observed, s = {noise}" }
                 } }
 
     let tilt =
@@ -94,7 +95,8 @@ module SteeringLaws =
           Check =
             Check.guarding Sensor.make (fun shape observation ->
                 let sensor = Sensor.make shape observation
-                { sensor with Linear = sensor.Linear |> Option.map (fun (along, adjoint) -> along, adjoint >> (*) 2.0) })
+                { sensor with
+                    Linear = sensor.Linear |> Option.map (fun (along, adjoint) -> along, adjoint >> (*) 2.0) })
             <| fun make ->
                 gen {
                     let! r = Draw.rng
@@ -217,8 +219,10 @@ module SteeringLaws =
     let exactTwist =
         { Name = "exact-twist"
           Section = section
-          Statement = "particles that the exact twist proposes and weighs keep their weights: log Z is log ψ where they start"
-          Source = "Heng, Bishop, Deligiannidis, Doucet 2020, Controlled sequential Monte Carlo, section 3; Wu et al. 2023, section 3"
+          Statement =
+            "particles that the exact twist proposes and weighs keep their weights: log Z is log ψ where they start"
+          Source =
+            "Heng, Bishop, Deligiannidis, Doucet 2020, Controlled sequential Monte Carlo, section 3; Wu et al. 2023, section 3"
           Tolerance = 1e-9
           Cases = 40
           Check =
@@ -235,7 +239,11 @@ module SteeringLaws =
                     let! path = Draw.path
                     let! steps = Gen.choose (4, 12)
                     let! stds = Gen.listOfLength d (Draw.between 0.3 1.5)
-                    let m = Mixture.ofStds [| 1.0 |] (Draw.vectors r "mean" [ 1; d ]) (Tensor.ofArray [ 1; d ] (List.toArray stds))
+                    let m =
+                        Mixture.ofStds
+                            [| 1.0 |]
+                            (Draw.vectors r "mean" [ 1; d ])
+                            (Tensor.ofArray [ 1; d ] (List.toArray stds))
                     let model = Mixture.model path Prediction.data m
                     let plan = { Sampling.plan Samplers.ancestral steps model with Kind = Kind.Float64 }
                     let times = Sampling.times plan path
@@ -298,8 +306,7 @@ module SteeringLaws =
                     let u, c = twists[0]
 
                     return
-                        { Error =
-                            Measure.apart (Tensor.ofArray [ 3 ] swarm.LogEvidence) (Linalg.matmul x u + c)
+                        { Error = Measure.apart (Tensor.ofArray [ 3 ] swarm.LogEvidence) (Linalg.matmul x u + c)
                           Case = $"{path.Name}, {steps} steps in {d} dimensions" }
                 } }
 

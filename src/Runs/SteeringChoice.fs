@@ -32,7 +32,10 @@ module SteeringChoice =
 
         match request.Observation, request.Observed, request.Reward with
         | Some _, _, Some _ ->
-            refuse Setting.Reward "" $"{Setting.Observe} says what samples are steered towards too: leave one of them out"
+            refuse
+                Setting.Reward
+                ""
+                $"{Setting.Observe} says what samples are steered towards too: leave one of them out"
         | Some _, None, _ ->
             refuseWith Setting.Observe "" $"it does not say what was seen" $"give that with {Setting.Observed}"
         | None, Some given, _ ->
@@ -73,7 +76,10 @@ module SteeringChoice =
                 with
                 | :? ArgumentException as e -> refuse Setting.Observe "" $"{Refusal.reason e}"
                 | :? TensorException as e ->
-                    refuse Setting.Observe "" $"the function does not take samples of {model.Name}: {Refusal.oneLine e.Message}"
+                    refuse
+                        Setting.Observe
+                        ""
+                        $"the function does not take samples of {model.Name}: {Refusal.oneLine e.Message}"
 
             let y =
                 try
@@ -91,10 +97,7 @@ module SteeringChoice =
         | RewardChoice.Known reward ->
             match reward.Form with
             | Some(w, _) when int w.Count <> model.Dimension ->
-                refuse
-                    Setting.Reward
-                    ""
-                    $"it is of {w.Count} numbers, a sample of {model.Name} has {model.Dimension}"
+                refuse Setting.Reward "" $"it is of {w.Count} numbers, a sample of {model.Name} has {model.Dimension}"
             | _ when model.Units = Units.Same -> reward
             | _ -> Reward.through (Units.toData model.Units) reward
         | RewardChoice.OfClass(label, classifier) ->
@@ -123,13 +126,10 @@ module SteeringChoice =
         let method = request.Method
         let hasParticles = request.Particles.IsSome || method |> Option.exists (fun m -> m.Particles > 0)
 
-        let usual =
-            if hasParticles then Some Samplers.ancestral
-            else method |> Option.bind _.Sampler
+        let usual = if hasParticles then Some Samplers.ancestral else method |> Option.bind _.Sampler
 
         match own.Solver, own.RelativeTolerance, usual with
-        | None, None, Some sampler ->
-            { own with Solver = Some sampler; Steps = own.Steps |> Option.orElse (Some 100) }
+        | None, None, Some sampler -> { own with Solver = Some sampler; Steps = own.Steps |> Option.orElse (Some 100) }
         | _ -> own
 
     /// The model that an exact law becomes once it has taken in what is known of its samples, or the model as it is where that is not asked for. Raises RefusedException
@@ -189,8 +189,7 @@ module SteeringChoice =
 
     /// Raises RefusedException where a method is not for what is asked.
     let private requireFits (method: SteeringMethod) (target: SteeringTarget) =
-        let named what =
-            Steering.all |> List.filter what |> List.map _.Name |> Names.either
+        let named what = Steering.all |> List.filter what |> List.map _.Name |> Names.either
 
         match target with
         | SteeringTarget.Rewarded _ when not method.TakesRewards ->
@@ -219,7 +218,12 @@ module SteeringChoice =
                 $"take mmps, or observe by a mask or coordinates"
         | _ -> ()
 
-    let private particles (request: SteeringRequest) (method: SteeringMethod) (target: SteeringTarget) (sampler: Sampler) =
+    let private particles
+        (request: SteeringRequest)
+        (method: SteeringMethod)
+        (target: SteeringTarget)
+        (sampler: Sampler)
+        =
         match request.Particles, method.Particles, method.Way with
         | Some n, _, Wraps _ ->
             refuseWith
@@ -270,7 +274,10 @@ module SteeringChoice =
             let other = other.Value
 
             match other.Dynamics with
-            | Mapping map when other.Shape = model.Shape && other.Path.Name = model.Path.Name && other.Units = model.Units -> Some map
+            | Mapping map when
+                other.Shape = model.Shape && other.Path.Name = model.Path.Name && other.Units = model.Units
+                ->
+                Some map
             | Mapping _ ->
                 refuse
                     Setting.LookAhead
@@ -292,8 +299,7 @@ module SteeringChoice =
             else
                 match sensor request model, request.Reward with
                 | Some(sensor, y), _ -> Some(SteeringTarget.Observed(sensor, y))
-                | None, Some choice ->
-                    Some(SteeringTarget.Rewarded(reward choice model, defaultArg request.Tilt 1.0))
+                | None, Some choice -> Some(SteeringTarget.Rewarded(reward choice model, defaultArg request.Tilt 1.0))
                 | None, None -> None
 
         match target with

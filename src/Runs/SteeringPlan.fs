@@ -125,7 +125,8 @@ module SteeringPlan =
             match map.Domain with
             | ToData -> network
             | Between(_, clean) ->
-                fun t x -> if (Tensor.max t).ToFloat() > clean then FlowMap.jump network t (Integrator.time clean) x else x
+                fun t x ->
+                    if (Tensor.max t).ToFloat() > clean then FlowMap.jump network t (Integrator.time clean) x else x
 
         let weighing = { weighing with LookAhead = steering.LookAhead |> Option.map ahead }
         SteeringParticles.run particles weighing plan model condition noise rng seen x

@@ -153,7 +153,10 @@ module Validation =
                 [ Setting.RelativeTolerance, request.Generation.RelativeTolerance.IsSome
                   Setting.Parallel, request.Parallel.IsSome ] do
                 if isGiven && (swarms || wraps || several) then
-                    let reason = if swarms then particles elif wraps then steps else rows
+                    let reason =
+                        if swarms then particles
+                        elif wraps then steps
+                        else rows
                     refuseWith setting "" reason $"leave {setting} out"
 
             if request.Brownian && (swarms || draws) then
@@ -307,7 +310,10 @@ module Validation =
 
         match SteeringChoice.rows drawing.Steering, request.Count with
         | Some n, Some count when count <> n ->
-            refuse Setting.Observed "" $"it is of {n} samples, one each, and {Setting.Count.Is count} asks for others: leave one of the two out"
+            refuse
+                Setting.Observed
+                ""
+                $"it is of {n} samples, one each, and {Setting.Count.Is count} asks for others: leave one of the two out"
         | _ -> ()
 
         match given with

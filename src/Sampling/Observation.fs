@@ -90,9 +90,7 @@ module Sensor =
             (fun v -> back shape (Linalg.matmul v (like v a)))
 
     let private mask (shape: int list) (given: Tensor) : Sensor =
-        let fits =
-            given.Rank <= shape.Length
-            && List.ofArray given.Shape = List.skip (shape.Length - given.Rank) shape
+        let fits = given.Rank <= shape.Length && List.ofArray given.Shape = List.skip (shape.Length - given.Rank) shape
 
         if not fits then
             invalidArg (nameof given) $"the mask is {text given.Shape}: samples are {text shape}"
@@ -138,11 +136,15 @@ module Sensor =
         let others = List.take (shape.Length - own.Length) shape
         let output = others @ [ for side in own -> side / block ]
         // Each side as blocks and places within them.
-        let split = others @ [ for side in own do
-                                   yield! [ side / block; block ] ]
+        let split =
+            others
+            @ [ for side in own do
+                    yield! [ side / block; block ] ]
         let within = [ for k in 1 .. own.Length -> 1 + others.Length + 2 * k - 1 ]
-        let one = others @ [ for side in own do
-                                 yield! [ side / block; 1 ] ]
+        let one =
+            others
+            @ [ for side in own do
+                    yield! [ side / block; 1 ] ]
         let share = 1.0 / float (List.fold (fun product _ -> product * block) 1 own)
 
         linear
@@ -169,8 +171,7 @@ module Sensor =
         let by (kernels: Tensor list) (x: Tensor) =
             match kernels with
             | [ k ] -> Linalg.matmul x (Tensor.transpose 0 1 (k.To x.Kind))
-            | k1 :: k2 :: _ ->
-                Linalg.matmul (k1.To x.Kind) (Linalg.matmul x (Tensor.transpose 0 1 (k2.To x.Kind)))
+            | k1 :: k2 :: _ -> Linalg.matmul (k1.To x.Kind) (Linalg.matmul x (Tensor.transpose 0 1 (k2.To x.Kind)))
             | [] -> x
 
         linear
@@ -248,9 +249,12 @@ module Sensor =
         let shape = List.ofArray y.Shape
 
         let batch =
-            if shape = sensor.Output then Tensor.unsqueeze 0 y
-            elif y.Rank > 0 && List.tail shape = sensor.Output then y
-            else invalidArg (nameof y) $"it is {text shape}: {sensor.Name} gives {text sensor.Output}, or [n; …] of them"
+            if shape = sensor.Output then
+                Tensor.unsqueeze 0 y
+            elif y.Rank > 0 && List.tail shape = sensor.Output then
+                y
+            else
+                invalidArg (nameof y) $"it is {text shape}: {sensor.Name} gives {text sensor.Output}, or [n; …] of them"
 
         let y = batch.To Dtype.Float64
 
@@ -281,9 +285,10 @@ module Sensor =
 
         match sensor.Seen with
         | Some seen when sensor.Count < m ->
-            let places = [| for k, flag in Seq.indexed (Tensor.toFloats seen) do
-                                if flag > 0.5 then
-                                    int64 k |]
+            let places =
+                [| for k, flag in Seq.indexed (Tensor.toFloats seen) do
+                       if flag > 0.5 then
+                           int64 k |]
             Tensor.indexSelect 0 (Tensor.ofArray [ places.Length ] places) all
         | _ -> all
 

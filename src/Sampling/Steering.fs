@@ -276,7 +276,14 @@ module Steering =
 
     /// A step followed by −ζ (α² + σ²) ∇‖y − A x̂(x_t)‖ (Chung et al. 2023, Diffusion posterior sampling, algorithm 1, whose path has α² + σ² = 1: elsewhere the
     /// step is the same in x/√(α² + σ²)). A is any function that can be differentiated.
-    let private afterwards name (zeta: float) (target: SteeringTarget) (readings: Readings) (sampler: Sampler) (step: Step) : Step =
+    let private afterwards
+        name
+        (zeta: float)
+        (target: SteeringTarget)
+        (readings: Readings)
+        (sampler: Sampler)
+        (step: Step)
+        : Step =
         let sensor, y =
             match target with
             | SteeringTarget.Observed(sensor, y) -> sensor, y
@@ -308,7 +315,14 @@ module Steering =
 
     /// What is seen put in the place of what was sampled, with the noise of its time, after each step; with several repeats the step is taken back and made
     /// again (Lugmayr et al. 2022, RePaint, algorithm 1; one repeat is Song et al. 2021's replacement). y's own noise counts for a part of the time's.
-    let private replaced name (repeats: int) (target: SteeringTarget) (readings: Readings) (sampler: Sampler) (step: Step) : Step =
+    let private replaced
+        name
+        (repeats: int)
+        (target: SteeringTarget)
+        (readings: Readings)
+        (sampler: Sampler)
+        (step: Step)
+        : Step =
         let sensor, y =
             match target with
             | SteeringTarget.Observed(sensor, y) -> sensor, y
@@ -356,12 +370,7 @@ module Steering =
                 else
                     let z = draw (k * (sampler.Draws + 2) + sampler.Draws + 1) next.X
 
-                    go
-                        (k + 1)
-                        { next with
-                            Step = state.Step
-                            Time = state.Time
-                            X = up * next.X + back * z }
+                    go (k + 1) { next with Step = state.Step; Time = state.Time; X = up * next.X + back * z }
 
             go 0 state
 

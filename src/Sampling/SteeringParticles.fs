@@ -58,7 +58,12 @@ module SteeringParticles =
     /// K particles, drawn anew below half of their effective number.
     let ofCount (count: int) : Particles = { Count = count; Threshold = 0.5 }
 
-    let private gaussian = [ Samplers.ancestral; Samplers.ancestralLarge; Samplers.ddimWith 1.0; Samplers.eulerMaruyama; Samplers.sdeDpmPp1 ]
+    let private gaussian =
+        [ Samplers.ancestral
+          Samplers.ancestralLarge
+          Samplers.ddimWith 1.0
+          Samplers.eulerMaruyama
+          Samplers.sdeDpmPp1 ]
 
     /// The samplers whose steps are Gaussian with a mean that one x̂ decides and a deviation that nothing does: those that a proposal can be weighed for.
     let proposers: string list = gaussian |> List.map _.Name
@@ -190,7 +195,7 @@ module SteeringParticles =
                     let look = Steering.looking path t x data pull
                     struct (data, correct look, twist look))
 
-        let log = Array.zeroCreate<float> (n * k)
+        let log = Array.zeroCreate<float>(n * k)
         let evidence = Array.zeroCreate<float> n
         let effectives = Collections.Generic.List<float * float>()
         let mutable resamplings = 0
@@ -207,7 +212,11 @@ module SteeringParticles =
 
             if log |> Array.exists (fun l -> Double.IsNaN l || l = infinity) then
                 fail step from until "the weight of a particle is not a number" "take more steps, or a smaller tilt"
-            elif Seq.exists (fun (group: float[]) -> Array.forall Double.IsNegativeInfinity group) (Array.chunkBySize k log) then
+            elif
+                Seq.exists
+                    (fun (group: float[]) -> Array.forall Double.IsNegativeInfinity group)
+                    (Array.chunkBySize k log)
+            then
                 fail
                     step
                     from
@@ -224,7 +233,8 @@ module SteeringParticles =
             if Array.forall (fun share -> share >= particles.Threshold) shares then
                 None
             else
-                let u = Tensor.toFloats (Rng.uniform Kind.Float64 [ n; 1 ] (Rng.at (int64 step) (Rng.named "resample" rng)))
+                let u =
+                    Tensor.toFloats (Rng.uniform Kind.Float64 [ n; 1 ] (Rng.at (int64 step) (Rng.named "resample" rng)))
 
                 let rows =
                     groups
@@ -264,7 +274,8 @@ module SteeringParticles =
             let moved, ratio =
                 match weighing.Correct with
                 | None ->
-                    let readings = { Readings.ofModel plan.Steps condition model with Denoises = (plan.Span.Finish = Denoise) }
+                    let readings =
+                        { Readings.ofModel plan.Steps condition model with Denoises = (plan.Span.Finish = Denoise) }
                     Samplers.step plan.Sampler readings noise until state, None
                 | Some _ ->
                     let plain (data: Tensor) (z: Tensor) (x: Tensor) =
@@ -290,7 +301,11 @@ module SteeringParticles =
             let twist = accumulated (Some cloud.Twist) twist
             let increment = twist - cloud.Twist
 
-            add (ratio |> Option.map (fun ratio -> increment + ratio) |> Option.defaultValue increment) moved.Step state.Time until
+            add
+                (ratio |> Option.map (fun ratio -> increment + ratio) |> Option.defaultValue increment)
+                moved.Step
+                state.Time
+                until
 
             let next = { State = moved; Data = data; Steered = steered; Twist = twist }
 

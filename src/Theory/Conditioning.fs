@@ -57,15 +57,13 @@ module Conditioning =
             let turn (x: Tensor) = Tensor.transpose 1 2 x
 
             let covariances =
-                Linalg.matmul (Linalg.matmul kept c) (turn kept)
-                + noise * noise * Linalg.matmul gain (turn gain)
+                Linalg.matmul (Linalg.matmul kept c) (turn kept) + noise * noise * Linalg.matmul gain (turn gain)
 
             let means = Mixture.means m + Tensor.squeeze 2 (Linalg.matmul gain column)
             let quadratic = Tensor.flatten (Linalg.matmul (turn column) (Linalg.matmul inverse column))
 
             let logLikelihood =
-                -0.5 * (quadratic + Tensor.sumOver [ 1 ] (log values))
-                - 0.5 * float rows * Math.Log(2.0 * Math.PI)
+                -0.5 * (quadratic + Tensor.sumOver [ 1 ] (log values)) - 0.5 * float rows * Math.Log(2.0 * Math.PI)
 
             weighted m (m.LogWeights + logLikelihood) means covariances)
 
@@ -108,8 +106,7 @@ module Conditioning =
             let reward = Linalg.matmul means w + 0.5 * Tensor.sumOver [ 1 ] (along * means)
 
             let logTilt =
-                tilt * reward
-                + 0.5 * tilt * Tensor.sumOver [ 1 ] (Tensor.squeeze 2 g * shift)
+                tilt * reward + 0.5 * tilt * Tensor.sumOver [ 1 ] (Tensor.squeeze 2 g * shift)
                 - 0.5 * Tensor.sumOver [ 1 ] (log left)
 
             weighted m (m.LogWeights + logTilt) (means + shift) covariances)

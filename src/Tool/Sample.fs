@@ -202,9 +202,7 @@ module Sample =
 
         match choice.Trajectory, task.Drawing.Steering with
         | Some file, Some { Particles = Some _ } ->
-            raise (
-                UserError $"--trajectory {file}: particles are drawn anew on their way, and have none: leave it out"
-            )
+            raise (UserError $"--trajectory {file}: particles are drawn anew on their way, and have none: leave it out")
         | _ -> ()
 
         let trajectory = choice.Trajectory |> Option.map (fun file -> file, Fokker.Trajectory())
@@ -248,7 +246,10 @@ module Sample =
                     let exact =
                         SteeringChoice.exactLaw request.Steering request.Generation.Guidance plain
                         |> Option.map (fun law ->
-                            let law = task.Drawing.Label |> Option.map (fun k -> Mixture.ofClass k law) |> Option.defaultValue law
+                            let law =
+                                task.Drawing.Label
+                                |> Option.map (fun k -> Mixture.ofClass k law)
+                                |> Option.defaultValue law
                             Mixture.sample (min n 3000) (Rng.named "exact" task.Key) law)
 
                     SteeringResults.writePage file model drawing steering figures exact drawn

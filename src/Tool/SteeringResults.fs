@@ -89,19 +89,20 @@ module SteeringResults =
                 // What a mask hides is 0 in y, and shown in the middle of the range.
                 let y =
                     match sensor.Seen with
-                    | Some seen -> Tensor.where (Tensor.greaterThan 0.5 seen) y (Tensor.full y.Kind [] (0.5 * (low + high)))
+                    | Some seen ->
+                        Tensor.where (Tensor.greaterThan 0.5 seen) y (Tensor.full y.Kind [] (0.5 * (low + high)))
                     | None -> y
 
                 [ images model "observed" (SamplePicture.first 10 y) ]
             | _ -> []
 
         [ { Title = "Observation and posterior"
-            Note = "The mean of the samples, and their standard deviation at each place: black is none, white half of the range or more."
+            Note =
+              "The mean of the samples, and their standard deviation at each place: black is none, white half of the range or more."
             Bodies =
               [ Body.Images(
                     observation
-                    @ [ images model "mean" mean
-                        images model "standard deviation" (Tensor.clamp low high shown) ]
+                    @ [ images model "mean" mean; images model "standard deviation" (Tensor.clamp low high shown) ]
                 ) ] }
           { Title = "Samples"
             Note = "The first 60."
@@ -114,14 +115,15 @@ module SteeringResults =
 
         [ { Title = "Samples"
             Note =
-              if truth.IsSome then "The exact law beside the samples, in the plane of the first two coordinates."
-              else "In the plane of the first two coordinates."
+              if truth.IsSome then
+                  "The exact law beside the samples, in the plane of the first two coordinates."
+              else
+                  "In the plane of the first two coordinates."
             Bodies =
               [ Body.Scatter
                     { Panels =
                         [ match truth with
-                          | Some truth ->
-                              { Title = "exact"; Clouds = [ SamplePicture.cloud "exact" Tone.Data truth ] }
+                          | Some truth -> { Title = "exact"; Clouds = [ SamplePicture.cloud "exact" Tone.Data truth ] }
                           | None -> ()
                           { Title = "samples"
                             Clouds = [ SamplePicture.cloud "samples" Tone.Model (SamplePicture.first 3000 samples) ] } ]
@@ -158,7 +160,9 @@ module SteeringResults =
                   Headlines =
                     [ match figures.Misfit with
                       | Some(misfit, noise) ->
-                          { Label = "y − A x"; Value = text 3 misfit; Note = $"root mean square; the noise has {text 3 noise}" }
+                          { Label = "y − A x"
+                            Value = text 3 misfit
+                            Note = $"root mean square; the noise has {text 3 noise}" }
                       | None -> ()
                       match figures.Reward with
                       | Some reward ->
@@ -170,8 +174,7 @@ module SteeringResults =
                       | None -> () ]
                   Sections =
                     [ yield!
-                          if model.IsImage then imageSections model steering samples
-                          else planeSections samples exact
+                          if model.IsImage then imageSections model steering samples else planeSections samples exact
 
                       if not figures.Effective.IsEmpty then
                           { Title = "Effective sample size"

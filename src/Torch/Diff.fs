@@ -184,7 +184,7 @@ module Diff =
                             $"pulling: the function gave {y.Describe()}, but v is {v.Describe()}: they must agree"
                     )
 
-                (pullback [| y |] [| leaf |] [| v |] true)[0]
+                (pullback y [| leaf |] v true)[0]
 
             // What the work makes of the value is on no graph, unless an enclosing derivative needs it there.
             work (if Nesting.Reverse > 1 || Nesting.Forward then y else Tensor.detach y) pull)
