@@ -26,8 +26,7 @@ let private sample (folder: Folder) (words: string list) =
 
 /// A field of a command's JSON, by its path.
 let private field (path: string) (json: JsonNode) : JsonNode =
-    path.Split '.'
-    |> Array.fold (fun (node: JsonNode) (name: string) -> nonNull node[name]) json
+    path.Split '.' |> Array.fold (fun (node: JsonNode) (name: string) -> nonNull node[name]) json
 
 let private observed (folder: Folder) = [ "--observe"; folder.File "o.json"; "--observed"; folder.File "y.npy" ]
 let private line = "o.json", """{"matrix": [[1, 0.5]], "noise": 0.2}"""
@@ -224,3 +223,65 @@ let ``rows that cannot be completed are refused in a line`` () =
           [ "--data"; file "rows.csv"; "--steer"; "gradient" ] @ out, [ "--steer gradient"; "mmps" ] ] do
         assertRefused (impute folder words) expected
         Assert.That(File.Exists(file "filled.csv"), Is.False)
+
+// ---- trained runs
+
+/// Forty images of 8 × 8 bytes.
+let private images (file: string) =
+    let random = Random 1
+
+    File.WriteAllBytes(
+        file,
+        [| yield! [| 0uy; 0uy; 8uy; 3uy |]
+           for size in [ 40; 8; 8 ] do
+               yield! Array.rev (BitConverter.GetBytes size)
+           for i in 0 .. 40 * 64 - 1 do
+               byte (60 + random.Next 60 + 80 * (i / 4 % 2)) |]
+    )
+
+[<Test>]
+let ``a trained network is steered by every method, in the data's units`` () =
+    use folder =
+        folderWith
+            [ "average.json", """{"average": 2, "noise": 4}"""
+              "mask.json", """{"mask": "mask.npy", "noise": 4}"""
+              "r.json", $"""{{"linear": [{String.Join(", ", Array.create 64 0.05)}]}}""" ]
+
+    images (folder.File "x.idx")
+    let train = [ "train"; "idx:" + folder.File "x.idx"; "--name"; "run"; "--runs"; folder.File "runs" ] @ small
+    let trained = fokker train
+    Assert.That(trained.Code, Is.EqualTo 0, trained.Error)
+    Npy.write (folder.File "blocks.npy") (Tensor.full Kind.Float64 [ 1; 4; 4 ] 200.0)
+    Npy.write (folder.File "pixels.npy") (Tensor.full Kind.Float64 [ 1; 8; 8 ] 200.0)
+    Npy.write (folder.File "mask.npy") (Tensor.ofArray [ 8; 8 ] (Array.init 64 (fun i -> float (i / 32))))
+    let out = folder.File "x.npy"
+    let drawn (out: string) (words: string list) =
+        fokker (
+            [ "sample"; "run"; "--runs"; folder.File "runs"; "-n"; "3"; "--steps"; "6"; "--out"; out; "--json" ]
+            @ words
+        )
+
+    let averages = [ "--observe"; folder.File "average.json"; "--observed"; folder.File "blocks.npy" ]
+    let pixels = [ "--observe"; folder.File "mask.json"; "--observed"; folder.File "pixels.npy" ]
+
+    for method in Steering.all do
+        let seen =
+            if method.SeenOnly then pixels
+            elif method.TakesObservations then averages
+            else [ "--reward"; folder.File "r.json" ]
+        let few = if method.Particles > 0 then [ "--particles"; "3" ] else []
+        let outcome = drawn out (seen @ few @ [ "--steer"; method.Name ])
+        Assert.That(outcome.Code, Is.EqualTo 0, method.Name + ": " + outcome.Error)
+        equal Dtype.UInt8 (Npy.read out).Dtype
+
+    // The samples explain what was seen, whatever the network has learned.
+    let outcome = drawn out (averages @ [ "--steer"; "mmps"; "--solver"; "ddim" ])
+    Assert.That((field "steering.misfit" (json outcome)).GetValue<float>(), Is.LessThan 20.0)
+
+    let page = folder.File "page.html"
+    let outcome = drawn page averages
+    Assert.That(outcome.Code, Is.EqualTo 0, outcome.Error)
+    let html = File.ReadAllText page
+
+    for words in [ "Observation and posterior"; "observed"; "standard deviation" ] do
+        Assert.That(html, Does.Contain words)
