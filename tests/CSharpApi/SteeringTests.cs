@@ -77,6 +77,8 @@ public class SteeringTests
             {
                 Steerer = Steerers.FeynmanKacDifference,
                 Particles = 32,
+                // Ancestral steps as few as these leave samples too narrow, and their tilt with them.
+                Solver = Solvers.EulerMaruyama(),
                 Steps = 60,
             }
         );
