@@ -75,7 +75,7 @@ module Impute =
         Encoding.UTF8.GetBytes(text.ToString())
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: ImputeArgument list) =
-        let options = ModelChoice.ofArguments model
+        let options = ModelChoice.ofArguments terminal.Known model
         let choice = List.fold choose usual arguments
         let terminal = { terminal with Quiet = options.Quiet }
 
