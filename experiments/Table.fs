@@ -12,5 +12,6 @@ module Table =
           LikelihoodStudy.study
           SamplerStudy.study
           LangevinStudy.study
+          SteeringStudy.study
           Branching.study
           Bridge.study ]

@@ -75,6 +75,15 @@ type Setting =
     static member Weaker = Setting "Weaker"
     static member Classifier = Setting "Classifier"
     static member Composition = Setting "Composition"
+    // Steering.
+    static member Observe = Setting "Observe"
+    static member Observed = Setting "Observed"
+    static member Reward = Setting "Reward"
+    static member Tilt = Setting "Tilt"
+    static member Steer = Setting "Steer"
+    static member Particles = Setting "Particles"
+    static member Exact = Setting "Exact"
+    static member LookAhead = Setting "LookAhead"
     // Densities.
     static member Method = Setting "Method"
     static member Trace = Setting "Trace"

@@ -22,7 +22,14 @@ let private words =
           "ab3", "AdamsBashforth3"
           "unipc", "UniPc"
           "vlb", "VariationalBound"
-          "meanflow", "MeanFlow" ]
+          "meanflow", "MeanFlow"
+          "mmps", "MomentMatching"
+          "pigdm", "PseudoinverseGuidance"
+          "dps", "DiffusionPosteriorSampling"
+          "diffpir", "DiffPir"
+          "repaint", "RePaint"
+          "tds", "TwistedDiffusion"
+          "fk", "FeynmanKac" ]
 
 /// Losses whose names are abbreviations.
 let private abbreviations =
@@ -229,6 +236,13 @@ let text () : string =
               "Solvers"
               true
               "How samples are made: a numerical method for the flow or the reverse process."
+      yield!
+          kind
+              Catalogue.steerings.Described
+              "Steerer"
+              "Steerers"
+              true
+              "How samples are steered towards what was observed, or towards a reward."
       yield! kind Catalogue.grids.Described "TimeGrid" "TimeGrids" true "How the steps of a solver are spaced in time."
       yield!
           kind

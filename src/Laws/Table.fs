@@ -16,4 +16,5 @@ module Table =
         @ ProcessLaws.all
         @ SamplingLaws.all
         @ GuidanceLaws.all
+        @ SteeringLaws.all
         @ TransportLaws.all

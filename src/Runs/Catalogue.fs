@@ -56,6 +56,8 @@ module Catalogue =
 
         list "samplers" (Some Setting.Solver) "sampler" "samplers" (List.map described Samplers.parts)
 
+    let steerings = list "steerings" (Some Setting.Steer) "method of steering" "methods of steering" Steering.parts
+
     let grids = list "grids" (Some Setting.Grid) "grid" "grids" Grid.parts
     let traces = list "traces" (Some Setting.Trace) "trace" "traces" Trace.parts
     let measures = list "measures" None "measure" "measures" Measures.parts
@@ -80,6 +82,7 @@ module Catalogue =
           networks.Described
           samplers.Described
           grids.Described
+          steerings.Described
           traces.Described
           measures.Described ]
 

@@ -12,6 +12,7 @@ module Lookup =
     let coupling: string -> Coupling = Catalogue.couplings.Find
     let preconditioning: string -> (GaussianPath -> Preconditioning) option = Catalogue.preconditionings.Find
     let sampler: string -> Sampler = Catalogue.samplers.Find
+    let steering: string -> SteeringMethod = Catalogue.steerings.Find
 
     /// A grid by name, or by the file of its own numbers: `file:levels.npy` (σ/α), `times:FILE` (t) or `timesteps:FILE` (of a thousand, numbered from 0).
     let gridAmong (known: Known) (text: string) : Grid =

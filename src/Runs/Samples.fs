@@ -39,6 +39,8 @@ type Drawing =
         /// How many steps are found at once, for a sampler that can (`Picard.samplers`); one after the other where there is none.
         Parallel: Picard option
         Trajectory: Trajectory option
+        /// What samples are steered towards, and how.
+        Steering: SteeringPlan option
     }
 
 /// Samples of a model, always in the data's own units.
@@ -63,7 +65,8 @@ module Samples =
           Draws = Draws.Fresh
           Control = Fixed
           Parallel = None
-          Trajectory = None }
+          Trajectory = None
+          Steering = None }
 
     /// The classes that samples `first` … `first + n − 1` are of; none for a network that is not told. A mixture draws its own classes
     /// where none is chosen.
@@ -99,12 +102,13 @@ module Samples =
               Finish = (if toData then Stop else natural.Span.Finish) }
         | _ -> natural.Span
 
-    /// What a classifier adds to the score is no velocity where α or σ is 0: it is followed inside the path.
-    let private span (model: GenerativeModel) (natural: SamplingPlan) : Span =
+    /// What a classifier or steering adds to the score is no velocity where α or σ is 0: it is followed inside the path.
+    let private span (model: GenerativeModel) (drawing: Drawing) (natural: SamplingPlan) : Span =
         let span = unguided model natural
 
-        match model.Guidance with
-        | Some(Guide.Classifier _) ->
+        match model.Guidance, drawing.Steering with
+        | Some(Guide.Classifier _), _
+        | _, Some _ ->
             let low, high = model.Path.Interior
 
             { Noisy = Math.Min(span.Noisy, high)
@@ -134,7 +138,7 @@ module Samples =
                     | Mapping _ -> natural.Grid
                     | Denoising _
                     | Transport _ -> drawing.Grid
-                Span = drawing.Span |> Option.defaultWith (fun () -> span model natural)
+                Span = drawing.Span |> Option.defaultWith (fun () -> span model drawing natural)
                 Kind = model.Kind }
 
         try
@@ -201,7 +205,13 @@ module Samples =
             let drawn = Dataset.sample model.Kind (first + n) (Rng.named "start" rng) source
             (Tensor.narrow 0 first n drawn).To Dtype.Float64
 
-    /// What a batch of samples begins with: classes, states at the noisy end, and what is drawn on the way.
+    /// How many states go the way for one sample.
+    let private copies (drawing: Drawing) : int =
+        match drawing.Steering with
+        | Some { Particles = Some particles } -> particles.Count
+        | _ -> 1
+
+    /// What a batch of samples begins with: classes, states at the noisy end, and what is drawn on the way; particles of one sample lie next to each other.
     let private beginning
         (model: GenerativeModel)
         (drawing: Drawing)
@@ -210,9 +220,11 @@ module Samples =
         (first: int)
         (n: int)
         =
-        let own = Rng.rows (int64 first) rng
-        let condition = condition model (labels model drawing first n)
-        let given (x: Tensor) = (Tensor.narrow 0 first n x).To model.Kind.Device
+        let k = copies drawing
+        let own = Rng.rows (int64 (first * k)) rng
+        let again (x: Tensor) = if k = 1 then x else Tensor.repeatInterleave k 0 x
+        let condition = condition model (labels model drawing first n) |> Option.map again
+        let given (x: Tensor) = again ((Tensor.narrow 0 first n x).To model.Kind.Device)
 
         let start =
             match drawing.Start, drawing.Unit with
@@ -220,7 +232,7 @@ module Samples =
             | None, Some unit ->
                 let noisy = Array.head (Sampling.times plan model.Path)
                 Curve.eval model.Path.Sigma noisy * given unit
-            | None, None -> start model plan rng first n
+            | None, None -> start model plan rng (first * k) (n * k)
 
         let noise =
             match drawing.Draws with
@@ -238,15 +250,24 @@ module Samples =
                 { Setting = Setting.Replay; Given = ""; Expected = $"{Refusal.reason error}"; Remedy = None }
         | _ -> UserError $"sampling failed: {Refusal.reason error}"
 
+    /// The plan and the dynamics under steering that corrects the denoiser or wraps the step, for samples `first` … `first + n − 1`.
+    let private steered (drawing: Drawing) (plan: SamplingPlan) (first: int) (n: int) (dynamics: Dynamics) =
+        match drawing.Steering, dynamics with
+        | Some({ Particles = None } as steering), Denoising model ->
+            let struct (plan, model) = SteeringPlan.apply steering plan first n model
+            struct (plan, Denoising model)
+        | _ -> struct (plan, dynamics)
+
     /// The states of samples 0 … n − 1 of a key as they are reached, in the network's units; each is the caller's, who may stop at any. Steps are
     /// the grid's. Raises UserError where the solver refuses what it is given.
     let states (model: GenerativeModel) (drawing: Drawing) (rng: Rng) (n: int) : seq<Result<State, Failure>> =
         let plan = plan model drawing
         let struct (condition, start, noise) = beginning model drawing plan rng 0 n
+        let struct (plan, dynamics) = steered drawing plan 0 n model.Dynamics
 
         seq {
             try
-                yield! Generation.states plan model.Path model.Dynamics condition noise start
+                yield! Generation.states plan model.Path dynamics condition noise start
             with :? ArgumentException as error ->
                 raise (refusal drawing error)
         }
@@ -271,7 +292,18 @@ module Samples =
                 | Some trajectory -> trajectory.Watching model.Dynamics
                 | None -> model.Dynamics
 
+            let struct (plan, dynamics) = steered drawing plan first n dynamics
             let failed (failure: Failure) = raise (UserError $"sampling failed at {failure}")
+
+            let byParticles (steering: SteeringPlan) (particles: Particles) (score: Model) =
+                let own = Rng.rows (int64 first) rng
+                let told step = seen { Integrator.start 0.0 start with Step = step }
+
+                match SteeringPlan.swarm steering particles plan first n score condition noise own told start with
+                | Error failure -> failed failure
+                | Ok swarm ->
+                    steering.Record.See swarm
+                    swarm.X
 
             let byGrid () =
                 let mutable last = start
@@ -318,18 +350,25 @@ module Samples =
                     | Ok samples -> samples.X
 
             try
-                match drawing.Control, drawing.Sampler.Follows, drawing.Parallel with
-                | Adaptive _, Velocity tableau, _ -> byError tableau
-                | _, _, Some how -> atOnce how
-                | _ -> byGrid ()
+                match drawing.Steering, dynamics with
+                | Some({ Particles = Some particles } as steering), Denoising score ->
+                    byParticles steering particles score
+                | _ ->
+                    match drawing.Control, drawing.Sampler.Follows, drawing.Parallel with
+                    | Adaptive _, Velocity tableau, _ -> byError tableau
+                    | _, _, Some how -> atOnce how
+                    | _ -> byGrid ()
             with :? ArgumentException as error ->
                 raise (refusal drawing error))
 
     /// n samples [n; …], float64 on the CPU in the data's units.
     let draw (model: GenerativeModel) (drawing: Drawing) (rng: Rng) (n: int) (report: Ticker) : Tensor =
+        // Particles of one sample go through the network together.
+        let batch = max 1 (drawing.Batch / copies drawing)
+
         let pieces =
-            [ for first in 0 .. drawing.Batch .. n - 1 do
-                  let size = min drawing.Batch (n - first)
+            [ for first in 0..batch .. n - 1 do
+                  let size = min batch (n - first)
 
                   let seen (state: State) =
                       report ((float first + float size * float state.Step / float drawing.Steps) / float n) ""

@@ -7,6 +7,7 @@ open System
 type SamplingRequest =
     {
         Generation: GenerationRequest
+        Steering: SteeringRequest
         /// How many samples; arrays that are given determine it.
         Count: int option
         Seed: int64
@@ -38,6 +39,7 @@ module SamplingRequest =
     /// Nothing asked for: every default chosen for the model.
     let standard: SamplingRequest =
         { Generation = GenerationRequest.standard
+          Steering = SteeringRequest.none
           Count = None
           Seed = 0L
           From = None
@@ -229,6 +231,60 @@ module Validation =
             refuse first value $"{second} says {what} too: leave one of them out"
         | _ -> ()
 
+    /// Raises RefusedException where what else is asked for does not go with steering.
+    let private refuseBesideSteering (request: SamplingRequest) (drawing: Drawing) =
+        match drawing.Steering with
+        | None -> ()
+        | Some steering ->
+            let wraps =
+                match steering.Method.Way with
+                | Wraps _ -> true
+                | Corrects _
+                | Weighs _ -> false
+
+            let draws = steering.Method.SeenOnly
+            let swarms = steering.Particles.IsSome
+
+            let several =
+                match steering.Target with
+                | SteeringTarget.Observed(_, y) -> y.Shape[0] > 1
+                | SteeringTarget.Rewarded _ -> false
+
+            let steps: FormattableString = $"{steering.Method.Name} steers the steps of a grid, one after the other"
+            let particles: FormattableString = $"the particles that stand for one sample are of one run on a grid"
+            let rows: FormattableString = $"each sample has an observation of its own, and they go their way together"
+
+            for setting, isGiven in
+                [ Setting.RelativeTolerance, request.Generation.RelativeTolerance.IsSome
+                  Setting.Parallel, request.Parallel.IsSome ] do
+                if isGiven && (swarms || wraps || several) then
+                    let reason =
+                        if swarms then particles
+                        elif wraps then steps
+                        else rows
+                    refuseWith setting "" reason $"leave {setting} out"
+
+            if request.Brownian && (swarms || draws) then
+                refuseWith
+                    Setting.Brownian
+                    ""
+                    $"{steering.Method.Name} draws more than the sampler does, and one motion does not say it"
+                    $"leave it out"
+
+            if swarms && request.Replay.IsSome then
+                refuseWith
+                    Setting.Replay
+                    ""
+                    $"particles are drawn anew on their way, which given numbers do not say"
+                    $"leave it out, or steer without {Setting.Particles}"
+
+            if swarms && request.To.IsSome && not request.Denoise then
+                refuseWith
+                    Setting.To
+                    request.To.Value
+                    $"particles are weighed by what the data come to, and these would be no data yet"
+                    $"add {Setting.Denoise}"
+
     /// Samples as they are asked for.
     let sampling (model: GenerativeModel) (request: SamplingRequest) : SamplingTask =
         let name (given: GivenArray option) = given |> Option.map _.Name
@@ -276,9 +332,12 @@ module Validation =
             if request.Parallel.IsSome && request.Generation.Solver.IsNone then
                 { request.Generation with Solver = Some Samplers.ddim }
             else
-                request.Generation
+                SteeringChoice.generation request.Steering request.Generation
 
+        let model = SteeringChoice.exact request.Steering request.Generation.Guidance model
         let struct (model, drawing) = generation model generationRequest
+        let drawing = { drawing with Steering = SteeringChoice.plan request.Steering model drawing.Sampler }
+        refuseBesideSteering request drawing
 
         for setting, given in
             [ Setting.Replay, name request.Replay; Setting.Brownian, (if request.Brownian then Some "" else None) ] do
@@ -350,8 +409,17 @@ module Validation =
             [ (if request.SourceSamples.IsSome then Setting.SourceSamples else Setting.Start),
               start |> Option.map (fun x -> x.Shape[0])
               Setting.Noise, unit |> Option.map (fun x -> x.Shape[0])
-              Setting.Replay, replayed |> Option.map (fun x -> x.Shape[1]) ]
+              Setting.Replay, replayed |> Option.map (fun x -> x.Shape[1])
+              Setting.Observed, SteeringChoice.rows drawing.Steering ]
             |> List.choose (fun (setting, n) -> n |> Option.map (fun n -> setting, n))
+
+        match SteeringChoice.rows drawing.Steering, request.Count with
+        | Some n, Some count when count <> n ->
+            refuse
+                Setting.Observed
+                ""
+                $"it is of {n} samples, one each, and {Setting.Count.Is count} asks for others: leave one of the two out"
+        | _ -> ()
 
         match given with
         | (_, n) :: others ->
@@ -368,7 +436,11 @@ module Validation =
           Count =
             match given with
             | (_, n) :: _ -> n
-            | [] -> defaultArg request.Count (if model.IsImage then 100 else 10_000)
+            | [] ->
+                let usual = if model.IsImage then 100 else 10_000
+                // Each sample is as many states as it has particles.
+                let usual = if (drawing.Steering |> Option.bind _.Particles).IsSome then 100 else usual
+                defaultArg request.Count usual
           Seed = request.Seed }
 
     /// Log-densities as they are asked for.

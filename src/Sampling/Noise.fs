@@ -51,6 +51,7 @@ type Noise =
     | Along of Brownian
     | Given of draws: Tensor * per: int
     | Scaled of float * Noise
+    | Part of first: int * per: int * Noise
 
 [<RequireQualifiedAccess>]
 module Noise =
@@ -72,6 +73,7 @@ module Noise =
     let rec rows (first: int) (n: int) (noise: Noise) : Noise =
         match noise with
         | Scaled(factor, noise) -> Scaled(factor, rows first n noise)
+        | Part(place, per, noise) -> Part(place, per, rows first n noise)
         | Fresh rng -> Fresh(Rng.rows (int64 first) rng)
         | Along motion -> Along { motion with Rng = Rng.rows (int64 first) motion.Rng }
         | Given(draws, per) -> Given(Tensor.narrow 1 first n draws, per)
@@ -80,14 +82,19 @@ module Noise =
     let rec every (per: int) (noise: Noise) : Noise =
         match noise with
         | Scaled(factor, noise) -> Scaled(factor, every per noise)
+        | Part(place, several, noise) -> Part(place, max per several, noise)
         | Given(draws, _) -> Given(draws, per)
         | other -> other
+
+    /// The numbers for a part of steps that take `per` draws each, which begins with draw `first` of them.
+    let part (first: int) (per: int) (noise: Noise) : Noise = Part(first, per, noise)
 
     /// Draw k of the `per` draws of step `step`, of what happens from time s to t, like x [B; …]. What is added at one time, s = t, is not of a motion, and
     /// drawn afresh along it. Raises ArgumentException where given draws have run out or are not of x's shape.
     let rec draw (noise: Noise) (step: int) (s: float, t: float) (k: int, per: int) (x: Tensor) : Tensor =
         match noise with
         | Scaled(factor, noise) -> factor * draw noise step (s, t) (k, per) x
+        | Part(first, several, noise) -> draw noise step (s, t) (first + k, several) x
         | Fresh rng ->
             let own = Rng.at (int64 step) (Rng.named "step" rng)
             Rng.normalLike x (if k = 0 then own else Rng.at (int64 k) own)

@@ -193,15 +193,19 @@ module ModelChoice =
                       given
                       $"'{text}' is no class and weight: expected CLASS:WEIGHT with a weight other than 0, such as 3:1.5,8:-0.5" ]
 
-    let private guidance (choice: ModelChoice) (model: GenerativeModel) : GuidanceRequest =
+    /// The network of another run than the model's, as the model's options say: where runs are kept, what it computes in.
+    let another (choice: ModelChoice) (model: GenerativeModel) (run: string) =
         let own = choice.Known.Own
-        let another run =
-            Runs.networkWith
-                { own with Paths = Part.fixedAt model.Path :: own.Paths }
-                choice.Root
-                choice.Device
-                (Some model.Kind.Dtype)
-                run
+
+        Runs.networkWith
+            { own with Paths = Part.fixedAt model.Path :: own.Paths }
+            choice.Root
+            choice.Device
+            (Some model.Kind.Dtype)
+            run
+
+    let private guidance (choice: ModelChoice) (model: GenerativeModel) : GuidanceRequest =
+        let another = another choice model
 
         { Scale = choice.Guidance
           Interval = choice.GuidanceInterval

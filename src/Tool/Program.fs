@@ -12,6 +12,7 @@ let commands =
       LogDensity.command
       Encode.command
       Interpolate.command
+      Impute.command
       MakeReport.command
       Listing.command
       Verify.command

@@ -19,6 +19,14 @@ type SampleArgument =
     | [<Unique>] Atol of tolerance: float
     | [<Unique>] Parallel of window: int
     | [<Unique>] Parallel_Tolerance of tolerance: float
+    | [<Unique>] Observe of file: string
+    | [<Unique>] Observed of file: string
+    | [<Unique>] Reward of file: string
+    | [<Unique>] Tilt of lambda: float
+    | [<Unique>] Steer of method: string
+    | [<Unique>] Particles of count: int
+    | [<Unique>] Exact
+    | [<Unique>] Look_Ahead of run: string
     | [<Unique>] Seed of number: int64
     | [<Unique; AltCommandLine("--class")>] Label of label: string
     | [<Unique>] Trajectory of file: string
@@ -49,6 +57,18 @@ type SampleArgument =
                 "how many steps are computed at once, in one batch of the network, by Picard's iteration: fewer calls one after the other, more evaluations (1; the sampler is then ddim)"
             | Parallel_Tolerance _ ->
                 "with --parallel: the change of a state, in standard deviations of an ancestral step's noise, below which it is final (0.1)"
+            | Observe _ ->
+                "a .json file of what is seen of a sample, in the data's units: {\"noise\": s} and one of \"mask\", \"matrix\", \"coordinates\", \"average\", \"blur\", \"grey\" (docs/steering.md)"
+            | Observed _ -> "with --observe: a .npy file of what was seen, y for all samples or a row for each"
+            | Reward _ ->
+                "a .json file of what samples are to have more of: {\"linear\": [w, …]}, {\"quadratic\": [[…], …]} or {\"class\": NAME, \"classifier\": RUN}"
+            | Tilt _ -> "with --reward: λ of p(x) e^{λ r(x)} (1)"
+            | Steer _ ->
+                "how samples are steered (mmps towards an observation, gradient towards a reward; fokker list steerings)"
+            | Particles _ -> "particles for each sample, weighed on their way (64 for tds and fk; none elsewhere)"
+            | Exact -> "an oracle takes the observation or the reward in, exactly, in a method's place"
+            | Look_Ahead _ ->
+                "with particles: the run of a map along the flow whose end they are weighed by, in the place of E[x₀ | x]"
             | Seed _ -> "seed of the noise (0)"
             | Label _ -> "one class for all samples: its number or its name"
             | Trajectory _ ->
@@ -70,6 +90,7 @@ type private SampleChoice =
       Tolerance: ToleranceChoice
       Parallel: int option
       ParallelTolerance: float option
+      Steering: SteeringOptions
       Seed: int64
       Label: string option
       Trajectory: string option
@@ -93,6 +114,14 @@ module Sample =
         | Atol tolerance -> { choice with Tolerance = { choice.Tolerance with Absolute = Some tolerance } }
         | Parallel window -> { choice with Parallel = Some window }
         | Parallel_Tolerance tolerance -> { choice with ParallelTolerance = Some tolerance }
+        | Observe file -> { choice with Steering = { choice.Steering with Observe = Some file } }
+        | Observed file -> { choice with Steering = { choice.Steering with Observed = Some file } }
+        | Reward file -> { choice with Steering = { choice.Steering with Reward = Some file } }
+        | Tilt tilt -> { choice with Steering = { choice.Steering with Tilt = Some tilt } }
+        | Steer name -> { choice with Steering = { choice.Steering with Steer = Some name } }
+        | Particles n -> { choice with Steering = { choice.Steering with Particles = Some n } }
+        | Exact -> { choice with Steering = { choice.Steering with Exact = true } }
+        | Look_Ahead run -> { choice with Steering = { choice.Steering with LookAhead = Some run } }
         | Seed seed -> { choice with Seed = seed }
         | Label name -> { choice with Label = Some name }
         | Trajectory file -> { choice with Trajectory = Some file }
@@ -111,6 +140,7 @@ module Sample =
           Tolerance = { Relative = None; Absolute = None }
           Parallel = None
           ParallelTolerance = None
+          Steering = SteeringOptions.none
           Seed = 0L
           Label = None
           Trajectory = None
@@ -147,6 +177,7 @@ module Sample =
 
     let private request (choice: SampleChoice) (model: ModelChoice) (on: GenerativeModel) : SamplingRequest =
         { Generation = ModelChoice.generation model choice.Tolerance choice.Label on
+          Steering = SteeringOptions.request model choice.Steering on
           Count = choice.Count
           Seed = choice.Seed
           From = choice.From
@@ -166,7 +197,14 @@ module Sample =
         let terminal = { terminal with Quiet = options.Quiet }
         check choice
         let plain = ModelChoice.model "./fokker sample moons" options
-        let task = Validation.sampling plain (request choice options plain)
+        let request = request choice options plain
+        let task = Validation.sampling plain request
+
+        match choice.Trajectory, task.Drawing.Steering with
+        | Some file, Some { Particles = Some _ } ->
+            raise (UserError $"--trajectory {file}: particles are drawn anew on their way, and have none: leave it out")
+        | _ -> ()
+
         let trajectory = choice.Trajectory |> Option.map (fun file -> file, Fokker.Trajectory())
         let drawing = { task.Drawing with Trajectory = Option.map snd trajectory }
         let model, n = task.Model, task.Count
@@ -201,7 +239,21 @@ module Sample =
                 Runs.writeBytes file (SamplePicture.png model.Range drawn)
                 [ file ]
             | Some file, _ when file.EndsWith(".html", StringComparison.OrdinalIgnoreCase) ->
-                Results.samplesPage file model drawing drawn
+                match drawing.Steering with
+                | Some steering ->
+                    let figures = SteeringFigures.ofSamples model steering drawn
+
+                    let exact =
+                        SteeringChoice.exactLaw request.Steering request.Generation.Guidance plain
+                        |> Option.map (fun law ->
+                            let law =
+                                task.Drawing.Label
+                                |> Option.map (fun k -> Mixture.ofClass k law)
+                                |> Option.defaultValue law
+                            Mixture.sample (min n 3000) (Rng.named "exact" task.Key) law)
+
+                    SteeringResults.writePage file model drawing steering figures exact drawn
+                | None -> Results.samplesPage file model drawing drawn
                 [ file ]
             | None, Some folder ->
                 Results.saveSamples folder model (Results.truth model) drawn
@@ -216,6 +268,14 @@ module Sample =
         if drawing.Parallel.IsSome then
             Terminal.tell terminal $"{calls} calls of the network, {float asked / float n:F1} evaluations a sample"
 
+        let steered =
+            drawing.Steering
+            |> Option.map (fun steering -> steering, SteeringFigures.ofSamples model steering drawn)
+
+        for steering, figures in Option.toList steered do
+            for line in SteeringResults.lines steering figures do
+                Terminal.tell terminal line
+
         for file in files do
             Terminal.tell terminal file
 
@@ -226,6 +286,8 @@ module Sample =
                   "count", Json.whole (int64 n)
                   "seed", Json.whole choice.Seed
                   yield! Described.sampling model drawing plan
+                  for steering, figures in Option.toList steered do
+                      "steering", Json.node (SteeringResults.json steering figures)
                   "evaluations", Json.number (float asked / float n)
                   "calls", Json.whole calls
                   "from", Json.number plan.Span.Noisy

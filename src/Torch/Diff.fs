@@ -170,6 +170,25 @@ module Diff =
 
             y, (pullback y [| leaf |] v false)[0])
 
+    /// Work with f(x) and v ↦ vᵀ J(x), which may be asked as often as it needs: f is evaluated once. The map is of no use after the work. Raises
+    /// TensorException where v has not the shape of f(x).
+    let pulling (f: Tensor -> Tensor) (x: Tensor) (work: Tensor -> (Tensor -> Tensor) -> 'T) : 'T =
+        reversing (fun () ->
+            let leaf = leaf x
+            let y = f leaf
+
+            let pull (v: Tensor) =
+                if v.Shape <> y.Shape then
+                    raise (
+                        TensorException
+                            $"pulling: the function gave {y.Describe()}, but v is {v.Describe()}: they must agree"
+                    )
+
+                (pullback y [| leaf |] v true)[0]
+
+            // What the work makes of the value is on no graph, unless an enclosing derivative needs it there.
+            work (if Nesting.Reverse > 1 || Nesting.Forward then y else Tensor.detach y) pull)
+
     /// f(xs) and Σᵢ Jᵢ vᵢ, by forward mode (one pass, no graph); vᵢ has the shape of xᵢ.
     /// Raises TensorException inside another forward derivative.
     let jvps (f: Tensor[] -> Tensor) (xs: Tensor[]) (vs: Tensor[]) : Tensor * Tensor =

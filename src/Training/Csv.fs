@@ -56,9 +56,8 @@ module Csv =
             Trim = SepTrim.All
         )
 
-    /// The table as float64 [n; d]. Raises UserError where the file is missing or empty, a line has another number of cells
-    /// than the first, or a cell is not a finite number; lines and columns count from 1.
-    let read (file: string) : Tensor =
+    /// The names of the columns, if the first line has them, and the numbers; a cell that says that a number is missing is NaN where `holes` may be.
+    let private reading (holes: bool) (file: string) : string[] option * Tensor =
         let refuse (what: string) = raise (UserError $"{file}: {what}")
 
         let table (stream: Stream) =
@@ -68,6 +67,7 @@ module Csv =
             let mutable width = -1
             let mutable rows = 0
             let mutable started = false
+            let mutable header = None
             // The first of the empty lines that may turn out to be the last ones.
             let mutable empty = 0
 
@@ -104,7 +104,9 @@ module Csv =
                         for k in 0 .. width - 1 do
                             cells[k] <- row[k].ToString().Trim()
 
-                    if not (first && isHeader cells) then
+                    if first && isHeader cells then
+                        header <- Some cells
+                    else
                         for column in 0 .. width - 1 do
                             let mutable value = nan
                             let cell = row[column].Span.Trim()
@@ -114,6 +116,8 @@ module Csv =
                                 && Double.IsFinite value
                             then
                                 values.Add value
+                            elif holes && (isMissing (cell.ToString()) || Double.IsNaN value && not cell.IsEmpty) then
+                                values.Add nan
                             else
                                 let cell = cell.ToString()
                                 refuse $"line {line}, column {column + 1} is '{shown cell}': {remedy cell}"
@@ -123,7 +127,7 @@ module Csv =
             if rows = 0 then
                 refuse "it holds no rows of numbers: expected one sample a line, its cells separated by commas"
 
-            Tensor.ofArray [ rows; width ] (values.ToArray())
+            header, Tensor.ofArray [ rows; width ] (values.ToArray())
 
         Disk.read file (fun stream ->
             try
@@ -134,3 +138,10 @@ module Csv =
             | :? NotSupportedException ->
                 refuse
                     "it cannot be read as comma-separated text: one of its lines is too long, or its quotes do not close")
+
+    /// The table as float64 [n; d]. Raises UserError where the file is missing or empty, a line has another number of cells
+    /// than the first, or a cell is not a finite number; lines and columns count from 1.
+    let read (file: string) : Tensor = snd (reading false file)
+
+    /// As `read`, with NaN where a cell is empty or says in another way that its number is missing, and the names of the columns where the first line has them.
+    let readWithHoles (file: string) : string[] option * Tensor = reading true file

@@ -186,6 +186,7 @@ public class SurfaceTests
             ("preconditionings", Preconditioners.All.Select(part => part.Name)),
             ("samplers", Solvers.All.Select(part => part.Name)),
             ("grids", TimeGrids.All.Select(part => part.Name)),
+            ("steerings", Steerers.All.Select(part => part.Name)),
             ("traces", DivergenceEstimators.All.Select(part => part.Name)),
             ("datasets", DataSources.All.Select(part => part.Name)),
             (

@@ -947,6 +947,81 @@ public static class Solvers
     ];
 }
 
+public sealed partial class Steerer : NamedPart, INamed<Steerer>
+{
+    /// <inheritdoc />
+    public static Steerer FromName(string name) => Find(Catalogue.steerings, name, part => new Steerer(part));
+
+    internal static Steerer Of(string name, params (string Key, string Argument, double Value)[] numbers) =>
+        Make(Catalogue.steerings, name, numbers, part => new Steerer(part));
+}
+
+/// <summary>How samples are steered towards what was observed, or towards a reward.</summary>
+/// <remarks>The methods of steering that the library knows, those that leave numbers open as methods; <see cref="Steerer.FromName"/> finds one by its name.</remarks>
+public static class Steerers
+{
+    /// <summary><c>mmps</c>: x̂ + V Aᵀ (s² I + A V Aᵀ)⁻¹ (y − A x̂), V = (σ²/α) J (Rozet, Andry, Lanusse, Louppe 2024, Learning diffusion priors from observations, eq. 18).</summary>
+    /// <param name="iterations">Conjugate gradients, one product with J each: a whole number of at least 1.</param>
+    public static Steerer MomentMatching(int iterations = 5) =>
+        Steerer.Of("mmps", [("iterations", nameof(iterations), iterations)]);
+
+    /// <summary><c>pigdm</c>: x̂ + (σ²/α) Jᵀ Aᵀ (r_t² A Aᵀ + s² I)⁻¹ (y − A x̂), r_t² = c² σ²/(α² c² + σ²) (Song, Vahdat, Mardani, Kautz 2023, Pseudoinverse-guided diffusion models, eq. 8).</summary>
+    /// <param name="c">The data's standard deviation in the network's units: a positive number.</param>
+    public static Steerer PseudoinverseGuidance(double c = 1) =>
+        Steerer.Of("pigdm", [("c", nameof(c), c)]);
+
+    /// <summary><c>dps</c>: a step, then −ζ (α² + σ²) ∇‖y − A x̂(x_t)‖ (Chung et al. 2023, Diffusion posterior sampling, algorithm 1).</summary>
+    /// <param name="zeta">The length of the step towards y: a positive number.</param>
+    public static Steerer DiffusionPosteriorSampling(double zeta = 1) =>
+        Steerer.Of("dps", [("zeta", nameof(zeta), zeta)]);
+
+    /// <summary><c>diffpir</c>: x̂ + Aᵀ (A Aᵀ + λ s² (α/σ)² I)⁻¹ (y − A x̂) (Zhu et al. 2023, DiffPIR, eq. 12).</summary>
+    /// <param name="lambda">How far the denoiser is trusted: a positive number.</param>
+    public static Steerer DiffPir(double lambda = 10) =>
+        Steerer.Of("diffpir", [("lambda", nameof(lambda), lambda)]);
+
+    /// <summary><c>repaint</c>: what is seen takes its place, α_s y + σ_s ε, after each step; each is made 5 times (Lugmayr et al. 2022, RePaint, algorithm 1).</summary>
+    /// <param name="repeats">How often each step is made: a whole number of at least 1.</param>
+    public static Steerer RePaint(int repeats = 5) =>
+        Steerer.Of("repaint", [("repeats", nameof(repeats), repeats)]);
+
+    /// <summary><c>replacement</c>: what is seen takes its place, α_s y + σ_s ε, after each step (Song et al. 2021, Score-based generative modeling through SDEs, appendix I.2).</summary>
+    public static Steerer Replacement { get; } = Steerer.FromName("replacement");
+
+    /// <summary><c>tds</c>: particles that pigdm proposes, weighed by N(y; A x̂, r_t² A Aᵀ + s² I) (Wu, Trippe, Naesseth, Blei, Cunningham 2023, Practical and asymptotically exact conditional sampling in diffusion models).</summary>
+    /// <param name="c">The data's standard deviation in the network's units: a positive number.</param>
+    public static Steerer TwistedDiffusion(double c = 1) =>
+        Steerer.Of("tds", [("c", nameof(c), c)]);
+
+    /// <summary><c>gradient</c>: x̂ + (σ²/α) λ Jᵀ ∇r(x̂) (Dhariwal, Nichol 2021, section 4, with a reward of x̂ in the classifier's place).</summary>
+    public static Steerer Gradient { get; } = Steerer.FromName("gradient");
+
+    /// <summary><c>fk-difference</c>: particles of any sampler, weighed by e^{λ (r(x̂_s) − r(x̂_t))} (Singhal et al. 2025, A general framework for inference-time scaling and steering of diffusion models, section 4.1).</summary>
+    public static Steerer FeynmanKacDifference { get; } = Steerer.FromName("fk-difference");
+
+    /// <summary><c>fk-max</c>: particles of any sampler, weighed by the growth of e^{λ max r(x̂)} (Singhal et al. 2025, A general framework for inference-time scaling and steering of diffusion models, section 4.1).</summary>
+    public static Steerer FeynmanKacMax { get; } = Steerer.FromName("fk-max");
+
+    /// <summary><c>fk-sum</c>: particles of any sampler, weighed by e^{λ r(x̂_s)} (Singhal et al. 2025, A general framework for inference-time scaling and steering of diffusion models, section 4.1).</summary>
+    public static Steerer FeynmanKacSum { get; } = Steerer.FromName("fk-sum");
+
+    /// <summary>All of them, with their numbers at the defaults.</summary>
+    public static IReadOnlyList<Steerer> All { get; } =
+    [
+        MomentMatching(),
+        PseudoinverseGuidance(),
+        DiffusionPosteriorSampling(),
+        DiffPir(),
+        RePaint(),
+        Replacement,
+        TwistedDiffusion(),
+        Gradient,
+        FeynmanKacDifference,
+        FeynmanKacMax,
+        FeynmanKacSum,
+    ];
+}
+
 public sealed partial class TimeGrid : NamedPart, INamed<TimeGrid>
 {
     /// <inheritdoc />

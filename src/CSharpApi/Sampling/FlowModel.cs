@@ -459,6 +459,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     )
     {
         using var weaker = asked.AutoguidanceModel?.Hold();
+        using var ahead = (asked as SampleOptions)?.LookAheadModel?.Hold();
         return await Request(
                 operation,
                 () =>

@@ -78,6 +78,7 @@ public abstract record GenerationOptions : SolverOptions
     internal virtual SamplingRequest ToRequest(OpenedClassifier? classifier) =>
         new(
             generation: ToGeneration(classifier),
+            steering: SteeringRequestModule.none,
             count: null,
             seed: 0,
             from: null,

@@ -47,12 +47,56 @@ public sealed record SampleOptions : GenerationOptions
     /// <summary>The standard normal numbers that a stochastic solver draws on its way, one batch of [n, …] a draw, in their order.</summary>
     public IReadOnlyList<SampleBatch>? Replay { get; init; }
 
+    /// <summary>What is seen of the samples, in the data’s units; <see cref="Observed"/> says what was seen. They are then samples of what may have been there.</summary>
+    public Measurement? Measurement { get; init; }
+
+    /// <summary>With <see cref="Measurement"/>: what was seen, one for all samples or one for each, [n, …].</summary>
+    public SampleBatch? Observed { get; init; }
+
+    /// <summary>What samples are to have more of: a function of samples [n, …] in the data’s units to a number of each, [n], made of the operations of
+    /// <see cref="Fokker.Tensor"/>. The law becomes p(x) e^{λ r(x)}, λ being <see cref="Tilt"/>.</summary>
+    public Func<Fokker.Tensor, Fokker.Tensor>? Reward { get; init; }
+
+    /// <summary>With <see cref="Reward"/>: how strongly it counts (1).</summary>
+    public double? Tilt
+    {
+        get;
+        init => field = Check.Finite(value);
+    }
+
+    /// <summary>How samples are steered (moment matching towards what was seen, the gradient of a reward).</summary>
+    public Steerer? Steerer { get; init; }
+
+    /// <summary>Particles for each sample, weighed on their way (64 for twisted diffusion and Feynman–Kac steering; none elsewhere).</summary>
+    public int? Particles
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
+    /// <summary>With <see cref="Measurement"/>, for a model of <see cref="FlowModel.FromMixtureAsync"/>: its law takes in what was seen, exactly, in a
+    /// steerer’s place.</summary>
+    public bool ExactPosterior { get; init; }
+
+    /// <summary>With <see cref="Particles"/>: a map along the flow of the same data, whose end they are weighed by.</summary>
+    public FlowModel? LookAheadModel { get; init; }
+
     internal override SamplingRequest ToRequest(OpenedClassifier? classifier)
     {
-        var isGiven = (Noise ?? Start ?? SourceSamples) is not null || Replay is not null;
+        var isGiven = (Noise ?? Start ?? SourceSamples) is not null || Replay is not null || Observed is { Count: > 1 };
 
         return new(
             generation: ToGeneration(classifier),
+            steering: SteeringWork.Request(
+                Measurement?.Core,
+                Observed?.ToCore(),
+                Reward is null ? null : SteeringWork.Reward(Reward),
+                Tilt,
+                Steerer?.Core,
+                Particles,
+                ExactPosterior,
+                LookAheadModel?.Core
+            ),
             count: Maybe.Value(Count ?? (isGiven ? null : 1)),
             seed: Seed,
             from: Maybe.Value(StartTime),

@@ -23,7 +23,15 @@ type internal SampleWork =
                     ""
                     $"the steps that can be watched are those of a grid, one after the other: leave it out"
 
-        Validation.sampling model request
+        let task = Validation.sampling model request
+
+        if (task.Drawing.Steering |> Option.bind _.Particles).IsSome then
+            refuse
+                Setting.Particles
+                ""
+                $"particles are drawn anew on their way, and no state is one sample's: leave them out"
+
+        task
 
     /// The model with a check for cancellation before each call of its network.
     static member Watched(model: GenerativeModel, look: Action) : GenerativeModel =

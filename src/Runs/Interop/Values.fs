@@ -29,6 +29,8 @@ type internal Maybe =
     static member Array(values: Tensor | null) : GivenArray option =
         Option.ofObj values |> Option.map (fun values -> { Name = ""; Values = values })
 
+    static member List(values: int[]) : int list = List.ofArray values
+
     static member Terms(terms: seq<KeyValuePair<int, float>>) : (string * float) list =
         [ for KeyValue(label, weight) in terms -> string label, weight ]
 

@@ -1,0 +1,136 @@
+namespace Fokker.Tool
+
+open System
+open System.Globalization
+open System.Text
+open Argu
+open Fokker
+
+type ImputeArgument =
+    | [<Unique>] Data of file: string
+    | [<Unique; AltCommandLine("-n")>] Count of completions: int
+    | [<Unique>] Steer of method: string
+    | [<Unique; AltCommandLine("--class")>] Label of label: string
+    | [<Unique>] Seed of number: int64
+    | [<Unique; AltCommandLine("-o")>] Out of file: string
+
+    interface IArgParserTemplate with
+        member argument.Usage =
+            match argument with
+            | Data _ -> "a .csv file of rows with empty cells, its columns those of the data that the model learned"
+            | Count _ -> "how often each row is completed (1)"
+            | Steer _ -> "how samples are steered towards the cells that are there (mmps; fokker list steerings)"
+            | Label _ -> "one class for all rows: its number or its name"
+            | Seed _ -> "seed of the draws (0)"
+            | Out _ ->
+                "a .csv file for the completed rows; with -n above 1 the columns row and draw stand before the others (filled.csv)"
+
+/// What the options of `fokker impute` come to.
+type private ImputeChoice =
+    { Data: string option
+      Count: int
+      Steer: string option
+      Label: string option
+      Seed: int64
+      Out: string }
+
+/// `fokker impute`: rows with empty cells, completed by samples of what they may hold.
+module Impute =
+
+    let private choose (choice: ImputeChoice) (argument: ImputeArgument) : ImputeChoice =
+        match argument with
+        | Data file -> { choice with Data = Some file }
+        | Count n -> { choice with Count = n }
+        | Steer name -> { choice with Steer = Some name }
+        | Label name -> { choice with Label = Some name }
+        | Seed seed -> { choice with Seed = seed }
+        | Out file -> { choice with Out = file }
+
+    let private usual: ImputeChoice =
+        { Data = None; Count = 1; Steer = None; Label = None; Seed = 0L; Out = "filled.csv" }
+
+    let private cell (text: string) =
+        if text.IndexOfAny [| ','; '"'; '\n'; '\r' |] >= 0 then
+            "\"" + text.Replace("\"", "\"\"") + "\""
+        else
+            text
+
+    /// The rows as text; with several completions of each, which row and which completion stand in front.
+    let private table (header: string[] option) (count: int) (rows: Tensor) : byte[] =
+        let d = rows.Shape[1]
+        let values = Tensor.toFloats rows
+        let text = StringBuilder()
+
+        match header with
+        | Some names ->
+            let names = if count > 1 then Array.append [| "row"; "draw" |] names else names
+            text.Append(String.Join(",", Array.map cell names)).Append('\n') |> ignore
+        | None -> ()
+
+        for i in 0 .. rows.Shape[0] - 1 do
+            let own = [| for k in 0 .. d - 1 -> values[i * d + k].ToString("R", CultureInfo.InvariantCulture) |]
+            let own = if count > 1 then Array.append [| string (i / count + 1); string (i % count + 1) |] own else own
+            text.Append(String.Join(",", own)).Append('\n') |> ignore
+
+        Encoding.UTF8.GetBytes(text.ToString())
+
+    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: ImputeArgument list) =
+        let options = ModelChoice.ofArguments terminal.Known model
+        let choice = List.fold choose usual arguments
+        let terminal = { terminal with Quiet = options.Quiet }
+
+        if choice.Count < 1 then
+            raise (UserError $"-n {choice.Count}: expected a whole number of at least 1")
+
+        if not (choice.Out.EndsWith(".csv", StringComparison.OrdinalIgnoreCase)) then
+            raise (UserError $"--out {choice.Out}: expected a file that ends in .csv")
+
+        let file =
+            choice.Data
+            |> Option.defaultWith (fun () ->
+                raise (UserError "say which rows are to be completed, --data FILE.csv: its empty cells are filled in"))
+
+        let model = ModelChoice.model "./fokker impute table --data rows.csv" options
+
+        if model.Shape.Length <> 1 then
+            raise (
+                UserError
+                    $"{model.Name}: its samples are images, and a table has no rows of them: take sample with --observe"
+            )
+
+        let header, rows = Csv.readWithHoles file
+        let empty = Tensor.toFloats rows |> Seq.filter Double.IsNaN |> Seq.length
+
+        let request =
+            { SamplingRequest.standard with
+                Generation = ModelChoice.generation options { Relative = None; Absolute = None } choice.Label model
+                Steering = { SteeringRequest.none with Method = choice.Steer |> Option.map Lookup.steering }
+                Seed = choice.Seed }
+
+        let filled =
+            Progress.run terminal "imputing" 1.0 (fun report ->
+                Imputation.complete model request { Name = file; Values = rows } choice.Count report)
+
+        Runs.writeBytes choice.Out (table header choice.Count filled)
+        Terminal.tell terminal $"{empty} empty cells in {rows.Shape[0]} rows, each row completed {choice.Count} times"
+        Terminal.tell terminal choice.Out
+
+        Terminal.give
+            terminal
+            (Json.object
+                [ yield! Described.model model
+                  "rows", Json.whole (int64 rows.Shape[0])
+                  "empty", Json.whole (int64 empty)
+                  "completions", Json.whole (int64 choice.Count)
+                  "files", Json.array [ Json.text choice.Out ] ])
+
+        Exit.Success
+
+    let command =
+        Command.makeWith<ModelArgument, ImputeArgument>
+            "impute"
+            "completes rows with empty cells by samples of what they may hold"
+            [ "./fokker impute table --data rows.csv --out filled.csv -n 20",
+              "each row twenty times, for multiple imputation"
+              "./fokker impute --oracle mixture.json --data rows.csv", "where the law is known" ]
+            run
