@@ -20,6 +20,7 @@ let private toys =
       "likelihood", "--count 2"
       "samplers", "--steps 5"
       "langevin", "--count 20"
+      "steering", "--count 20"
       "branching", "--steps 2 --count 2"
       "bridge", "--seeds 1 --steps 2" ]
 
