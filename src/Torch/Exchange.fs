@@ -189,6 +189,12 @@ module internal Exchange =
 
         bytes
 
+    /// The inverse of `toBytes`. Raises TensorException where the bytes do not fill the shape.
+    let ofBytes (dtype: Dtype) (shape: seq<int>) (bytes: ReadOnlySpan<byte>) =
+        let sizes = sizes shape (int64 bytes.Length / int64 (Dtype.size dtype))
+        use pointer = fixed bytes
+        ofMemory dtype sizes (NativeInterop.NativePtr.toNativeInt pointer) (int64 bytes.Length)
+
     let private chunk = 1 <<< 24
 
     /// Hands a block of native memory to `use` in pieces that a span can hold.
