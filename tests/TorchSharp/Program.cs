@@ -53,10 +53,7 @@ foreach (var copies in new[] { false, true })
             $"{type} of TorchSharp's, {how}, keeps shape and type"
         );
         using var back = copies ? TensorExchange.CopyToTorchSharp(ours) : ours.ToTorchSharp();
-        Check(
-            back.dtype == type && back.eq(turned).all().item<bool>(),
-            $"{type}, {how} and back, keeps its numbers"
-        );
+        Check(back.dtype == type && back.eq(turned).all().item<bool>(), $"{type}, {how} and back, keeps its numbers");
     }
 
     var empty = TensorModule.zeros(Kind.Float32, [0, 3]);
