@@ -222,7 +222,7 @@ let test isFull =
     let passedThere, failedThere =
         if isFull && words = [] && options = [] && isManagedBeside then
             printfn "\nThe tensor's tests and the laws, on the managed engine:"
-            testFSharp (Some "managed") isFull [ "Torch."; "Law." ] []
+            testFSharp (Some "managed") isFull [ "Torch."; "Laws." ] []
         else
             0, 0
 
