@@ -68,8 +68,6 @@ let tests =
               let build = File.ReadAllText(Checkout.file "build.fsx")
               Expect.stringContains build $"\"{name}\", \"" ""
 
-          testTheory "a study runs at toy size and leaves its page" [ "bridge" ] runs
-
           full (testTheory "every study runs at toy size and leaves its page" studies runs)
 
           testCase "what was found is the same on the page, on the terminal and for programs"
