@@ -12,5 +12,6 @@ module Table =
           LikelihoodStudy.study
           SamplerStudy.study
           LangevinStudy.study
+          FewSteps.study
           Branching.study
           Bridge.study ]

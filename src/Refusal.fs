@@ -26,6 +26,8 @@ type Setting =
     | Source
     | Preconditioning
     | Teacher
+    /// The run that a training begins at.
+    | Begin
     | Network
     | Width
     | Depth

@@ -21,6 +21,8 @@ type Recipe =
         Preconditioning: PartName option
         /// The folder of the run that a distillation learns from.
         Teacher: string option
+        /// The folder of the run whose parameters training begins at.
+        From: string option
         Network: PartName
         /// Units in a hidden layer, or channels at a U-Net's finest scale.
         Width: int
@@ -57,9 +59,20 @@ type Job =
         /// The law of x₁ at the noisy end; none for σ(1)·ε.
         Source: Dataset option
         Network: Network
+        /// The parameters that the training begins at, by the name of the model that they are of; found when they are asked for. None where they are drawn.
+        Start: (string * Lazy<WarmStart>) option
         Kind: Kind
         Training: TrainSettings
     }
+
+    /// Where the training begins and what of that did not fit, in one line; none where its parameters are drawn.
+    member job.Beginning: string option = job.Start |> Option.map (fun (name, start) -> WarmStart.text name start.Value)
+
+    /// The steps after which each round of the training has ended, with the round.
+    member job.Rounds: (int64 * Round) list =
+        match job.Training.Rounds with
+        | None -> []
+        | Some rounds -> List.zip (Rounds.ends rounds) job.Objective.Rounds
 
     /// Whether what is trained tells classes of noisy samples apart, and is nothing to sample from.
     member job.IsClassifier = job.Recipe.Loss.Name = Objectives.classifier.Name
@@ -77,6 +90,11 @@ type Job =
           Labels = job.Recipe.Labels
           Null = job.Recipe.LabelDropout > 0.0
           Source = job.Source
+          Times =
+            // Of the student that is being trained, or is just done.
+            (match job.Rounds |> List.tryFind (fun (last, _) -> steps <= last) with
+             | Some(_, round) -> round.Times
+             | None -> job.Rounds |> List.tryLast |> Option.map (fun (_, last) -> last.Times) |> Option.defaultValue [])
           Kind = job.Kind
           Training =
             { Data = job.Recipe.DataSet
@@ -112,7 +130,11 @@ module Recipe =
           Some Catalogue.preconditionings.Described,
           _.Preconditioning,
           (fun name r -> { r with Preconditioning = name })
-          Setting.Teacher, None, (fun r -> plain r.Teacher), (fun name r -> { r with Teacher = word name }) ]
+          Setting.Teacher, None, (fun r -> plain r.Teacher), (fun name r -> { r with Teacher = word name })
+          Setting.Begin, None, (fun r -> plain r.From), (fun name r -> { r with From = word name }) ]
+
+    /// Settings that go with every loss, and stay as they are when another is taken.
+    let private isForAll (setting: Setting) = setting = Setting.Begin
 
     /// A name of the list with all of its numbers; one that the list does not have stays as it is, since a path may be the caller's own.
     let private completed (list: PartList<unit> option) (text: string) : PartName =
@@ -153,11 +175,15 @@ module Recipe =
         parts known
         |> List.fold
             (fun recipe (setting, list, get, set) ->
-                match List.tryFind (fst >> (=) setting) loss.Uses with
-                | Some(_, None) when setting = Setting.Path ->
-                    if (get recipe).IsSome then recipe else withPart setting Path.condOT.Name recipe
-                | Some(_, own) -> set (own |> Option.map (string >> completed list)) recipe
-                | None -> set None recipe)
+                if isForAll setting then
+                    recipe
+                else
+
+                    match List.tryFind (fst >> (=) setting) loss.Uses with
+                    | Some(_, None) when setting = Setting.Path ->
+                        if (get recipe).IsSome then recipe else withPart setting Path.condOT.Name recipe
+                    | Some(_, own) -> set (own |> Option.map (string >> completed list)) recipe
+                    | None -> set None recipe)
             { recipe with Loss = name }
 
     /// A loss brings its own parts; those that it has no use for are taken out.
@@ -176,6 +202,7 @@ module Recipe =
               Source = None
               Preconditioning = None
               Teacher = None
+              From = None
               Network = PartName.plain "mlp"
               Width = 256
               Depth = 3
@@ -220,7 +247,7 @@ module Recipe =
 
         for setting, _, get, _ in parts Known.standard do
             match get recipe with
-            | Some given when not (uses setting loss) ->
+            | Some given when not (uses setting loss || isForAll setting) ->
                 let others = Names.either (Objectives.all |> List.filter (uses setting) |> List.map _.Name)
                 refuse setting given $"the loss {loss.Name} has no use for it; {others} have"
             | _ -> ()
@@ -249,6 +276,68 @@ module Recipe =
 
             Some source
 
+    /// A coupling by a run's pairs, as it is asked for: the run, how many pairs are made once (none where each batch has new ones), and by how many steps.
+    type private PairsOfRun = { Run: string; Count: int option; Steps: int }
+
+    /// `run:NAME,pairs=N,steps=K`. Raises RefusedException where it says something else.
+    let private pairsOf (recipe: Recipe) : PairsOfRun option =
+        match recipe.Coupling with
+        | Some { Name = text } when text.StartsWith("run:", StringComparison.OrdinalIgnoreCase) ->
+            let expected: FormattableString =
+                $"expected run:NAME, with pairs=N for so many pairs made once and steps=K for K steps of the solver where these are to be others"
+
+            let whole (key: string) (value: string) =
+                match Int32.TryParse value with
+                | true, n when n >= 1 -> n
+                | _ -> refuse Setting.Coupling text $"{key} is '{value}': expected a whole number of at least 1"
+
+            match List.ofArray (text.Substring(4).Split ',') with
+            | run :: numbers when run.Trim() <> "" ->
+                numbers
+                |> List.fold
+                    (fun (given: PairsOfRun) item ->
+                        match item.Split '=' with
+                        | [| key; value |] when key.Trim() = "pairs" ->
+                            { given with Count = Some(whole "pairs" value) }
+                        | [| key; value |] when key.Trim() = "steps" -> { given with Steps = whole "steps" value }
+                        | _ -> refuse Setting.Coupling text expected)
+                    ({ Run = run.Trim(); Count = None; Steps = 10 }: PairsOfRun)
+                |> Some
+            | _ -> refuse Setting.Coupling text expected
+        | _ -> None
+
+    /// What makes pairs of a batch by a run's model. Raises RefusedException where its samples are none of this data set's.
+    let private pairs
+        (recipe: Recipe)
+        (data: Dataset)
+        (kind: Kind)
+        (given: PairsOfRun)
+        (model: GenerativeModel)
+        : Rng -> Batch -> Batch =
+        let refuse (why: FormattableString) = refuse Setting.Coupling given.Run why
+
+        if model.Units <> data.Units then
+            refuse $"its samples are in other units than those of {data.Name}: take a run on the same data"
+
+        if model.Source.IsSome || recipe.Source |> Option.exists ((<>) "normal") then
+            refuse $"its pairs are of noise and data: there is no other law at the noisy end"
+
+        if recipe.Labels <> model.Labels && not (model.Labels && model.Null) then
+            refuse
+                $"""its network is told classes, or is not, and this one the other way round: say {Setting.Labels.Is(if model.Labels then "on" else "off")}"""
+
+        let plan = { Generation.plan Samplers.heun given.Steps model.Dynamics with Kind = kind }
+        let make = Reflow.pair plan model.Path model.Dynamics
+
+        match given.Count with
+        | None -> make
+        | Some count ->
+            let draw rng n : Batch =
+                let batch = Dataset.batches kind n rng data 0L
+                { batch with Label = if recipe.Labels then batch.Label else None }
+
+            Reflow.table make draw count (Rng.ofSeed recipe.Seed |> Rng.named "table of pairs")
+
     /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
     let private objective
         (known: Known)
@@ -256,7 +345,7 @@ module Recipe =
         (data: Dataset)
         (kind: Kind)
         (source: Dataset option)
-        (teacher: string -> Model)
+        (find: Setting -> string -> GenerativeModel)
         : Objective =
         let loss = known.Losses.Make recipe.Loss
         let make (list: PartList<'T>) (name: PartName option) (other: 'T) =
@@ -264,6 +353,7 @@ module Recipe =
         let times = make known.Times recipe.Times Times.uniform
         requireUsed loss times recipe
         let path = make known.Paths recipe.Path Path.condOT
+        let teacher = recipe.Teacher |> Option.map (fun name -> name, find Setting.Teacher name)
 
         let objective =
             loss.Make
@@ -271,15 +361,30 @@ module Recipe =
                   Prediction = make known.Predictions recipe.Prediction Prediction.velocity
                   Weight = make known.Weights recipe.Weight Weight.uniform
                   Times = times
-                  Coupling = make known.Couplings recipe.Coupling Coupling.independent
+                  Coupling =
+                    (match pairsOf recipe with
+                     | Some _ -> Coupling.independent
+                     | None -> make known.Couplings recipe.Coupling Coupling.independent)
+                  Pairs =
+                    pairsOf recipe
+                    |> Option.map (fun given -> pairs recipe data kind given (find Setting.Coupling given.Run))
                   Source =
                     source
                     |> Option.map (fun source ->
                         // In the units that a network of its own would see.
                         fun rng (x0: Tensor) -> (Dataset.sample kind x0.Shape[0] rng source).To x0.Kind)
-                  Teacher = Option.map teacher recipe.Teacher
+                  Teacher = teacher |> Option.map (fun (name, model) -> model.ScoreModel(Setting.Teacher, name))
+                  TeacherTrained =
+                    teacher
+                    |> Option.bind (fun (_, model) ->
+                        match model.Origin with
+                        | Origin.Trained trained ->
+                            Some { Output = trained.Output; HasNull = trained.Labels && trained.Null }
+                        | Origin.Exact _
+                        | Origin.Supplied -> None)
                   Steps = recipe.Steps
-                  Dimension = List.fold (*) 1 data.Shape }
+                  Dimension = List.fold (*) 1 data.Shape
+                  HasNull = recipe.Labels && recipe.LabelDropout > 0.0 }
 
         match make Catalogue.preconditionings recipe.Preconditioning None with
         | None -> objective
@@ -335,7 +440,22 @@ module Recipe =
         // A short run must not spend its steps on warming up.
         let warmUp = min recipe.WarmUp (recipe.Steps / 10L)
 
-        { Optimizer =
+        let rounds: Rounds option =
+            match objective.Rounds with
+            | [] -> None
+            | rounds ->
+                Some
+                    { Lengths = Rounds.share (rounds |> List.map _.Share) recipe.Steps
+                      // The paper's: a line to 0 in every round.
+                      Rate =
+                        fun length ->
+                            Schedule.WarmUp(
+                                min recipe.WarmUp (length / 10L),
+                                Schedule.Linear(recipe.LearningRate, 0.0, length)
+                            ) }
+
+        { Rounds = rounds
+          Optimizer =
             { Optimizer.adam with
                 Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, 0.0, recipe.Steps))
                 Decay = recipe.WeightDecay
@@ -385,9 +505,41 @@ module Recipe =
                 $"the network is told no classes that could be left out"
                 $"""say {Setting.Labels.Is "on"}, or leave it out"""
 
+    /// The parameters of a model for a network. Raises RefusedException where none fits, or the network is to be the model's and is not.
+    let private warmStart
+        (setting: Setting)
+        (given: string)
+        (model: GenerativeModel)
+        (network: Network)
+        (kind: Kind)
+        (recipe: Recipe)
+        : WarmStart =
+        match model.Origin with
+        | Origin.Exact _
+        | Origin.Supplied ->
+            refuse setting given $"it is no network that was trained: there are no parameters to begin at"
+        | Origin.Trained trained ->
+            Scope.run (fun () ->
+                let fresh = Network.init kind (Rng.ofSeed recipe.Seed |> Rng.named "parameters") network
+
+                let start =
+                    try
+                        WarmStart.fit trained network fresh
+                    with :? FormatException as e ->
+                        refuse setting given $"{e.Message}; take the network of that run"
+
+                // A student that begins as something else than its teacher has nothing to be distilled from.
+                if setting = Setting.Teacher && not (start.Fresh.IsEmpty && start.Left.IsEmpty) then
+                    refuse
+                        setting
+                        given
+                        $"{recipe.Loss} begins at its teacher, whose network is another than the one that is asked for ({WarmStart.text given start})"
+
+                start)
+
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
     /// EnvironmentException where the device is not there. Names may be those of the caller's own parts.
-    let job (own: OwnParts) (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
+    let job (own: OwnParts) (find: Setting -> string -> GenerativeModel) (recipe: Recipe) (data: Dataset) : Job =
         check recipe data
         let known = Known.including own
         Known.requireNew known
@@ -396,19 +548,40 @@ module Recipe =
         let source = source recipe data
 
         let objective =
-            objective known recipe data kind source teacher
+            objective known recipe data kind source find
             |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
+
+        let network =
+            if recipe.Loss.Name = Objectives.classifier.Name then
+                classifier recipe data
+            else
+                network known recipe data objective
+
+        if not objective.Rounds.IsEmpty && recipe.Steps < int64 objective.Rounds.Length then
+            refuse
+                Setting.Steps
+                recipe.Steps
+                $"{recipe.Loss} trains in {objective.Rounds.Length} rounds: a step for each is the least"
+
+        let begun =
+            match recipe.From, (known.Losses.Make recipe.Loss).BeginsAtTeacher, recipe.Teacher with
+            | Some name, _, _ -> Some(Setting.Begin, name)
+            | None, true, Some name -> Some(Setting.Teacher, name)
+            | _ -> None
+
+        let start =
+            begun
+            |> Option.map (fun (setting, given) ->
+                let found () = warmStart setting given (find setting given) network kind recipe
+                given, lazy (Scope.outside found))
 
         { Recipe = recipe
           Data = data
           Digest = lazy (Dataset.digest data)
           Objective = objective
           Source = source
-          Network =
-            if recipe.Loss.Name = Objectives.classifier.Name then
-                classifier recipe data
-            else
-                network known recipe data objective
+          Network = network
+          Start = start
           Kind = kind
           Training = training recipe objective }
 
@@ -421,6 +594,8 @@ module Recipe =
           BatchSize = job.Recipe.Batch
           Settings = job.Training
           Seed = job.Recipe.Seed
+          Start = job.Start |> Option.map (fun (_, start) -> fun () -> start.Value.Parameters)
+          Milestones = [ for last, round in job.Rounds -> last, $"student-{round.Student}" ]
           Kind = job.Kind
           Budget = Budget.Steps job.Recipe.Steps
           Save = Cadence.Seconds 20.0
@@ -542,7 +717,9 @@ module Recipe =
         [ for option, value, usual in
               [ "loss", string recipe.Loss, string loss
                 for setting, _, get, _ in parts Known.standard do
-                    (string setting).ToLowerInvariant(), word (get recipe), word (get standard)
+                    (if setting = Setting.Begin then "from" else (string setting).ToLowerInvariant()),
+                    word (get recipe),
+                    word (get standard)
                 "network", string recipe.Network, string standard.Network
                 "width", string recipe.Width, string standard.Width
                 "depth", string recipe.Depth, string standard.Depth

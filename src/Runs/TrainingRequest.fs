@@ -15,6 +15,8 @@ type TrainingRequest =
         Preconditioning: string option
         /// The run that a distillation learns from.
         Teacher: string option
+        /// The run whose parameters training begins at.
+        From: string option
         Network: string option
         Width: int option
         Depth: int option
@@ -46,6 +48,7 @@ module TrainingRequest =
           Source = None
           Preconditioning = None
           Teacher = None
+          From = None
           Network = None
           Width = None
           Depth = None
@@ -75,7 +78,8 @@ module TrainingRequest =
               Setting.Coupling, request.Coupling
               Setting.Source, request.Source
               Setting.Preconditioning, request.Preconditioning
-              Setting.Teacher, request.Teacher ]
+              Setting.Teacher, request.Teacher
+              Setting.Begin, request.From ]
             |> List.fold
                 (fun recipe (setting, text) ->
                     text |> Option.fold (fun recipe text -> Recipe.withPartAmong known setting text recipe) recipe)

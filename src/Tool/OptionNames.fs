@@ -26,6 +26,7 @@ module OptionNames =
         | Setting.SourceSamples -> "--source"
         | Setting.Preconditioning -> "--preconditioning"
         | Setting.Teacher -> "--teacher"
+        | Setting.Begin -> "--from"
         | Setting.Network -> "--network"
         | Setting.Width -> "--width"
         | Setting.Depth -> "--depth"
