@@ -246,4 +246,46 @@ module FlowMapLaws =
                     return { Error = (Tensor.max each).ToFloat(); Case = $"N({m}, {v})" }
                 } }
 
-    let all = [ lagrangian; eulerian; semigroup; meanFlow; logDeterminant; shortcut ]
+    let eulerianSelf =
+        { Name = "eulerian-self-distillation"
+          Section = section
+          Statement =
+            "the exact map, whose velocity is u_tt, has no loss under the Eulerian identity with its own velocity"
+          Source = "Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model, section 3"
+          Tolerance = 1e-18 // a squared rounding error
+          Cases = 20
+          Check =
+            Check.guarding MapMethods.eulerianSelf (fun path ->
+                // Each sample's own velocity instead of the flow's: right in the mean, and not for each.
+                { MapMethods.eulerianSelf path with Velocity = Tangent.OfSample })
+            <| fun method ->
+                gen {
+                    let! path = Draw.oneOf [ Path.condOT; Path.trigonometric; Path.vp ]
+                    let! m = Draw.between -1.5 1.5
+                    let! v = Draw.between 0.2 2.0
+                    let! r = Draw.rng
+                    let law =
+                        Mixture.ofStds
+                            [| 1.0 |]
+                            (Tensor.ofArray [ 1; 1 ] [| m |])
+                            (Tensor.ofArray [ 1; 1 ] [| sqrt v |])
+                    let flow = ConsistencyLaws.gaussianFlow path m v
+
+                    let exact: Field =
+                        fun times x ->
+                            let t, s = both times
+                            let isOne = Tensor.lessThan 1e-12 (abs (s - t))
+                            let apart = Tensor.perSample x (Tensor.where isOne (Tensor.onesLike t) (s - t))
+                            let one = Tensor.perSample x (isOne.To Dtype.Float64)
+                            one * Mixture.velocity path law t x + (1.0 - one) * (flow t s x - x) / apart
+
+                    let loss = MapMatching.loss { method path with Instants = 0.0 }
+
+                    let batch: Batch =
+                        { Data = Mixture.sample 20 (Rng.named "data" r) law; Label = None; Source = None }
+
+                    let each = loss (LossContext.ofNetwork (fun _ -> exact)) r batch
+                    return { Error = (Tensor.max each).ToFloat(); Case = $"{path.Name}, N({m}, {v})" }
+                } }
+
+    let all = [ lagrangian; eulerian; semigroup; meanFlow; logDeterminant; shortcut; eulerianSelf ]

@@ -181,6 +181,10 @@ module MapMethods =
     let lagrangianSelf (path: GaussianPath) =
         between "lsd" selfDistilled Identity.Lagrangian Tangent.Own (setting path None 1L) 0.25
 
+    /// Eulerian self-distillation: no teacher.
+    let eulerianSelf (path: GaussianPath) =
+        between "esd" selfDistilled Identity.Eulerian Tangent.Own (setting path None 1L) 0.25
+
     /// Progressive self-distillation: no teacher, no derivatives.
     let progressiveSelf (path: GaussianPath) =
         between "psd" selfDistilled Identity.Semigroup Tangent.Own (setting path None 1L) 0.25
@@ -306,6 +310,11 @@ module MapMethods =
               TeacherNeed.Never
               [ instants 0.25 ]
               (fun s n -> { lagrangianSelf s.Path with Instants = n[0] })
+          ofTwoTimes
+              "Eulerian self-distillation: emd with the velocity that the map itself has learned in the teacher's place."
+              TeacherNeed.Never
+              [ instants 0.25 ]
+              (fun s n -> { eulerianSelf s.Path with Instants = n[0] })
           ofTwoTimes
               "Progressive self-distillation: learns that one jump equals two shorter ones."
               TeacherNeed.Never
