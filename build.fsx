@@ -289,6 +289,7 @@ let studies =
       ("samplers", "Error of every sampler against its evaluations on an exact network (2 minutes)")
       ("langevin", "Plain and annealed Langevin dynamics on separated modes (1 minute)")
       ("steering", "Methods of steering against the exact posterior of mixtures (tens of minutes)")
+      ("few-steps", "Every way to few steps, side by side, on two laws of the plane (2 hours)")
       ("branching", "What a latent x_t of Fashion-MNIST has decided (10 minutes with its training)")
       ("bridge", "One data set turned into another and back, twice, by three couplings (5 minutes)") ]
 

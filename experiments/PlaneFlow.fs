@@ -36,7 +36,8 @@ module PlaneFlow =
     /// A fixed rate, and no average: the parameters that a flow has are the last ones.
     let plain (rate: float) (decay: float) : TrainSettings =
         { Optimizer = { Optimizer.adam with Rate = Schedule.Constant rate; Decay = decay; MaxNorm = None }
-          Average = Average.constant 0.0 }
+          Average = Average.constant 0.0
+          Rounds = None }
 
     /// Times drawn one by one on all of [0, 1].
     let uniform: Times =

@@ -13,5 +13,6 @@ module Table =
           SamplerStudy.study
           LangevinStudy.study
           SteeringStudy.study
+          FewSteps.study
           Branching.study
           Bridge.study ]

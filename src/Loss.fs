@@ -25,6 +25,10 @@ type LossContext =
         Frozen: Condition -> Field
         /// The network at the moving average of its parameters, without gradient.
         Average: Condition -> Field
+        /// What was trained in the round before, without gradient, in a training of rounds.
+        Teacher: Condition -> Field
+        /// The round of the training, from 0.
+        Round: int
         /// u(t), the learned log-variance of the error at time t; none where the network has none.
         Uncertainty: (Tensor -> Tensor) option
         /// Optimization steps made so far, for losses that follow a schedule.
@@ -36,7 +40,13 @@ module LossContext =
 
     /// A network that is not under training: its own target, its own average.
     let ofNetwork (network: Condition -> Field) : LossContext =
-        { Network = network; Frozen = network; Average = network; Uncertainty = None; Step = 0L }
+        { Network = network
+          Frozen = network
+          Average = network
+          Teacher = network
+          Round = 0
+          Uncertainty = None
+          Step = 0L }
 
     /// Every network of the context wrapped.
     let map (wrap: Field -> Field) (context: LossContext) : LossContext =
@@ -45,7 +55,8 @@ module LossContext =
         { context with
             Network = on context.Network
             Frozen = on context.Frozen
-            Average = on context.Average }
+            Average = on context.Average
+            Teacher = on context.Teacher }
 
 /// One value for each sample [B]; the training objective is their mean.
 type Loss = LossContext -> Rng -> Batch -> Tensor

@@ -34,6 +34,8 @@ type Setting =
     static member Source = Setting "Source"
     static member Preconditioning = Setting "Preconditioning"
     static member Teacher = Setting "Teacher"
+    /// The run that a training begins at.
+    static member Begin = Setting "Begin"
     static member Network = Setting "Network"
     static member Width = Setting "Width"
     static member Depth = Setting "Depth"

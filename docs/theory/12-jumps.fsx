@@ -221,5 +221,5 @@ Each is a loss: a part of the batch learns $u_{t,t}$, the velocity, by flow matc
 
 The Eulerian right side, $u_{t,s} = v + (s-t)(\partial_t u + \nabla u\,v)$, is linear in $v$. So each sample's own velocity $\dot\alpha x_0 + \dot\sigma\varepsilon$ may stand for $v$ in it, as it does in flow matching: what counts is its mean given $x_t$. That is **MeanFlow** (Geng et al. 2025), `meanflow`, and a law of the library.
 
-A sample is then one evaluation, or a few jumps over a grid, without noise in between. Progressive distillation, which learns two steps of a solver as one, again and again (Salimans and Ho 2022), the toolkit does not have yet. How far few jumps are from a sampler of 25 steps on real runs is in [which loss](../combinations.html).
+A sample is then one evaluation, or a few jumps over a grid, without noise in between. Progressive distillation, which learns two steps of a solver as one, again and again (Salimans and Ho 2022), and the other ways to few steps are in [few steps](../few-steps.html). How far few jumps are from a sampler of 25 steps on real runs is in [which loss](../combinations.html).
 *)

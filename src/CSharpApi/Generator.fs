@@ -51,7 +51,12 @@ let private abbreviations =
           "lmd", "LagrangianMapDistillation"
           "emd", "EulerianMapDistillation"
           "lsd", "LagrangianSelfDistillation"
-          "psd", "ProgressiveSelfDistillation" ]
+          "psd", "ProgressiveSelfDistillation"
+          "ect", "EasyConsistencyTuning"
+          "scm", "ContinuousTimeConsistency"
+          "f2d2", "FlowMapWithLogDeterminant"
+          "progressive", "ProgressiveDistillation"
+          "guided", "GuidedDistillation" ]
 
 let private capital (word: string) =
     // A letter after a number counts as a word: 2m is 2M.

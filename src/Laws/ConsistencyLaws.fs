@@ -175,4 +175,40 @@ module ConsistencyLaws =
                           Case = $"{path.Name}, v = {v}, {t} ← {later}: {closed}" }
                 } }
 
-    let all = [ boundary; distilled; gradients; value ]
+    let tangent =
+        { Name = "consistency-tangent-zero"
+          Section = section
+          Statement = "for the exact f = cos θ x − sin θ F the tangent g = cos θ df/dθ along the flow is 0"
+          Source = "Lu, Song 2024, Simplifying continuous-time consistency models, eq. 6"
+          Tolerance = 1e-9
+          Cases = 60
+          Check =
+            Check.against (fun library ->
+                { library with Tangent = fun v -> MapMatching.tangent 1.0 (fun t x -> 1.01 * v t x) })
+            <| fun f ->
+                gen {
+                    let path = Path.trigonometric
+                    let! m = Draw.between -1.5 1.5
+                    let! v = Draw.between 0.2 2.0
+                    let! t = Draw.between 0.05 0.95
+                    let! r = Draw.rng
+                    let flow = gaussianFlow path m v
+                    let x = Draw.vectors r "x" [ 5; 1 ]
+
+                    // F of the exact function: (cos θ x − f)/sin θ.
+                    let exact: Field =
+                        fun t x ->
+                            let at (curve: Curve) = Tensor.perSample x (Curve.values curve t)
+                            (at path.Alpha * x - flow t (Tensor.zerosLike t) x) / at path.Sigma
+
+                    let law =
+                        Mixture.ofStds
+                            [| 1.0 |]
+                            (Tensor.ofArray [ 1; 1 ] [| m |])
+                            (Tensor.ofArray [ 1; 1 ] [| sqrt v |])
+
+                    let struct (said, wanted) = f.Tangent (Mixture.velocity path law) exact exact (many 5 t) x
+                    return { Error = Measure.apart said wanted; Case = $"N({m}, {v}), t = {t}" }
+                } }
+
+    let all = [ boundary; distilled; gradients; value; tangent ]

@@ -70,6 +70,8 @@ type Formulas =
         /// identity, velocity, u, u held fixed, t, m, s, x ↦ both sides.
         MapSides:
             Identity -> Field -> Field -> Field -> Tensor -> Tensor -> Tensor -> Tensor -> struct (Tensor * Tensor)
+        /// velocity, F, F held fixed, t, x ↦ both sides of a consistency function's tangent identity.
+        Tangent: Field -> Field -> Field -> Tensor -> Tensor -> struct (Tensor * Tensor)
         Guided: Guidance -> Model -> Model
         Autoguided: Guidance -> Model -> Model -> Model
         ByClassifier: float -> (Tensor -> Tensor -> Tensor -> Tensor) -> Model -> Model
@@ -173,6 +175,7 @@ module Formulas =
           Training = Consistency.trainingAt
           Distillation = Consistency.distillationAt
           MapSides = MapMatching.sides
+          Tangent = MapMatching.tangent 1.0
           Guided = Guidance.model
           Autoguided = Guidance.autoguided
           ByClassifier = Guidance.byClassifier

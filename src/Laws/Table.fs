@@ -13,6 +13,7 @@ module Table =
         @ PartsLaws.all
         @ ConsistencyLaws.all
         @ FlowMapLaws.all
+        @ DistillationLaws.all
         @ ProcessLaws.all
         @ SamplingLaws.all
         @ GuidanceLaws.all

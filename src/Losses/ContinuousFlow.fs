@@ -25,12 +25,10 @@ module ContinuousFlow =
                 // A step that leaves the numbers is a diverged training step, which the trainer knows how to end.
                 | Error _ -> Tensor.full Kind.Float64 [ x0.Shape[0] ] nan
 
-        { Name = "cnf"
-          Equation = "−log p₁(x₁) − ∫∇·v dt, by the instantaneous change of variables"
-          Source = "Chen et al. 2018, Neural ODEs; Grathwohl et al. 2019, FFJORD, eq. 4"
-          Path = Path.condOT
-          Output = NetworkOutput.Velocity
-          Uncertain = false
-          Prepare = None
-          Decay = None
-          Loss = loss }
+        Objective.withOutput
+            "cnf"
+            "−log p₁(x₁) − ∫∇·v dt, by the instantaneous change of variables"
+            "Chen et al. 2018, Neural ODEs; Grathwohl et al. 2019, FFJORD, eq. 4"
+            Path.condOT
+            NetworkOutput.Velocity
+            loss

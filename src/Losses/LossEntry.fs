@@ -1,5 +1,9 @@
 namespace Fokker
 
+/// What a trained teacher's network says, and whether it was told classes and none by turns.
+[<NoComparison; NoEquality>]
+type TeacherTrained = { Output: NetworkOutput; HasNull: bool }
+
 /// What a loss may be made of. A loss takes what it has use for; the command line refuses the rest.
 [<NoComparison; NoEquality>]
 type Parts =
@@ -13,10 +17,16 @@ type Parts =
         Source: (Rng -> Tensor -> Tensor) option
         /// The model that a distillation learns from.
         Teacher: Model option
+        /// What its network says, where it was trained.
+        TeacherTrained: TeacherTrained option
+        /// What makes the pairs of a batch, where a run does and no coupling.
+        Pairs: (Rng -> Batch -> Batch) option
         /// Steps of the whole training, for schedules.
         Steps: int64
         /// Coordinates of a sample.
         Dimension: int
+        /// Whether the network learns what no class looks like besides the classes.
+        HasNull: bool
     }
 
 /// A loss that can be trained with, by name.
@@ -32,3 +42,6 @@ type LossEntry =
         Uses: (Setting * PartName option) list
         Make: Parts -> Objective
     }
+
+    /// Whether what is trained begins at the teacher's parameters: it uses `Setting.Begin`.
+    member loss.BeginsAtTeacher = loss.Uses |> List.exists (fst >> (=) Setting.Begin)

@@ -1,5 +1,16 @@
 namespace Fokker
 
+/// A round of a training in which what was trained in the one before is the teacher.
+type Round =
+    {
+        /// The number of steps that its student takes for a sample, by which it is called.
+        Student: int
+        /// Its share of the training's steps, beside those of the others.
+        Share: float
+        /// The times of those steps, falling, 0 for the data.
+        Times: float list
+    }
+
 /// A loss together with what it makes of a network: all that a trainer and a sampler have to agree on.
 [<NoComparison; NoEquality>]
 type Objective =
@@ -16,6 +27,8 @@ type Objective =
         Prepare: (Rng -> Batch -> Batch) option
         /// The decay of the parameters' average at each step, where the loss has a say in it: its target is that average.
         Decay: (int64 -> float) option
+        /// The rounds of its training; none for one that is of one piece.
+        Rounds: Round list
         Loss: Loss
     }
 
@@ -31,7 +44,8 @@ type Objective =
 [<RequireQualifiedAccess>]
 module Objective =
 
-    let private plain name equation source path output loss : Objective =
+    /// A loss, and what it makes of a network.
+    let withOutput name equation source path output loss : Objective =
         { Name = name
           Equation = equation
           Source = source
@@ -40,15 +54,16 @@ module Objective =
           Uncertain = false
           Prepare = None
           Decay = None
+          Rounds = []
           Loss = loss }
 
     /// A loss under which a network learns the given prediction on a path.
     let predicting name equation source (path: GaussianPath) (prediction: Prediction) (loss: Loss) : Objective =
-        plain name equation source path (NetworkOutput.Prediction(prediction, None, false)) loss
+        withOutput name equation source path (NetworkOutput.Prediction(prediction, None, false)) loss
 
     /// A loss under which a network learns to tell classes of noisy samples apart: nothing to sample from.
     let classifying name equation source (path: GaussianPath) (loss: Loss) : Objective =
-        plain name equation source path NetworkOutput.ClassLogits loss
+        withOutput name equation source path NetworkOutput.ClassLogits loss
 
     let ofRegression (r: Regression) : Objective =
         let weight = if r.Weight.Name = Weight.uniform.Name then "" else r.Weight.Equation + " · "
@@ -63,7 +78,7 @@ module Objective =
             Uncertain = r.Weight.Learned }
 
     let ofMatching (m: Matching) : Objective =
-        { plain m.Name m.Equation m.Citation m.Path (Matching.output m) (Matching.loss m) with
+        { withOutput m.Name m.Equation m.Citation m.Path (Matching.output m) (Matching.loss m) with
             Prepare = Some(Matching.pair m) }
 
     /// The same with what it predicts changed; any other output is none of this matter.

@@ -13,6 +13,14 @@ type Dynamics =
 [<RequireQualifiedAccess>]
 module Dynamics =
 
+    /// What is followed by steps: a map of two times as its velocity u((t, t), x), which is that of the flow on its path, and everything else as it is. A map to the data
+    /// alone knows no velocity, and stays.
+    let following (dynamics: Dynamics) : Dynamics =
+        match dynamics with
+        | Mapping({ Domain = Between _ } as map) ->
+            Denoising(Model.make map.Path Prediction.velocity (map.Map >> FlowMap.velocityOf))
+        | _ -> dynamics
+
     /// What was learned, with every network of it replaced.
     let map (on: (Condition -> Field) -> Condition -> Field) (dynamics: Dynamics) : Dynamics =
         match dynamics with

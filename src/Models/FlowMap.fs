@@ -2,6 +2,15 @@ namespace Fokker
 
 open System
 
+/// What holds a consistency function to f(t₀, x) = x/α(t₀) at the clean end.
+type Boundary =
+    /// c_skip and c_out do, whatever the network says (`Preconditioning.consistency`); the data's standard deviation is given.
+    | Parametrized of sigmaData: float
+    /// f = α x − σ F does, whatever F says, on a path with α² + σ² = 1 (Lu, Song 2024, TrigFlow): F is a v-prediction.
+    | Rotated
+    /// A second term of the loss does.
+    | Penalized
+
 /// Between which times a flow map goes.
 type MapDomain =
     /// From any time of the path's interior to its clean end: a consistency function f(t, x_t) ≈ x₀.
@@ -12,7 +21,14 @@ type MapDomain =
 
 /// A map along the flow that a network has learned, in one evaluation.
 [<NoComparison; NoEquality>]
-type FlowMap = { Path: GaussianPath; Domain: MapDomain; Map: Condition -> Field }
+type FlowMap =
+    {
+        Path: GaussianPath
+        Domain: MapDomain
+        Map: Condition -> Field
+        /// Two times and x ↦ (u, ℓ) with log |det ∂X(t, s, x)/∂x| = d (s − t) ℓ, ℓ [B]; where that was learned.
+        WithLogDeterminant: (Condition -> Tensor -> Tensor -> struct (Tensor * Tensor)) option
+    }
 
 /// Flow maps X(t, s, x) = x + (s − t) u((t, s), x): the solution of dx/dt = v(t, x) from t to s, learned as the mean velocity u on the way (Boffi, Albergo,
 /// Vanden-Eijnden 2024, Flow map matching; 2025, How to build a consistency model; Geng et al. 2025, MeanFlow). A jump to any time, again and again: one
@@ -62,3 +78,26 @@ module FlowMap =
         match map.Domain with
         | ToData -> toData map.Path (map.Map condition)
         | Between _ -> between (map.Map condition)
+
+    /// Where jumps over times t₀, t₁, …, that rise or fall, lead x [B; …], and log |det| of the whole way, [B] float64: the log-determinants of the jumps add up.
+    /// None where the map has not learned them. The network's numbers in `kind`, the sums in float64.
+    let carry
+        (kind: Kind)
+        (map: FlowMap)
+        (condition: Condition)
+        (along: float[])
+        (x: Tensor)
+        : struct (Tensor * Tensor) option =
+        map.WithLogDeterminant
+        |> Option.map (fun both ->
+            let both = both condition
+            let at (t: float) = Tensor.scalar Kind.Float64 t
+
+            let jump (struct (x: Tensor, sum: Tensor)) (t: float, s: float) =
+                Scope.run (fun () ->
+                    let struct (u, rate) = both (times (at t) (at s)) (x.To kind.Dtype)
+                    let d = float (x.Count / int64 x.Shape[0])
+                    struct (x + (s - t) * u.To(Dtype.Float64), sum + d * (s - t) * rate.To(Dtype.Float64)))
+
+            let x = x.To Dtype.Float64
+            Array.fold jump (struct (x, Tensor.zeros x.Kind [ x.Shape[0] ])) (Array.pairwise along))

@@ -54,6 +54,8 @@ type GenerativeModel =
         Range: float * float
         /// The law of x₁ at the noisy end, with units of its own; none for σ(1)·ε.
         Source: Dataset option
+        /// The times of the steps of DDIM that it was distilled for, falling, 0 for the data; empty where it is for any.
+        Times: float list
         /// What the network computes in.
         Kind: Kind
         /// Whether the network is told the class.
@@ -76,7 +78,7 @@ type GenerativeModel =
 
     /// The model of the score, for what `setting` asks. Raises RefusedException where the score is not known.
     member model.ScoreModel(setting: Setting, given: obj) : Model =
-        match model.Dynamics with
+        match Dynamics.following model.Dynamics with
         | Denoising score -> score
         | Transport _
         | Mapping _ ->
@@ -114,6 +116,7 @@ module GenerativeModel =
           Units = t.Units
           Range = t.Range |> Option.defaultWith (fun () -> Dataset.rangeOf t.Units)
           Source = t.Source
+          Times = t.Times
           Kind = t.Kind
           Labels = t.Labels
           Null = t.Null
@@ -137,6 +140,7 @@ module GenerativeModel =
           Units = Units.Same
           Range = -1.0, 1.0
           Source = None
+          Times = []
           Kind = kind
           Labels = false
           Null = true
@@ -165,11 +169,16 @@ module GenerativeModel =
           Units = Units.Same
           Range = -1.0, 1.0
           Source = None
+          Times = []
           Kind = kind
           Labels = false
           Null = false
           Guidance = None
           Seed = 0L }
+
+    /// The model as one follows it by steps: a map of two times by its own velocity (`Dynamics.following`).
+    let following (model: GenerativeModel) : GenerativeModel =
+        { model with Dynamics = Dynamics.following model.Dynamics }
 
     /// The data that belong to a model without being named: an exact law's own. None elsewhere.
     let ownData (model: GenerativeModel) : Dataset option =

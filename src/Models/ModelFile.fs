@@ -54,6 +54,8 @@ module ModelFile =
               match t.Source with
               | Some source -> "source", object [ "name", text source.Name; "units", units source.Units ]
               | None -> ()
+              if not t.Times.IsEmpty then
+                  "times", array [ for time in t.Times -> JsonValue.Create time ]
               "dtype", text (Dtype.name t.Kind.Dtype)
               "training",
               object
@@ -197,6 +199,11 @@ module ModelFile =
           Labels = (field "labels" json).GetValue<bool>()
           Null = (field "null" json).GetValue<bool>()
           Source = source
+          Times =
+            json["times"]
+            |> Option.ofObj
+            |> Option.map (fun times -> [ for time in times.AsArray() -> (nonNull time).GetValue<float>() ])
+            |> Option.defaultValue []
           Kind = kind
           Training =
             { Data = text "data" training

@@ -9,14 +9,17 @@ type NetworkOutput =
     /// A prediction on a Gaussian path, where `preconditioning` says so behind c_in, c_skip, c_out, c_noise (then the prediction is the data), and with
     /// a second output for the variance of the reverse steps where that was learned.
     | Prediction of Prediction * preconditioning: Preconditioning option * withVariance: bool
+    /// A prediction that is told beside the time how far to guide: w in y_null + (1 + w) (y_c − y_null), of this range.
+    | Guided of Prediction * preconditioning: Preconditioning option * least: float * most: float
     /// The velocity dx/dt of the interpolant α(t)·x₀ + σ(t)·x₁ between two laws under a coupling.
     | Velocity
     /// The velocity of the Brownian bridge with γ = s √(t (1 − t)) between two laws and, where `withScore`, E[z | x_t] as a second output.
     | Bridge of s: float * withScore: bool
-    /// A consistency function f(t, x_t) ≈ x₀: raw where σ_d is none, else behind the c_skip and c_out that hold it to its boundary condition.
-    | ConsistencyFunction of sigmaData: float option
-    /// The mean velocity u((t, s), x_t) of a flow map between any two times of this range.
-    | MeanVelocity of noisy: float * clean: float
+    /// A consistency function f(t, x_t) ≈ x₀, behind what holds it to its boundary condition.
+    | ConsistencyFunction of Boundary
+    /// The mean velocity u((t, s), x_t) of a flow map between any two times of this range and, where `withLogDeterminant`, by a second output whose mean over coordinates
+    /// is ℓ, log |det ∂X/∂x| = d (s − t) ℓ.
+    | MeanVelocity of noisy: float * clean: float * withLogDeterminant: bool
     /// The logits of p(c | t, x_t): a classifier of noisy samples, which guides and is not sampled from.
     | ClassLogits
 
@@ -27,19 +30,47 @@ module NetworkOutput =
     let count (output: NetworkOutput) : int =
         match output with
         | NetworkOutput.Prediction(_, _, true)
-        | NetworkOutput.Bridge(_, true) -> 2
+        | NetworkOutput.Bridge(_, true)
+        | NetworkOutput.MeanVelocity(_, _, true) -> 2
         | _ -> 1
 
     /// Times that the network is told: 2 for a map from one to the other.
     let times (output: NetworkOutput) : int =
         match output with
-        | NetworkOutput.MeanVelocity _ -> 2
+        | NetworkOutput.MeanVelocity _
+        | NetworkOutput.Guided _ -> 2
         | _ -> 1
+
+    /// The least and the greatest guidance weight w that a network is told, where it is told one.
+    let knob (output: NetworkOutput) : (float * float) option =
+        match output with
+        | NetworkOutput.Guided(_, _, least, most) -> Some(least, most)
+        | _ -> None
+
+    /// A network of a time and a guidance weight at given weights, 0-dimensional or [B]: one of a time. Any other as it is.
+    let atKnob (output: NetworkOutput) (w: Tensor) (network: Condition -> Field) : Condition -> Field =
+        match output with
+        | NetworkOutput.Guided(_, _, least, most) ->
+            // From 0 to 1, as times are: the network's frequencies are made for that.
+            let place = (w - least) / (most - least)
+
+            fun condition ->
+                let network = network condition
+                fun t x -> network (FlowMap.times t place) x
+        | _ -> network
 
     let private preconditioned (p: Preconditioning option) (network: Condition -> Field) : Condition -> Field =
         match p with
         | None -> network
         | Some p -> network >> Preconditioning.wrap p
+
+    /// f, from a raw network.
+    let bounded (path: GaussianPath) (boundary: Boundary) : Field -> Field =
+        match boundary with
+        | Parametrized sigmaData -> Preconditioning.wrap (Preconditioning.consistency sigmaData path)
+        | Rotated ->
+            fun network t x -> Coefficient.combine [ Curve.at path.Alpha t, x; Curve.at (-path.Sigma) t, network t x ]
+        | Penalized -> id
 
     /// A network with both of its outputs, of x's width each.
     let private both (network: Condition -> Field) (condition: Condition) =
@@ -51,7 +82,7 @@ module NetworkOutput =
             struct (Tensor.narrow 1 0 width y, Tensor.narrow 1 width width y)
 
     /// What a network of this output knows on a path. Raises UserError for a classifier: there are no dynamics in it.
-    let dynamics (path: GaussianPath) (output: NetworkOutput) (network: Condition -> Field) : Dynamics =
+    let rec dynamics (path: GaussianPath) (output: NetworkOutput) (network: Condition -> Field) : Dynamics =
         match output with
         | NetworkOutput.Prediction(prediction, preconditioning, false) ->
             Denoising(Model.make path prediction (preconditioned preconditioning network))
@@ -59,6 +90,9 @@ module NetworkOutput =
             Denoising
                 { Model.make path prediction (preconditioned preconditioning (Networks.part 0 network)) with
                     WithVariance = Some(both network) }
+        // Unguided where nobody says how far.
+        | NetworkOutput.Guided(_, _, least, most) ->
+            dynamicsAt (System.Math.Clamp(0.0, least, most)) path output network
         | NetworkOutput.Velocity ->
             Transport { Interpolant = Interpolant.ofPath path; Velocity = network; Noise = None }
         | NetworkOutput.Bridge(s, false) ->
@@ -68,17 +102,34 @@ module NetworkOutput =
                 { Interpolant = Interpolant.bridge s
                   Velocity = Networks.part 0 network
                   Noise = Some(Networks.part 1 network, Constant(s * s)) }
-        | NetworkOutput.ConsistencyFunction sigmaData ->
-            let map =
-                match sigmaData with
-                | None -> network
-                | Some sigmaData -> network >> Preconditioning.wrap (Preconditioning.consistency sigmaData path)
+        | NetworkOutput.ConsistencyFunction boundary ->
+            Mapping { Path = path; Domain = ToData; Map = network >> bounded path boundary; WithLogDeterminant = None }
+        | NetworkOutput.MeanVelocity(noisy, clean, false) ->
+            Mapping { Path = path; Domain = Between(noisy, clean); Map = network; WithLogDeterminant = None }
+        | NetworkOutput.MeanVelocity(noisy, clean, true) ->
+            Mapping
+                { Path = path
+                  Domain = Between(noisy, clean)
+                  Map = Networks.part 0 network
+                  WithLogDeterminant =
+                    Some(fun condition ->
+                        let both = both network condition
 
-            Mapping { Path = path; Domain = ToData; Map = map }
-        | NetworkOutput.MeanVelocity(noisy, clean) ->
-            Mapping { Path = path; Domain = Between(noisy, clean); Map = network }
+                        fun times x ->
+                            let struct (u, rate) = both times x
+                            struct (u, Tensor.meanRows rate)) }
         | NetworkOutput.ClassLogits ->
             raise (UserError "a classifier is no law to sample from or to measure: it guides a model")
+
+    /// The dynamics of a network that is told a guidance weight, at one; any other's.
+    and dynamicsAt (w: float) (path: GaussianPath) (output: NetworkOutput) (network: Condition -> Field) : Dynamics =
+        match output with
+        | NetworkOutput.Guided(prediction, preconditioning, _, _) ->
+            dynamics
+                path
+                (NetworkOutput.Prediction(prediction, preconditioning, false))
+                (atKnob output (Tensor.scalar Kind.Float64 w) network)
+        | _ -> dynamics path output network
 
     // ---- as JSON, in a model's file
 
@@ -95,18 +146,31 @@ module NetworkOutput =
             text "prediction" prediction.Name
             preconditioning |> Option.iter (fun p -> text "preconditioning" p.Name)
             flag "variance" withVariance
+        | NetworkOutput.Guided(prediction, preconditioning, least, most) ->
+            text "says" "guided-prediction"
+            text "prediction" prediction.Name
+            preconditioning |> Option.iter (fun p -> text "preconditioning" p.Name)
+            number "least" least
+            number "most" most
         | NetworkOutput.Velocity -> text "says" "velocity"
         | NetworkOutput.Bridge(s, withScore) ->
             text "says" "bridge"
             number "s" s
             flag "score" withScore
-        | NetworkOutput.ConsistencyFunction sigmaData ->
+        | NetworkOutput.ConsistencyFunction boundary ->
             text "says" "consistency"
-            sigmaData |> Option.iter (number "sigmaData")
-        | NetworkOutput.MeanVelocity(noisy, clean) ->
+
+            match boundary with
+            | Parametrized sigmaData -> number "sigmaData" sigmaData
+            | Rotated -> text "boundary" "rotated"
+            | Penalized -> ()
+        | NetworkOutput.MeanVelocity(noisy, clean, withLogDeterminant) ->
             text "says" "mean-velocity"
             number "noisy" noisy
             number "clean" clean
+
+            if withLogDeterminant then
+                flag "logDeterminant" true
         | NetworkOutput.ClassLogits -> text "says" "class-logits"
 
         json
@@ -125,7 +189,8 @@ module NetworkOutput =
         let flag (node: JsonNode) = node.GetValue<bool>()
 
         match required "says" text with
-        | "prediction" ->
+        | "prediction"
+        | "guided-prediction" as says ->
             let name = required "prediction" text
 
             match Prediction.all |> List.tryFind (fun p -> p.Name = name) with
@@ -134,11 +199,25 @@ module NetworkOutput =
                 let preconditioning =
                     field "preconditioning" text |> Option.map (fun name -> Preconditioning.find name path)
 
-                NetworkOutput.Prediction(prediction, preconditioning, field "variance" flag = Some true)
+                if says = "guided-prediction" then
+                    NetworkOutput.Guided(prediction, preconditioning, required "least" number, required "most" number)
+                else
+                    NetworkOutput.Prediction(prediction, preconditioning, field "variance" flag = Some true)
             | None -> raise (FormatException $"there is no prediction '{name}'")
         | "velocity" -> NetworkOutput.Velocity
         | "bridge" -> NetworkOutput.Bridge(required "s" number, field "score" flag = Some true)
-        | "consistency" -> NetworkOutput.ConsistencyFunction(field "sigmaData" number)
-        | "mean-velocity" -> NetworkOutput.MeanVelocity(required "noisy" number, required "clean" number)
+        | "consistency" ->
+            match field "boundary" text, field "sigmaData" number with
+            | Some "rotated", _ -> NetworkOutput.ConsistencyFunction Rotated
+            | Some other, _ ->
+                raise (FormatException $"a consistency function with the boundary '{other}' is not known here")
+            | None, Some sigmaData -> NetworkOutput.ConsistencyFunction(Parametrized sigmaData)
+            | None, None -> NetworkOutput.ConsistencyFunction Penalized
+        | "mean-velocity" ->
+            NetworkOutput.MeanVelocity(
+                required "noisy" number,
+                required "clean" number,
+                field "logDeterminant" flag = Some true
+            )
         | "class-logits" -> NetworkOutput.ClassLogits
         | other -> raise (FormatException $"a network that says '{other}' is not known here")

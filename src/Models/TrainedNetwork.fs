@@ -38,6 +38,8 @@ type TrainedNetwork =
         Null: bool
         /// The law of x₁ at the noisy end, with units of its own; none for σ(1)·ε.
         Source: Dataset option
+        /// The times of the steps of DDIM that it was distilled for, falling, 0 for the data; empty where it is for any.
+        Times: float list
         /// What the network computes in.
         Kind: Kind
         Training: TrainingRecord

@@ -7,6 +7,8 @@ open System
 type DensityWay =
     | ClosedForm of Mixture
     | AlongFlow of FlowPlan * Likelihood
+    /// By jumps of a map that has learned its log-determinant, over times from the data to the noise.
+    | ByJumps of FlowMap * times: float[]
 
 /// The log-densities that were found of some samples, in the data's units.
 type Densities =
@@ -91,6 +93,19 @@ module Densities =
             match way with
             | ClosedForm mixture when time = 0.0 -> only (Mixture.logDensityOfData mixture own)
             | ClosedForm mixture -> only (Mixture.logDensity model.Path mixture (Tensor.scalar Kind.Float64 time) own)
+            | ByJumps(map, times) ->
+                let condition =
+                    Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+
+                let inside = (Units.toNetwork model.Units own).To model.Kind.Device
+
+                match FlowMap.carry model.Kind map condition times inside with
+                | None -> invalidOp "what has learned no log-determinant is refused before"
+                | Some(struct (latent, logDeterminant)) ->
+                    report (float (first + size) / float n) ""
+                    let prior = Likelihood.gaussian (Curve.eval model.Path.Sigma (Array.last times)) latent
+
+                    { only (prior + logDeterminant - volume) with Evaluations = Array.create size (times.Length - 1) }
             | AlongFlow(flow, likelihood) ->
                 let condition =
                     Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))

@@ -42,12 +42,13 @@ module FlowPlan =
     /// flow, or the drawing's sampler does not follow it, or does not know its error where steps are to be chosen by it.
     let tableau (what: string) (model: GenerativeModel) (drawing: Drawing) : Tableau =
         match model.Dynamics with
-        | Mapping _ ->
+        | Mapping { Domain = ToData } ->
             refuseWith
                 Setting.Model
                 model.Name
-                $"{what} follows the flow dx/dt = v, and this model is a map along it that knows no velocity"
+                $"{what} follows the flow dx/dt = v, and this model is a map to the data that knows no velocity"
                 $"take one that learned a velocity or a score"
+        | Mapping { Domain = Between _ }
         | Denoising _
         | Transport _ -> ()
 
@@ -70,6 +71,17 @@ module FlowPlan =
     /// as `tableau` does.
     let make (what: string) (model: GenerativeModel) (drawing: Drawing) (clean: float option) : FlowPlan =
         let tableau = tableau what model drawing
+
+        // A map of two times is followed by its own velocity, in as many steps as any other flow.
+        let model, drawing =
+            match model.Dynamics with
+            | Mapping _ ->
+                let flow = GenerativeModel.following model
+                let usual = Samples.standardFor model
+                let isUsual = drawing.Steps = usual.Steps && drawing.Grid.Name = usual.Grid.Name
+                flow, (if isUsual then { drawing with Steps = (Samples.standardFor flow).Steps } else drawing)
+            | Denoising _
+            | Transport _ -> model, drawing
         let natural = (Samples.plan model drawing).Span
         let span = { natural with Clean = defaultArg clean natural.Clean; Finish = Stop }
 

@@ -75,16 +75,51 @@ module Guided =
             $"{model.Name} is a map along the flow, and the maps of two classes cannot be added"
             $"guide a model that knows a velocity or a score"
 
-    let private byItself (guidance: Guidance) (model: GenerativeModel) : GenerativeModel =
-        requireNull Setting.Guidance (string guidance.Scale) model
+    /// A network that is told how far to guide: one evaluation, whatever the scale.
+    let private byKnob
+        (guidance: Guidance)
+        (least: float, most: float)
+        (trained: TrainedNetwork)
+        (model: GenerativeModel)
+        : GenerativeModel =
+        let w = guidance.Scale - 1.0
+
+        if not (least <= w && w <= most) then
+            refuse
+                Setting.Guidance
+                guidance.Scale
+                $"{model.Name} was trained for guidance from {least + 1.0} to {most + 1.0}"
+
+        match guidance.Interval, guidance.Rescale with
+        | Some(low, high), _ ->
+            refuse
+                Setting.GuidanceInterval
+                $"{low} {high}"
+                $"{model.Name} says the guided prediction itself: leave it out"
+        | _, rescale when rescale <> 0.0 ->
+            refuse Setting.GuidanceRescale rescale $"{model.Name} says the guided prediction itself: leave it out"
+        | _ -> ()
 
         { model with
             Guidance = Some(Guide.Unconditional guidance)
-            Dynamics =
-                match model.Dynamics with
-                | Denoising score -> Denoising(Guidance.model guidance score)
-                | Transport flow -> Transport(Guidance.flow guidance flow)
-                | Mapping _ -> refuseMap Setting.Guidance (string guidance.Scale) model }
+            Dynamics = NetworkOutput.dynamicsAt w trained.Path trained.Output (trained.Network.Apply trained.Parameters) }
+
+    let private byItself (guidance: Guidance) (model: GenerativeModel) : GenerativeModel =
+        match model.Origin with
+        | Origin.Trained trained when (NetworkOutput.knob trained.Output).IsSome ->
+            byKnob guidance (NetworkOutput.knob trained.Output).Value trained model
+        | _ ->
+
+            requireNull Setting.Guidance (string guidance.Scale) model
+
+            { model with
+                Guidance = Some(Guide.Unconditional guidance)
+                Dynamics =
+                    // What a map of two times says of two classes does not add up, but its velocities do.
+                    match Dynamics.following model.Dynamics with
+                    | Denoising score -> Denoising(Guidance.model guidance score)
+                    | Transport flow -> Transport(Guidance.flow guidance flow)
+                    | Mapping _ -> refuseMap Setting.Guidance (string guidance.Scale) model }
 
     let private byAnother (guidance: Guidance) (weaker: GenerativeModel) (model: GenerativeModel) : GenerativeModel =
         let own, other = model.ScoreModel(Setting.Weaker, weaker.Name), weaker.ScoreModel(Setting.Weaker, weaker.Name)
@@ -200,7 +235,9 @@ module Guided =
                 let labels label = Tensor.full (Kind.Int64.On x.Device) [ x.Shape[0] ] (float label)
                 Guidance.composed [ for label, w in terms -> w, labels label ] network t x
 
-        match model.Dynamics with
+        let dynamics = Dynamics.following model.Dynamics
+
+        match dynamics with
         | Mapping _ -> refuseMap Setting.Composition given model
         | Denoising _
         | Transport _ -> ()
@@ -208,7 +245,7 @@ module Guided =
         { model with
             Guidance = Some(Guide.Composition terms)
             Labels = false
-            Dynamics = Dynamics.map together model.Dynamics }
+            Dynamics = Dynamics.map together dynamics }
 
     /// The model under the guidance that is asked for, or as it is where none is. Raises RefusedException where the request cannot be met.
     let apply (request: GuidanceRequest) (model: GenerativeModel) : GenerativeModel =

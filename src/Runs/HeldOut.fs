@@ -52,7 +52,13 @@ module HeldOut =
             | Mapping _ -> false
 
         let isSmall = not model.IsImage && model.Dimension <= 16
-        followsFlow && isSmall && model.Source.IsNone && model.Guidance.IsNone && not model.Labels
+        // A student of a few steps says the data of those, and no velocity.
+        followsFlow
+        && model.Times.IsEmpty
+        && isSmall
+        && model.Source.IsNone
+        && model.Guidance.IsNone
+        && not model.Labels
 
     /// The densities of `count` samples that the data hold out under the model, as `fokker likelihood` finds them; none where it has no density (`hasDensity`).
     let density

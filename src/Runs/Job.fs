@@ -14,9 +14,20 @@ type Job =
         /// The law of x₁ at the noisy end; none for σ(1)·ε.
         Source: Dataset option
         Network: Network
+        /// The parameters that the training begins at, by the name of the model that they are of; found when they are asked for. None where they are drawn.
+        Start: (string * Lazy<WarmStart>) option
         Kind: Kind
         Training: TrainSettings
     }
+
+    /// Where the training begins and what of that did not fit, in one line; none where its parameters are drawn.
+    member job.Beginning: string option = job.Start |> Option.map (fun (name, start) -> WarmStart.text name start.Value)
+
+    /// The steps after which each round of the training has ended, with the round.
+    member job.Rounds: (int64 * Round) list =
+        match job.Training.Rounds with
+        | None -> []
+        | Some rounds -> List.zip (Rounds.ends rounds) job.Objective.Rounds
 
     /// Whether what is trained tells classes of noisy samples apart, and is nothing to sample from.
     member job.IsClassifier = job.Recipe.Loss.Name = Objectives.classifier.Name
@@ -34,6 +45,11 @@ type Job =
           Labels = job.Recipe.Labels
           Null = job.Recipe.LabelDropout > 0.0
           Source = job.Source
+          Times =
+            // Of the student that is being trained, or is just done.
+            (match job.Rounds |> List.tryFind (fun (last, _) -> steps <= last) with
+             | Some(_, round) -> round.Times
+             | None -> job.Rounds |> List.tryLast |> Option.map (fun (_, last) -> last.Times) |> Option.defaultValue [])
           Kind = job.Kind
           Training =
             { Data = job.Recipe.DataSet
@@ -55,7 +71,7 @@ module Job =
 
         for setting, _, get, _ in Recipe.parts Known.standard do
             match get recipe with
-            | Some given when not (uses setting loss) ->
+            | Some given when not (uses setting loss || Recipe.isForAll setting) ->
                 let others = Names.either (Objectives.all |> List.filter (uses setting) |> List.map _.Name)
                 refuse setting given $"the loss {loss.Name} has no use for it; {others} have"
             | _ -> ()
@@ -84,6 +100,68 @@ module Job =
 
             Some source
 
+    /// A coupling by a run's pairs, as it is asked for: the run, how many pairs are made once (none where each batch has new ones), and by how many steps.
+    type private PairsOfRun = { Run: string; Count: int option; Steps: int }
+
+    /// `run:NAME,pairs=N,steps=K`. Raises RefusedException where it says something else.
+    let private pairsOf (recipe: Recipe) : PairsOfRun option =
+        match recipe.Coupling with
+        | Some { Name = text } when text.StartsWith("run:", StringComparison.OrdinalIgnoreCase) ->
+            let expected: FormattableString =
+                $"expected run:NAME, with pairs=N for so many pairs made once and steps=K for K steps of the solver where these are to be others"
+
+            let whole (key: string) (value: string) =
+                match Int32.TryParse value with
+                | true, n when n >= 1 -> n
+                | _ -> refuse Setting.Coupling text $"{key} is '{value}': expected a whole number of at least 1"
+
+            match List.ofArray (text.Substring(4).Split ',') with
+            | run :: numbers when run.Trim() <> "" ->
+                numbers
+                |> List.fold
+                    (fun (given: PairsOfRun) item ->
+                        match item.Split '=' with
+                        | [| key; value |] when key.Trim() = "pairs" ->
+                            { given with Count = Some(whole "pairs" value) }
+                        | [| key; value |] when key.Trim() = "steps" -> { given with Steps = whole "steps" value }
+                        | _ -> refuse Setting.Coupling text expected)
+                    ({ Run = run.Trim(); Count = None; Steps = 10 }: PairsOfRun)
+                |> Some
+            | _ -> refuse Setting.Coupling text expected
+        | _ -> None
+
+    /// What makes pairs of a batch by a run's model. Raises RefusedException where its samples are none of this data set's.
+    let private pairs
+        (recipe: Recipe)
+        (data: Dataset)
+        (kind: Kind)
+        (given: PairsOfRun)
+        (model: GenerativeModel)
+        : Rng -> Batch -> Batch =
+        let refuse (why: FormattableString) = refuse Setting.Coupling given.Run why
+
+        if model.Units <> data.Units then
+            refuse $"its samples are in other units than those of {data.Name}: take a run on the same data"
+
+        if model.Source.IsSome || recipe.Source |> Option.exists ((<>) "normal") then
+            refuse $"its pairs are of noise and data: there is no other law at the noisy end"
+
+        if recipe.Labels <> model.Labels && not (model.Labels && model.Null) then
+            refuse
+                $"""its network is told classes, or is not, and this one the other way round: say {Setting.Labels.Is(if model.Labels then "on" else "off")}"""
+
+        let plan = { Generation.plan Samplers.heun given.Steps model.Dynamics with Kind = kind }
+        let make = Reflow.pair plan model.Path model.Dynamics
+
+        match given.Count with
+        | None -> make
+        | Some count ->
+            let draw rng n : Batch =
+                let batch = Dataset.batches kind n rng data 0L
+                { batch with Label = if recipe.Labels then batch.Label else None }
+
+            Reflow.table make draw count (Rng.ofSeed recipe.Seed |> Rng.named "table of pairs")
+
     /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
     let private objective
         (known: Known)
@@ -91,7 +169,7 @@ module Job =
         (data: Dataset)
         (kind: Kind)
         (source: Dataset option)
-        (teacher: string -> Model)
+        (find: Setting -> string -> GenerativeModel)
         : Objective =
         let loss = known.Losses.Make recipe.Loss
         let make (list: PartList<'T>) (name: PartName option) (other: 'T) =
@@ -99,6 +177,7 @@ module Job =
         let times = make known.Times recipe.Times Times.uniform
         requireUsed loss times recipe
         let path = make known.Paths recipe.Path Path.condOT
+        let teacher = recipe.Teacher |> Option.map (fun name -> name, find Setting.Teacher name)
 
         let objective =
             loss.Make
@@ -106,15 +185,30 @@ module Job =
                   Prediction = make known.Predictions recipe.Prediction Prediction.velocity
                   Weight = make known.Weights recipe.Weight Weight.uniform
                   Times = times
-                  Coupling = make known.Couplings recipe.Coupling Coupling.independent
+                  Coupling =
+                    (match pairsOf recipe with
+                     | Some _ -> Coupling.independent
+                     | None -> make known.Couplings recipe.Coupling Coupling.independent)
+                  Pairs =
+                    pairsOf recipe
+                    |> Option.map (fun given -> pairs recipe data kind given (find Setting.Coupling given.Run))
                   Source =
                     source
                     |> Option.map (fun source ->
                         // In the units that a network of its own would see.
                         fun rng (x0: Tensor) -> (Dataset.sample kind x0.Shape[0] rng source).To x0.Kind)
-                  Teacher = Option.map teacher recipe.Teacher
+                  Teacher = teacher |> Option.map (fun (name, model) -> model.ScoreModel(Setting.Teacher, name))
+                  TeacherTrained =
+                    teacher
+                    |> Option.bind (fun (_, model) ->
+                        match model.Origin with
+                        | Origin.Trained trained ->
+                            Some { Output = trained.Output; HasNull = trained.Labels && trained.Null }
+                        | Origin.Exact _
+                        | Origin.Supplied -> None)
                   Steps = recipe.Steps
-                  Dimension = List.fold (*) 1 data.Shape }
+                  Dimension = List.fold (*) 1 data.Shape
+                  HasNull = recipe.Labels && recipe.LabelDropout > 0.0 }
 
         match make Catalogue.preconditionings recipe.Preconditioning None with
         | None -> objective
@@ -166,9 +260,41 @@ module Job =
         |> known.Networks.Make recipe.Network
         |> if objective.Uncertain then Networks.withUncertainty else id
 
+    /// The parameters of a model for a network. Raises RefusedException where none fits, or the network is to be the model's and is not.
+    let private warmStart
+        (setting: Setting)
+        (given: string)
+        (model: GenerativeModel)
+        (network: Network)
+        (kind: Kind)
+        (recipe: Recipe)
+        : WarmStart =
+        match model.Origin with
+        | Origin.Exact _
+        | Origin.Supplied ->
+            refuse setting given $"it is no network that was trained: there are no parameters to begin at"
+        | Origin.Trained trained ->
+            Scope.run (fun () ->
+                let fresh = Network.init kind (Rng.ofSeed recipe.Seed |> Rng.named "parameters") network
+
+                let start =
+                    try
+                        WarmStart.fit trained network fresh
+                    with :? FormatException as e ->
+                        refuse setting given $"{e.Message}; take the network of that run"
+
+                // A student that begins as something else than its teacher has nothing to be distilled from.
+                if setting = Setting.Teacher && not (start.Fresh.IsEmpty && start.Left.IsEmpty) then
+                    refuse
+                        setting
+                        given
+                        $"{recipe.Loss} begins at its teacher, whose network is another than the one that is asked for ({WarmStart.text given start})"
+
+                start)
+
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
     /// EnvironmentException where the device is not there. Names may be those of the caller's own parts.
-    let make (own: OwnParts) (teacher: string -> Model) (recipe: Recipe) (data: Dataset) : Job =
+    let make (own: OwnParts) (find: Setting -> string -> GenerativeModel) (recipe: Recipe) (data: Dataset) : Job =
         Recipe.check recipe data
         let known = Known.including own
         Known.requireNew known
@@ -177,21 +303,42 @@ module Job =
         let source = source recipe data
 
         let objective =
-            objective known recipe data kind source teacher
+            objective known recipe data kind source find
             |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
+
+        let network =
+            if recipe.Loss.Name = Objectives.classifier.Name then
+                classifier recipe data
+            else
+                network known recipe data objective
+
+        if not objective.Rounds.IsEmpty && recipe.Steps < int64 objective.Rounds.Length then
+            refuse
+                Setting.Steps
+                recipe.Steps
+                $"{recipe.Loss} trains in {objective.Rounds.Length} rounds: a step for each is the least"
+
+        let begun =
+            match recipe.From, (known.Losses.Make recipe.Loss).BeginsAtTeacher, recipe.Teacher with
+            | Some name, _, _ -> Some(Setting.Begin, name)
+            | None, true, Some name -> Some(Setting.Teacher, name)
+            | _ -> None
+
+        let start =
+            begun
+            |> Option.map (fun (setting, given) ->
+                let found () = warmStart setting given (find setting given) network kind recipe
+                given, lazy (Scope.outside found))
 
         { Recipe = recipe
           Data = data
           Digest = lazy (Dataset.digest data)
           Objective = objective
           Source = source
-          Network =
-            if recipe.Loss.Name = Objectives.classifier.Name then
-                classifier recipe data
-            else
-                network known recipe data objective
+          Network = network
+          Start = start
           Kind = kind
-          Training = Recipe.training objective.Decay recipe }
+          Training = Recipe.training objective recipe }
 
     /// What the library's training loop is to do.
     let plan (job: Job) : Plan =
@@ -202,6 +349,8 @@ module Job =
           BatchSize = job.Recipe.Batch
           Settings = job.Training
           Seed = job.Recipe.Seed
+          Start = job.Start |> Option.map (fun (_, start) -> fun () -> start.Value.Parameters)
+          Milestones = [ for last, round in job.Rounds -> last, $"student-{round.Student}" ]
           Kind = job.Kind
           Budget = Budget.Steps job.Recipe.Steps
           Save = Cadence.Seconds 20.0

@@ -167,7 +167,11 @@ module Objectives =
             |> Matching.timesFrom parts.Times
             |> Matching.coupledBy parts.Coupling
             |> (parts.Source |> Option.map Matching.from |> Option.defaultValue id)
-            |> Objective.ofMatching)
+            |> Objective.ofMatching
+            |> fun objective ->
+                match parts.Pairs with
+                | Some pairs -> { objective with Prepare = Some pairs }
+                | None -> objective)
 
     /// Independent pairs of data and another law: no noise to divide by, hence a matching and not a regression.
     let private independent =
@@ -198,98 +202,157 @@ module Objectives =
         | Some model -> model
         | None -> refuse Setting.Loss name $"it learns from a trained model: name one with {Setting.Teacher}"
 
-    let private consistency =
-        let uses = [ Setting.Path, usual Paths.edm.Name ]
+    let private timesList: PartList<Times> =
+        { Name = "times"
+          Setting = Some Setting.Times
+          One = "law of times"
+          Many = "laws of times"
+          Parts = Times.parts }
 
-        let training name summary source settings =
-            let own = Consistency.training (settings 1L Path.condOT)
-            entry name summary own.Equation source uses (fun parts ->
-                Consistency.training (settings parts.Steps parts.Path))
+    let private maps: Part<LossEntry> list =
+        [ for method in MapMethods.all ->
+              let times = timesList.Parse method.Times
 
-        let distilled = "E d(f(t', x_t'), f⁻(t, x̂_t)), x̂_t by a step of Heun on the teacher's flow"
+              let setting path teacher times steps trace : MapSetting =
+                  { Path = path; Teacher = teacher; Times = times; Steps = steps; Trace = trace }
 
-        [ training
-              "ct"
-              "Consistency training: learns, without a teacher, a map from any time to the data that says the same all along a path."
-              "Song et al. 2023, Consistency models, algorithm 3"
-              Consistency.original
-          |> Part.fixedAt
-          training
-              "ict"
-              "Improved consistency training: consistency training with a robust distance, and times and weights to match."
-              "Song, Dhariwal 2024, Improved consistency training"
-              Consistency.improved
-          |> Part.fixedAt
-          Part.of1 (Parameter.make "times" 18.0 (Allowed.Whole 2) "N, the times of the grid") (fun count ->
-              entry
-                  "cd"
-                  "Consistency distillation: a map from any time to the data that says the same all along a teacher's flow."
-                  distilled
-                  "Song et al. 2023, Consistency models, algorithm 2"
-                  [ Setting.Teacher, None ]
-                  (fun parts ->
-                      let teacher = teacherOf "cd" parts
+              let isTaught = method.Teacher = TeacherNeed.Always
 
-                      { Consistency.original parts.Steps teacher.Path with
-                          Count = (fun _ -> int count)
-                          Distance = Distance.squared }
-                      |> Consistency.distillation Tableau.heun teacher)) ]
+              // What is said of it is said with its defaults, on the straight path.
+              let shown numbers =
+                  let teacher = Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)
+                  let teacher = if isTaught then Some teacher else None
+                  method.Make (setting Path.condOT teacher Times.uniform 1L Trace.exact) numbers
 
-    let private maps =
-        let instants (make: float -> LossEntry) =
-            Part.of1
-                (Parameter.make
-                    "instants"
-                    0.25
-                    (Allowed.Within(0.0, 1.0))
-                    "the share of a batch that learns the velocity")
-                make
+              Part.leaving method.Numbers (fun numbers ->
+                  let m = shown numbers
+                  let own = MapMatching.objective m
 
-        let taught name summary (make: Model -> MapMatching) =
-            let own = MapMatching.objective (make (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)))
+                  let needs =
+                      let needs = MapMatching.needs m
 
-            instants (fun share ->
+                      if method.Teacher = TeacherNeed.Optional then
+                          needs.Replace("no teacher", "a teacher or none")
+                      else
+                          needs
+
+                  entry
+                      m.Name
+                      method.Summary
+                      $"{own.Equation}; {needs}"
+                      m.Source
+                      [ match method.Teacher with
+                        | TeacherNeed.Always
+                        | TeacherNeed.Optional -> Setting.Teacher, None
+                        | TeacherNeed.Never -> ()
+                        match method.Path with
+                        | MethodPath.Open name -> Setting.Path, Option.map PartName.plain name
+                        | MethodPath.Given -> ()
+                        if m.Pairs.UsesTimes then
+                            Setting.Times, Some times ]
+                      (fun parts ->
+                          let teacher =
+                              match method.Teacher with
+                              | TeacherNeed.Always -> Some(teacherOf m.Name parts)
+                              | TeacherNeed.Optional -> parts.Teacher
+                              | TeacherNeed.Never -> None
+
+                          let path =
+                              match teacher with
+                              | Some teacher when isTaught -> teacher.Path
+                              | _ -> parts.Path
+
+                          let made = method.Make (setting path teacher parts.Times parts.Steps (trace parts)) numbers
+
+                          if made.Guidance.IsSome && not parts.HasNull then
+                              refuseWith
+                                  Setting.Loss
+                                  m.Name
+                                  $"guidance inside the target is between a class and none, and this network is to know no such two"
+                                  $"""train with {Setting.Labels.Is "on"} and {Setting.LabelDropout.Is 0.1}, or leave omega and kappa out"""
+
+                          MapMatching.objective made)) ]
+
+    /// What is distilled says the data at every time: of noise that is nearly all noise, an estimate of the noise says nothing of it.
+    let private requireData' name (teacher: Model) =
+        if teacher.Prediction.Name = Prediction.noise.Name || teacher.Prediction.Name = Prediction.score.Name then
+            refuseWith
+                Setting.Teacher
+                teacher.Prediction.Name
+                $"{name} needs a model whose estimate of the data stays finite at the noisy end, and one that says {teacher.Prediction.Name} multiplies its error by σ/α there, which is unbounded"
+                $"distil a model that says data, v or velocity"
+
+    let private progressive =
+        Part.of1
+            (Parameter.make "steps" 16.0 (Allowed.Whole 2) "N, the steps of the first teacher's DDIM, a power of two")
+            (fun steps ->
+                let n = int steps
+
+                if n &&& (n - 1) <> 0 then
+                    invalidArg "steps" $"steps is {n}: expected a power of two"
+
                 entry
-                    name
-                    summary
-                    own.Equation
-                    own.Source
-                    [ Setting.Teacher, None; Setting.Times, usual Times.uniform.Name ]
+                    Progressive.name
+                    "Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round."
+                    $"{Progressive.equation}, in rounds from N = {n} to 1; a teacher, its network and its times, no derivatives"
+                    Progressive.source
+                    [ Setting.Teacher, None; Setting.Begin, None; Setting.Weight, usual Weight.truncatedSnr.Name ]
                     (fun parts ->
-                        { make (teacherOf name parts) with Times = parts.Times; Instants = share }
-                        |> MapMatching.objective))
+                        let teacher = teacherOf Progressive.name parts
+                        requireData' Progressive.name teacher
 
-        let alone summary (make: GaussianPath -> MapMatching) =
-            let m = make Path.condOT
-            let own = MapMatching.objective m
+                        Progressive.objective
+                            { Path = teacher.Path
+                              Output =
+                                parts.TeacherTrained
+                                |> Option.map _.Output
+                                |> Option.filter (fun output -> not output.IsMeanVelocity)
+                                |> Option.defaultValue (NetworkOutput.Prediction(teacher.Prediction, None, false))
+                              Times = Progressive.times teacher.Path n
+                              Weight = parts.Weight }))
 
-            instants (fun share ->
+    let private guided =
+        Part.of2
+            (Parameter.make "least" 0.0 Allowed.Real "the least weight w = guidance − 1")
+            (Parameter.make "most" 4.0 Allowed.Real "the greatest weight w = guidance − 1")
+            (fun least most ->
+                if not (least < most) then
+                    invalidArg "least" $"weights from {least} to {most}: expected the lesser first"
+
                 entry
-                    m.Name
-                    summary
-                    own.Equation
-                    m.Source
-                    [ Setting.Path, None; Setting.Times, usual m.Times.Name ]
+                    GuidedDistillation.name
+                    "Distillation of a guided model: a student that is told how far to guide says in one evaluation what its teacher says in two."
+                    $"{GuidedDistillation.equation}; a teacher of classes, its network and a guidance weight, no derivatives"
+                    GuidedDistillation.source
+                    [ Setting.Teacher, None
+                      Setting.Begin, None
+                      Setting.Weight, usual "uniform"
+                      Setting.Times, usual "uniform" ]
                     (fun parts ->
-                        { make parts.Path with Times = parts.Times; Instants = share } |> MapMatching.objective))
+                        let teacher = teacherOf GuidedDistillation.name parts
 
-        [ taught
-              "lmd"
-              "Lagrangian map distillation: jumps between any two times, whose end moves with a teacher's velocity where it is."
-              MapMatching.lagrangian
-          taught
-              "emd"
-              "Eulerian map distillation: jumps between any two times, whose end stays when the start moves along a teacher's flow."
-              MapMatching.eulerian
-          alone
-              "Lagrangian self-distillation: lmd with the velocity that the map itself has learned in the teacher's place."
-              MapMatching.lagrangianSelf
-          alone
-              "Progressive self-distillation: learns that one jump equals two shorter ones."
-              MapMatching.progressiveSelf
-          alone
-              "Mean flow: learns the average velocity between two times by the identity that ties it to the velocity at one of them."
-              MapMatching.meanFlow ]
+                        match parts.TeacherTrained with
+                        | Some network when not network.HasNull ->
+                            refuseWith
+                                Setting.Teacher
+                                ""
+                                $"it was not told classes and none by turns, so there is nothing to guide between"
+                                $"""take one trained with {Setting.Labels.Is "on"} and {Setting.LabelDropout.Is 0.1}"""
+                        | _ -> ()
+
+                        GuidedDistillation.objective
+                            { Teacher = teacher
+                              Preconditioning =
+                                parts.TeacherTrained
+                                |> Option.bind (fun network ->
+                                    match network.Output with
+                                    | NetworkOutput.Prediction(_, p, _)
+                                    | NetworkOutput.Guided(_, p, _, _) -> p
+                                    | _ -> None)
+                              Least = least
+                              Most = most
+                              Weight = parts.Weight
+                              Times = parts.Times }))
 
     let private flow =
         let own = ContinuousFlow.maximumLikelihood Trace.exact Tableau.rk4 8
@@ -365,7 +428,8 @@ module Objectives =
               "Simulation-free score and flow matching: sb-cfm that learns the score too, and so the Schrödinger bridge as a process."
               Matching.withScore
           flow
-          yield! consistency
+          progressive
+          guided
           yield! maps
           yield! List.map Part.fixedAt (taught @ [ classifier ]) ]
 

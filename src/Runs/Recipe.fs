@@ -21,6 +21,8 @@ type Recipe =
         Preconditioning: PartName option
         /// The folder of the run that a distillation learns from.
         Teacher: string option
+        /// The folder of the run whose parameters training begins at.
+        From: string option
         Network: PartName
         /// Units in a hidden layer, or channels at a U-Net's finest scale.
         Width: int
@@ -69,7 +71,11 @@ module Recipe =
           Some Catalogue.preconditionings.Described,
           _.Preconditioning,
           (fun name r -> { r with Preconditioning = name })
-          Setting.Teacher, None, (fun r -> plain r.Teacher), (fun name r -> { r with Teacher = word name }) ]
+          Setting.Teacher, None, (fun r -> plain r.Teacher), (fun name r -> { r with Teacher = word name })
+          Setting.Begin, None, (fun r -> plain r.From), (fun name r -> { r with From = word name }) ]
+
+    /// Settings that go with every loss, and stay as they are when another is taken.
+    let internal isForAll (setting: Setting) = setting = Setting.Begin
 
     /// A name of the list with all of its numbers; one that the list does not have stays as it is, since a path may be the caller's own.
     let private completed (list: PartList<unit> option) (text: string) : PartName =
@@ -110,11 +116,15 @@ module Recipe =
         parts known
         |> List.fold
             (fun recipe (setting, list, get, set) ->
-                match List.tryFind (fst >> (=) setting) loss.Uses with
-                | Some(_, None) when setting = Setting.Path ->
-                    if (get recipe).IsSome then recipe else withPart setting Path.condOT.Name recipe
-                | Some(_, own) -> set (own |> Option.map (string >> completed list)) recipe
-                | None -> set None recipe)
+                if isForAll setting then
+                    recipe
+                else
+
+                    match List.tryFind (fst >> (=) setting) loss.Uses with
+                    | Some(_, None) when setting = Setting.Path ->
+                        if (get recipe).IsSome then recipe else withPart setting Path.condOT.Name recipe
+                    | Some(_, own) -> set (own |> Option.map (string >> completed list)) recipe
+                    | None -> set None recipe)
             { recipe with Loss = name }
 
     /// A loss brings its own parts; those that it has no use for are taken out.
@@ -133,6 +143,7 @@ module Recipe =
               Source = None
               Preconditioning = None
               Teacher = None
+              From = None
               Network = PartName.plain "mlp"
               Width = 256
               Depth = 3
@@ -172,18 +183,33 @@ module Recipe =
                     Steps = 20_000L }
             | _ -> vectors
 
-    /// How the numbers say that the parameters are changed and averaged; an objective may have a decay of its own.
-    let training (decay: (int64 -> float) option) (recipe: Recipe) : TrainSettings =
+    /// How the numbers say that the parameters are changed and averaged; an objective may have a decay of its own, and rounds.
+    let training (objective: Objective) (recipe: Recipe) : TrainSettings =
         // A short run must not spend its steps on warming up.
         let warmUp = min recipe.WarmUp (recipe.Steps / 10L)
 
-        { Optimizer =
+        let rounds: Rounds option =
+            match objective.Rounds with
+            | [] -> None
+            | rounds ->
+                Some
+                    { Lengths = Rounds.share (rounds |> List.map _.Share) recipe.Steps
+                      // The paper's: a line to 0 in every round.
+                      Rate =
+                        fun length ->
+                            Schedule.WarmUp(
+                                min recipe.WarmUp (length / 10L),
+                                Schedule.Linear(recipe.LearningRate, 0.0, length)
+                            ) }
+
+        { Rounds = rounds
+          Optimizer =
             { Optimizer.adam with
                 Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, recipe.FinalRate, recipe.Steps))
                 Decay = recipe.WeightDecay
                 MaxNorm = if recipe.Clip > 0.0 then Some recipe.Clip else None }
           Average =
-            match decay with
+            match objective.Decay with
             | Some decay -> { Decay = decay }
             | None -> Average.warmingUp recipe.Ema }
 
@@ -353,6 +379,8 @@ type TrainingRequest =
         Preconditioning: string option
         /// The run that a distillation learns from.
         Teacher: string option
+        /// The run whose parameters training begins at.
+        From: string option
         Network: string option
         Width: int option
         Depth: int option
@@ -385,6 +413,7 @@ module TrainingRequest =
           Source = None
           Preconditioning = None
           Teacher = None
+          From = None
           Network = None
           Width = None
           Depth = None
@@ -415,7 +444,8 @@ module TrainingRequest =
               Setting.Coupling, request.Coupling
               Setting.Source, request.Source
               Setting.Preconditioning, request.Preconditioning
-              Setting.Teacher, request.Teacher ]
+              Setting.Teacher, request.Teacher
+              Setting.Begin, request.From ]
             |> List.fold
                 (fun recipe (setting, text) ->
                     text |> Option.fold (fun recipe text -> Recipe.withPartAmong known setting text recipe) recipe)

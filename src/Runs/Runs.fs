@@ -53,6 +53,15 @@ module Runs =
             | [] -> raise (UserError $"there is no run '{given}', and none at all in {root}/: train one first")
             | known -> raise (UserError(Names.unknown "" "run" $"runs in {root}/" known given))
 
+    /// The name of a run and the number N of steps of NAME@N, the student of one round of it; none where no such round is said.
+    let studentOf (given: string) : string * int option =
+        match given.LastIndexOf '@' with
+        | at when at > 0 ->
+            match Int32.TryParse(given.Substring(at + 1)) with
+            | true, steps when steps > 0 -> given.Substring(0, at), Some steps
+            | _ -> given, None
+        | _ -> given, None
+
     /// Where a run of this name is to be. Raises UserError where the name is no file name.
     let place (root: string) (name: string) : RunFolder =
         if name = "" || name.StartsWith '.' || name.IndexOfAny [| '/'; '\\'; '\000' |] >= 0 then
@@ -178,7 +187,7 @@ module Runs =
                     )
             | None -> trained)
 
-    /// A model by its run's name under `root`, or by the path of a run's folder or of a model's file. Raises UserError where there is none, or it is damaged.
+    /// A model of a run's name with `@N`, that of its round of N steps, by its run's name under `root`, or by the path of a run's folder or of a model's file. Raises UserError where there is none, or it is damaged.
     and networkWith
         (own: OwnParts)
         (root: string)
@@ -190,6 +199,23 @@ module Runs =
 
         if isModel given && File.Exists given then
             string (Path.GetFileNameWithoutExtension given), ModelFile.read own (deviceOf device) dtype given
+        elif
+            (snd (studentOf given)).IsSome
+            && not (Directory.Exists(Path.Combine(root, given)) || Directory.Exists given)
+        then
+            let name, steps = studentOf given
+            let run = find root name
+
+            match Run.students run.Path |> List.tryFind (fun (n, _) -> Some n = steps) with
+            | Some(_, file) -> given, ModelFile.read own (deviceOf device) dtype file
+            | None ->
+                let there = Run.students run.Path |> List.map (fun (n, _) -> $"{name}@{n}")
+                let what =
+                    if there.IsEmpty then
+                        "it is not of a training in rounds"
+                    else
+                        "there are " + String.Join(", ", there)
+                raise (UserError $"{given}: {run.Path} has no student of that many steps: {what}")
         elif File.Exists(Run.modelFile given) && not (File.Exists(Run.runFile given)) then
             (at given).Name, ModelFile.read own (deviceOf device) dtype (Run.modelFile given)
         else
@@ -198,19 +224,51 @@ module Runs =
 
     /// A recipe's job. The model that it is to learn from, if any, is found under a folder of runs, by its name or its path.
     and jobWith (root: string) (own: OwnParts) (recipe: Recipe) (data: Dataset) : Job =
-        let teacher (given: string) =
+        let find (setting: Setting) (given: string) =
             let dtype = Lookup.dtype recipe.Dtype
             let name, trained = networkWith own root (Some recipe.Device) (Some dtype) given
 
             if trained.Shape <> data.Shape then
                 refuse
-                    Setting.Teacher
+                    setting
                     given
                     $"it was trained on {trained.Training.Data}, whose samples have another shape than those of {data.Name}"
 
-            (GenerativeModel.ofTrained name trained).ScoreModel(Setting.Teacher, given)
+            GenerativeModel.ofTrained name trained
 
-        Job.make own teacher recipe data
+        Job.make own find recipe data
+
+    /// The recipe of a request, whose names may be those of the caller's own parts. What begins at another run has that run's network unless the request says otherwise.
+    let recipeOf (known: Known) (root: string) (standard: Recipe) (request: TrainingRequest) : Recipe =
+        let begun =
+            match request.From, request.Loss, request.Teacher with
+            | Some given, _, _ -> Some given
+            | None, Some loss, Some given when (known.Losses.Find loss).BeginsAtTeacher -> Some given
+            | _ -> None
+
+        let standard =
+            match begun with
+            | None -> standard
+            | Some given ->
+                let given, _ = studentOf given
+                let folders = [ Path.Combine(root, given); given ]
+
+                match folders |> List.map at |> List.tryFind isThere with
+                | None -> standard
+                | Some run ->
+                    let own = recipe run
+
+                    if own.Loss.Name = Objectives.classifier.Name then
+                        standard
+                    else
+                        { standard with
+                            Network = own.Network
+                            Width = own.Width
+                            Depth = own.Depth
+                            Labels = own.Labels
+                            LabelDropout = own.LabelDropout }
+
+        TrainingRequest.overAmong known standard request
 
     /// `jobWith` of the library's parts; a teacher is found where runs are kept unless it is said otherwise.
     let job = jobWith standardRoot OwnParts.none

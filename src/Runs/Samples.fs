@@ -50,13 +50,18 @@ module Samples =
     let standardFor (model: GenerativeModel) : Drawing =
         let image = model.IsImage
 
-        { Sampler = Samplers.heun
-          Grid = Samplers.heun.Grid
-          Steps =
-            match model.Dynamics with
-            | Mapping _ -> 2
-            | Denoising _
-            | Transport _ -> if image then 10 else 25
+        let sampler, grid, steps =
+            match model.Times, model.Dynamics with
+            | _ :: _ as times, _ ->
+                Samplers.ddim,
+                Grid.ofTimes "distilled" "the times that the model was distilled for" times,
+                times.Length - 1
+            | [], Mapping _ -> Samplers.heun, Samplers.heun.Grid, 2
+            | [], (Denoising _ | Transport _) -> Samplers.heun, Samplers.heun.Grid, (if image then 10 else 25)
+
+        { Sampler = sampler
+          Grid = grid
+          Steps = steps
           Batch = if image then 100 else 4096
           Label = None
           Span = None

@@ -143,32 +143,30 @@ module Validation =
         | Some n when n < least -> refuse setting n $"expected a whole number of at least {least}"
         | _ -> ()
 
-    /// A map along the flow is no integration: it takes no solver, and lays its own grid.
-    let private requireNoSolver (request: GenerationRequest) (model: GenerativeModel) =
-        match model.Dynamics with
-        | Mapping _ ->
-            for setting, given in
-                [ Setting.Solver, request.Solver |> Option.map _.Name
-                  Setting.Grid, request.Grid |> Option.map _.Name
-                  Setting.RelativeTolerance, request.RelativeTolerance |> Option.map string
-                  Setting.AbsoluteTolerance, request.AbsoluteTolerance |> Option.map string ] do
-                match given with
-                | Some value ->
-                    refuseWith
-                        setting
-                        value
-                        $"{model.Name} is a map along the flow and needs no solver"
-                        $"leave {setting} out, and say how many evaluations with {Setting.Steps}"
-                | None -> ()
-        | Denoising _
-        | Transport _ -> ()
+    /// A map jumps. Where a solver is asked for, a map of two times is followed by its own velocity; one to the data knows none, and takes no solver.
+    let private followed (request: GenerationRequest) (model: GenerativeModel) : GenerativeModel =
+        let asked =
+            [ Setting.Solver, request.Solver |> Option.map _.Name
+              Setting.Grid, request.Grid |> Option.map _.Name
+              Setting.RelativeTolerance, request.RelativeTolerance |> Option.map string
+              Setting.AbsoluteTolerance, request.AbsoluteTolerance |> Option.map string ]
+            |> List.choose (fun (setting, value) -> value |> Option.map (fun value -> setting, value))
+
+        match model.Dynamics, asked with
+        | Mapping { Domain = ToData }, (setting, value) :: _ ->
+            refuseWith
+                setting
+                value
+                $"{model.Name} is a map along the flow to the data, which knows no velocity and needs no solver"
+                $"leave {setting} out, and say how many evaluations with {Setting.Steps}"
+        | Mapping { Domain = Between _ }, _ :: _ -> GenerativeModel.following model
+        | _ -> model
 
     /// The model under the guidance that is asked for, and how it is followed.
     let generation (model: GenerativeModel) (request: GenerationRequest) : struct (GenerativeModel * Drawing) =
         requireAtLeast 1 Setting.Steps request.Steps
         requireAtLeast 1 Setting.Batch request.Batch
-        requireNoSolver request model
-        let model = Guided.apply request.Guidance model
+        let model = followed request model |> Guided.apply request.Guidance
         let standard = Samples.standardFor model
         let control = FlowPlan.control model.Kind request.RelativeTolerance request.AbsoluteTolerance
 
@@ -195,7 +193,11 @@ module Validation =
                 Batch = defaultArg request.Batch standard.Batch
                 Label = request.Class |> Option.map (GenerativeModel.label model)
                 Control = control }
-            |> Samples.onGrid model (defaultArg request.Grid sampler.Grid) request.Steps
+            |> Samples.onGrid
+                model
+                (request.Grid
+                 |> Option.defaultValue (if sampler.Name = standard.Sampler.Name then standard.Grid else sampler.Grid))
+                request.Steps
 
         match control with
         | Adaptive _ -> FlowPlan.tableau "adaptive sampling" model drawing |> ignore
@@ -466,6 +468,26 @@ module Validation =
                 struct (model, drawing, AlongFlow(flow, { likelihood with Memory = bytes }), flow.Plan.Span.Clean)
             | way, _ -> struct (model, drawing, way, flow.Plan.Span.Clean)
 
+        let byJumps =
+            match model.Dynamics with
+            | Mapping({ Domain = Between(noisy, clean); WithLogDeterminant = Some _ } as map) when
+                request.Generation.Solver.IsNone
+                && request.Generation.Grid.IsNone
+                && request.Generation.RelativeTolerance.IsNone
+                && request.Generation.Guidance.Scale.IsNone
+                && request.Generation.Guidance.Composition.IsEmpty
+                && request.Trace.IsNone
+                && request.Probes.IsNone
+                && request.Memory.IsNone
+                && (request.Time.IsNone || request.Time = Some clean)
+                && model.Source.IsNone
+                ->
+                let struct (model, drawing) = generation model request.Generation
+                let jumps = defaultArg request.Generation.Steps 4
+                let times = Array.init (jumps + 1) (fun k -> clean + float k / float jumps * (noisy - clean))
+                Some(struct (model, drawing, ByJumps(map, times), clean))
+            | _ -> None
+
         let struct (model, drawing, way, time) =
             match request.Method, model.Origin with
             | (None | Some DensityMethod.ClosedForm), Origin.Exact(_, mixture) ->
@@ -494,6 +516,8 @@ module Validation =
                     "exact"
                     $"the density of {model.Name} has no closed form"
                     $"""it is found with {Setting.Method.Is "flow"}"""
+            // A map that has learned its log-determinant takes jumps, unless steps are asked for.
+            | None, _ when byJumps.IsSome -> byJumps.Value
             | _ -> alongFlow ()
 
         { Model = model; Way = way; Time = time; Batch = drawing.Batch }

@@ -368,7 +368,11 @@ module Grid =
             let toData = last <= 0.0 && not (natural.Finish = Stop && natural.Clean = 0.0)
 
             { Noisy = times[0]
-              Clean = (if toData then times[steps - 1] else last)
+              Clean =
+                (if not toData then last
+                 // One step denoises where it begins: any later time will do.
+                 elif steps = 1 then 0.5 * times[0]
+                 else times[steps - 1])
               Finish = (if toData then Denoise else Stop) },
             steps)
 

@@ -127,8 +127,9 @@ module Finish =
                 Terminal.warn terminal $"{data.Name}: too few samples are held out for a measurement"
                 [], None
 
-        Progress.run terminal "report" 1.0 (fun _ ->
-            Results.report terminal.Known run recipe data model drawn scores density)
+        let rounds = RoundsReport.section terminal run recipe data |> Option.toList
+
+        Progress.run terminal "report" 1.0 (fun _ -> Results.report terminal.Known run recipe data model drawn scores density rounds)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"
         scores, density

@@ -161,6 +161,9 @@ module LogDensity =
                   "time", Json.number time
                   match way with
                   | ClosedForm _ -> "method", Json.text "exact"
+                  | ByJumps(_, times) ->
+                      "method", Json.text "jumps"
+                      "evaluations", Json.number (float (times.Length - 1))
                   | AlongFlow(flow, likelihood) ->
                       "method", Json.text "flow"
                       yield! Described.flow flow

@@ -12,6 +12,7 @@ module OptionNames =
         dict
             [ Setting.Model, "RUN"
               Setting.Folder, "--runs"
+              Setting.Begin, "--from"
               Setting.SourceSamples, "--source"
               Setting.LearningRate, "--lr"
               Setting.WarmUp, "--warmup"

@@ -283,6 +283,7 @@ module Results =
         (samples: Tensor)
         (scores: Score list)
         (density: HeldOutDensity option)
+        (more: Section list)
         =
         let history = Metrics.read (Run.metricsFile run.Path)
         let path = model.Path
@@ -304,6 +305,7 @@ module Results =
                           planeSections model (Some data) (animated drawing) samples
                   if not scores.IsEmpty then
                       Sections.metrics (List.map metric scores @ List.map densityMetric (Option.toList density))
+                  yield! more
                   if not history.IsEmpty then
                       Sections.loss [| for m in history -> float m.Step |] [| for m in history -> m.Loss |]
                   Sections.settings (settings known run recipe data model) ]

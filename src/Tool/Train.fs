@@ -28,6 +28,7 @@ type TrainArgument =
     | [<Unique>] Source of dataset: string
     | [<Unique>] Preconditioning of kind: string
     | [<Unique>] Teacher of run: string
+    | [<Unique>] From of run: string
     | [<Unique>] Network of network: string
     | [<Unique>] Width of units: int
     | [<Unique>] Depth of layers: int
@@ -67,7 +68,9 @@ type TrainArgument =
             | Coupling _ -> "how data are paired with the source (the loss's own; fokker list couplings)"
             | Source _ -> "the law at the noisy end: normal, or another data set (normal)"
             | Preconditioning _ -> "the scalings around the network (the loss's own; fokker list preconditionings)"
-            | Teacher _ -> "the run that a distillation (cd, esm, fm) learns from"
+            | Teacher _ -> "the run that a distillation (cd, lmd, progressive, …) learns from"
+            | From _ ->
+                "the run whose parameters training begins at, for any loss: what fits is taken, and new inputs enter with zero weight"
             | Network _ -> "mlp for vectors, unet for images (fokker list networks)"
             | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
             | Depth _ -> "hidden layers, or residual blocks at each scale"
@@ -105,6 +108,7 @@ module Train =
         | Source name -> { request with Source = Some name }
         | Preconditioning name -> { request with Preconditioning = Some name }
         | Teacher run -> { request with Teacher = Some run }
+        | From run -> { request with From = Some run }
         | Network name -> { request with Network = Some name }
         | Width units -> { request with Width = Some units }
         | Depth layers -> { request with Depth = Some layers }
@@ -131,7 +135,7 @@ module Train =
 
     /// How many steps of this job fit into so many minutes: a scratch run is timed for a few seconds. The first steps,
     /// which load and tune code, are left out.
-    let private stepsIn (terminal: Terminal) (minutes: float) (job: Job) : int64 =
+    let stepsIn (terminal: Terminal) (minutes: float) (job: Job) : int64 =
         let start = 5L
         let mutable from = 0.0
         let mutable steps = 0L
@@ -204,9 +208,10 @@ module Train =
         let data = Datasets.load dataset
         let standard = Recipe.standardFor data
         let standard = minutes |> Option.fold (fun recipe minutes -> Recipe.withMinutes minutes data recipe) standard
-        let recipe = TrainingRequest.overAmong terminal.Known { standard with DataSet = dataset } (request arguments)
+        let recipe = Runs.recipeOf terminal.Known root { standard with DataSet = dataset } (request arguments)
         let makeJob recipe = Runs.jobWith root terminal.Own recipe data
         let job = makeJob recipe
+        job.Beginning |> Option.iter (Terminal.tell terminal)
 
         let refuseAnother (run: RunFolder) =
             if Runs.isThere run && not overwrite then

@@ -157,6 +157,16 @@ module Scope =
     /// Runs `f` for its effect and frees every tensor made meanwhile.
     let run0 (f: unit -> unit) : unit = run f
 
+    /// Runs `f` as if outside of every scope, for what is made once, wherever that is, and kept: it is freed when the collector finds it unreachable.
+    let internal outside (f: unit -> 'T) : 'T =
+        let outer = Handle.Current
+        Handle.Current <- null
+
+        try
+            run f
+        finally
+            Handle.Current <- outer
+
     /// Bytes of the tensors that `f` makes on this thread, all counted as if they lived on and none shared: the most that a graph of them
     /// can hold, on any device. They are freed. What an inner scope frees is not seen.
     let bytesMade (f: unit -> unit) : int64 =

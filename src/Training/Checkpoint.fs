@@ -3,7 +3,7 @@ namespace Fokker
 open System
 
 /// A training state on disk: one safetensors file that holds the parameters (`weights.NAME`), their average (`average.NAME`),
-/// Adam's moments (`first.NAME`, `second.NAME`) and, as metadata, the architecture, the step, the key and notes of the run's owner.
+/// Adam's moments (`first.NAME`, `second.NAME`), in a training of rounds the teacher (`teacher.NAME`) and, as metadata, the architecture, the step, the key and notes of the run's owner.
 ///
 /// It holds nothing of the clock or the machine: equal seeds give equal bytes. It is replaced at once, so that whoever
 /// interrupts the writing leaves the one before it.
@@ -15,7 +15,13 @@ module Checkpoint =
 
     let private parts = [ "weights"; "average"; "first"; "second" ]
 
-    let private tensors (state: TrainState) = [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ]
+    /// What there is besides in a training of rounds.
+    let private teacher = "teacher"
+
+    let private tensors (state: TrainState) : (string * Tensor[]) list =
+        [ yield! List.zip parts [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ]
+          if state.Teacher.Length > 0 then
+              teacher, state.Teacher ]
 
     /// Writes the state of a network, and notes that `read` gives back. Raises UserError where the file cannot be written
     /// (no such folder, no permission, a full disk); what was there before stays.
@@ -32,7 +38,7 @@ module Checkpoint =
 
         // Writing may copy tensors; the copies do not outlive it.
         Scope.run0 (fun () ->
-            List.zip parts (tensors state)
+            tensors state
             |> List.collect (fun (part, tensors) ->
                 [ for spec, tensor in Array.zip network.Specs tensors -> $"{part}.{spec.Name}", tensor ])
             |> Safetensors.write file metadata)
@@ -127,6 +133,14 @@ module Checkpoint =
                   Parameters = part "weights"
                   Average = part "average"
                   FirstMoment = part "first"
-                  SecondMoment = part "second" }
+                  SecondMoment = part "second"
+                  Teacher =
+                    (if
+                         network.Specs
+                         |> Array.exists (fun spec -> content.Tensors.ContainsKey $"{teacher}.{spec.Name}")
+                     then
+                         part teacher
+                     else
+                         [||]) }
 
             state, Map.ofList (withPrefix "note." metadata))

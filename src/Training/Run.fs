@@ -26,6 +26,10 @@ type Plan =
         BatchSize: int
         Settings: TrainSettings
         Seed: int64
+        /// The parameters that a new run begins at, where they are not drawn from the seed.
+        Start: (unit -> Tensor[]) option
+        /// Steps after which the model is kept under a name of its own as well, and that name: `student-4`.
+        Milestones: (int64 * string) list
         /// Of parameters and batches.
         Kind: Kind
         Budget: Budget
@@ -144,6 +148,22 @@ module Run =
     /// What is made of a run after its training.
     let results = [ "samples.npy"; "samples.png"; "evaluation.json"; "report.html" ]
 
+    /// The file of a model that is kept under a name of its own.
+    let milestoneFile (folder: string) (name: string) = Path.Combine(folder, name + ".safetensors")
+
+    /// The models of a run's rounds, by how many steps each takes for a sample.
+    let students (folder: string) : (int * string) list =
+        if Directory.Exists folder then
+            [ for file in Directory.GetFiles(folder, "student-*.safetensors") do
+                  match
+                      Int32.TryParse((nonNull (Path.GetFileNameWithoutExtension file)).Substring "student-".Length)
+                  with
+                  | true, steps -> steps, file
+                  | _ -> () ]
+            |> List.sortDescending
+        else
+            []
+
     let private deleteFolder (folder: string) =
         if Directory.Exists folder then
             Directory.Delete(folder, true)
@@ -158,6 +178,10 @@ module Run =
 
             for name in results do
                 File.Delete(Path.Combine(folder, name))
+
+            // The new run has none before it has taken the place.
+            for _, file in students folder do
+                File.Delete file
 
             Directory.Delete ready
 
@@ -323,6 +347,12 @@ module Run =
         plan.Prepare
         |> Option.map (fun prepare -> fun step batch -> prepare (key |> Rng.named "pairs" |> Rng.at step) batch)
 
+    /// The state of a new run before its first step.
+    let private initial (plan: Plan) (key: Rng) : TrainState =
+        match plan.Start with
+        | Some start -> Scope.run (fun () -> Trainer.initAt plan.Kind key (start ()))
+        | None -> Trainer.init plan.Kind key plan.Network
+
     /// Trains from the beginning without a folder: nothing is written. The result is that of `train`, bit for bit.
     let inMemory (plan: Plan) (progress: StepInfo -> float -> unit) (stop: unit -> bool) : RunResult =
         let key = Rng.ofSeed plan.Seed
@@ -348,7 +378,7 @@ module Run =
                 plan.Budget
                 0.0
                 { Stepped = stepped; Stop = stop }
-                (Trainer.init plan.Kind key plan.Network)
+                (initial plan key)
 
         { State = state; Ending = e; Seconds = seconds; Kept = None }
 
@@ -386,7 +416,7 @@ module Run =
                 let state, _ = Checkpoint.read start plan.Network
                 Trainer.toKind plan.Kind state
             else
-                Trainer.init plan.Kind key plan.Network
+                initial plan key
 
         if Rng.text state.Key <> Rng.text key then
             Scope.free state
@@ -429,6 +459,19 @@ module Run =
 
             saved <- state.Step
 
+        /// The model under a name of its own, where that is its step. The state of that step is saved before: a run that is killed between the two
+        /// writes it when it is taken up again.
+        let keepMilestone (state: TrainState) =
+            for step, name in plan.Milestones do
+                if step = state.Step then
+                    if saved <> state.Step then
+                        save state
+
+                    ModelFile.write (milestoneFile claim.Home name) (plan.Trained state.Average state.Step)
+
+        if File.Exists start then
+            keepMilestone state
+
         let mutable savedAt = Environment.TickCount64
         let mutable seconds = before
 
@@ -443,6 +486,9 @@ module Run =
             if due && good.Step > 0L && good.Step <> saved then
                 save good
                 savedAt <- Environment.TickCount64
+
+            if good.Step > 0L then
+                keepMilestone good
 
             metrics.Add info now
             progress info now
@@ -462,6 +508,8 @@ module Run =
             save state
 
         if not (isReplacing ()) then
+            keepMilestone state
+
             let json = describe claim.Folder
 
             json["result"] <-

@@ -14,13 +14,15 @@ type TrainState =
         Average: Tensor[]
         FirstMoment: Tensor[]
         SecondMoment: Tensor[]
+        /// What the round before ended with, in a training of rounds; empty in any other.
+        Teacher: Tensor[]
         /// Every random number of the run comes from here; a state never advances it.
         Key: Rng
     }
 
     interface IHoldTensors with
         member s.Visit visit =
-            for tensors in [| s.Parameters; s.Average; s.FirstMoment; s.SecondMoment |] do
+            for tensors in [| s.Parameters; s.Average; s.FirstMoment; s.SecondMoment; s.Teacher |] do
                 Array.iter visit tensors
 
 /// What there is to say about one step.
@@ -64,7 +66,13 @@ type Divergence =
 
 /// How parameters are learned, whatever the loss.
 [<NoComparison; NoEquality>]
-type TrainSettings = { Optimizer: Optimizer; Average: Average }
+type TrainSettings =
+    {
+        Optimizer: Optimizer
+        Average: Average
+        /// The rounds of the training, whose rates take the place of the optimizer's; none for one that is of one piece.
+        Rounds: Rounds option
+    }
 
 /// How long a run goes on.
 [<RequireQualifiedAccess>]
@@ -98,20 +106,30 @@ module Trainer =
     /// Adam at 1e-3 after a warm-up of 100 steps, gradients clipped to norm 1, an average that forgets in a thousand steps.
     let standard: TrainSettings =
         { Optimizer = { Optimizer.adam with Rate = Schedule.WarmUp(100L, Schedule.Constant 1e-3); MaxNorm = Some 1.0 }
-          Average = Average.standard }
+          Average = Average.standard
+          Rounds = None }
 
-    let private ofMoments (step: int64) (key: Rng) (m: Moments) : TrainState =
+    let private ofMoments (step: int64) (key: Rng) (teacher: Tensor[]) (m: Moments) : TrainState =
         { Step = step
           Parameters = m.Parameters
           Average = m.Average
           FirstMoment = m.First
           SecondMoment = m.Second
+          Teacher = teacher
           Key = key }
 
     /// The state before the first step; the same key gives the same parameters.
     let init (kind: Kind) (key: Rng) (network: Network) : TrainState =
         Scope.run (fun () ->
-            Network.init kind (Rng.named "parameters" key) network |> Optimizer.init |> ofMoments 0L key)
+            Network.init kind (Rng.named "parameters" key) network |> Optimizer.init |> ofMoments 0L key [||])
+
+    /// The state before the first step of a training that begins at given parameters, in the order of the network's specs.
+    let initAt (kind: Kind) (key: Rng) (parameters: Tensor[]) : TrainState =
+        Scope.run (fun () ->
+            parameters
+            |> Array.map (fun p -> Tensor.clone (p.To kind))
+            |> Optimizer.init
+            |> ofMoments 0L key [||])
 
     /// The same state in another element type or on another device; it shares what needs no conversion.
     let toKind (kind: Kind) (state: TrainState) : TrainState =
@@ -121,10 +139,43 @@ module Trainer =
             Parameters = convert state.Parameters
             Average = convert state.Average
             FirstMoment = convert state.FirstMoment
-            SecondMoment = convert state.SecondMoment }
+            SecondMoment = convert state.SecondMoment
+            Teacher = convert state.Teacher }
+
+    /// The round that the next step is of, and the steps made in it.
+    let private within (settings: TrainSettings) (step: int64) : struct (int * int64) =
+        match settings.Rounds with
+        | None -> struct (0, step)
+        | Some rounds ->
+            let struct (round, local, _) = Rounds.at rounds step
+            struct (round, local)
+
+    /// The optimizer of the step that follows so many others, and how many it has made itself.
+    let private optimizer (settings: TrainSettings) (step: int64) : struct (Optimizer * int64) =
+        match settings.Rounds with
+        | None -> struct (settings.Optimizer, step)
+        | Some rounds ->
+            let struct (_, local, length) = Rounds.at rounds step
+            struct ({ settings.Optimizer with Rate = rounds.Rate length }, local)
+
+    let private rateAt settings step =
+        let struct (optimizer, local) = optimizer settings step
+        Schedule.at optimizer.Rate local
+
+    /// The state at the beginning of its next step: where that begins a round, what was trained is the teacher, and the optimizer forgets. The student begins as its teacher.
+    let private entered (settings: TrainSettings) (state: TrainState) : TrainState =
+        match settings.Rounds, within settings state.Step with
+        | Some _, (struct (_, 0L)) ->
+            { state with
+                Teacher = Array.map Tensor.clone state.Parameters
+                Average = state.Parameters
+                FirstMoment = Array.map Tensor.zerosLike state.Parameters
+                SecondMoment = Array.map Tensor.zerosLike state.Parameters }
+        | _ -> state
 
     /// The mean of the loss over a batch, at the state's key and step and at the given parameters.
     let private meanLoss
+        (settings: TrainSettings)
         (network: Network)
         (loss: Loss)
         (batch: Batch)
@@ -137,6 +188,10 @@ module Trainer =
             { Network = network.Apply parameters
               Frozen = fun condition -> network.Apply state.Parameters condition
               Average = fun condition -> network.Apply state.Average condition
+              Teacher = fun condition -> network.Apply state.Teacher condition
+              Round =
+                (let struct (round, _) = within settings state.Step
+                 round)
               Uncertainty = network.Uncertainty |> Option.map (fun u -> u parameters)
               Step = state.Step }
 
@@ -148,9 +203,9 @@ module Trainer =
         Tensor.mean each
 
     /// The loss of a state on the draws and the batch of the step that led to it.
-    let private valueAfter network loss (batches: int64 -> Batch) (state: TrainState) : float =
+    let private valueAfter settings network loss (batches: int64 -> Batch) (state: TrainState) : float =
         let before = { state with Step = state.Step - 1L }
-        Scope.run (fun () -> (meanLoss network loss (batches before.Step) before state.Parameters).ToFloat())
+        Scope.run (fun () -> (meanLoss settings network loss (batches before.Step) before state.Parameters).ToFloat())
 
     /// One step on one batch: state ↦ state. The loss draws from the state's key and step number, so the same batch and state give
     /// the same bytes. Where the loss, its gradient or a number of the new state is not finite there is no new state.
@@ -162,15 +217,18 @@ module Trainer =
         (state: TrainState)
         : Result<TrainState * StepInfo, Divergence> =
         Scope.run (fun () ->
-            let objective parameters = meanLoss network loss batch state parameters, ()
+            let state = entered settings state
+            let objective parameters = meanLoss settings network loss batch state parameters, ()
 
             let value, gradients, () = Diff.valueAndGrads objective state.Parameters
 
+            let struct (optimizer, made) = optimizer settings state.Step
+
             let struct (moments, norm, isFinite) =
                 Optimizer.step
-                    settings.Optimizer
+                    optimizer
                     settings.Average
-                    state.Step
+                    made
                     gradients
                     { Parameters = state.Parameters
                       Average = state.Average
@@ -181,11 +239,11 @@ module Trainer =
 
             if Double.IsFinite value && Double.IsFinite norm && isFinite then
                 Ok(
-                    ofMoments (state.Step + 1L) state.Key moments,
+                    ofMoments (state.Step + 1L) state.Key state.Teacher moments,
                     { Step = state.Step + 1L
                       Loss = value
                       GradientNorm = norm
-                      Rate = Schedule.at settings.Optimizer.Rate state.Step }
+                      Rate = Schedule.at optimizer.Rate made }
                 )
             else
                 Error { Step = state.Step + 1L; Loss = value; GradientNorm = norm })
@@ -216,14 +274,19 @@ module Trainer =
             | Budget.Steps n -> state.Step >= n
             | Budget.Minutes minutes -> seconds () >= 60.0 * minutes
 
+        /// Frees a state but for the tensors that one of the others has too: a round's teacher is one for all of its steps.
+        let free (others: TrainState list) (state: TrainState) =
+            let isShared = others |> List.exists (fun other -> obj.ReferenceEquals(other.Teacher, state.Teacher))
+            Scope.free (if isShared then { state with Teacher = [||] } else state)
+
         /// `good` is the state before, where this run has made a step.
         let rec go (good: TrainState option) (state: TrainState) =
             let freeing (other: TrainState option) result =
-                Option.iter Scope.free other
+                Option.iter (free [ fst result ]) other
                 result
 
             /// A state that steps led to is as good as its loss on the batch that it was made from is finite.
-            let isGood () = Double.IsFinite(valueAfter network loss batches state)
+            let isGood () = Double.IsFinite(valueAfter settings network loss batches state)
 
             let diverged (divergence: Divergence) =
                 match good with
@@ -231,11 +294,12 @@ module Trainer =
                 | _ -> freeing good (state, Ending.Diverged divergence)
 
             // Adam moves no parameter further than some ten times its rate in one step: below 1 the step before has seen what comes.
-            let isBold = state.Step > 0L && Schedule.at settings.Optimizer.Rate (state.Step - 1L) > 1.0
+            let isBold = state.Step > 0L && rateAt settings (state.Step - 1L) > 1.0
 
             let ended ending =
                 if good.IsSome && isBold && not (isGood ()) then
-                    diverged { Step = state.Step; Loss = valueAfter network loss batches state; GradientNorm = nan }
+                    diverged
+                        { Step = state.Step; Loss = valueAfter settings network loss batches state; GradientNorm = nan }
                 else
                     freeing good (state, ending)
 
@@ -246,7 +310,7 @@ module Trainer =
             else
                 match Scope.run (fun () -> step settings network loss (batches state.Step) state) with
                 | Ok(next, info) ->
-                    Option.iter Scope.free good
+                    Option.iter (free [ state; next ]) good
                     observer.Stepped state info (seconds ())
                     go (Some state) next
                 | Error divergence -> diverged divergence

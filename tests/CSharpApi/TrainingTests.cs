@@ -464,6 +464,44 @@ public class TrainingTests
     }
 
     [Test]
+    public async Task ATrainingBeginsAtARunLearnsItsPairsAndIsDistilledInRounds()
+    {
+        string At(string name) => Path.Combine(folder, name);
+
+        async Task Train(TrainingOptions options)
+        {
+            await using var model = await new FlowTrainer(options).TrainAsync(DataSources.Moons);
+        }
+
+        await Train(Short with { Folder = At("first") });
+        await Train(Short with { Folder = At("map"), From = At("first"), Loss = Losses.Shortcut() });
+        await Train(
+            Short with
+            {
+                Folder = At("straight"),
+                Loss = Losses.IndependentFlowMatching,
+                Pairs = new RunPairs(At("first")) { Count = 32, Steps = 2 },
+            }
+        );
+        await Train(
+            Short with
+            {
+                Folder = At("fast"),
+                Teacher = At("first"),
+                Loss = Losses.ProgressiveDistillation(steps: 4),
+            }
+        );
+
+        await using var two = await FlowModel.LoadAsync(Path.Combine(At("fast"), "student-2.safetensors"));
+        var samples = await two.SampleAsync(new SampleOptions { Count = 3 });
+        Assert.That(samples.Count, Is.EqualTo(3));
+
+        var both = new TrainingOptions { Pairs = new RunPairs("a"), Coupling = Couplings.OptimalTransport };
+        var refused = Assert.CatchAsync<ArgumentException>(() => Train(both))!;
+        Assert.That(refused.ParamName, Is.EqualTo(nameof(TrainingOptions.Pairs)));
+    }
+
+    [Test]
     public async Task ATrainingThatIsRefusedLeavesNoFolder()
     {
         string[] Folders() => Directory.GetDirectories(Path.GetTempPath(), "fokker-run-*");

@@ -36,10 +36,10 @@ let private meanVelocity (path: GaussianPath) : Field =
     fun times x ->
         let t, s = Tensor.flatten (Tensor.narrow 1 0 1 times), Tensor.flatten (Tensor.narrow 1 1 1 times)
 
-        if (Tensor.all (Tensor.equalTo 0.0 (t - s))).ToBool() then
-            Mixture.velocity path law t x
-        else
-            (map path t s x - x) / Tensor.perSample x (s - t)
+        let isOne = Tensor.equalTo 0.0 (t - s)
+        let apart = Tensor.perSample x (Tensor.where isOne (Tensor.onesLike t) (s - t))
+        let one = Tensor.perSample x (isOne.To Dtype.Float64)
+        Tensor.where (Tensor.greaterThan 0.5 one) (Mixture.velocity path law t x) ((map path t s x - x) / apart)
 
 /// What a network inside a consistency model's preconditioning says where the whole is the exact function f(t, x) = X(t, t₀, x)/α(t₀).
 let private insideConsistency (path: GaussianPath) : Field =
@@ -75,43 +75,65 @@ let private second (path: GaussianPath) (steps: int) : Field =
     fun t x -> Tensor.perSample x (Tensor.ofArray [ t.Shape[0] ] (Array.map at (Tensor.toFloats t))) + 0.0 * x
 
 /// A loss of the catalogue, what its network says where it is exact, and how many samples tell a network a fifth off from it.
-let private exact (name: string) (path: GaussianPath) : Field * int =
+let private exact (name: string) (path: GaussianPath) (output: NetworkOutput) : Field * int =
     let bridge = Interpolant.bridge 0.5
     // Of the entropic plan at ε = 2σ² (law entropic-plan-of-gaussians), and of the monotone map.
     let schrodinger = 0.5 * (sqrt (4.0 * s * s + 0.5 ** 4.0) - 0.5 ** 2.0)
     let both (velocity: Field, z: Field) : Field = fun t x -> Tensor.cat 1 [ velocity t x; z t x ]
 
-    match name with
-    | "cfm"
-    | "fm" -> Mixture.velocity path law, 4000
-    | "cnf" -> Mixture.velocity path law, 1000
-    | "i-cfm" -> fst (between (Interpolant.ofPath path) 0.0), 4000
-    | "ot-cfm" -> fst (between (Interpolant.ofPath path) s), 400
-    | "sb-cfm" -> fst (between bridge schrodinger), 400
-    | "sf2m" -> both (between bridge schrodinger), 400
-    | "v-prediction" -> Model.reading Prediction.v (Mixture.model path Prediction.velocity law) None, 4000
-    | "simple"
-    | "vlb" -> Mixture.noise path law, 4000
-    | "vlb-learned"
-    | "hybrid" ->
-        let noise, second = Mixture.noise path law, second path 1000
-        (fun t x -> Tensor.cat 1 [ noise t x; second t x ]), 4000
-    | "denoiser" -> Mixture.denoiser path law, 4000
-    | "edm" -> Mixture.denoiser path law, 4000
-    | "dsm"
-    | "ncsn"
-    | "ism"
-    | "ssm"
-    | "esm" -> Mixture.score path law, 8000
-    | "ct"
-    | "ict"
-    | "cd" -> insideConsistency path, 4000
-    | "lmd"
-    | "emd"
-    | "lsd"
-    | "psd"
-    | "meanflow" -> meanVelocity path, 2000
-    | other -> failwith $"the loss {other} is least at nothing that a test knows: give its exact network here"
+    match output with
+    // F of f = α x − σ F, with f where the flow ends.
+    | NetworkOutput.ConsistencyFunction Rotated ->
+        (fun t x ->
+            let at (curve: Curve) = Tensor.perSample x (Curve.values curve t)
+            (at path.Alpha * x - map path t (Tensor.zerosLike t) x) / at path.Sigma),
+        4000
+    | NetworkOutput.ConsistencyFunction _ -> insideConsistency path, 4000
+    | NetworkOutput.MeanVelocity(_, _, false) -> meanVelocity path, 2000
+    // The log-determinant of one coordinate is the logarithm of what its map stretches by.
+    | NetworkOutput.MeanVelocity(_, _, true) ->
+        let deviation = sqrt ((s * s * (path.Alpha ** 2.0)) + path.Variance)
+
+        (fun times x ->
+            let column k = Tensor.flatten (Tensor.narrow 1 k 1 times)
+            let t, until = column 0, column 1
+            let isOne = Tensor.lessThan 1e-9 (abs (until - t))
+            let apart = Tensor.where isOne (Tensor.onesLike t) (until - t)
+            let at time = Curve.values (log deviation) time
+
+            let rate =
+                Tensor.where isOne (Curve.values (Curve.derivative (log deviation)) t) ((at until - at t) / apart)
+
+            Tensor.cat 1 [ meanVelocity path times x; Tensor.expand x.Shape (Tensor.unsqueeze 1 rate) ]),
+        2000
+    | NetworkOutput.Guided _ ->
+        (fun times x -> Mixture.velocity path law (Tensor.flatten (Tensor.narrow 1 0 1 times)) x), 4000
+    | _ ->
+
+        match name with
+        | "cfm"
+        | "progressive"
+        | "fm" -> Mixture.velocity path law, 4000
+        | "cnf" -> Mixture.velocity path law, 1000
+        | "i-cfm" -> fst (between (Interpolant.ofPath path) 0.0), 4000
+        | "ot-cfm" -> fst (between (Interpolant.ofPath path) s), 400
+        | "sb-cfm" -> fst (between bridge schrodinger), 400
+        | "sf2m" -> both (between bridge schrodinger), 400
+        | "v-prediction" -> Model.reading Prediction.v (Mixture.model path Prediction.velocity law) None, 4000
+        | "simple"
+        | "vlb" -> Mixture.noise path law, 4000
+        | "vlb-learned"
+        | "hybrid" ->
+            let noise, second = Mixture.noise path law, second path 1000
+            (fun t x -> Tensor.cat 1 [ noise t x; second t x ]), 4000
+        | "denoiser" -> Mixture.denoiser path law, 4000
+        | "edm" -> Mixture.denoiser path law, 4000
+        | "dsm"
+        | "ncsn"
+        | "ism"
+        | "ssm"
+        | "esm" -> Mixture.score path law, 8000
+        | other -> failwith $"the loss {other} is least at nothing that a test knows: give its exact network here"
 
 let names = Objectives.all |> List.map (fun l -> l.Name)
 
@@ -142,11 +164,14 @@ let tests =
                         Coupling = used Setting.Coupling Catalogue.couplings "independent"
                         Source = None
                         Teacher = Some(Mixture.model teacherPath Prediction.velocity law)
+                        TeacherTrained = None
+                        Pairs = None
                         // Late in a training: consistency functions are learned from neighbouring times, and agree with the exact one in the limit.
                         Steps = 1000L
-                        Dimension = 1 }
+                        Dimension = 1
+                        HasNull = false }
 
-              let truth, n = exact name objective.Path
+              let truth, n = exact name objective.Path objective.Output
               let rounds = max 1 (4000 / n)
 
               let value (network: Field) =
@@ -158,6 +183,8 @@ let tests =
                             let context =
                                 { LossContext.ofNetwork (fun _ -> truth) with
                                     Network = (fun _ -> network)
+                                    // Every error counts as it is.
+                                    Uncertainty = Some(fun t -> Tensor.zerosLike t)
                                     Step = 1000L }
 
                             let batch =

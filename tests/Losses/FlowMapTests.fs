@@ -60,16 +60,16 @@ let tests =
                       let teacher = Mixture.model path Prediction.velocity (law ())
 
                       for mapping in
-                          [ MapMatching.lagrangian teacher
-                            MapMatching.eulerian teacher
-                            { MapMatching.lagrangianSelf path with Instants = 0.0 }
-                            { MapMatching.progressiveSelf path with Instants = 0.0 } ] do
+                          [ MapMethods.lagrangian teacher
+                            MapMethods.eulerian teacher
+                            { MapMethods.lagrangianSelf path with Instants = 0.0 }
+                            { MapMethods.progressiveSelf path with Instants = 0.0 } ] do
                           // A squared rounding error; on OU the velocity is some 30 at the interior's end.
                           holds
                               (worst mapping (exact path) < 1e-18)
                               $"{mapping.Name} on {path.Name}: {worst mapping (exact path)}"
 
-                      for mapping in [ MapMatching.lagrangian teacher; MapMatching.eulerian teacher ] do
+                      for mapping in [ MapMethods.lagrangian teacher; MapMethods.eulerian teacher ] do
                           let off: Field = fun times x -> 1.05 * exact path times x
                           holds (worst mapping off > 1e-4) $"{mapping.Name} on {path.Name} takes another map")
 
@@ -83,7 +83,7 @@ let tests =
                   let struct (said, wanted) = MapMatching.sides Identity.Semigroup (FlowMap.velocityOf u) u u t t t x
                   holds ((Tensor.max (abs (said - wanted))).ToFloat() = 0.0) "semigroup"
 
-                  for make in [ MapMatching.progressiveSelf; MapMatching.lagrangianSelf; MapMatching.meanFlow ] do
+                  for make in [ MapMethods.progressiveSelf; MapMethods.lagrangianSelf; MapMethods.meanFlow ] do
                       let mapping = { make Path.condOT with Times = Times.discrete 3 }
                       let still: Field = fun _ x -> Tensor.zerosLike x
                       holds (Double.IsFinite(worst mapping still)) mapping.Name)
@@ -94,7 +94,7 @@ let tests =
               Scope.run0 (fun () ->
                   let still: Field = fun _ x -> Tensor.zerosLike x
 
-                  for make in [ MapMatching.lagrangianSelf; MapMatching.progressiveSelf ] do
+                  for make in [ MapMethods.lagrangianSelf; MapMethods.progressiveSelf ] do
                       let mapping = make Path.condOT
                       holds (worst { mapping with Instants = 0.0 } still = 0.0) mapping.Name
                       holds (worst mapping still > 0.1) $"{mapping.Name} with instants")
@@ -104,7 +104,7 @@ let tests =
           <| fun () ->
               Scope.run0 (fun () ->
                   let path = Path.condOT
-                  let mapping = MapMatching.meanFlow path
+                  let mapping = MapMethods.meanFlow path
                   let data = batch 40_000
 
                   let slopes (gain: float) =
@@ -132,7 +132,7 @@ let tests =
               Prop.forAll (Arb.fromGen (Gen.zip (Gen.choose (1, 12)) (Gen.elements paths))) (fun (steps, path) ->
                   Scope.run0 (fun () ->
                       let jump =
-                          (MapMatching.objective (MapMatching.progressiveSelf path)).Dynamics(fun _ -> exact path)
+                          (MapMatching.objective (MapMethods.progressiveSelf path)).Dynamics(fun _ -> exact path)
                       let plan = { Generation.plan Samplers.heun steps jump with Kind = Kind.Float64 }
                       let x = Rng.normal Kind.Float64 [ 6; 1 ] (Rng.ofSeed 4L)
                       let at (t: float) = Tensor.scalar Kind.Float64 t
@@ -150,7 +150,7 @@ let tests =
           testCase "a map reaches as far as the velocity is finite"
           <| fun () ->
               let reach path =
-                  match (MapMatching.objective (MapMatching.meanFlow path)).Dynamics(fun _ _ x -> x) with
+                  match (MapMatching.objective (MapMethods.meanFlow path)).Dynamics(fun _ _ x -> x) with
                   | Mapping { Domain = Between(noisy, clean) } -> noisy, clean
                   | _ -> failwith "no flow map"
 

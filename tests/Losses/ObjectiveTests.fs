@@ -155,8 +155,10 @@ let tests =
                       (Tensor.ofArray [ 1; 2 ] [| 1.0; 1.0 |])
               let teacher = Mixture.model path Prediction.velocity one
               // For N(0, I) under a variance-preserving path nothing moves: f(t, x) = x.
-              let c = { Consistency.original 10L path with Boundary = Penalized; Count = fun _ -> 12 }
-              let objective = Consistency.distillation Tableau.heun teacher c
+              let objective =
+                  MapMatching.objective
+                      { MapMethods.consistencyDistillation 12 teacher with Form = MapForm.ToData Penalized }
+
               let value gain = mean objective.Loss (LossContext.ofNetwork (fun _ _ x -> gain * x)) 200
               let struct (alpha, _) = Path.alphaSigma path (fst path.Interior)
               Expect.isLessThan (value 1.0) (1e-6 + (1.0 / alpha - 1.0) ** 2.0 * 4.0) ""
@@ -247,8 +249,11 @@ let tests =
                         Coupling = used Setting.Coupling Catalogue.couplings "independent"
                         Source = None
                         Teacher = Some(Mixture.model Path.condOT Prediction.velocity mixture)
+                        TeacherTrained = None
+                        Pairs = None
                         Steps = 100L
-                        Dimension = 2 }
+                        Dimension = 2
+                        HasNull = false }
 
               Expect.isNonEmpty objective.Equation ""
               Expect.isNonEmpty objective.Source ""
@@ -257,13 +262,34 @@ let tests =
                   let network =
                       Networks.mlp
                           { Mlp.standard 2 with Width = 16; Times = objective.Times; Outputs = objective.Outputs }
+                      |> if objective.Uncertain then Networks.withUncertainty else id
+
                   let state = Trainer.init Kind.Float64 key network
+
+                  let rounds: Rounds option =
+                      match objective.Rounds with
+                      | [] -> None
+                      | rounds ->
+                          Some { Lengths = rounds |> List.map (fun _ -> 10L); Rate = fun _ -> Schedule.Constant 1e-3 }
+
+                  let settings = { Trainer.standard with Rounds = rounds }
+
+                  // A student that is its teacher is nearly right: it is to be something else for a gradient that shows.
+                  let state =
+                      if rounds.IsSome then
+                          Trainer.initAt
+                              Kind.Float64
+                              key
+                              (state.Parameters
+                               |> Array.map (fun p -> p + 0.1 * Rng.normalLike p (Rng.named "off" key)))
+                      else
+                          state
 
                   let rec go k state =
                       if k = 0 then
                           state
                       else
-                          match Trainer.step Trainer.standard network objective.Loss (batch 64) state with
+                          match Trainer.step settings network objective.Loss (batch 64) state with
                           | Ok(next, info) ->
                               Expect.isGreaterThan info.GradientNorm 0.0 ""
                               go (k - 1) next

@@ -53,7 +53,7 @@ let tests =
 
           testCase "a map learns its velocity on a quarter of what it sees, in batches of one too"
           <| fun () ->
-              for make in [ MapMatching.lagrangianSelf; MapMatching.progressiveSelf; MapMatching.meanFlow ] do
+              for make in [ MapMethods.lagrangianSelf; MapMethods.progressiveSelf; MapMethods.meanFlow ] do
                   let m = make Path.condOT
                   let loss = MapMatching.loss m
 

@@ -161,7 +161,7 @@ let tests =
                   Matching.on Paths.linearGamma |> Matching.timesFrom discrete |> Matching.loss |> ignore)
               refused (fun () -> Matching.schrodinger 0.5 |> Matching.timesFrom discrete |> Matching.loss |> ignore)
               refused (fun () ->
-                  MapMatching.loss { MapMatching.lagrangianSelf Paths.linearGamma with Times = discrete } |> ignore)
+                  MapMatching.loss { MapMethods.lagrangianSelf Paths.linearGamma with Times = discrete } |> ignore)
 
               for part in Preconditioning.parts do
                   let make = Part.standard part

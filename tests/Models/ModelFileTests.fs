@@ -24,9 +24,12 @@ let private cases: (string * NetworkOutput * GaussianPath) list =
       "velocity between two laws", NetworkOutput.Velocity, Path.condOT
       "bridge", NetworkOutput.Bridge(0.3, false), Path.condOT
       "bridge and score", NetworkOutput.Bridge(0.3, true), Path.condOT
-      "consistency", NetworkOutput.ConsistencyFunction(Some 0.7), Paths.edm
-      "free consistency", NetworkOutput.ConsistencyFunction None, Paths.edm
-      "flow map", NetworkOutput.MeanVelocity(0.95, 0.05), Path.condOT ]
+      "consistency", NetworkOutput.ConsistencyFunction(Parametrized 0.7), Paths.edm
+      "rotated consistency", NetworkOutput.ConsistencyFunction Rotated, Path.trigonometric
+      "free consistency", NetworkOutput.ConsistencyFunction Penalized, Paths.edm
+      "flow map", NetworkOutput.MeanVelocity(0.95, 0.05, false), Path.condOT
+      "guided prediction", NetworkOutput.Guided(Prediction.velocity, None, 0.0, 4.0), Path.condOT
+      "flow map with its log-determinant", NetworkOutput.MeanVelocity(0.95, 0.05, true), Path.condOT ]
 
 let private trained (output: NetworkOutput) (path: GaussianPath) (source: Dataset option) : TrainedNetwork =
     let network =
@@ -52,6 +55,7 @@ let private trained (output: NetworkOutput) (path: GaussianPath) (source: Datase
       Labels = true
       Null = true
       Source = source
+      Times = []
       Kind = Kind.Float32
       Training = { Data = "npy:gone.npy"; Digest = Some "00ff"; Loss = "any"; Steps = 12L; Seed = 5L; Version = "0" } }
 

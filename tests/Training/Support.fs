@@ -77,6 +77,7 @@ let trainedOf (network: Network) (parameters: Tensor[]) (steps: int64) : Trained
       Labels = false
       Null = false
       Source = None
+      Times = []
       Kind = Kind.Float32
       Training = { Data = "moons"; Digest = None; Loss = "cfm"; Steps = steps; Seed = 3L; Version = Run.version } }
 
@@ -89,6 +90,8 @@ let plan (steps: int64) : Plan =
       BatchSize = 32
       Settings = Trainer.standard
       Seed = 3L
+      Start = None
+      Milestones = []
       Kind = Kind.Float32
       Budget = Budget.Steps steps
       Save = Cadence.Steps 25L

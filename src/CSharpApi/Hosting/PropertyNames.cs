@@ -12,6 +12,7 @@ internal static class PropertyNames
             nameof(Setting.Data) => "data",
             nameof(Setting.Prediction) => nameof(TrainingOptions.Parametrization),
             nameof(Setting.Preconditioning) => nameof(TrainingOptions.Preconditioner),
+            nameof(Setting.Begin) => nameof(TrainingOptions.From),
             nameof(Setting.Labels) => nameof(TrainingOptions.UseLabels),
             nameof(Setting.Batch) => nameof(TrainingOptions.BatchSize),
             nameof(Setting.WarmUp) => nameof(TrainingOptions.WarmUpSteps),

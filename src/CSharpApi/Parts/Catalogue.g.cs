@@ -195,41 +195,80 @@ public static class Losses
     public static TrainingLoss ContinuousNormalizingFlow(int steps = 8) =>
         TrainingLoss.Of("cnf", [("steps", nameof(steps), steps)]);
 
-    /// <summary>Consistency training: learns, without a teacher, a map from any time to the data that says the same all along a path. <c>ct</c>: E w d(f(t', x_t'), f⁻(t, x_t)), d = ‖x − y‖²/d (Song et al. 2023, Consistency models, algorithm 3).</summary>
+    /// <summary>Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round. <c>progressive</c>: E w ‖x̃ − D(z_t, t)‖², x̃ of the teacher's two steps of DDIM, in rounds from N = 16 to 1; a teacher, its network and its times, no derivatives (Salimans, Ho 2022, Progressive distillation, algorithm 2).</summary>
+    /// <param name="steps">N, the steps of the first teacher's DDIM, a power of two: a whole number of at least 2.</param>
+    public static TrainingLoss ProgressiveDistillation(int steps = 16) =>
+        TrainingLoss.Of("progressive", [("steps", nameof(steps), steps)]);
+
+    /// <summary>Distillation of a guided model: a student that is told how far to guide says in one evaluation what its teacher says in two. <c>guided</c>: E λ ‖(1 + w) y(c) − w y(∅) − ŷ(c, w)‖², w ~ U, y the teacher's; a teacher of classes, its network and a guidance weight, no derivatives (Meng et al. 2023, On distillation of guided diffusion models, eq. 3).</summary>
+    /// <param name="least">The least weight w = guidance − 1: a finite number.</param>
+    /// <param name="most">The greatest weight w = guidance − 1: a finite number.</param>
+    public static TrainingLoss GuidedDistillation(double least = 0, double most = 4) =>
+        TrainingLoss.Of("guided", [("least", nameof(least), least), ("most", nameof(most), most)]);
+
+    /// <summary>Consistency training: learns, without a teacher, a map from any time to the data that says the same all along a path. <c>ct</c>: E d(f(t', x_t'), f⁻(t, x_t)), d = ‖x − y‖²/d, ⁻ the average; one time, no teacher, no derivatives (Song et al. 2023, Consistency models, algorithm 3).</summary>
     public static TrainingLoss ConsistencyTraining { get; } = TrainingLoss.FromName("ct");
 
-    /// <summary>Improved consistency training: consistency training with a robust distance, and times and weights to match. <c>ict</c>: E w d(f(t', x_t'), f⁻(t, x_t)), d = √(‖x − y‖² + c²) − c, c = 0.00054 √d (Song, Dhariwal 2024, Improved consistency training).</summary>
+    /// <summary>Improved consistency training: consistency training with a robust distance, and times and weights to match. <c>ict</c>: E 1/(ς' − ς) · d(f(t', x_t'), f⁻(t, x_t)), d = √(‖x − y‖² + c²) − c, c = 0.00054 √d; one time, no teacher, no derivatives (Song, Dhariwal 2024, Improved consistency training).</summary>
     public static TrainingLoss ImprovedConsistencyTraining { get; } = TrainingLoss.FromName("ict");
 
-    /// <summary>Consistency distillation: a map from any time to the data that says the same all along a teacher's flow. <c>cd</c>: E d(f(t', x_t'), f⁻(t, x̂_t)), x̂_t by a step of Heun on the teacher's flow (Song et al. 2023, Consistency models, algorithm 2).</summary>
+    /// <summary>Consistency distillation: a map from any time to the data that says the same all along a teacher's flow. <c>cd</c>: E d(f(t', x_t'), f⁻(t, x̂_t)), d = ‖x − y‖²/d, x̂ by a step of heun, ⁻ the average; one time, a teacher, no derivatives (Song et al. 2023, Consistency models, algorithm 2).</summary>
     /// <param name="times">N, the times of the grid: a whole number of at least 2.</param>
     public static TrainingLoss ConsistencyDistillation(int times = 18) =>
         TrainingLoss.Of("cd", [("times", nameof(times), times)]);
 
-    /// <summary>Lagrangian map distillation: jumps between any two times, whose end moves with a teacher's velocity where it is. <c>lmd</c>: E d(∂_s X, v(s, X)), X = x_t + (s − t) u, v the teacher's (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
+    /// <summary>Easy consistency tuning: consistency training that begins at a denoiser and brings the pairs of times nearer from stage to stage. <c>ect</c>: E 1/(ς' − ς) · d(f(t', x_t'), f⁻(t, x_t)), d = ‖x − y‖; one time, no teacher, no derivatives (Geng et al. 2024, Consistency models made easy).</summary>
+    /// <param name="q">How much nearer the pairs are from stage to stage: a number of at least 1.0001.</param>
+    /// <param name="stages">Stages of the training: a whole number of at least 1.</param>
+    public static TrainingLoss EasyConsistencyTuning(double q = 2, int stages = 8) =>
+        TrainingLoss.Of("ect", [("q", nameof(q), q), ("stages", nameof(stages), stages)]);
+
+    /// <summary>Continuous-time consistency: a map to the data whose change along the path is held at zero, from the data or from a teacher. <c>scm</c>: E e^{−u(t)}, u learned at the price u · ‖F − F⁻ − g/(‖g‖ + c)‖²/d, g = cos θ df⁻/dθ, θ = πt/2, v = ẋ_t; one time, a teacher or none, forward derivatives (Lu, Song 2024, Simplifying, stabilizing and scaling continuous-time consistency models, algorithm 1).</summary>
+    /// <param name="warmUp">Steps over which the derivative comes in: a whole number of at least 0.</param>
+    public static TrainingLoss ContinuousTimeConsistency(int warmUp = 1000) =>
+        TrainingLoss.Of("scm", [("warm-up", nameof(warmUp), warmUp)]);
+
+    /// <summary>Lagrangian map distillation: jumps between any two times, whose end moves with a teacher's velocity where it is. <c>lmd</c>: E d(∂_s X, v(s, X)), X = x_t + (s − t) u, v the teacher's; two times, a teacher, forward derivatives (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss LagrangianMapDistillation(double instants = 0.25) =>
         TrainingLoss.Of("lmd", [("instants", nameof(instants), instants)]);
 
-    /// <summary>Eulerian map distillation: jumps between any two times, whose end stays when the start moves along a teacher's flow. <c>emd</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v the teacher's (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
+    /// <summary>Eulerian map distillation: jumps between any two times, whose end stays when the start moves along a teacher's flow. <c>emd</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v the teacher's; two times, a teacher, forward derivatives (Boffi, Albergo, Vanden-Eijnden 2024, Flow map matching).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss EulerianMapDistillation(double instants = 0.25) =>
         TrainingLoss.Of("emd", [("instants", nameof(instants), instants)]);
 
-    /// <summary>Lagrangian self-distillation: lmd with the velocity that the map itself has learned in the teacher's place. <c>lsd</c>: E d(∂_s X, v(s, X)), X = x_t + (s − t) u, v = u_tt (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model).</summary>
+    /// <summary>Lagrangian self-distillation: lmd with the velocity that the map itself has learned in the teacher's place. <c>lsd</c>: E d(∂_s X, v(s, X)), X = x_t + (s − t) u, v = u_tt; two times, no teacher, forward derivatives (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss LagrangianSelfDistillation(double instants = 0.25) =>
         TrainingLoss.Of("lsd", [("instants", nameof(instants), instants)]);
 
-    /// <summary>Progressive self-distillation: learns that one jump equals two shorter ones. <c>psd</c>: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)), v = u_tt (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model; Frans et al. 2025, Shortcut models).</summary>
+    /// <summary>Progressive self-distillation: learns that one jump equals two shorter ones. <c>psd</c>: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)), t &gt; s, two draws; m ~ U(s, t); two times, no teacher, no derivatives (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss ProgressiveSelfDistillation(double instants = 0.25) =>
         TrainingLoss.Of("psd", [("instants", nameof(instants), instants)]);
 
-    /// <summary>Mean flow: learns the average velocity between two times by the identity that ties it to the velocity at one of them. <c>meanflow</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v = ẋ_t (Geng et al. 2025, Mean flows, eq. 6–11).</summary>
+    /// <summary>Shortcut model: learns a jump of 1, ½, ¼, … of the way as two of half the length, down to the velocity. <c>shortcut</c>: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)), t − s = 2^−k, k = 0 … 6, t on the grid of t − s, m the middle, ⁻ the average; two times, no teacher, no derivatives (Frans et al. 2024, One step diffusion via shortcut models).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
-    public static TrainingLoss MeanFlow(double instants = 0.25) =>
-        TrainingLoss.Of("meanflow", [("instants", nameof(instants), instants)]);
+    /// <param name="levels">The shortest jump is 2^−(levels − 1) of the way: a whole number of at least 1.</param>
+    /// <param name="omega">ω of guidance inside the target; 1 with κ = 0 is none: a number of at least 0.</param>
+    /// <param name="kappa">κ of guidance inside the target: it guides by ω/(1 − κ): a number from 0 to 0.99.</param>
+    public static TrainingLoss Shortcut(double instants = 0.875, int levels = 7, double omega = 1, double kappa = 0) =>
+        TrainingLoss.Of("shortcut", [("instants", nameof(instants), instants), ("levels", nameof(levels), levels), ("omega", nameof(omega), omega), ("kappa", nameof(kappa), kappa)]);
+
+    /// <summary>Mean flow: learns the average velocity between two times by the identity that ties it to the velocity at one of them. <c>meanflow</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v = ẋ_t; two times, no teacher, forward derivatives (Geng et al. 2025, Mean flows, eq. 6–11).</summary>
+    /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
+    /// <param name="power">P of the adaptive weight 1/(d + c)^p; the paper's is 1: a number of at least 0.</param>
+    /// <param name="offset">C of the adaptive weight: a positive number.</param>
+    /// <param name="omega">ω of guidance inside the target; 1 with κ = 0 is none: a number of at least 0.</param>
+    /// <param name="kappa">κ of guidance inside the target: it guides by ω/(1 − κ): a number from 0 to 0.99.</param>
+    public static TrainingLoss MeanFlow(double instants = 0.25, double power = 0, double offset = 0.01, double omega = 1, double kappa = 0) =>
+        TrainingLoss.Of("meanflow", [("instants", nameof(instants), instants), ("power", nameof(power), power), ("offset", nameof(offset), offset), ("omega", nameof(omega), omega), ("kappa", nameof(kappa), kappa)]);
+
+    /// <summary>Joint distillation of a flow map and of its log-determinant: samples and log-densities in a few evaluations. <c>f2d2</c>: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)), and of log |det ∂X/∂x|, t and s, two draws; m between; two times, no teacher, no derivatives (Ai et al. 2025, Joint distillation for fast likelihood evaluation and sampling in flow-based models, section 3).</summary>
+    /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
+    public static TrainingLoss FlowMapWithLogDeterminant(double instants = 0.25) =>
+        TrainingLoss.Of("f2d2", [("instants", nameof(instants), instants)]);
 
     /// <summary>Explicit score matching: regression on the score that a teacher says. <c>esm</c>: E σ² ‖s − ∇log p_t‖², ∇log p_t the teacher's (Vincent 2011, eq. 4).</summary>
     public static TrainingLoss ExplicitScoreMatching { get; } = TrainingLoss.FromName("esm");
@@ -260,14 +299,20 @@ public static class Losses
         SchrodingerBridgeFlowMatching(),
         ScoreAndFlowMatching(),
         ContinuousNormalizingFlow(),
+        ProgressiveDistillation(),
+        GuidedDistillation(),
         ConsistencyTraining,
         ImprovedConsistencyTraining,
         ConsistencyDistillation(),
+        EasyConsistencyTuning(),
+        ContinuousTimeConsistency(),
         LagrangianMapDistillation(),
         EulerianMapDistillation(),
         LagrangianSelfDistillation(),
         ProgressiveSelfDistillation(),
+        Shortcut(),
         MeanFlow(),
+        FlowMapWithLogDeterminant(),
         ExplicitScoreMatching,
         FlowMatching,
         Classifier,

@@ -218,6 +218,11 @@ public sealed partial class FlowTrainer
         var steps = TrainingWork.Steps(job);
         LogStart(DataWork.Name(own.Data), TrainingWork.Parameters(job), steps);
 
+        if (resumed is null && TrainingWork.Beginning(job) is { } beginning)
+        {
+            LogBeginning(path, beginning);
+        }
+
         var last = default(TrainingProgress);
         var told = long.MinValue;
 
@@ -271,6 +276,9 @@ public sealed partial class FlowTrainer
         Message = "Training on {Data}: {Parameters} parameters, {Steps} steps"
     )]
     private partial void LogStart(string data, long parameters, long steps);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Folder} {Beginning}")]
+    private partial void LogBeginning(string folder, string beginning);
 
     [LoggerMessage(
         Level = LogLevel.Information,

@@ -36,6 +36,9 @@ public sealed record TrainingOptions
     /// <summary>How data are paired with the noisy end (the loss’s own).</summary>
     public MinibatchCoupling? Coupling { get; init; }
 
+    /// <summary>The run whose pairs of noise and samples take the place of a coupling: a rectified flow of the next round.</summary>
+    public RunPairs? Pairs { get; init; }
+
     /// <summary>The law at the noisy end, by its name: a data set of <see cref="DataSources"/> (noise).</summary>
     public DataSource? Source { get; init; }
 
@@ -44,6 +47,10 @@ public sealed record TrainingOptions
 
     /// <summary>The folder of the run that a distillation learns from.</summary>
     public string? Teacher { get; init; }
+
+    /// <summary>The folder of the run whose parameters training begins at, for any loss: where the networks differ, what fits is taken, and new inputs are not heard
+    /// until they are trained. The network’s settings are those of that run unless you say otherwise.</summary>
+    public string? From { get; init; }
 
     /// <summary>The kind of network (a perceptron for vectors, a U-Net for images).</summary>
     public NetworkKind? Network { get; init; }
@@ -158,16 +165,25 @@ public sealed record TrainingOptions
             );
         }
 
+        if (Pairs is not null && Coupling is not null)
+        {
+            throw new ArgumentException(
+                $"{nameof(Pairs)} and {nameof(Coupling)} both say which noise goes with which data: leave one of them out.",
+                nameof(Pairs)
+            );
+        }
+
         return new(
             path: Maybe.Reference(Path?.ToString()),
             loss: Maybe.Reference(Loss?.ToString()),
             prediction: Maybe.Reference(Parametrization?.ToString()),
             weight: Maybe.Reference(Weight?.ToString()),
             times: Maybe.Reference(Times?.ToString()),
-            coupling: Maybe.Reference(Coupling?.ToString()),
+            coupling: Maybe.Reference(Coupling?.ToString() ?? Pairs?.ToString()),
             source: Maybe.Reference(Source?.Name),
             preconditioning: Maybe.Reference(Preconditioner?.ToString()),
             teacher: Maybe.Reference(Teacher),
+            from: Maybe.Reference(From),
             network: Maybe.Reference(Network?.ToName()),
             width: Maybe.Value(Width),
             depth: Maybe.Value(Depth),

@@ -12,7 +12,10 @@ type internal TrainingWork =
 
     /// The job of a new run, whose `run.json` is made.
     static member Start(claim: RunClaim, paths: GaussianPath[], request: TrainingRequest, data: Dataset) : Job =
-        let job = Runs.jobWith Runs.standardRoot (OwnParts.ofPaths paths) (TrainingRequest.recipe data request) data
+        let recipe = Runs.recipeOf Known.standard Runs.standardRoot (Recipe.standardFor data) request
+        let job = Runs.jobWith Runs.standardRoot (OwnParts.ofPaths paths) recipe data
+        // What does not fit is known before anything is written.
+        job.Beginning |> ignore
         Run.create claim (Recipe.settings job.Recipe)
         job
 
@@ -40,6 +43,9 @@ type internal TrainingWork =
 
     /// The line that says why a training diverged; null where it did not.
     static member Divergence(result: RunResult) : string | null = Option.toObj result.Divergence
+
+    /// Where the training begins and what of that did not fit, in one line; null where its parameters are drawn.
+    static member Beginning(job: Job) : string | null = Option.toObj job.Beginning
 
     static member Data(job: Job) : Dataset = job.Data
     static member Steps(job: Job) : int64 = job.Recipe.Steps

@@ -1,0 +1,382 @@
+namespace Fokker.Experiments
+
+open System
+open System.Diagnostics
+open Fokker
+open Fokker.Tool
+open Fokker.Pictures
+open Fokker.Report
+
+/// Every method that compresses a flow, from one teacher and in one budget of training, at 1, 2, 4 and 8 evaluations a sample.
+module FewSteps =
+
+    /// A method: its name in the table and what `fokker train` is asked for it, given the teacher's name and this method's own run for one that repeats itself.
+    type private Method = { Name: string; Request: string -> TrainingRequest }
+
+    let private evaluations = [ 1; 2; 4; 8 ]
+
+    let private withLoss (loss: string) : TrainingRequest = { TrainingRequest.standard with Loss = Some loss }
+
+    /// One that learns from the teacher.
+    let private taught name loss =
+        { Name = name; Request = fun teacher -> { withLoss loss with Teacher = Some teacher } }
+
+    /// One that learns from the data, and begins at the teacher.
+    let private begun name loss = { Name = name; Request = fun teacher -> { withLoss loss with From = Some teacher } }
+
+    let private methods =
+        [ taught "progressive" "progressive:steps=16"
+          taught "cd" "cd"
+          taught "lmd" "lmd"
+          taught "emd" "emd"
+          taught "scm, from the teacher" "scm:warm-up=200"
+          begun "ict" "ict"
+          begun "ect" "ect"
+          begun "lsd" "lsd"
+          begun "psd" "psd"
+          begun "shortcut" "shortcut"
+          begun "meanflow" "meanflow"
+          begun "meanflow, p = 1" "meanflow:power=1"
+          { Name = "reflow"
+            Request =
+              fun teacher ->
+                  { withLoss "i-cfm" with From = Some teacher; Coupling = Some $"run:{teacher},pairs=20000,steps=10" } }
+          { Name = "reflow, one step"
+            Request =
+              fun teacher ->
+                  { withLoss "i-cfm" with
+                      From = Some teacher
+                      Times = Some "discrete:levels=1"
+                      Coupling = Some $"run:{teacher},pairs=20000,steps=10" } } ]
+
+    /// How long a training is.
+    type private Length =
+        | Steps of int64
+        | Minutes of float
+
+    let private isFinished (run: RunFolder) =
+        match (Run.describe run.Path)["result"] with
+        | null -> false
+        | result -> string result["ending"] = "finished"
+
+    /// The run of a request on a data set, with its seconds: the one that is there where it is the same and finished, or a new one.
+    let private trained
+        (terminal: Terminal)
+        (root: string)
+        (name: string)
+        (data: Dataset)
+        (length: Length)
+        (request: TrainingRequest)
+        : RunFolder * float =
+        let run = Runs.place root name
+        let standard = { Recipe.standardFor data with DataSet = data.Name }
+
+        let recipe =
+            let recipe = Runs.recipeOf Known.standard root standard request
+
+            match length with
+            | Steps steps -> { recipe with Steps = steps }
+            | Minutes minutes when
+                Runs.isThere run && isFinished run && { Runs.recipe run with Steps = recipe.Steps } = recipe
+                ->
+                // How many steps fit into the minutes was found when it was made.
+                Runs.recipe run
+            | Minutes minutes ->
+                { recipe with Steps = Train.stepsIn terminal minutes (Runs.jobWith root OwnParts.none recipe data) }
+
+        if not (Runs.isThere run && isFinished run && Runs.recipe run = recipe) then
+            use claim = Run.claim run.Path
+            let job = Runs.jobWith root OwnParts.none recipe data
+            Run.replace claim (Recipe.settings recipe)
+
+            let result =
+                Progress.run terminal name (float recipe.Steps) (fun report ->
+                    Run.train
+                        claim
+                        (Recipe.plan job)
+                        (fun info _ -> report (float info.Step) $"loss {info.Loss:F4}")
+                        terminal.Stop)
+
+            Scope.free result.State
+
+            match result.Divergence, result.Ending with
+            | Some reason, _ -> raise (UserError $"{name}: {reason}")
+            | None, Ending.Interrupted -> raise Stopped
+            | None, _ -> ()
+
+        let history = Metrics.read (Run.metricsFile run.Path)
+        run, (history |> List.tryLast |> Option.map _.Seconds |> Option.defaultValue 0.0)
+
+    // ---- measuring
+
+    /// What is measured on a data set, and between how many sets of how many.
+    type private Scale = { Measure: Measure; Draws: int; Size: int; Floor: float }
+
+    let private scaleOf (terminal: Terminal) (data: Dataset) (count: int) : Scale =
+        let measure =
+            if Evaluations.hasFeatures data then
+                Progress.run terminal "classifier" 1.0 (Evaluations.frechet data)
+            else
+                Measures.wasserstein2
+
+        let draws = 4
+        let size = (Evaluations.fit data { Draws = draws; Size = max 8 (count / draws); Pool = count }).Size
+        let rng = Rng.ofSeed 0L |> Rng.named "few-steps"
+
+        { Measure = measure
+          Draws = draws
+          Size = size
+          Floor = (Measure.floor (2 * draws) rng (fun rng -> Evaluations.heldOut data rng size) measure).Mean }
+
+    /// The distance of a drawing's samples over the floor, and the seconds that a thousand samples take.
+    let private measured
+        (scale: Scale)
+        (data: Dataset)
+        (model: GenerativeModel)
+        (drawing: Drawing)
+        : struct (float * float) =
+        Scope.run (fun () ->
+            let n = scale.Draws * scale.Size
+            let clock = Stopwatch.StartNew()
+            let drawn = Samples.draw model drawing (model.Stream "few-steps") n (fun _ _ -> ())
+            let seconds = clock.Elapsed.TotalSeconds * 1000.0 / float n
+
+            let value =
+                Measure.overDraws scale.Draws (fun k ->
+                    let rng = Rng.at (int64 k) (model.Stream "few-steps measured")
+                    let own = Tensor.narrow 0 (k * scale.Size) scale.Size drawn
+                    scale.Measure.Between (Rng.named "measure" rng) own (Evaluations.heldOut data rng scale.Size))
+
+            struct (value.Mean / scale.Floor, seconds))
+
+    let private modelOf (name: string) (trained: TrainedNetwork) = GenerativeModel.ofTrained name trained
+
+    /// A run's model and how it takes so many evaluations; none where it was not made for that many.
+    let private drawingOf (run: RunFolder) (n: int) : (GenerativeModel * Drawing) option =
+        match Run.students run.Path with
+        | [] ->
+            let model = modelOf run.Name (Runs.trainedIn OwnParts.none None None run)
+            let standard = Samples.standardFor model
+
+            match model.Dynamics with
+            | Mapping _ -> Some(model, { standard with Steps = n })
+            | Denoising _
+            | Transport _ ->
+                Some(model, { standard with Sampler = Samplers.euler; Grid = Samplers.euler.Grid; Steps = n })
+        | students ->
+            students
+            |> List.tryFind (fun (steps, _) -> steps = n)
+            |> Option.map (fun (_, file) ->
+                let model = modelOf run.Name (ModelFile.read OwnParts.none Device.Cpu None file)
+                model, Samples.standardFor model)
+
+    /// What the teacher's samplers come to at n evaluations: the best of them.
+    let private teacherAt (scale: Scale) (data: Dataset) (run: RunFolder) (n: int) : struct (float * string) =
+        let model = modelOf run.Name (Runs.trainedIn OwnParts.none None None run)
+
+        Samplers.all
+        |> List.filter (fun sampler -> List.contains sampler.Name [ "euler"; "heun"; "rk4"; "dpm-2m"; "unipc-1" ])
+        |> List.filter (fun sampler -> n % sampler.EvaluationsPerStep = 0)
+        |> List.map (fun sampler ->
+            let drawing =
+                { Samples.standardFor model with
+                    Sampler = sampler
+                    Grid = sampler.Grid
+                    Steps = n / sampler.EvaluationsPerStep }
+
+            let struct (ratio, _) = measured scale data model drawing
+            struct (ratio, sampler.Name))
+        |> List.minBy (fun (struct (ratio, _)) -> ratio)
+
+    // ---- the study
+
+    /// What a method came to on a data set, over seeds: at each number of evaluations the ratios, and its seconds of training and of a thousand samples by one evaluation.
+    type private Row = { Method: string; Ratios: float list option list; Training: float; Sampling: float }
+
+    let private standardSeeds, standardCount, standardTeacher = 3, 4000, 20_000L
+
+    let private onData (terminal: Terminal) (options: StudyOptions) (name: string) =
+        let data = Datasets.load name
+        let seeds = defaultArg options.Seeds standardSeeds
+
+        let length =
+            match options.Steps, options.Minutes with
+            | Some steps, _ -> Steps steps
+            | None, Some minutes -> Minutes minutes
+            | None, None -> Minutes 1.0
+
+        let scale = scaleOf terminal data (defaultArg options.Count standardCount)
+
+        let teacherSteps =
+            match length with
+            | Steps steps -> Steps steps
+            | Minutes _ -> Steps standardTeacher
+
+        let teachers =
+            [ for seed in 0 .. seeds - 1 ->
+                  let request = { TrainingRequest.standard with Seed = Some(int64 seed) }
+
+                  match options.Run with
+                  | Some given -> Runs.find options.Root given
+                  | None ->
+                      fst (trained terminal options.Root $"few-steps-{name}-{seed}-teacher" data teacherSteps request) ]
+
+        let counts = [ 1; 2; 4; 8; 16; 32; 64 ]
+
+        let best =
+            [ for n in counts ->
+                  Terminal.say terminal $"{name}: the teacher, {n} evaluations"
+                  n, [ for teacher in teachers -> teacherAt scale data teacher n ] ]
+
+        let rows =
+            [ for k, method in List.indexed methods ->
+                  let runs =
+                      [ for seed, teacher in List.indexed teachers ->
+                            let request = { method.Request teacher.Name with Seed = Some(int64 seed) }
+                            trained terminal options.Root $"few-steps-{name}-{seed}-{k}" data length request ]
+
+                  Terminal.say terminal $"{name}: {method.Name}"
+
+                  let found =
+                      [ for n in evaluations ->
+                            [ for run, _ in runs ->
+                                  drawingOf run n
+                                  |> Option.map (fun (model, drawing) -> measured scale data model drawing) ] ]
+
+                  { Method = method.Name
+                    Ratios =
+                      [ for each in found ->
+                            match List.choose (Option.map (fun (struct (ratio, _)) -> ratio)) each with
+                            | [] -> None
+                            | ratios -> Some ratios ]
+                    Training = List.averageBy snd runs
+                    Sampling =
+                      found.Head
+                      |> List.choose (Option.map (fun (struct (_, seconds)) -> seconds))
+                      |> fun seconds -> if seconds.IsEmpty then nan else List.average seconds } ]
+
+        scale, best, rows
+
+    let private cell (ratios: float list option) =
+        match ratios with
+        | None -> Cell.Missing
+        | Some [ only ] -> Cell.Number only
+        | Some ratios ->
+            let mean, deviation = Study.meanAndDeviation ratios
+            Cell.Text(Study.plusMinus (mean, deviation))
+
+    let private sections
+        name
+        (scale: Scale, best: (int * struct (float * string) list) list, rows: Row list)
+        : Section list =
+        let mean = Option.map List.average >> Option.defaultValue nan
+        let ofTeacher = best |> List.map (fun (n, found) -> n, found |> List.map (fun (struct (ratio, _)) -> ratio))
+
+        let line label tone (points: (int * float) list) =
+            { Label = label
+              Tone = tone
+              Stroke = Stroke.Solid
+              X = [| for n, _ in points -> float n |]
+              Y = [| for _, ratio in points -> ratio |] }
+
+        let chart =
+            { XLabel = "evaluations a sample"
+              YLabel = $"{scale.Measure.Name} over its floor"
+              LogX = true
+              LogY = true
+              Lines =
+                line "teacher" Tone.Data [ for n, ratios in ofTeacher -> n, List.average ratios ]
+                :: [ for row in rows ->
+                         line
+                             row.Method
+                             Tone.Model
+                             [ for n, ratios in List.zip evaluations row.Ratios do
+                                   if ratios.IsSome then
+                                       n, mean ratios ] ] }
+
+        [ { Title = $"{name}: distance against evaluations"
+            Note =
+              $"{scale.Measure.Name} to held-out data over what two sets of data are apart ({Markup.significant 3 scale.Floor} at {scale.Size} samples)."
+            Bodies = [ Body.Lines chart ] }
+          Study.table
+              $"{name}: every method at {evaluations.Head} to {List.last evaluations} evaluations"
+              "Over the floor; mean and deviation over seeds. Seconds of training, and of a thousand samples by one evaluation each, on one machine."
+              ([ "method" ] @ [ for n in evaluations -> string n ] @ [ "training, s"; "1,000 samples, s" ])
+              [ for row in rows ->
+                    [ yield Cell.Text row.Method
+                      yield! List.map cell row.Ratios
+                      yield Cell.Number row.Training
+                      yield Cell.Number row.Sampling ] ]
+          Study.table
+              $"{name}: the teacher"
+              "Of its samplers the best at each number of evaluations."
+              [ "evaluations"; "over the floor"; "sampler" ]
+              [ for n, found in best ->
+                    [ Cell.Number(float n)
+                      cell (Some [ for struct (ratio, _) in found -> ratio ])
+                      Cell.Text(
+                          String.Join(", ", found |> List.map (fun (struct (_, sampler)) -> sampler) |> List.distinct)
+                      ) ] ] ]
+
+    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
+        let names =
+            match options.Run with
+            | Some given -> [ (Runs.recipe (Runs.find options.Root given)).DataSet ]
+            | None -> [ "moons"; "eight-gaussians" ]
+
+        let found = [ for name in names -> name, onData terminal options name ]
+
+        { DataSet = String.Join(", ", names)
+          Summary =
+            "Every method that compresses a flow, each from the same teacher and in the same budget of training, at 1, 2, 4 and 8 evaluations a sample."
+          Headlines = []
+          Sections = found |> List.collect (fun (name, one) -> sections name one)
+          Json =
+            [ for name, (scale, best, rows) in found ->
+                  name,
+                  Json.node (
+                      Json.object
+                          [ "floor", Json.number scale.Floor
+                            "teacher",
+                            Json.array
+                                [ for n, ratios in best ->
+                                      Json.node (
+                                          Json.object
+                                              [ "evaluations", Json.whole (int64 n)
+                                                "ratio",
+                                                Json.number (ratios |> List.averageBy (fun (struct (r, _)) -> r)) ]
+                                      ) ]
+                            "methods",
+                            Json.array
+                                [ for row in rows ->
+                                      Json.node (
+                                          Json.object
+                                              [ "name", Json.text row.Method
+                                                "training", Json.number row.Training
+                                                "sampling", Json.number row.Sampling
+                                                "ratios",
+                                                Json.array
+                                                    [ for n, ratios in List.zip evaluations row.Ratios do
+                                                          match ratios with
+                                                          | Some ratios ->
+                                                              Json.node (
+                                                                  Json.object
+                                                                      [ "evaluations", Json.whole (int64 n)
+                                                                        "ratio", Json.number (List.average ratios) ]
+                                                              )
+                                                          | None -> () ] ]
+                                      ) ] ]
+                  ) ] }
+
+    let study: Study =
+        { Name = "few-steps"
+          Summary = "every method that compresses a flow, from one teacher and in one budget, at 1 to 8 evaluations"
+          Source =
+            "Salimans, Ho 2022; Song et al. 2023; Liu et al. 2023; Geng et al. 2024 and 2025; Lu, Song 2024; Frans et al. 2024; Boffi et al. 2025"
+          Uses =
+            [ "--seeds", $"teachers, each with all methods ({standardSeeds})"
+              "--minutes", "minutes of training of each method (1); the teacher's is 20,000 steps"
+              "--steps", "steps of each training, the teacher's too, in the place of minutes"
+              "--count", $"samples that are measured, in four sets ({standardCount})"
+              "--run", "a teacher that is there, of any data: images are measured by the Fréchet distance" ]
+          Run = run }

@@ -1,0 +1,181 @@
+namespace Fokker.Laws
+
+open FsCheck.FSharp
+open Fokker
+
+/// Students of models: in half as many steps, in one evaluation of a guided one, and by the pairs of a flow.
+module DistillationLaws =
+
+    let private section = "Distillation"
+    let private scalar (value: float) = Tensor.scalar Kind.Float64 value
+
+    let private levels (path: GaussianPath) (t: float) =
+        let struct (alpha, sigma) = Path.alphaSigma path t
+        if t = 0.0 then scalar 1.0, scalar 0.0 else scalar alpha, scalar sigma
+
+    let progressive =
+        { Name = "progressive-step"
+          Section = section
+          Statement = "one step of DDIM with x̃ arrives where two steps of the teacher do"
+          Source = "Salimans, Ho 2022, Progressive distillation, algorithm 2"
+          Tolerance = 1e-12
+          Cases = 100
+          Check =
+            Check.guarding Progressive.target (fun (alphaT, sigmaT) (alphaS, sigmaS) z arrived ->
+                // The signal that the state keeps by itself is forgotten.
+                (arrived - sigmaS / sigmaT * z) / alphaS + 0.0 * alphaT)
+            <| fun target ->
+                gen {
+                    let! path = Draw.oneOf [ Path.condOT; Path.ou; Path.vp; Path.trigonometric ]
+                    let! law = Draw.mixture
+                    let! t = Draw.between 0.3 0.98
+                    let! steps = Draw.oneOf [ 1; 2; 4 ]
+                    let! r = Draw.rng
+                    let span = t / float steps
+                    // The last step of all goes to the data.
+                    let times = [ t; t - 0.5 * span; (if steps = 1 then 0.0 else t - span) ]
+                    let z = Draw.vectors r "z" [ 4; law.Dimension ]
+                    let teacher (t: float) = Mixture.denoiser path law (scalar t)
+                    let at = List.map (levels path) times
+                    let half = Progressive.ddim (teacher times[0] z) at[0] at[1] z
+                    let arrived = Progressive.ddim (teacher times[1] half) at[1] at[2] half
+                    let student = target at[0] at[2] z arrived
+
+                    return
+                        { Error = Measure.apart (Progressive.ddim student at[0] at[2] z) arrived
+                          Case = $"{path.Name}, {times}" }
+                } }
+
+    let rounds =
+        { Name = "progressive-rounds"
+          Section = section
+          Statement =
+            "for one Gaussian N(m, v), after k rounds N/2^k steps of the student make of σ ε what N steps of DDIM do: x − m of factors α_s c + (σ_s/σ_t)(1 − α_t c), c = α_t v/(α_t² v + σ_t²)"
+          Source = "Salimans, Ho 2022, algorithm 2; the Gaussian's denoiser"
+          Tolerance = 1e-10
+          Cases = 30
+          Check =
+            Check.guarding Progressive.target (fun from until z arrived ->
+                Progressive.target from until z arrived * 1.01)
+            <| fun target ->
+                gen {
+                    let! path = Draw.oneOf [ Path.condOT; Path.vp; Path.trigonometric ]
+                    let! m = Draw.between -1.5 1.5
+                    let! v = Draw.between 0.2 2.0
+                    let! count = Draw.oneOf [ 2; 4; 8 ]
+                    let! r = Draw.rng
+                    let times = Progressive.times path count
+                    let at = times |> Array.map (levels path)
+                    let law =
+                        Mixture.ofStds
+                            [| 1.0 |]
+                            (Tensor.ofArray [ 1; 1 ] [| m |])
+                            (Tensor.ofArray [ 1; 1 ] [| sqrt v |])
+
+                    // k ↦ z ↦ D at time k of the grid, of the teacher and of each student made of the one before.
+                    let teacher (k: int) (z: Tensor) = Mixture.denoiser path law (scalar times[k]) z
+
+                    let student (stride: int) (d: int -> Tensor -> Tensor) (k: int) (z: Tensor) =
+                        let half = Progressive.ddim (d k z) at[k] at[k + stride] z
+                        let arrived = Progressive.ddim (d (k + stride) half) at[k + stride] at[k + 2 * stride] half
+                        target at[k] at[k + 2 * stride] z arrived
+
+                    let rec distilled stride d = if stride = count then d else distilled (2 * stride) (student stride d)
+                    let z = Draw.vectors r "z" [ 5; 1 ] * snd at[0]
+                    let sample = Progressive.ddim (distilled 1 teacher 0 z) at[0] at[count] z
+
+                    let number (x: Tensor) = x.ToFloat()
+
+                    let factor k =
+                        let a, s = number (fst at[k]), number (snd at[k])
+                        let a', s' = number (fst at[k + 1]), number (snd at[k + 1])
+                        let c = a * v / (a * a * v + s * s)
+                        a' * c + s' / s * (1.0 - a * c)
+
+                    let gain = Seq.fold (fun product k -> product * factor k) 1.0 [ 0 .. count - 1 ]
+                    let closed = m + gain * (z - m * fst at[0])
+                    return { Error = Measure.apart sample closed; Case = $"{path.Name}, N({m}, {v}), N = {count}" }
+                } }
+
+    let guided =
+        { Name = "guided-target"
+          Section = section
+          Statement =
+            "the target of a guided student is the teacher's prediction at guidance 1 + w, and at w = 0 that of the class alone"
+          Source = "Meng et al. 2023, On distillation of guided diffusion models, eq. 3; Ho, Salimans 2022, eq. 6"
+          Tolerance = 1e-10
+          Cases = 60
+          Check =
+            Check.guarding GuidedDistillation.target (fun network condition w ->
+                // A weight that counts from the null.
+                GuidedDistillation.target network condition (w - 1.0))
+            <| fun target ->
+                gen {
+                    let! path = Draw.oneOf [ Path.condOT; Path.vp; Path.trigonometric ]
+                    let! w = Draw.between 0.0 4.0
+                    let! apart = Draw.between 0.5 2.0
+                    let! t = Draw.time
+                    let! r = Draw.rng
+                    let law =
+                        Mixture.ofStds
+                            [| 0.4; 0.6 |]
+                            (Tensor.ofArray [ 2; 1 ] [| -apart; apart |])
+                            (Tensor.ofArray [ 2; 1 ] [| 0.3; 0.5 |])
+                    let model = Mixture.model path Prediction.data law
+                    let x = Draw.vectors r "x" [ 4; 1 ]
+                    let labels = Some(Tensor.ofArray [ 4 ] [| 0L; 1L; 1L; 0L |])
+                    let at = Measure.at t
+                    let times = ConsistencyLaws.many 4 t
+                    let weights value = ConsistencyLaws.many 4 value
+                    let truth = (Guidance.model (Guidance.scaled (1.0 + w)) model).Network labels at x
+                    let plain = model.Network labels at x
+                    let error = Measure.apart (target model.Network labels (weights w) times x) truth
+                    let atZero = Measure.apart (target model.Network labels (weights 0.0) times x) plain
+                    return { Error = max error atZero; Case = $"{path.Name}, w = {w}, ±{apart}, t = {t}" }
+                } }
+
+    let reflow =
+        { Name = "reflow-pairs"
+          Section = section
+          Statement =
+            "the pairs of an exact flow keep the data's law and never cost more than independent ones: x̂ is the flow's end, and E c(x̂ − ε) ≤ E c(x₀ − ε) for convex c"
+          Source = "Liu, Gong, Liu 2023, Flow straight and fast, theorems 3.3 and 3.5"
+          Tolerance = 1e-6 // of the solver, of order 4, at 80 steps
+          Cases = 12
+          Check =
+            Check.guarding Reflow.pair (fun plan path dynamics rng batch ->
+                let made = Reflow.pair plan path dynamics rng batch
+                let n = batch.Data.Shape[0]
+                let order = Tensor.ofArray [ n ] [| for k in 0 .. n - 1 -> int64 (n - 1 - k) |]
+                { made with Source = made.Source |> Option.map (Tensor.indexSelect 0 order) })
+            <| fun pair ->
+                gen {
+                    let! m = Draw.between -1.5 1.5
+                    let! v = Draw.between 0.2 2.0
+                    let! r = Draw.rng
+                    let path = Path.condOT
+                    let rk4 = Samplers.all |> List.find (fun sampler -> sampler.Name = "rk4")
+                    let law =
+                        Mixture.ofStds
+                            [| 1.0 |]
+                            (Tensor.ofArray [ 1; 1 ] [| m |])
+                            (Tensor.ofArray [ 1; 1 ] [| sqrt v |])
+                    let dynamics = Denoising(Mixture.model path Prediction.velocity law)
+                    let plan = { Generation.plan rk4 80 dynamics with Kind = Kind.Float64 }
+                    let n = 400
+                    let x0 = Mixture.sample n (Rng.named "data" r) law
+                    let made = pair plan path dynamics r { Data = x0; Label = None; Source = None }
+                    let noise = made.Source.Value
+                    // The flow between two Gaussians is the monotone map.
+                    let end' = Measure.apart made.Data (m + sqrt v * noise)
+
+                    // The same data met in another order: the pairs of one noise and independent data.
+                    let apart (p: float) (x: Tensor) = (Tensor.mean ((abs (x - noise)) ** p)).ToFloat()
+                    let independent = Tensor.indexSelect 0 (Rng.permutation n (Rng.named "order" r)) made.Data
+                    let rise =
+                        [ 1.0; 2.0; 4.0 ] |> List.map (fun p -> apart p made.Data - apart p independent) |> List.max
+
+                    return { Error = max end' (max 0.0 rise); Case = $"N({m}, {v}): end {end'}, rise {rise}" }
+                } }
+
+    let all = [ progressive; rounds; guided; reflow ]

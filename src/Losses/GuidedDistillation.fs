@@ -1,0 +1,59 @@
+namespace Fokker
+
+/// Distillation of guided models: a student that is told how far to guide says in one evaluation what its teacher says in two (Meng et al. 2023, On distillation of guided
+/// diffusion models, section 3.1).
+[<NoComparison; NoEquality>]
+type GuidedDistillation =
+    {
+        /// A prediction of classes and of none.
+        Teacher: Model
+        /// The preconditioning that both networks are behind, if any.
+        Preconditioning: Preconditioning option
+        /// The range of w in y_null + (1 + w) (y_c − y_null).
+        Least: float
+        Most: float
+        /// Of the error in what is predicted.
+        Weight: Weight
+        Times: Times
+    }
+
+[<RequireQualifiedAccess>]
+module GuidedDistillation =
+
+    let name = "guided"
+    let equation = "E λ ‖(1 + w) y(c) − w y(∅) − ŷ(c, w)‖², w ~ U, y the teacher's"
+    let source = "Meng et al. 2023, On distillation of guided diffusion models, eq. 3"
+
+    /// (1 + w) y(c) − w y(∅) for labels c [B] and weights w [B], in one call with twice the batch; y(∅) for the label −1, which is no class, and y where there are no labels.
+    let target (network: Condition -> Field) (condition: Condition) (w: Tensor) (t: Tensor) (x: Tensor) : Tensor =
+        match condition with
+        | None -> network None t x
+        | Some labels ->
+            let none = Tensor.full labels.Kind labels.Shape -1.0
+            let again (a: Tensor) = Tensor.cat 0 [ a; a ]
+            let both = network (Some(Tensor.cat 0 [ labels; none ])) (again t) (again x) |> Tensor.split x.Shape[0] 0
+            let w = Tensor.perSample x w
+            both[1] + (1.0 + w) * (both[0] - both[1])
+
+    /// The squared error of what a student says at drawn times and weights.
+    let loss (g: GuidedDistillation) : Loss =
+        let path, prediction = g.Teacher.Path, g.Teacher.Prediction
+        let draw = g.Times.Draw path
+        let weight = g.Weight.Of path prediction
+        let output = NetworkOutput.Guided(prediction, g.Preconditioning, g.Least, g.Most)
+        let wrapped (field: Field) =
+            g.Preconditioning |> Option.fold (fun field p -> Preconditioning.wrap p field) field
+
+        fun context rng batch ->
+            let n = batch.Data.Shape[0]
+            let t = draw (Rng.named "times" rng) n
+            let w = g.Least + (g.Most - g.Least) * Rng.uniform Kind.Float64 [ n ] (Rng.named "guidance" rng)
+            let noise = Rng.normalLike batch.Data (Rng.named "noise" rng)
+            let x = Path.sample path t batch.Data noise
+            let wanted = Tensor.detach (target g.Teacher.Network batch.Label w t x)
+            let said = wrapped (NetworkOutput.atKnob output w context.Network batch.Label) t x
+            Coefficient.scale (Curve.at weight t) (Tensor.meanRows (Tensor.square (said - wanted.To(said.Dtype))))
+
+    let objective (g: GuidedDistillation) : Objective =
+        let output = NetworkOutput.Guided(g.Teacher.Prediction, g.Preconditioning, g.Least, g.Most)
+        Objective.withOutput name equation source g.Teacher.Path output (loss g)

@@ -1,0 +1,127 @@
+namespace Fokker
+
+open System
+
+/// Progressive distillation: a student learns in one DDIM step what its teacher does in two, and is the teacher of the next round, of half as many steps
+/// (Salimans, Ho 2022, Progressive distillation, algorithm 2).
+[<NoComparison; NoEquality>]
+type Progressive =
+    {
+        Path: GaussianPath
+        /// What teacher and students say, a prediction, behind their preconditioning or told the weight of a guidance.
+        Output: NetworkOutput
+        /// The first teacher's times, falling: N of them, N a power of two, and 0 for the data.
+        Times: float[]
+        /// Of the error in x₀.
+        Weight: Weight
+    }
+
+[<RequireQualifiedAccess>]
+module Progressive =
+
+    /// DDIM's step from (α_t, σ_t) to (α_s, σ_s), α_s D + (σ_s/σ_t) (z − α_t D) (Song, Meng, Ermon 2021, eq. 12, η = 0). Each is [B; …] or of one sample's shape.
+    let ddim (d: Tensor) (alphaT: Tensor, sigmaT: Tensor) (alphaS: Tensor, sigmaS: Tensor) (z: Tensor) : Tensor =
+        alphaS * d + sigmaS / sigmaT * (z - alphaT * d)
+
+    /// The data that one step of DDIM from z_t to s would have to see so that it arrives at z_s: x̃ = (z_s − (σ_s/σ_t) z_t)/(α_s − (σ_s/σ_t) α_t).
+    let target
+        (alphaT: Tensor, sigmaT: Tensor)
+        (alphaS: Tensor, sigmaS: Tensor)
+        (z: Tensor)
+        (arrived: Tensor)
+        : Tensor =
+        let ratio = sigmaS / sigmaT
+        (arrived - ratio * z) / (alphaS - ratio * alphaT)
+
+    /// The times of DDIM's steps on a path, N and 0 for the data: those of its own grid, whose last step denoises.
+    let times (path: GaussianPath) (steps: int) : float[] =
+        let noisy = snd path.Interior
+        Array.init (steps + 1) (fun k -> noisy * (1.0 - float k / float steps))
+
+    /// α and σ at given times; at 0 all is data.
+    let private at (path: GaussianPath) (times: float[]) : float[] * float[] =
+        let of' (curve: Curve) (limit: float) =
+            times |> Array.map (fun t -> if t = 0.0 then limit else Curve.eval curve t)
+        of' path.Alpha 1.0, of' path.Sigma 0.0
+
+    /// The students' numbers of steps: N/2, N/4, …, 1.
+    let students (p: Progressive) : int list =
+        List.unfold (fun n -> if n = 0 then None else Some(n, n / 2)) ((p.Times.Length - 1) / 2)
+
+    /// The times of the student of so many steps.
+    let timesOf (p: Progressive) (steps: int) : float[] =
+        let stride = (p.Times.Length - 1) / steps
+        Array.init (steps + 1) (fun k -> p.Times[k * stride])
+
+    /// What a network of this output takes for the data.
+    let private denoiser (p: Progressive) (network: Condition -> Field) (condition: Condition) : Field =
+        // A network that is told a guidance weight has been told it.
+        let output =
+            match p.Output with
+            | NetworkOutput.Guided(prediction, preconditioning, _, _) ->
+                NetworkOutput.Prediction(prediction, preconditioning, false)
+            | output -> output
+
+        match NetworkOutput.dynamics p.Path output network with
+        | Denoising model -> Model.denoiser model condition
+        | Transport _
+        | Mapping _ -> invalidArg (nameof p) "what is distilled step by step is a model that says the data"
+
+    /// ‖x̃ − D(z_t, t)‖² per sample, weighed, for the student of the context's round at its own times.
+    let loss (p: Progressive) : Loss =
+        let steps = p.Times.Length - 1
+
+        if steps < 2 || steps &&& (steps - 1) <> 0 then
+            invalidArg (nameof p) $"{steps} steps of a teacher: a power of two, at least 2, is needed"
+
+        let alphas, sigmas = at p.Path p.Times
+        let weight = p.Weight.Of p.Path Prediction.data
+        let low, high = NetworkOutput.knob p.Output |> Option.defaultValue (0.0, 0.0)
+
+        fun context rng batch ->
+            let n = batch.Data.Shape[0]
+            let stride = min steps (1 <<< (context.Round + 1))
+            let count = steps / stride
+            let u = Tensor.toFloats (Rng.uniform Kind.Float64 [ n ] (Rng.named "times" rng))
+            let place = u |> Array.map (fun u -> min (count - 1) (int (Math.Floor(u * float count))) * stride)
+            let column (table: float[]) (offset: int) =
+                Tensor.ofArray [ n ] (place |> Array.map (fun k -> table[k + offset]))
+
+            let like offset =
+                let of' table = Tensor.perSample batch.Data ((column table offset).To batch.Data.Device)
+                of' alphas, of' sigmas
+
+            // The network in its own element type, the steps in float64: what two steps differ from one by is small.
+            let kind = batch.Data.Kind
+            let x0 = batch.Data.To Dtype.Float64
+            let noise = (Rng.normalLike batch.Data (Rng.named "noise" rng)).To Dtype.Float64
+            // One guidance weight for each sample, the same for teacher and student.
+            let w = low + (high - low) * Rng.uniform Kind.Float64 [ n ] (Rng.named "guidance" rng)
+
+            let says network = denoiser p (Sampling.widened kind (NetworkOutput.atKnob p.Output w network)) batch.Label
+
+            let double (a: Tensor, s: Tensor) = a.To Dtype.Float64, s.To Dtype.Float64
+            let first, middle, last = double (like 0), double (like (stride / 2)), double (like stride)
+            let t, between = column p.Times 0, column p.Times (stride / 2)
+            let z = fst first * x0 + snd first * noise
+            let teacher = says context.Teacher
+            let half = ddim (teacher t z) first middle z
+            let arrived = ddim (teacher between half) middle last half
+            let wanted = Tensor.detach (target first last z arrived)
+            let error = Tensor.meanRows (Tensor.square (says context.Network t z - wanted))
+            Coefficient.scale (Curve.at weight t) error
+
+    let name = "progressive"
+    let equation = "E w ‖x̃ − D(z_t, t)‖², x̃ of the teacher's two steps of DDIM"
+    let source = "Salimans, Ho 2022, Progressive distillation, algorithm 2"
+
+    /// The loss with its rounds; the last two, of two steps and of one, are twice as long as the others.
+    let objective (p: Progressive) : Objective =
+        { Objective.withOutput name equation source p.Path p.Output (loss p) with
+            Rounds =
+                [ for steps in students p ->
+                      { Student = steps
+                        Share = (if steps <= 2 then 2.0 else 1.0)
+                        Times = List.ofArray (timesOf p steps) } ]
+            // Each round's rate falls to 0: there is nothing left to average.
+            Decay = Some(fun _ -> 0.0) }

@@ -1,0 +1,283 @@
+/// Few steps from the command line: what begins at a run, rounds of distillation, pairs of a run, what a map knows besides the map.
+module Fokker.Tests.CommandLine.FewStepsTests
+
+open System
+open System.IO
+open Expecto
+open Fokker
+open Fokker.Tests
+open Fokker.Tests.CommandLine.Support
+
+let private done' (outcome: Outcome) = Expect.equal outcome.Code 0 outcome.Error
+
+let private train (folder: Folder) (name: string) (words: string list) =
+    fokker ([ "train"; "moons"; "--runs"; folder.Path; "--name"; name ] @ small @ words)
+
+let private on (folder: Folder) (words: string list) = fokker (words @ [ "--runs"; folder.Path; "--quiet" ])
+
+let private drawn (folder: Folder) (words: string list) =
+    let file = folder.File "x.npy"
+    done' (on folder ([ "sample"; "-n"; "6"; "--out"; file ] @ words))
+    Scope.run (fun () -> Tensor.toFloats (Npy.read file))
+
+let private data = lazy (Datasets.load "moons")
+
+/// A small run that is trained and not measured.
+let private made (folder: Folder) (name: string) (request: TrainingRequest) =
+    let request =
+        { request with
+            Steps = request.Steps |> Option.orElse (Some 12L)
+            Batch = Some 32
+            Width = Some 16
+            Depth = Some 1 }
+
+    let standard = { Recipe.standardFor data.Value with DataSet = "moons" }
+    let recipe = Runs.recipeOf Known.standard folder.Path standard request
+    use claim = Run.claim (folder.File name)
+    Run.replace claim (Recipe.settings recipe)
+    let job = Runs.jobWith folder.Path OwnParts.none recipe data.Value
+    Scope.free (Run.train claim (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)).State
+
+let private plain = TrainingRequest.standard
+
+let private withLoss (loss: string) = { plain with Loss = Some loss }
+
+let private withoutSteps = small |> List.skip 2
+
+/// The program as a process of its own, killed at random times and taken up again.
+let private killed (kills: int) =
+    use folder = new Folder()
+    made folder "teacher" plain
+
+    let start (words: string list) =
+        let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Tool.dll")
+        let info = Diagnostics.ProcessStartInfo("dotnet", RedirectStandardOutput = true, RedirectStandardError = true)
+
+        for word in program :: words do
+            info.ArgumentList.Add word
+
+        let child = nonNull (Diagnostics.Process.Start info)
+        child.OutputDataReceived.Add ignore
+        child.ErrorDataReceived.Add ignore
+        child.BeginOutputReadLine()
+        child.BeginErrorReadLine()
+        child
+
+    let words name =
+        [ "train"; "moons"; "--runs"; folder.Path; "--name"; name ]
+        @ withoutSteps
+        @ [ "--loss"; "progressive:steps=8"; "--teacher"; "teacher"; "--steps"; "300" ]
+
+    done' (fokker (words "whole"))
+    let random = Random 5
+    let path = folder.File "killed"
+    let mutable count = 0
+
+    while count < kills do
+        let resumes = File.Exists(Run.runFile path)
+
+        use child =
+            start (
+                if resumes then
+                    [ "train"; "--resume"; "--name"; "killed"; "--runs"; folder.Path; "--quiet" ]
+                else
+                    words "killed"
+            )
+
+        // From the first step on, anywhere in a run that takes a second or two; a save of each student is among what it comes upon.
+        let before = if File.Exists(Run.metricsFile path) then FileInfo(Run.metricsFile path).Length else 0L
+
+        let hasBegun () =
+            File.Exists(Run.metricsFile path) && FileInfo(Run.metricsFile path).Length <> before
+            || child.HasExited
+
+        while not (hasBegun ()) do
+            Threading.Thread.Sleep 5
+
+        Threading.Thread.Sleep(random.Next 400)
+
+        if not child.HasExited then
+            child.Kill()
+
+        child.WaitForExit()
+        count <- count + 1
+
+    let last = on folder [ "train"; "--resume"; "--name"; "killed" ]
+    done' last
+
+    for file in [ "checkpoint"; "model"; "student-4"; "student-2"; "student-1" ] do
+        let bytes name = File.ReadAllBytes(folder.File $"{name}/{file}.safetensors")
+        Expect.isTrue (bytes "killed" = bytes "whole") file
+
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.FewSteps"
+        [ testCase "the student of each round is there by its steps"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "teacher" plain
+
+              done' (
+                  fokker (
+                      [ "train"; "moons"; "--runs"; folder.Path; "--name"; "fast" ]
+                      @ withoutSteps
+                      @ [ "--loss"; "progressive:steps=4"; "--teacher"; "teacher"; "--steps"; "6" ]
+                  )
+              )
+
+              equal [ 2; 1 ] (Run.students (folder.File "fast") |> List.map fst)
+              Expect.stringContains (File.ReadAllText(folder.File "fast/report.html")) "Rounds" "the report"
+              // The run itself is its last student.
+              equal (drawn folder [ "fast@1" ]) (drawn folder [ "fast" ])
+              let two = drawn folder [ "fast@2" ]
+              Expect.isTrue (Array.forall Double.IsFinite two) "numbers"
+              Expect.notEqual two (drawn folder [ "fast@1" ]) "another student"
+              assertRefused (on folder [ "sample"; "fast@3"; "-n"; "6" ]) [ "fast@3"; "fast@2"; "fast@1" ]
+              assertRefused (on folder [ "sample"; "teacher@3"; "-n"; "6" ]) [ "not of a training in rounds" ]
+              // Another run in its place has none of its students.
+              made folder "fast" plain
+              equal [] (Run.students (folder.File "fast"))
+
+          testCase "what cannot be distilled in rounds is refused with the reason"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "noise" { withLoss "simple" with Path = Some "vp" }
+              made folder "teacher" plain
+
+              let refused teacher words =
+                  assertRefused (train folder "fast" ([ "--teacher"; teacher; "--loss" ] @ words))
+
+              refused "noise" [ "progressive" ] [ "--teacher noise"; "σ/α"; "velocity" ]
+              refused "teacher" [ "progressive:steps=6" ] [ "power of two" ]
+
+          // In this process: stopped after each step of all rounds and taken up again.
+          testCase "a training of rounds that is stopped anywhere ends with the same bytes"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "teacher" plain
+              let data = data.Value
+
+              let recipe =
+                  { Recipe.standardFor data with
+                      DataSet = "moons"
+                      Batch = 32
+                      Width = 16
+                      Depth = 1
+                      Teacher = Some "teacher" }
+                  |> Recipe.withLoss "progressive:steps=8"
+
+              let recipe = { recipe with Teacher = Some "teacher"; Steps = 11L; Width = 16; Depth = 1; Batch = 32 }
+
+              let run (name: string) (stopEvery: int64 option) =
+                  let path = folder.File name
+                  let mutable go = true
+                  let mutable isFirst = true
+
+                  while go do
+                      use claim = Run.claim path
+
+                      if isFirst then
+                          Run.create claim (Recipe.settings recipe)
+                          isFirst <- false
+
+                      let job = Runs.jobWith folder.Path OwnParts.none recipe data
+                      let mutable made = 0L
+                      let stop () = stopEvery |> Option.exists (fun n -> made >= n)
+                      let result = Run.train claim (Recipe.plan job) (fun _ _ -> made <- made + 1L) stop
+                      go <- not result.Ending.IsFinished
+                      Scope.free result.State
+
+                  Directory.GetFiles(path, "*.safetensors")
+                  |> Array.sort
+                  |> Array.map (fun file ->
+                      nonNull (Path.GetFileName file), Convert.ToHexString(File.ReadAllBytes file))
+
+              let whole = run "whole" None
+              equal 5 whole.Length
+              equal whole (run "ones" (Some 1L))
+              equal whole (run "threes" (Some 3L))
+
+          testCase "a training of rounds that is killed ends with the same bytes" <| fun () -> killed 2
+
+          full
+          <| testCase "a training of rounds that is killed twenty times ends with the same bytes" (fun () -> killed 20)
+
+          testCase "a training begins at a run and says what does not fit"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "first" plain
+
+              let begun =
+                  fokker (
+                      [ "train"
+                        "moons"
+                        "--runs"
+                        folder.Path
+                        "--name"
+                        "second"
+                        "--from"
+                        "first"
+                        "--loss"
+                        "psd" ]
+                      @ [ "--steps"; "12"; "--batch"; "32"; "--draws"; "2" ]
+                  )
+
+              done' begun
+              Expect.stringContains begun.Out "begins at first: all of it fits" "what is said"
+              assertRefused (train folder "third" [ "--from"; "nothing" ]) [ "nothing" ]
+
+              assertRefused
+                  (train folder "third" [ "--from"; "first"; "--network"; "residual-mlp" ])
+                  [ "--from first"; "residual-mlp" ]
+
+              // It goes on without the run that it began at.
+              Directory.Delete(folder.File "first", true)
+              let run = Runs.at (folder.File "second")
+              use claim = Run.claim run.Path
+              let job = Runs.jobWith folder.Path OwnParts.none (Runs.recipe run) data.Value
+              let result = Run.train claim (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)
+              equal 12L result.State.Step
+              Scope.free result.State
+
+          testCase "the pairs of a run are a coupling"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "first" plain
+              let reflow coupling = { withLoss "i-cfm" with Coupling = Some coupling }
+
+              for name, request in
+                  [ "live", reflow "run:first,steps=2"
+                    "table", reflow "run:first,pairs=64,steps=2"
+                    "one", { reflow "run:first,steps=2" with Times = Some "discrete:levels=1"; From = Some "first" } ] do
+                  made folder name request
+                  Expect.isTrue
+                      (Array.forall Double.IsFinite (drawn folder [ name; "--solver"; "euler"; "--steps"; "1" ]))
+                      name
+
+              assertRefused (train folder "no" [ "--loss"; "i-cfm"; "--coupling"; "run:nobody" ]) [ "nobody" ]
+
+              assertRefused
+                  (train folder "no" [ "--loss"; "i-cfm"; "--coupling"; "run:first,pears=3" ])
+                  [ "--coupling"; "pairs=N" ]
+
+              assertRefused (train folder "no" [ "--coupling"; "run:first" ]) [ "--coupling"; "cfm"; "i-cfm" ]
+
+          testCase "a map of two times is followed by its own velocity, and has the density that it learned"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "map" (withLoss "psd")
+              let jumps = drawn folder [ "map"; "--steps"; "2" ]
+              let followed = drawn folder [ "map"; "--solver"; "rk4"; "--steps"; "4" ]
+              Expect.notEqual followed jumps "another way"
+              done' (on folder [ "likelihood"; "map"; "-n"; "8" ])
+              done' (on folder [ "encode"; "map"; "-n"; "8"; "--out"; folder.File "z.npy" ])
+              made folder "both" (withLoss "f2d2")
+
+              let said (field: string) words =
+                  let found = json (on folder ([ "likelihood"; "both"; "-n"; "8"; "--json" ] @ words))
+                  string found[field]
+
+              equal "jumps" (said "method" [])
+              equal "2" (said "evaluations" [ "--steps"; "2" ])
+              equal "flow" (said "method" [ "--solver"; "heun" ]) ]

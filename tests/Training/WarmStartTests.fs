@@ -1,0 +1,72 @@
+/// A training that begins at another network's parameters.
+module Fokker.Tests.WarmStartTests
+
+open System
+open Expecto
+open Fokker
+open Fokker.Tests
+open Fokker.Tests.Theory.Expect
+
+/// Not only at its start, where it is zero.
+let private generic (network: Network) =
+    Network.init Kind.Float64 (Rng.ofSeed 6L) network
+    |> Array.mapi (fun k p -> p + 0.2 * Rng.normalLike p (Rng.at (int64 k) (Rng.ofSeed 7L)))
+
+let private trained (network: Network) : TrainedNetwork =
+    Fokker.Tests.Training.Support.trainedOf network (generic network) 1L
+let private fresh (network: Network) = Network.init Kind.Float64 (Rng.ofSeed 9L) network
+let private at (t: float) = Tensor.scalar Kind.Float64 t
+
+let private pairs =
+    let mlp = { Mlp.standard 2 with Width = 8 }
+    let unet = { Unet.standard 1 with Width = 8 }
+
+    [ "mlp", Networks.mlp mlp, Networks.mlp { mlp with Times = 2 }, [ 2 ]
+      "residual-mlp", ResidualMlp.network mlp, ResidualMlp.network { mlp with Times = 2 }, [ 2 ]
+      "unet", Networks.unet unet, Networks.unet { unet with Times = 2 }, [ 1; 8; 8 ] ]
+
+[<Tests>]
+let tests =
+    testList
+        "Training.WarmStart"
+        [ testCase "a second time is not heard until it is trained"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  for name, one, two, shape in pairs do
+                      let from = trained one
+                      let start = WarmStart.fit from two (fresh two)
+                      holds (start.Fresh = [] && start.Left = []) $"{name}: {WarmStart.text name start}"
+                      let x = Rng.normal Kind.Float64 (3 :: shape) (Rng.ofSeed 8L)
+                      let wanted = one.Apply from.Parameters None (at 0.6) x
+
+                      for until in [ 0.0; 0.3; 0.6 ] do
+                          let said = two.Apply start.Parameters None (FlowMap.times (at 0.6) (at until)) x
+                          // The same sums, in another order.
+                          holds ((Tensor.max (abs (said - wanted))).ToFloat() < 1e-12) $"{name} until {until}")
+
+          testCase "classes enter with zero weight, and a second output with zero"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let plain = { Mlp.standard 2 with Width = 8 }
+                  let one, more = Networks.mlp plain, Networks.mlp { plain with Classes = Some 3; Outputs = 2 }
+                  let from = trained one
+                  let start = WarmStart.fit from more (fresh more)
+                  let x = Rng.normal Kind.Float64 [ 3; 2 ] (Rng.ofSeed 8L)
+                  let wanted = one.Apply from.Parameters None (at 0.6) x
+                  let said = more.Apply start.Parameters (Some(Tensor.ofArray [ 3 ] [| 0L; 2L; -1L |])) (at 0.6) x
+                  holds ((Tensor.max (abs (Tensor.narrow 1 0 2 said - wanted))).ToFloat() < 1e-12) "what it said"
+                  holds ((Tensor.max (abs (Tensor.narrow 1 2 2 said))).ToFloat() = 0.0) "what is new")
+
+          testCase "what does not fit is named, and a network of another kind refused"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let plain = { Mlp.standard 2 with Width = 8 }
+                  let from = trained (Networks.mlp { plain with Classes = Some 3 })
+                  let deeper = Networks.mlp { plain with Depth = 4 }
+                  let start = WarmStart.fit from deeper (fresh deeper)
+                  holds (start.Left = [ "label.weight" ]) (WarmStart.text "it" start)
+                  holds (start.Fresh = [ "hidden4.weight"; "hidden4.bias" ]) (WarmStart.text "it" start)
+                  let wider = Networks.mlp { plain with Width = 16 }
+                  raises<FormatException, _>(fun () -> WarmStart.fit from wider (fresh wider)) |> names [ "a tenth" ]
+                  let unet = Networks.unet { Unet.standard 1 with Width = 8 }
+                  raises<FormatException, _>(fun () -> WarmStart.fit from unet (fresh unet)) |> ignore) ]
