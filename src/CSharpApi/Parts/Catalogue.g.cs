@@ -243,6 +243,11 @@ public static class Losses
     public static TrainingLoss LagrangianSelfDistillation(double instants = 0.25) =>
         TrainingLoss.Of("lsd", [("instants", nameof(instants), instants)]);
 
+    /// <summary>Eulerian self-distillation: emd with the velocity that the map itself has learned in the teacher's place. <c>esd</c>: E d(u, v + (s − t) (∂_t u + ∇u v)), v = u_tt; two times, no teacher, forward derivatives (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model).</summary>
+    /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
+    public static TrainingLoss Esd(double instants = 0.25) =>
+        TrainingLoss.Of("esd", [("instants", nameof(instants), instants)]);
+
     /// <summary>Progressive self-distillation: learns that one jump equals two shorter ones. <c>psd</c>: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)), t &gt; s, two draws; m ~ U(s, t); two times, no teacher, no derivatives (Boffi, Albergo, Vanden-Eijnden 2025, How to build a consistency model).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
     public static TrainingLoss ProgressiveSelfDistillation(double instants = 0.25) =>
@@ -309,6 +314,7 @@ public static class Losses
         LagrangianMapDistillation(),
         EulerianMapDistillation(),
         LagrangianSelfDistillation(),
+        Esd(),
         ProgressiveSelfDistillation(),
         Shortcut(),
         MeanFlow(),
