@@ -93,7 +93,7 @@ module FewSteps =
                 Progress.run terminal name (float recipe.Steps) (fun report ->
                     Run.train
                         claim
-                        (Recipe.plan job)
+                        (Job.plan job)
                         (fun info _ -> report (float info.Step) $"loss {info.Loss:F4}")
                         terminal.Stop)
 

@@ -36,7 +36,7 @@ let private made (folder: Folder) (name: string) (request: TrainingRequest) =
     use claim = Run.claim (folder.File name)
     Run.replace claim (Recipe.settings recipe)
     let job = Runs.jobWith folder.Path OwnParts.none recipe data.Value
-    Scope.free (Run.train claim (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)).State
+    Scope.free (Run.train claim (Job.plan job) (fun _ _ -> ()) (fun () -> false)).State
 
 let private plain = TrainingRequest.standard
 
@@ -184,7 +184,7 @@ let tests =
                       let job = Runs.jobWith folder.Path OwnParts.none recipe data
                       let mutable made = 0L
                       let stop () = stopEvery |> Option.exists (fun n -> made >= n)
-                      let result = Run.train claim (Recipe.plan job) (fun _ _ -> made <- made + 1L) stop
+                      let result = Run.train claim (Job.plan job) (fun _ _ -> made <- made + 1L) stop
                       go <- not result.Ending.IsFinished
                       Scope.free result.State
 
@@ -236,7 +236,7 @@ let tests =
               let run = Runs.at (folder.File "second")
               use claim = Run.claim run.Path
               let job = Runs.jobWith folder.Path OwnParts.none (Runs.recipe run) data.Value
-              let result = Run.train claim (Recipe.plan job) (fun _ _ -> ()) (fun () -> false)
+              let result = Run.train claim (Job.plan job) (fun _ _ -> ()) (fun () -> false)
               equal 12L result.State.Step
               Scope.free result.State
 

@@ -186,9 +186,12 @@ let tests =
               let data = { Data = Mixture.sample 4000 (Rng.named "data" key) law; Label = None; Source = None }
 
               let value count gain =
-                  let c = { Consistency.original 10L path with Boundary = Penalized; Count = fun _ -> count }
                   let teacher = Mixture.model path Prediction.velocity law
-                  let objective = Consistency.distillation Tableau.heun teacher c
+
+                  let objective =
+                      MapMatching.objective
+                          { MapMethods.consistencyDistillation count teacher with Form = MapForm.ToData Penalized }
+
                   let context = LossContext.ofNetwork (fun _ t x -> gain * exact t x)
                   (Tensor.mean (objective.Loss context key data)).ToFloat()
 

@@ -326,7 +326,7 @@ let tests =
                       let (st, at), (ss, as') = spread t, spread s
                       ((as' * 0.4 + ss / st * (x - at * 0.4)) - x) / (s - t)
 
-              let flow: FlowMap = { Path = path; Domain = Between(1.0, 0.0); Map = map }
+              let flow: FlowMap = { Path = path; Domain = Between(1.0, 0.0); Map = map; WithLogDeterminant = None }
               let own = GenerativeModel.ofMixture "mixture" path Prediction.velocity Kind.Float64 m
 
               let steering =
