@@ -129,7 +129,8 @@ module Finish =
 
         let rounds = RoundsReport.section terminal run recipe data |> Option.toList
 
-        Progress.run terminal "report" 1.0 (fun _ -> Results.report terminal.Known run recipe data model drawn scores density rounds)
+        Progress.run terminal "report" 1.0 (fun _ ->
+            Results.report terminal.Known run recipe data model drawn scores density rounds)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"
         scores, density

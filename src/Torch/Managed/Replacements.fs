@@ -136,6 +136,22 @@ module internal Replacements =
                 invoke operator (NativePtr.toNativeInt values) 2 (NativePtr.toNativeInt result) 1 |> ignore
                 NativePtr.read result))
 
+    /// xⁿ for a whole n ≥ 1, by repeated squaring: the derivatives of products are right also where x is negative, where those of a power by a tensor ask for log x.
+    let rec private wholePower (n: int) (x: nativeint) : nativeint =
+        let after (first: nativeint) (f: nativeint -> nativeint) =
+            try
+                f first
+            finally
+                free first
+
+        let negative (x: nativeint) = apply (sibling "neg") [| ofTensor x |]
+
+        match n with
+        | 1 -> after (negative x) negative
+        | 2 -> apply (sibling "square") [| ofTensor x |]
+        | n when n % 2 = 0 -> after (wholePower (n / 2) x) (wholePower 2)
+        | n -> after (wholePower (n - 1) x) (fun power -> apply (sibling "mul.Tensor") [| ofTensor power; ofTensor x |])
+
     let private pow =
         let general = withTensor "pow.Tensor_Tensor"
 
@@ -152,8 +168,22 @@ module internal Replacements =
                 | -0.5 -> Some "rsqrt"
                 | _ -> None
 
+            let exponent = numberAt args n 1 nan
+
             match named with
             | Some name -> describe (apply (sibling name) [| ofTensor x |])
+            | None when
+                isFloating x && Math.Truncate exponent = exponent && 1.0 <= abs exponent && abs exponent <= 64.0
+                ->
+                let power = wholePower (int (abs exponent)) x
+
+                if exponent > 0.0 then
+                    describe power
+                else
+                    try
+                        describe (apply (sibling "reciprocal") [| ofTensor power |])
+                    finally
+                        free power
             | None -> general.Invoke(args, n))
 
     let private rsub =
