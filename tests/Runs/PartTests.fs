@@ -37,7 +37,8 @@ let tests =
                       match p.Allowed with
                       | Allowed.Real -> p.Default - 0.1
                       | Allowed.Within(low, high) -> 0.3 * low + 0.7 * high
-                      | Allowed.Whole _ -> p.Default + 1.0
+                      // Twice as many: some have to be a power of two.
+                      | Allowed.Whole _ -> if p.Default = 0.0 then 1.0 else 2.0 * p.Default
                       | Allowed.Positive
                       | Allowed.AtLeast _ -> p.Default * 1.1 + 1e-9
 

@@ -23,13 +23,21 @@ module private Limits =
     [<System.Runtime.InteropServices.DllImport("libc")>]
     extern int setrlimit(int resource, uint64[] limits)
 
+/// Without it SIGXFSZ would end the process; with it the write that it comes of fails. It stays for good: .NET hands signals on by a thread of its own, which may
+/// come to one only when the limit is gone again.
+let private survivingTooLongFiles =
+    lazy
+        (Runtime.InteropServices.PosixSignalRegistration.Create(
+            enum<Runtime.InteropServices.PosixSignal> 25,
+            fun context -> context.Cancel <- true
+        ))
+
 /// Runs `action` on a disk that has room for files of so many bytes: a write beyond that fails, as on a full one.
 let onFullDisk (bytes: int) (action: unit -> unit) =
-    let fileSize, tooLong = 1, enum<Runtime.InteropServices.PosixSignal> 25 // RLIMIT_FSIZE, SIGXFSZ
+    let fileSize = 1 // RLIMIT_FSIZE
+    survivingTooLongFiles.Force() |> ignore
     let limits = Array.zeroCreate<uint64> 2
     Limits.getrlimit (fileSize, limits) |> ignore
-    // The signal would end the process; without it the write fails.
-    use _ = Runtime.InteropServices.PosixSignalRegistration.Create(tooLong, fun context -> context.Cancel <- true)
 
     try
         Expect.equal (Limits.setrlimit (fileSize, [| uint64 bytes; limits[1] |])) 0 ""
