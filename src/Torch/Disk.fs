@@ -120,7 +120,7 @@ module Disk =
             | null -> path
             | target -> target.FullName
 
-    /// Takes away what a writer that was killed left of `PATH.XXXXXXXX.partial`. Raises IOException where another writer is at work: its file is locked.
+    /// Takes away the files beside PATH that end in `.partial`, which writers left when they were killed. Raises IOException where another writer is at work: its file is locked.
     let private sweep (path: string) =
         match Path.GetDirectoryName(Path.GetFullPath path) with
         | null -> ()
