@@ -128,6 +128,12 @@ module Steering =
 
     let private reject name what = invalidArg name $"{name} is for {what}"
 
+    /// What was observed, for a method that has no use for a reward.
+    let private observed name (target: SteeringTarget) : struct (Sensor * Tensor) =
+        match target with
+        | SteeringTarget.Observed(sensor, y) -> struct (sensor, y)
+        | SteeringTarget.Rewarded _ -> reject name "observations"
+
     let private residual (sensor: Sensor) (y: Tensor) (look: Look) = y.To look.Data.Kind - sensor.Apply look.Data
 
     /// V v = (σ²/α) Jᵀ v.
@@ -166,93 +172,87 @@ module Steering =
     /// 2023, Pseudoinverse-guided diffusion models, eq. 8; r_t² is their σ²/(1 + σ²) for data of standard deviation c = 1). The twist is its logarithm
     /// (Wu et al. 2023, Practical and asymptotically exact conditional sampling, eq. 8).
     let private pseudoinverse name (deviation: float) (weighs: bool) (target: SteeringTarget) : Steered =
-        match target with
-        | SteeringTarget.Rewarded _ -> reject name "observations"
-        | SteeringTarget.Observed(sensor, y) ->
-            let along, adjoint = linearParts name sensor
-            let noise2 = sensor.Noise * sensor.Noise
+        let struct (sensor, y) = observed name target
+        let along, adjoint = linearParts name sensor
+        let noise2 = sensor.Noise * sensor.Noise
 
-            let solved (look: Look) =
-                let r2 = variance deviation look
-                let e = residual sensor y look
-                let r2' = if r2.Rank = 0 then r2 else Tensor.perSample e (Tensor.flatten r2)
-                struct (e, conjugateGradients (enough sensor) (fun v -> r2' * along (adjoint v) + noise2 * v) e)
+        let solved (look: Look) =
+            let r2 = variance deviation look
+            let e = residual sensor y look
+            let r2' = if r2.Rank = 0 then r2 else Tensor.perSample e (Tensor.flatten r2)
+            struct (e, conjugateGradients (enough sensor) (fun v -> r2' * along (adjoint v) + noise2 * v) e)
 
-            { Correct =
+        { Correct =
+            fun look ->
+                let struct (_, c) = solved look
+                look.Data + spread look (adjoint c)
+          Twist =
+            weighing weighs (fun () ->
+                let eigenvalues = eigenvaluesOf sensor
+
                 fun look ->
-                    let struct (_, c) = solved look
-                    look.Data + spread look (adjoint c)
-              Twist =
-                weighing weighs (fun () ->
-                    let eigenvalues = eigenvaluesOf sensor
-
-                    fun look ->
-                        let struct (e, c) = solved look
-                        let r2 = Tensor.reshape [ -1; 1 ] (variance deviation look)
-                        let logVolume = Tensor.sumOver [ 1 ] (log (r2 * eigenvalues.To r2.Kind + noise2))
-                        logGaussian sensor.Count (inner e c) logVolume) }
+                    let struct (e, c) = solved look
+                    let r2 = Tensor.reshape [ -1; 1 ] (variance deviation look)
+                    let logVolume = Tensor.sumOver [ 1 ] (log (r2 * eigenvalues.To r2.Kind + noise2))
+                    logGaussian sensor.Count (inner e c) logVolume) }
 
     /// x̂ + V Aᵀ (s² I + A V Aᵀ)⁻¹ (y − A x̂) with V = (σ²/α) J, by a few conjugate gradients (Rozet, Andry, Lanusse, Louppe 2024, Learning diffusion priors
     /// from observations by expectation maximization, eq. 18): what x₀ would be expected to be, were it Gaussian given x_t. The twist is log N(y; A x̂, s² I + A V Aᵀ), its
     /// matrix made whole.
     let private moments name (iterations: int) (weighs: bool) (target: SteeringTarget) : Steered =
-        match target with
-        | SteeringTarget.Rewarded _ -> reject name "observations"
-        | SteeringTarget.Observed(sensor, y) ->
-            let along, adjoint = linearParts name sensor
-            let noise2 = sensor.Noise * sensor.Noise
+        let struct (sensor, y) = observed name target
+        let along, adjoint = linearParts name sensor
+        let noise2 = sensor.Noise * sensor.Noise
 
-            { Correct =
+        { Correct =
+            fun look ->
+                let e = residual sensor y look
+                let system (v: Tensor) = noise2 * v + along (spread look (adjoint v))
+                look.Data + spread look (adjoint (conjugateGradients iterations system e))
+          Twist =
+            weighing weighs (fun () ->
+                if sensor.Count > 64 then
+                    invalidArg
+                        "particles"
+                        $"{name} weighs by the whole matrix A V Aᵀ, and {sensor.Count} numbers are observed: take tds, or 64 numbers at most"
+
+                let basis = Sensor.basis sensor
+                let places = Tensor.transpose 0 1 (Tensor.flattenRows basis)
+                // The numbers that count of something like y: [B; Count].
+                let shown (v: Tensor) = Linalg.matmul (Tensor.flattenRows v) (places.To v.Kind)
+
                 fun look ->
                     let e = residual sensor y look
-                    let system (v: Tensor) = noise2 * v + along (spread look (adjoint v))
-                    look.Data + spread look (adjoint (conjugateGradients iterations system e))
-              Twist =
-                weighing weighs (fun () ->
-                    if sensor.Count > 64 then
-                        invalidArg
-                            "particles"
-                            $"{name} weighs by the whole matrix A V Aᵀ, and {sensor.Count} numbers are observed: take tds, or 64 numbers at most"
+                    let shape = List.ofArray e.Shape
+                    let basis = basis.To e.Kind
 
-                    let basis = Sensor.basis sensor
-                    let places = Tensor.transpose 0 1 (Tensor.flattenRows basis)
-                    // The numbers that count of something like y: [B; Count].
-                    let shown (v: Tensor) = Linalg.matmul (Tensor.flattenRows v) (places.To v.Kind)
+                    let column (k: int) =
+                        let v = Tensor.expand shape (Tensor.narrow 0 k 1 basis)
+                        shown (along (spread look (adjoint v)))
 
-                    fun look ->
-                        let e = residual sensor y look
-                        let shape = List.ofArray e.Shape
-                        let basis = basis.To e.Kind
-
-                        let column (k: int) =
-                            let v = Tensor.expand shape (Tensor.narrow 0 k 1 basis)
-                            shown (along (spread look (adjoint v)))
-
-                        let v = Tensor.stack 2 [ for k in 0 .. sensor.Count - 1 -> column k ]
-                        let values, vectors = Linalg.eigh (0.5 * (v + Tensor.transpose 1 2 v))
-                        // A covariance has none below 0; a network's may.
-                        let values = Tensor.clamp 0.0 infinity values + noise2
-                        let turned = Tensor.squeeze 1 (Linalg.matmul (Tensor.unsqueeze 1 (shown e)) vectors)
-                        let quadratic = Tensor.sumOver [ 1 ] (Tensor.square turned / values)
-                        logGaussian sensor.Count quadratic (Tensor.sumOver [ 1 ] (log values))) }
+                    let v = Tensor.stack 2 [ for k in 0 .. sensor.Count - 1 -> column k ]
+                    let values, vectors = Linalg.eigh (0.5 * (v + Tensor.transpose 1 2 v))
+                    // A covariance has none below 0; a network's may.
+                    let values = Tensor.clamp 0.0 infinity values + noise2
+                    let turned = Tensor.squeeze 1 (Linalg.matmul (Tensor.unsqueeze 1 (shown e)) vectors)
+                    let quadratic = Tensor.sumOver [ 1 ] (Tensor.square turned / values)
+                    logGaussian sensor.Count quadratic (Tensor.sumOver [ 1 ] (log values))) }
 
     /// argmin ‖y − A x‖²/2s² + (λ/2) (α/σ)² ‖x − x̂‖², which is x̂ + Aᵀ (A Aᵀ + λ s² (α/σ)² I)⁻¹ (y − A x̂) (Zhu et al. 2023, Denoising diffusion models for
     /// plug-and-play image restoration, DiffPIR, eq. 12). Its authors go on with a stochastic step, as ddim-eta or ancestral are.
     let private proximal name (weight: float) (weighs: bool) (target: SteeringTarget) : Steered =
-        match target with
-        | SteeringTarget.Rewarded _ -> reject name "observations"
-        | SteeringTarget.Observed(sensor, y) ->
-            let along, adjoint = linearParts name sensor
-            let noise2 = sensor.Noise * sensor.Noise
+        let struct (sensor, y) = observed name target
+        let along, adjoint = linearParts name sensor
+        let noise2 = sensor.Noise * sensor.Noise
 
-            { Correct =
-                fun look ->
-                    let e = residual sensor y look
-                    let ratio = weight * noise2 * Tensor.square (look.Alpha / look.Sigma)
-                    let ratio = if ratio.Rank = 0 then ratio else Tensor.perSample e (Tensor.flatten ratio)
-                    let system (v: Tensor) = along (adjoint v) + ratio * v
-                    look.Data + adjoint (conjugateGradients (enough sensor) system e)
-              Twist = (pseudoinverse name 1.0 weighs target).Twist }
+        { Correct =
+            fun look ->
+                let e = residual sensor y look
+                let ratio = weight * noise2 * Tensor.square (look.Alpha / look.Sigma)
+                let ratio = if ratio.Rank = 0 then ratio else Tensor.perSample e (Tensor.flatten ratio)
+                let system (v: Tensor) = along (adjoint v) + ratio * v
+                look.Data + adjoint (conjugateGradients (enough sensor) system e)
+          Twist = (pseudoinverse name 1.0 weighs target).Twist }
 
     let private gradientOf (reward: Reward) (x: Tensor) : Tensor = Diff.grad (reward.Value >> Tensor.sum) x
 
@@ -284,10 +284,7 @@ module Steering =
         (sampler: Sampler)
         (step: Step)
         : Step =
-        let sensor, y =
-            match target with
-            | SteeringTarget.Observed(sensor, y) -> sensor, y
-            | SteeringTarget.Rewarded _ -> reject name "observations"
+        let struct (sensor, y) = observed name target
 
         let data = readings.Of Prediction.data
 
@@ -313,6 +310,9 @@ module Steering =
                 Memory = memory
                 Evaluations = next.Evaluations + 1 }
 
+    /// Draws of a step that is made so many times: the sampler's and what is seen's in each, and one to take it back between them.
+    let private drawsOf repeats (sampler: Sampler) = repeats * (sampler.Draws + 1) + repeats - 1
+
     /// What is seen put in the place of what was sampled, with the noise of its time, after each step; with several repeats the step is taken back and made
     /// again (Lugmayr et al. 2022, RePaint, algorithm 1; one repeat is Song et al. 2021's replacement). y's own noise counts for a part of the time's.
     let private replaced
@@ -323,10 +323,7 @@ module Steering =
         (sampler: Sampler)
         (step: Step)
         : Step =
-        let sensor, y =
-            match target with
-            | SteeringTarget.Observed(sensor, y) -> sensor, y
-            | SteeringTarget.Rewarded _ -> reject name "observations"
+        let struct (sensor, y) = observed name target
 
         let seen, adjoint =
             match sensor.Seen, sensor.Linear with
@@ -334,7 +331,7 @@ module Steering =
             | _ -> reject name "observations that show numbers as they are, a mask or coordinates"
 
         let path = readings.Path
-        let per = repeats * (sampler.Draws + 1) + repeats - 1
+        let per = drawsOf repeats sampler
         // What is seen is shift + scale · x, coordinate by coordinate: the adjoint of 1 is the scale.
         let scale = adjoint (Tensor.ones Kind.Float64 (1 :: sensor.Output))
         let scale2 = Tensor.where (Tensor.greaterThan 0.5 seen) (Tensor.square scale) (Tensor.onesLike scale)
@@ -428,8 +425,6 @@ module Steering =
             Sampler = Some(Samplers.ddimWith 1.0) }
 
     let diffpir = diffpirWith 10.0
-
-    let private drawsOf repeats (sampler: Sampler) = repeats * (sampler.Draws + 1) + repeats - 1
 
     let repaintWith (repeats: int) : SteeringMethod =
         { method
