@@ -272,10 +272,10 @@ module FewSteps =
         let mean = Option.map List.average >> Option.defaultValue nan
         let ofTeacher = best |> List.map (fun (n, found) -> n, found |> List.map (fun (struct (ratio, _)) -> ratio))
 
-        let line label tone (points: (int * float) list) =
+        let line label tone stroke (points: (int * float) list) =
             { Label = label
               Tone = tone
-              Stroke = Stroke.Solid
+              Stroke = stroke
               X = [| for n, _ in points -> float n |]
               Y = [| for _, ratio in points -> ratio |] }
 
@@ -285,11 +285,13 @@ module FewSteps =
               LogX = true
               LogY = true
               Lines =
-                line "teacher" Tone.Data [ for n, ratios in ofTeacher -> n, List.average ratios ]
-                :: [ for row in rows ->
+                line "teacher" Tone.Data Stroke.Dashed [ for n, ratios in ofTeacher -> n, List.average ratios ]
+                :: [ for k, row in List.indexed rows ->
                          line
                              row.Method
-                             Tone.Model
+                             (Tone.Series k)
+                             // There are eight colours.
+                             (if k < 8 then Stroke.Marked else Stroke.Solid)
                              [ for n, ratios in List.zip evaluations row.Ratios do
                                    if ratios.IsSome then
                                        n, mean ratios ] ] }
