@@ -299,7 +299,8 @@ let studies =
       ("steering", "Methods of steering against the exact posterior of mixtures (tens of minutes)")
       ("few-steps", "Every way to few steps, side by side, on two laws of the plane (2 hours)")
       ("branching", "What a latent x_t of Fashion-MNIST has decided (10 minutes with its training)")
-      ("bridge", "One data set turned into another and back, twice, by three couplings (5 minutes)") ]
+      ("bridge", "One data set turned into another and back, twice, by three couplings (5 minutes)")
+      ("figures", "The schematics of the lectures, drawn from exact quantities (1 minute)") ]
 
 let study name = fokker ([ "study"; name ] @ rest)
 

@@ -15,4 +15,5 @@ module Table =
           SteeringStudy.study
           FewSteps.study
           Branching.study
-          Bridge.study ]
+          Bridge.study
+          FiguresStudy.study ]

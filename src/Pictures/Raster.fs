@@ -1,7 +1,6 @@
 namespace Fokker.Pictures
 
 open System
-open System.Globalization
 
 /// Figures as PNG files, drawn without a browser: what a run leaves beside its report, and what a README can show.
 module Raster =
@@ -22,16 +21,6 @@ module Raster =
             float32 frame.Y
             + (frame.Window.Top - y) / (frame.Window.Top - frame.Window.Bottom) * float32 frame.Height
 
-    /// Round numbers inside [low, high], about five of them: steps of 1, 2 or 5 times a power of ten.
-    let private ticks (low: float32) (high: float32) =
-        let rough = float (high - low) / 5.0
-        let power = Math.Pow(10.0, Math.Floor(Math.Log10 rough))
-        let step = [ 1.0; 2.0; 5.0; 10.0 ] |> List.map ((*) power) |> List.find (fun step -> step >= rough)
-        [ for i in Math.Ceiling(float low / step) .. Math.Floor(float high / step) -> float32 (i * step) ]
-
-    let private tickLabel (value: float32) =
-        (if abs value < 1e-6f then 0.0f else value).ToString("0.####", CultureInfo.InvariantCulture).Replace('-', '−')
-
     /// A frame with its ticks and its title.
     let private axes (picture: Picture) frame title =
         let left, right = float32 frame.X, float32 (frame.X + frame.Width)
@@ -42,13 +31,13 @@ module Raster =
         rule left top left bottom
         rule right top right bottom
 
-        for value in ticks frame.Window.Left frame.Window.Right do
-            let x, label = frame.Column value, tickLabel value
+        for value in Window.ticks frame.Window.Left frame.Window.Right do
+            let x, label = frame.Column value, Window.tickLabel value
             rule x bottom x (bottom + 7.0f)
             picture.Text(x - 6.0f * Lettering.width label, bottom + 28.0f, 12.0f, Palette.quiet, label)
 
-        for value in ticks frame.Window.Bottom frame.Window.Top do
-            let y, label = frame.Row value, tickLabel value
+        for value in Window.ticks frame.Window.Bottom frame.Window.Top do
+            let y, label = frame.Row value, Window.tickLabel value
             rule (left - 7.0f) y left y
             picture.Text(left - 14.0f - 12.0f * Lettering.width label, y + 6.0f, 12.0f, Palette.quiet, label)
 

@@ -71,3 +71,16 @@ module Window =
           Right = window.Right + (wide - width) / 2.0f
           Bottom = window.Bottom - (high - height) / 2.0f
           Top = window.Top + (high - height) / 2.0f }
+
+    /// Round numbers inside [low, high], about five of them: steps of 1, 2 or 5 times a power of ten.
+    let ticks (low: float32) (high: float32) : float32 list =
+        let rough = float (high - low) / 5.0
+        let power = Math.Pow(10.0, Math.Floor(Math.Log10 rough))
+        let step = [ 1.0; 2.0; 5.0; 10.0 ] |> List.map ((*) power) |> List.find (fun step -> step >= rough)
+        [ for i in Math.Ceiling(float low / step) .. Math.Floor(float high / step) -> float32 (i * step) ]
+
+    /// `−0.5`: at most four decimals.
+    let tickLabel (value: float32) : string =
+        (if abs value < 1e-6f then 0.0f else value)
+            .ToString("0.####", Globalization.CultureInfo.InvariantCulture)
+            .Replace('-', '−')

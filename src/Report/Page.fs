@@ -77,6 +77,7 @@ module Page =
         | Body.FieldMotion motion -> Figure.fieldMotion motion
         | Body.Images grids -> Block.images grids
         | Body.ImageMotion motion -> Figure.imageMotion motion
+        | Body.Schematic schematic -> Svg.schematic schematic
 
     let private needsPlotly =
         function

@@ -103,6 +103,38 @@ type ImageMotion =
         Columns: int
     }
 
+/// A mark of a schematic. Coordinates are those of the panel's window.
+[<RequireQualifiedAccess>]
+type Mark =
+    /// An amount from 0 up, row-major [rows; columns] over the whole window from its lower left corner: the more of it, the more ink.
+    | Shade of tone: Tone * columns: int * values: float[]
+    /// Lines, each through its points in order.
+    | Curves of tone: Tone * stroke: Stroke * curves: (float * float)[][]
+    | Dots of tone: Tone * points: (float * float)[]
+    /// An arrow from each place (x, y) by (dx, dy).
+    | Arrows of tone: Tone * arrows: struct (float * float * float * float)[]
+
+/// One panel of a schematic: marks over a window of the plane, the first of them behind the others.
+type SchematicPanel =
+    {
+        Title: string
+        XLabel: string
+        YLabel: string
+        Window: Window
+        /// Whether a unit of x is as long as a unit of y.
+        EqualAxes: bool
+        Marks: Mark list
+    }
+
+/// A schematic: panels side by side, drawn once and for all, without a script. Where there is no room for `Columns` of them they are set below one another.
+type Schematic =
+    {
+        Columns: int
+        Panels: SchematicPanel list
+        /// What each colour stands for.
+        Legend: (Tone * string) list
+    }
+
 /// A measured number, and the number that it should be read against.
 type Metric =
     {
@@ -152,6 +184,7 @@ type Body =
     | FieldMotion of FieldMotion
     | Images of ImageGrid list
     | ImageMotion of ImageMotion
+    | Schematic of Schematic
 
 /// A titled part of a report.
 type Section =

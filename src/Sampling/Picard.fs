@@ -22,6 +22,8 @@ type ParallelSamples =
         Calls: int
         /// Evaluations for each sample, [B]; a sequential run has as many as steps.
         Evaluations: int[]
+        /// How many states of each sample stood after each round, [B] for every call: where its window began.
+        Settled: int[] list
     }
 
 /// The states of one sample that are being found: the first is final, those after it are the last iteration's.
@@ -206,18 +208,24 @@ module Picard =
                 |> Option.map (failure times >> Error)
                 |> Option.defaultValue (Ok next)
 
-            let rec go calls (windows: Result<Window list, Failure>) =
+            let rec go (settled: int[] list) (windows: Result<Window list, Failure>) =
                 match windows with
-                | Ok list when not (List.forall isDone list) -> go (calls + 1) (Scope.next (Result.bind round) windows)
-                | _ -> windows |> Result.map (fun list -> calls, list)
+                | Ok list when not (List.forall isDone list) ->
+                    let next = Scope.next (Result.bind round) windows
+
+                    match next with
+                    | Ok moved -> go ([| for w in moved -> w.First |] :: settled) next
+                    | Error _ -> go settled next
+                | _ -> windows |> Result.map (fun list -> List.rev settled, list)
 
             let begin' row =
                 let state = Tensor.narrow 0 row 1 (x.To Dtype.Float64)
 
                 { Row = row; First = 0; States = List.replicate (min how.Window last + 1) state; Evaluations = 0 }
 
-            go 0 (Ok(List.init x.Shape[0] begin'))
-            |> Result.map (fun (calls, windows) ->
+            go [] (Ok(List.init x.Shape[0] begin'))
+            |> Result.map (fun (settled, windows) ->
                 { X = (windows |> List.map _.States.Head |> Tensor.cat 0).To plan.Kind.Dtype
-                  Calls = calls
-                  Evaluations = windows |> List.map _.Evaluations |> Array.ofList }))
+                  Calls = settled.Length
+                  Evaluations = windows |> List.map _.Evaluations |> Array.ofList
+                  Settled = settled }))

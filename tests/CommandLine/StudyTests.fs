@@ -23,7 +23,8 @@ let private toys =
       "steering", "--count 20"
       "few-steps", "--seeds 1 --steps 20 --count 20"
       "branching", "--steps 2 --count 2"
-      "bridge", "--seeds 1 --steps 2" ]
+      "bridge", "--seeds 1 --steps 2"
+      "figures", "--steps 2" ]
 
 /// The study from its options to its page; what it finds at this size means nothing.
 let private runs (name: string) =

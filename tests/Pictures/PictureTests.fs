@@ -166,4 +166,38 @@ let tests =
               let values = [ for k in 0..60 -> lightness (float32 k / 60.0f) ]
               Expect.isTrue (List.pairwise values |> List.forall (fun (a, b) -> b < a)) ""
               Expect.equal (lightness -1.0f) (lightness 0.0f) ""
-              Expect.equal (lightness 2.0f) (lightness 1.0f) "" ]
+              Expect.equal (lightness 2.0f) (lightness 1.0f) ""
+
+          testCase "contours lie where the function has their value"
+          <| fun () ->
+              let window: Window = { Left = -2.0f; Right = 2.0f; Bottom = -1.0f; Top = 3.0f }
+              let n = 41
+
+              let onGrid f =
+                  [| for row in 0 .. n - 1 do
+                         for column in 0 .. n - 1 ->
+                             f (-2.0 + 4.0 * float column / float (n - 1)) (-1.0 + 4.0 * float row / float (n - 1)) |]
+
+              // Exact for what is linear between neighbours.
+              let plane = Contour.lines window n (onGrid (fun x y -> x + 2.0 * y)) 1.3
+              Expect.isGreaterThan plane.Length 20 "pieces"
+              for x, y in Array.concat plane do
+                  Expect.floatClose Accuracy.high (x + 2.0 * y) 1.3 "on the line"
+
+              // A circle has its length, to the square of the cell.
+              let circle = Contour.lines window n (onGrid (fun x y -> x * x + (y - 1.0) * (y - 1.0))) 1.0
+              let length =
+                  circle |> Array.sumBy (fun p -> sqrt ((fst p[0] - fst p[1]) ** 2.0 + (snd p[0] - snd p[1]) ** 2.0))
+              Expect.isLessThan (abs (length - 2.0 * Math.PI)) 0.02 "the length of the circle"
+
+          testCase "a contour through a saddle joins no two sides that the middle parts"
+          <| fun () ->
+              let window: Window = { Left = 0.0f; Right = 1.0f; Bottom = 0.0f; Top = 1.0f }
+              // High at two opposite corners; the middle is high, so that the low corners are cut off one by one.
+              for piece in Contour.lines window 2 [| 1.0; 0.0; 0.0; 1.0 |] 0.4 do
+                  let (x, y), (u, v) = piece[0], piece[1]
+                  let nearLowRight = (x + u) / 2.0 > 0.5 && (y + v) / 2.0 < 0.5
+                  let nearLowLeft = (x + u) / 2.0 < 0.5 && (y + v) / 2.0 > 0.5
+                  Expect.isTrue (nearLowRight || nearLowLeft) $"the piece %A{piece}"
+
+              Expect.equal (Contour.lines window 2 [| 1.0; 0.0; nan; 1.0 |] 0.4) [||] "no line beside what is no number" ]

@@ -8,6 +8,8 @@ open System.Text.RegularExpressions
 open Expecto
 open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
+open Fokker.Pictures
+open Fokker.Report
 
 let private chromium () =
     [ "chromium"; "chromium-browser"; "google-chrome" ]
@@ -106,4 +108,40 @@ let tests =
 
               for script in scripts do
                   let digest = Security.Cryptography.SHA256.HashData(Text.Encoding.UTF8.GetBytes script)
-                  Expect.stringContains policy ("'sha256-" + Convert.ToBase64String digest + "'") "" ]
+                  Expect.stringContains policy ("'sha256-" + Convert.ToBase64String digest + "'") ""
+
+          testCase "a schematic is drawn in the page itself, and what is not a number leaves a gap"
+          <| fun () ->
+              let window: Window = { Left = 0.0f; Right = 1.0f; Bottom = 0.0f; Top = 1.0f }
+
+              let drawn =
+                  Svg.schematic
+                      { Columns = 1
+                        Legend = [ Tone.Data, "<b>law</b>" ]
+                        Panels =
+                          [ { Title = "panel"
+                              XLabel = "x₁"
+                              YLabel = "x₂"
+                              Window = window
+                              EqualAxes = true
+                              Marks =
+                                [ Mark.Shade(Tone.Data, 2, [| 0.0; 1.0; nan; 2.0 |])
+                                  Mark.Curves(
+                                      Tone.Model,
+                                      Stroke.Solid,
+                                      [| [| 0.0, 0.0; 0.5, nan; 0.7, 0.7; 1.0, 1.0 |] |]
+                                  )
+                                  Mark.Arrows(
+                                      Tone.Model,
+                                      [| struct (0.5, 0.5, 0.0, 0.0); struct (0.2, 0.2, 0.3, 0.0) |]
+                                  )
+                                  Mark.Dots(Tone.Data, [| 0.5, 0.5; 7.0, 0.5 |]) ] } ] }
+                  |> Html.render
+
+              Expect.isFalse (drawn.Contains "NaN") "no number that is none"
+              Expect.isFalse (drawn.Contains "<script") "no script"
+              Expect.stringContains drawn "&lt;b&gt;law" "text is escaped"
+              Expect.equal (drawn.Split("<circle").Length - 1) 1 "the dot outside is not drawn"
+              Expect.stringContains drawn "data:image/png;base64," "the shade"
+              Theory.Expect.raises<ArgumentException, _>(fun () -> Svg.schematic { Columns = 1; Panels = []; Legend = [] })
+              |> Theory.Expect.names [ "at least one panel" ] ]

@@ -182,6 +182,19 @@ let tests =
               Expect.equal (Scope.live () - before) 0 ""
               x.Dispose()
 
+          testCase "windows go on until the last step, and after k rounds the first k steps stand"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let model = Mixture.model Path.vp Prediction.noise (mixture ())
+                  let plan = planOf Samplers.ddim 12 model
+                  let found =
+                      ok (Picard.run { Window = 5; Tolerance = 0.1 } plan model None noise (start plan Path.vp 3))
+                  Expect.equal found.Settled.Length found.Calls "one for every call"
+                  Expect.equal (List.last found.Settled) [| 12; 12; 12 |] "the last step"
+                  for k, (before, after) in List.indexed (List.pairwise found.Settled) do
+                      for sample in 0..2 do
+                          Expect.isGreaterThanOrEqual after[sample] (min 12 (max before[sample] (k + 2))) "they go on")
+
           testCase "what cannot be run in parallel is said"
           <| fun () ->
               Scope.run0 (fun () ->
