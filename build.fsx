@@ -195,7 +195,7 @@ let testCSharp isFull (words: string list) (project: string) =
     passed, (if code <> 0 && failed = 0 then 1 else failed), (if failed = 0 then [] else failures report)
 
 /// Runs the tests of the fast tier, or of both, and of those only the ones whose names contain an argument. After `--` come options of the
-/// F# runner, `--filter NAME` or Expecto's. A run of both tiers has those of the tensor and the laws on both engines.
+/// F# runner, `--filter NAME` or Expecto's. A run of all of them has those of the tensor and the laws on both engines.
 let test isFull =
     Shell.cleanDir results
 
@@ -220,7 +220,7 @@ let test isFull =
 
     // The tensor's tests and the laws on the engine that the others did not run on.
     let passedThere, failedThere =
-        if isFull && words = [] && options = [] && isManagedBeside then
+        if words = [] && options = [] && isManagedBeside then
             printfn "\nThe tensor's tests and the laws, on the managed engine:"
             // By the lists' own names: "Torch." alone is part of a package's name, too.
             testFSharp
