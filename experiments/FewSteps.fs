@@ -159,6 +159,7 @@ module FewSteps =
             let standard = Samples.standardFor model
 
             match model.Dynamics with
+            | Landscape _
             | Mapping _ -> Some(model, { standard with Steps = n })
             | Denoising _
             | Transport _ ->

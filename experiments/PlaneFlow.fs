@@ -37,7 +37,8 @@ module PlaneFlow =
     let plain (rate: float) (decay: float) : TrainSettings =
         { Optimizer = { Optimizer.adam with Rate = Schedule.Constant rate; Decay = decay; MaxNorm = None }
           Average = Average.constant 0.0
-          Rounds = None }
+          Rounds = None
+          Memory = None }
 
     /// Times drawn one by one on all of [0, 1].
     let uniform: Times =

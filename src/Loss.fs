@@ -29,6 +29,8 @@ type LossContext =
         Teacher: Condition -> Field
         /// The round of the training, from 0.
         Round: int
+        /// What the objective keeps from step to step beside the parameters, as it is for this step; empty where it keeps nothing, and before the first step.
+        Memory: Tensor[]
         /// u(t), the learned log-variance of the error at time t; none where the network has none.
         Uncertainty: (Tensor -> Tensor) option
         /// Optimization steps made so far, for losses that follow a schedule.
@@ -45,6 +47,7 @@ module LossContext =
           Average = network
           Teacher = network
           Round = 0
+          Memory = [||]
           Uncertainty = None
           Step = 0L }
 

@@ -29,6 +29,8 @@ let private words =
           "diffpir", "DiffPir"
           "repaint", "RePaint"
           "tds", "TwistedDiffusion"
+          "hmc", "HamiltonianMonteCarlo"
+          "mala", "AdjustedLangevin"
           "fk", "FeynmanKac" ]
 
 /// Losses whose names are abbreviations.
@@ -56,7 +58,11 @@ let private abbreviations =
           "scm", "ContinuousTimeConsistency"
           "f2d2", "FlowMapWithLogDeterminant"
           "progressive", "ProgressiveDistillation"
-          "guided", "GuidedDistillation" ]
+          "guided", "GuidedDistillation"
+          "energy-dsm", "EnergyScoreMatching"
+          "contrastive", "ContrastiveDivergence"
+          "persistent", "PersistentContrastiveDivergence"
+          "equilibrium", "EquilibriumMatching" ]
 
 let private capital (word: string) =
     // A letter after a number counts as a word: 2m is 2M.

@@ -14,6 +14,7 @@ module Table =
         @ ConsistencyLaws.all
         @ FlowMapLaws.all
         @ DistillationLaws.all
+        @ EnergyLaws.all
         @ ProcessLaws.all
         @ SamplingLaws.all
         @ GuidanceLaws.all

@@ -132,6 +132,7 @@ module Matching =
         match NetworkOutput.dynamics m.Path (output m) network with
         | Transport flow -> flow
         | Denoising _
+        | Landscape _
         | Mapping _ -> invalidOp "a matching learns a velocity"
 
     /// ∫₀¹ E‖v(t, x_t)‖² dt along the flow's own trajectories, from the source x₁ [n; …] at t = 1 by Euler steps: at least W₂²

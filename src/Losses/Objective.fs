@@ -25,6 +25,9 @@ type Objective =
         Uncertain: bool
         /// What is done to a batch before the step that needs it, on another thread if there is one: pairing.
         Prepare: (Rng -> Batch -> Batch) option
+        /// What is kept from step to step beside the parameters, and is part of the training's state: from what it was, in the context, what it is for a step. It is told the network without
+        /// gradient. A buffer of chains, for instance.
+        Memory: (LossContext -> Rng -> Batch -> Tensor[]) option
         /// The decay of the parameters' average at each step, where the loss has a say in it: its target is that average.
         Decay: (int64 -> float) option
         /// The rounds of its training; none for one that is of one piece.
@@ -53,9 +56,16 @@ module Objective =
           Output = output
           Uncertain = false
           Prepare = None
+          Memory = None
           Decay = None
           Rounds = []
           Loss = loss }
+
+    /// An architecture as the objective wants it: one that says a number where it learns a potential, with a learned u(t) where it needs one.
+    let network (o: Objective) (network: Network) : Network =
+        network
+        |> (if NetworkOutput.isPotential o.Output then EnergyNetwork.ofNetwork else id)
+        |> if o.Uncertain then Networks.withUncertainty else id
 
     /// A loss under which a network learns the given prediction on a path.
     let predicting name equation source (path: GaussianPath) (prediction: Prediction) (loss: Loss) : Objective =
@@ -101,12 +111,19 @@ module Objective =
     let droppingLabels (probability: float) (o: Objective) : Objective =
         { o with Loss = Loss.droppingLabels probability o.Loss }
 
+    /// An objective whose network says a potential, the gradient of which learns what the network itself would (`EnergyNetwork`).
+    let ofPotential (o: Objective) : Objective =
+        { o with
+            Loss = fun context -> o.Loss(LossContext.map EnergyNetwork.gradient context)
+            Output = o |> predictingAs (fun said _ _ -> NetworkOutput.Potential said) "a potential" }
+
     /// The same objective with the labels withheld from the network.
     let withoutLabels (o: Objective) : Objective =
         let untold (batch: Batch) = { batch with Label = None }
 
         { o with
             Prepare = o.Prepare |> Option.map (fun prepare -> fun rng batch -> prepare rng (untold batch))
+            Memory = o.Memory |> Option.map (fun memory -> fun context rng batch -> memory context rng (untold batch))
             Loss = fun context rng batch -> o.Loss context rng (untold batch) }
 
     /// The share of a batch's data that is in the pairs made of it, 1 but for a coupling that leaves some out; none where no pairs are made.

@@ -65,6 +65,7 @@ module Progressive =
         match NetworkOutput.dynamics p.Path output network with
         | Denoising model -> Model.denoiser model condition
         | Transport _
+        | Landscape _
         | Mapping _ -> invalidArg (nameof p) "what is distilled step by step is a model that says the data"
 
     /// ‖x̃ − D(z_t, t)‖² per sample, weighed, for the student of the context's round at its own times.

@@ -9,6 +9,8 @@ type Dynamics =
     | Transport of Flow
     /// It knows where the flow leads: one evaluation covers many steps of a solver.
     | Mapping of FlowMap
+    /// It knows an energy without time: samples are of chains, or where descent ends.
+    | Landscape of Energy
 
 [<RequireQualifiedAccess>]
 module Dynamics =
@@ -31,3 +33,6 @@ module Dynamics =
                     Velocity = on flow.Velocity
                     Noise = flow.Noise |> Option.map (fun (noise, g2) -> on noise, g2) }
         | Mapping map -> Mapping { map with Map = on map.Map }
+        | Landscape energy ->
+            let network (condition: Condition) : Field = let at = energy.Potential condition in fun _ x -> at x
+            Landscape(Energy.ofNetwork energy.IsLaw (on network))

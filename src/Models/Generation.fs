@@ -14,7 +14,20 @@ module Generation =
               Span = { Noisy = noisy; Clean = clean; Finish = Stop }
               Kind = Kind.Float32 }
 
+        let noEnergy () =
+            invalidArg
+                (nameof sampler)
+                $"{sampler.Name} needs an energy without time, and this model has none: take heun, for instance"
+
         match dynamics with
+        | Landscape _ ->
+            match sampler.Follows with
+            | Target _ -> between (1.0, 0.0)
+            | _ ->
+                let names = String.concat ", " (EnergySamplers.all |> List.map _.Name)
+                invalidArg
+                    (nameof sampler)
+                    $"{sampler.Name} follows noise to data in time, and this model is an energy without time: take one of {names}"
         | Denoising model ->
             // A step that needs what this model does not have says so when it is made.
             Samplers.step sampler (Readings.ofModel steps None model) |> ignore
@@ -31,6 +44,7 @@ module Generation =
                 invalidArg
                     (nameof sampler)
                     $"{sampler.Name} needs E[x₀ | x] on a Gaussian path, and a coupled flow has none: take a Runge–Kutta method, heun for instance"
+            | Target _, _ -> noEnergy ()
         | Mapping { Domain = ToData; Path = path } ->
             let low, high = path.Interior
             { between (high, low) with Grid = Grid.karras }
@@ -42,7 +56,8 @@ module Generation =
         | Denoising model ->
             Some(Ode.ofModel condition { model with Network = Sampling.widened plan.Kind model.Network })
         | Transport flow -> Some(Flow.ode condition { flow with Velocity = Sampling.widened plan.Kind flow.Velocity })
-        | Mapping _ -> None
+        | Mapping _
+        | Landscape _ -> None
 
     /// What takes the noise off that is left at the end of a plan's span: E[x₀ | x], where that is how it ends.
     let denoiser (plan: SamplingPlan) (dynamics: Dynamics) (condition: Condition) : Field option =
@@ -67,6 +82,10 @@ module Generation =
             | Process(_, step), Some sde -> step sde
             | _ -> invalidArg (nameof plan) "a coupled flow has no score: see Generation.plan"
         | Mapping map -> FlowMap.step { map with Map = widened map.Map } condition
+        | Landscape energy ->
+            match plan.Sampler.Follows with
+            | Target step -> step (Energy.target plan.Kind energy condition)
+            | _ -> invalidArg (nameof plan) "an energy has no flow: see Generation.plan"
 
     /// The states of one batch from the start x to the sample, as they are reached. The caller owns each, and may stop at any.
     let states
@@ -80,4 +99,5 @@ module Generation =
         match dynamics with
         | Denoising model -> Sampling.states plan model condition noise x
         | Transport _
+        | Landscape _
         | Mapping _ -> Integrator.states (step plan dynamics condition) noise (Sampling.times plan path) x

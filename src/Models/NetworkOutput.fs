@@ -9,6 +9,10 @@ type NetworkOutput =
     /// A prediction on a Gaussian path, where `preconditioning` says so behind c_in, c_skip, c_out, c_noise (then the prediction is the data), and with
     /// a second output for the variance of the reverse steps where that was learned.
     | Prediction of Prediction * preconditioning: Preconditioning option * withVariance: bool
+    /// A potential g(t, x), one number for each sample, whose gradient in x is a prediction on a Gaussian path (`EnergyNetwork`).
+    | Potential of Prediction
+    /// A potential g(x), told the time 0 always, of an energy: E = ½ ‖x‖² + g where e^{−E}/Z `isLaw`, else E = g whose minima are the data.
+    | Energy of isLaw: bool
     /// A prediction that is told beside the time how far to guide: w in y_null + (1 + w) (y_c − y_null), of this range.
     | Guided of Prediction * preconditioning: Preconditioning option * least: float * most: float
     /// The velocity dx/dt of the interpolant α(t)·x₀ + σ(t)·x₁ between two laws under a coupling.
@@ -33,6 +37,13 @@ module NetworkOutput =
         | NetworkOutput.Bridge(_, true)
         | NetworkOutput.MeanVelocity(_, _, true) -> 2
         | _ -> 1
+
+    /// Whether the network says one number for each sample, a potential.
+    let isPotential (output: NetworkOutput) : bool =
+        match output with
+        | NetworkOutput.Potential _
+        | NetworkOutput.Energy _ -> true
+        | _ -> false
 
     /// Times that the network is told: 2 for a map from one to the other.
     let times (output: NetworkOutput) : int =
@@ -90,6 +101,9 @@ module NetworkOutput =
             Denoising
                 { Model.make path prediction (preconditioned preconditioning (Networks.part 0 network)) with
                     WithVariance = Some(both network) }
+        | NetworkOutput.Potential prediction ->
+            Denoising(Model.make path prediction (network >> EnergyNetwork.gradient))
+        | NetworkOutput.Energy isLaw -> Landscape(Energy.ofNetwork isLaw network)
         // Unguided where nobody says how far.
         | NetworkOutput.Guided(_, _, least, most) ->
             dynamicsAt (System.Math.Clamp(0.0, least, most)) path output network
@@ -146,6 +160,12 @@ module NetworkOutput =
             text "prediction" prediction.Name
             preconditioning |> Option.iter (fun p -> text "preconditioning" p.Name)
             flag "variance" withVariance
+        | NetworkOutput.Potential prediction ->
+            text "says" "potential"
+            text "prediction" prediction.Name
+        | NetworkOutput.Energy isLaw ->
+            text "says" "energy"
+            flag "law" isLaw
         | NetworkOutput.Guided(prediction, preconditioning, least, most) ->
             text "says" "guided-prediction"
             text "prediction" prediction.Name
@@ -190,6 +210,7 @@ module NetworkOutput =
 
         match required "says" text with
         | "prediction"
+        | "potential"
         | "guided-prediction" as says ->
             let name = required "prediction" text
 
@@ -199,11 +220,14 @@ module NetworkOutput =
                 let preconditioning =
                     field "preconditioning" text |> Option.map (fun name -> Preconditioning.find name path)
 
-                if says = "guided-prediction" then
+                if says = "potential" then
+                    NetworkOutput.Potential prediction
+                elif says = "guided-prediction" then
                     NetworkOutput.Guided(prediction, preconditioning, required "least" number, required "most" number)
                 else
                     NetworkOutput.Prediction(prediction, preconditioning, field "variance" flag = Some true)
             | None -> raise (FormatException $"there is no prediction '{name}'")
+        | "energy" -> NetworkOutput.Energy(required "law" flag)
         | "velocity" -> NetworkOutput.Velocity
         | "bridge" -> NetworkOutput.Bridge(required "s" number, field "score" flag = Some true)
         | "consistency" ->

@@ -112,6 +112,7 @@ module Networks =
         | None, "unet" -> Some(unet (Unet.ofSettings settings))
         | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
         | None, _ -> None
+        |> Option.map (if EnergyNetwork.isAmong settings then EnergyNetwork.ofNetwork else id)
         |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)
 
     let private shapes (ask: NetworkRequest) = System.String.Join("; ", ask.Sample)

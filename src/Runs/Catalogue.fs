@@ -43,7 +43,9 @@ module Catalogue =
 
             let kind =
                 match sampler.Follows, sampler.IsStochastic with
+                | Target _, true -> "a chain of an energy"
                 | _, true -> "stochastic"
+                | Target _, false -> "on an energy"
                 | Velocity _, _ -> "on dx/dt = v"
                 | _ -> "semi-linear"
 
@@ -54,7 +56,12 @@ module Catalogue =
 
             { part with Equation = $"{part.Equation}; order {sampler.Order}, {cost} a step, {kind}" }
 
-        list "samplers" (Some Setting.Solver) "sampler" "samplers" (List.map described Samplers.parts)
+        list
+            "samplers"
+            (Some Setting.Solver)
+            "sampler"
+            "samplers"
+            (List.map described (Samplers.parts @ EnergySamplers.parts))
 
     let steerings = list "steerings" (Some Setting.Steer) "method of steering" "methods of steering" Steering.parts
 

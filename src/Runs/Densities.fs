@@ -9,6 +9,8 @@ type DensityWay =
     | AlongFlow of FlowPlan * Likelihood
     /// By jumps of a map that has learned its log-determinant, over times from the data to the noise.
     | ByJumps of FlowMap * times: float[]
+    /// −E − log Z of an energy, Z by annealed importance sampling of so many chains over so many laws (`Energy.partition`).
+    | Normalized of Energy * chains: int * stages: int
 
 /// The log-densities that were found of some samples, in the data's units.
 type Densities =
@@ -20,7 +22,15 @@ type Densities =
         Evaluations: int[]
         /// What N(0, σ² I) in the place of an oracle's own law at the noisy end would change.
         PriorCost: float[]
+        /// log Z in the network's units, of an energy: of each class, or of none. Its error is one and the same for all samples of a class.
+        Partitions: (int option * Partition) list
     }
+
+    /// The standard error of log Z that all samples have in common, the largest of the classes'; none where nothing was normalized.
+    member found.PartitionError: float option =
+        match found.Partitions with
+        | [] -> None
+        | partitions -> Some(partitions |> List.map (fun (_, z) -> z.StandardError) |> List.max)
 
 /// Log-densities under a trained run or an exact law.
 [<RequireQualifiedAccess>]
@@ -84,7 +94,26 @@ module Densities =
         : Densities =
         let n = x.Shape[0]
         let volume = Units.logVolume model.Units (List.fold (*) 1 model.Shape)
-        let only nats = { Nats = Tensor.toFloats nats; ProbeErrors = [||]; Evaluations = [||]; PriorCost = [||] }
+        let only nats =
+            { Nats = Tensor.toFloats nats
+              ProbeErrors = [||]
+              Evaluations = [||]
+              PriorCost = [||]
+              Partitions = [] }
+
+        let partitions =
+            match way with
+            | Normalized(energy, chains, stages) ->
+                let of' (label: int option) =
+                    let condition n = Samples.condition model (label |> Option.map (Array.create n))
+                    let rng = Rng.named "partition" rng
+                    label, Energy.partition model.Kind energy model.Shape chains stages condition rng
+
+                match labels with
+                | Some labels when model.Labels ->
+                    labels |> Array.distinct |> Array.sort |> Array.map (Some >> of') |> List.ofArray
+                | _ -> [ of' None ]
+            | _ -> []
 
         let piece (first: int) =
             let size = min batch (n - first)
@@ -106,6 +135,22 @@ module Densities =
                     let prior = Likelihood.gaussian (Curve.eval model.Path.Sigma (Array.last times)) latent
 
                     { only (prior + logDeterminant - volume) with Evaluations = Array.create size (times.Length - 1) }
+            | Normalized(energy, _, _) ->
+                let own' = labels |> Option.map (fun all -> all[first .. first + size - 1])
+                let condition = Samples.condition model own'
+                let inside = (Units.toNetwork model.Units own).To model.Kind.Device
+                let struct (log, _) = Energy.target model.Kind energy condition 1.0 inside
+
+                let logZ =
+                    match own', partitions with
+                    | _, [ None, z ] -> Array.create size z.LogZ
+                    | Some labels, several ->
+                        let each = Map.ofList [ for label, z in several -> label, z.LogZ ]
+                        labels |> Array.map (fun label -> each[Some label])
+                    | None, _ -> invalidOp "a law of classes has a Z for each"
+
+                report (float (first + size) / float n) ""
+                only (log - (Tensor.ofArray [ size ] logZ).To log.Kind - volume)
             | AlongFlow(flow, likelihood) ->
                 let condition =
                     Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
@@ -130,7 +175,8 @@ module Densities =
                     { Nats = Tensor.toFloats (density.LogDensity - volume)
                       ProbeErrors = density.StandardError |> Option.map Tensor.toFloats |> Option.defaultValue [||]
                       Evaluations = density.Evaluations
-                      PriorCost = cost }
+                      PriorCost = cost
+                      Partitions = [] }
 
         let pieces = [ for first in 0..batch .. n - 1 -> Scope.run (fun () -> piece first) ]
 
@@ -139,7 +185,8 @@ module Densities =
             { Nats = all _.Nats
               ProbeErrors = all _.ProbeErrors
               Evaluations = all _.Evaluations
-              PriorCost = all _.PriorCost }
+              PriorCost = all _.PriorCost
+              Partitions = partitions }
 
         match Array.tryFindIndex (Double.IsFinite >> not) found.Nats with
         | Some row ->
@@ -149,11 +196,29 @@ module Densities =
                 $"the density of sample {row} there is not finite, since the law has a point or a flat direction: ask for a later time"
         | None -> found
 
-    /// log p of samples [n; …] in the data's units along the model's own flow, in the way that suits it: exactly for vectors, by one
-    /// probe for images. Raises UserError as `find` does.
+    /// An energy with chains and laws between that suit it; none where the model is none. Raises RefusedException for an energy that is of no law.
+    let normalized (model: GenerativeModel) (stages: int option) : DensityWay option =
+        match model.Dynamics with
+        | Landscape energy when not energy.IsLaw ->
+            refuseWith
+                Setting.Model
+                model.Name
+                $"its energy is of no law: only where it is least is data, and e^(−E) has no meaning"
+                $"take one trained by persistent or energy-dsm, for instance"
+        | Landscape energy -> Some(Normalized(energy, (if model.IsImage then 64 else 1000), defaultArg stages 200))
+        | _ -> None
+
+    /// The way that suits a model and the time of its density: an energy normalized, any other along its own flow, exactly for vectors and by one probe for images. Raises RefusedException where
+    /// there is none.
+    let standardFor (model: GenerativeModel) : struct (DensityWay * float) =
+        match normalized model None with
+        | Some way -> struct (way, 0.0)
+        | None ->
+            let flow = FlowPlan.make "a likelihood" model (Samples.standardFor model) None
+            struct (alongFlow flow (trace model None None) None, flow.Plan.Span.Clean)
+
+    /// log p of samples [n; …] in the data's units, in the way that suits the model (`standardFor`). Raises UserError as `find` does.
     let ofSamples (model: GenerativeModel) (x: Tensor) : Densities =
-        let drawing = Samples.standardFor model
-        let flow = FlowPlan.make "a likelihood" model drawing None
-        let way = alongFlow flow (trace model None None) None
+        let struct (way, time) = standardFor model
         let rng = Rng.ofSeed 0L |> Rng.named "likelihood"
-        find model way flow.Plan.Span.Clean drawing.Batch rng (fun _ _ -> ()) (x, None)
+        find model way time (Samples.standardFor model).Batch rng (fun _ _ -> ()) (x, None)

@@ -48,6 +48,12 @@ module FlowPlan =
                 model.Name
                 $"{what} follows the flow dx/dt = v, and this model is a map to the data that knows no velocity"
                 $"take one that learned a velocity or a score"
+        | Landscape _ ->
+            refuseWith
+                Setting.Model
+                model.Name
+                $"{what} follows the flow dx/dt = v, and this model is an energy without time"
+                $"take one that learned a velocity or a score"
         | Mapping { Domain = Between _ }
         | Denoising _
         | Transport _ -> ()
@@ -81,6 +87,7 @@ module FlowPlan =
                 let isUsual = drawing.Steps = usual.Steps && drawing.Grid.Name = usual.Grid.Name
                 flow, (if isUsual then { drawing with Steps = (Samples.standardFor flow).Steps } else drawing)
             | Denoising _
+            | Landscape _
             | Transport _ -> model, drawing
         let natural = (Samples.plan model drawing).Span
         let span = { natural with Clean = defaultArg clean natural.Clean; Finish = Stop }

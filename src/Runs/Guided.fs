@@ -104,6 +104,27 @@ module Guided =
             Guidance = Some(Guide.Unconditional guidance)
             Dynamics = NetworkOutput.dynamicsAt w trained.Path trained.Output (trained.Network.Apply trained.Parameters) }
 
+    /// E_null + w (E_c − E_null): the energy whose score is the guided one. An interval of times and a rescaling mean nothing to it.
+    let private guidedEnergy (guidance: Guidance) (energy: Energy) : Energy =
+        if guidance.Interval.IsSome || guidance.Rescale <> 0.0 then
+            refuse
+                (if guidance.Interval.IsSome then Setting.GuidanceInterval else Setting.GuidanceRescale)
+                ""
+                $"an energy without time is guided as a whole: leave it out"
+
+        { energy with
+            Potential =
+                fun condition ->
+                    let own = energy.Potential condition
+                    let none =
+                        energy.Potential(
+                            condition |> Option.map (fun labels -> Tensor.full labels.Kind labels.Shape -1.0)
+                        )
+
+                    fun x ->
+                        let free = none x
+                        free + guidance.Scale * (own x - free) }
+
     let private byItself (guidance: Guidance) (model: GenerativeModel) : GenerativeModel =
         match model.Origin with
         | Origin.Trained trained when (NetworkOutput.knob trained.Output).IsSome ->
@@ -119,6 +140,7 @@ module Guided =
                     match Dynamics.following model.Dynamics with
                     | Denoising score -> Denoising(Guidance.model guidance score)
                     | Transport flow -> Transport(Guidance.flow guidance flow)
+                    | Landscape energy -> Landscape(guidedEnergy guidance energy)
                     | Mapping _ -> refuseMap Setting.Guidance (string guidance.Scale) model }
 
     let private byAnother (guidance: Guidance) (weaker: GenerativeModel) (model: GenerativeModel) : GenerativeModel =
@@ -239,6 +261,7 @@ module Guided =
 
         match dynamics with
         | Mapping _ -> refuseMap Setting.Composition given model
+        | Landscape _
         | Denoising _
         | Transport _ -> ()
 

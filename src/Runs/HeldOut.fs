@@ -50,6 +50,7 @@ module HeldOut =
             | Denoising _
             | Transport _ -> true
             | Mapping _ -> false
+            | Landscape energy -> energy.IsLaw
 
         let isSmall = not model.IsImage && model.Dimension <= 16
         // A student of a few steps says the data of those, and no velocity.
@@ -73,16 +74,19 @@ module HeldOut =
         else
             Scope.run (fun () ->
                 let x = Dataset.inData data (Dataset.heldOut Kind.Float64 count rng data).Data
-                let drawing = Samples.standardFor model
-                let flow = FlowPlan.make "a likelihood" model drawing None
-                let way = Densities.alongFlow flow (Densities.trace model None None) None
-                let clean = flow.Plan.Span.Clean
-                let found = Densities.find model way clean drawing.Batch (Rng.named "probes" rng) report (x, None)
+                let batch = (Samples.standardFor model).Batch
+                let struct (way, time) = Densities.standardFor model
+                let found = Densities.find model way time batch (Rng.named "probes" rng) report (x, None)
+
+                // What a Z that was estimated is off by, all samples are.
+                let widened (estimate: Estimate) =
+                    let shared = defaultArg found.PartitionError 0.0
+                    { estimate with StandardError = Math.Sqrt(estimate.StandardError ** 2.0 + shared * shared) }
                 let negative (values: float[]) = Array.map (fun nats -> -nats) values
                 let own = negative found.Nats
                 let truth = law model data |> Option.map (fun law -> negative (Tensor.toFloats (law x)))
 
                 Some
-                    { Nats = Estimate.ofDraws own
+                    { Nats = widened (Estimate.ofDraws own)
                       Entropy = truth |> Option.map Estimate.ofDraws
-                      Excess = truth |> Option.map (fun truth -> Estimate.ofDraws (Array.map2 (-) own truth)) })
+                      Excess = truth |> Option.map (fun truth -> widened (Estimate.ofDraws (Array.map2 (-) own truth))) })

@@ -258,7 +258,7 @@ module Job =
           Outputs = objective.Outputs
           Classes = if recipe.Labels then Some data.Classes.Length else None }
         |> known.Networks.Make recipe.Network
-        |> if objective.Uncertain then Networks.withUncertainty else id
+        |> Objective.network objective
 
     /// The parameters of a model for a network. Raises RefusedException where none fits, or the network is to be the model's and is not.
     let private warmStart
@@ -273,6 +273,14 @@ module Job =
         | Origin.Exact _
         | Origin.Supplied ->
             refuse setting given $"it is no network that was trained: there are no parameters to begin at"
+        | Origin.Trained trained when
+            EnergyNetwork.isAmong (Map.ofList trained.Network.Settings)
+            <> EnergyNetwork.isAmong (Map.ofList network.Settings)
+            ->
+            refuse
+                setting
+                given
+                $"one of the two networks says an energy and the other a field: their parameters mean different things"
         | Origin.Trained trained ->
             Scope.run (fun () ->
                 let fresh = Network.init kind (Rng.ofSeed recipe.Seed |> Rng.named "parameters") network

@@ -71,6 +71,23 @@ module Objectives =
     let private entry name summary equation source uses make : LossEntry =
         { Name = name; Summary = summary; Equation = equation; Source = source; Uses = uses; Make = make }
 
+    /// Denoising score matching through a potential: every prediction of a regression is a multiple of the score beside a multiple of x, so that it is a gradient where the score is one.
+    let private energyMatching: LossEntry =
+        let name, equation = "energy-dsm", "E w ‖∇g(t, x_t) − y‖², −∇E = ∇log p_t where ∇g = y"
+        let source = "Salimans, Ho 2021, Should EBMs model the energy or the score?, section 2; Vincent 2011, eq. 9"
+
+        entry
+            name
+            "Denoising score matching on −∇E: the network says an energy of time and sample, whose gradient is the score."
+            equation
+            source
+            (regressionUses (Loss.regression Path.condOT) |> List.filter (fst >> (<>) Setting.Preconditioning))
+            (fun parts ->
+                { Objective.ofPotential (Objective.ofRegression (assembled Loss.regression parts)) with
+                    Name = name
+                    Equation = equation
+                    Source = source })
+
     let private trace (parts: Parts) = if parts.Dimension <= 8 then Trace.exact else Trace.rademacher 1
 
     let private scoreLoss name summary equation source (loss: Parts -> Loss) =
@@ -95,6 +112,72 @@ module Objectives =
               "E σ² ((vᵀs)² + 2 vᵀ(∂s)v), v ~ N(0, I)"
               "Song et al. 2019, Sliced score matching, eq. 7"
               (fun p -> ScoreMatching.sliced 1 p.Weight p.Times p.Path) ]
+
+    /// Energies without time.
+    let private energies: Part<LossEntry> list =
+        let moves count = Parameter.make "moves" count (Allowed.Whole 1) "moves of a chain at each step"
+        let length = Parameter.make "h" 0.01 Allowed.Positive "the length of a chain's step, for data of unit variance"
+
+        let penalty =
+            Parameter.make
+                "penalty"
+                0.0
+                (Allowed.AtLeast 0.0)
+                "a, how much the squares of the energies count beside their difference"
+
+        let contrastive summary (c: Contrastive) : LossEntry =
+            let own = Contrastive.objective c
+            entry own.Name summary own.Equation own.Source [] (fun _ -> Contrastive.objective c)
+
+        [ Part.of3 (moves 20.0) length penalty (fun moves length penalty ->
+              contrastive
+                  "Contrastive divergence: lowers an energy at the data and raises it where a few Langevin moves lead from them."
+                  { Moves = int moves
+                    Length = length
+                    IsPersistent = false
+                    Batches = 1
+                    Restart = 0.0
+                    Penalty = penalty })
+          Part.leaving
+              [ moves 10.0
+                length
+                Parameter.make
+                    "batches"
+                    4.0
+                    (Allowed.Whole 1)
+                    "the chains that go on, as so many batches: each step moves one of them"
+                Parameter.make
+                    "restart"
+                    0.02
+                    (Allowed.Within(0.0, 1.0))
+                    "the share of chains that begin anew at each of their turns"
+                penalty ]
+              (fun n ->
+                  contrastive
+                      "Persistent contrastive divergence: raises an energy at chains that go on from step to step, which follow its law."
+                      { Moves = int n[0]
+                        Length = n[1]
+                        IsPersistent = true
+                        Batches = int n[2]
+                        Restart = n[3]
+                        Penalty = n[4] })
+          Part.of2
+              (Parameter.make
+                  "a"
+                  0.8
+                  (Allowed.Within(0.0, 0.99))
+                  "the share of the way over which the slope keeps its size")
+              (Parameter.make "gain" 1.0 Allowed.Positive "the size of the slope")
+              (fun a gain ->
+                  let own = Equilibrium.objective a gain
+
+                  entry
+                      own.Name
+                      "Equilibrium matching: an energy without time whose slope leads from noise to data and vanishes there; samples are where descent ends."
+                      own.Equation
+                      own.Source
+                      []
+                      (fun _ -> Equilibrium.objective a gain)) ]
 
     /// The bound's last step is at t = 1, where the data must still be read off.
     let private requireData (parts: Parts) =
@@ -418,7 +501,8 @@ module Objectives =
     let parts: Part<LossEntry> list =
         [ yield! List.map Part.fixedAt regressions
           Part.of1 (Parameter.make "levels" 10.0 (Allowed.Whole 1) "the noise levels") (int >> ncsn)
-          yield! List.map Part.fixedAt (edm :: scores)
+          yield! List.map Part.fixedAt (edm :: scores @ [ energyMatching ])
+          yield! energies
           yield! bounds
           yield! List.map Part.fixedAt [ independent; optimal ]
           bridged

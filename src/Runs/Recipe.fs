@@ -203,6 +203,7 @@ module Recipe =
                             ) }
 
         { Rounds = rounds
+          Memory = objective.Memory
           Optimizer =
             { Optimizer.adam with
                 Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, recipe.FinalRate, recipe.Steps))

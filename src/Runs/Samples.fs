@@ -57,6 +57,8 @@ module Samples =
                 Grid.ofTimes "distilled" "the times that the model was distilled for" times,
                 times.Length - 1
             | [], Mapping _ -> Samplers.heun, Samplers.heun.Grid, 2
+            | [], Landscape { IsLaw = true } -> EnergySamplers.mala, Grid.uniform, 200
+            | [], Landscape { IsLaw = false } -> EnergySamplers.descent, Grid.uniform, 200
             | [], (Denoising _ | Transport _) -> Samplers.heun, Samplers.heun.Grid, (if image then 10 else 25)
 
         { Sampler = sampler
@@ -94,7 +96,8 @@ module Samples =
             (match natural.Sampler.Follows with
              | Velocity _ -> exact.Prediction.Name = Prediction.velocity.Name
              | Process _
-             | Denoiser _ -> false)
+             | Denoiser _
+             | Target _ -> false)
             ->
             let isRegular t =
                 [ exact.Path.Alpha; exact.Path.Variance ]
@@ -141,6 +144,7 @@ module Samples =
                 Grid =
                     match model.Dynamics with
                     | Mapping _ -> natural.Grid
+                    | Landscape _
                     | Denoising _
                     | Transport _ -> drawing.Grid
                 Span = drawing.Span |> Option.defaultWith (fun () -> span model drawing natural)
@@ -344,6 +348,7 @@ module Samples =
             let atOnce how =
                 match dynamics with
                 | Transport _
+                | Landscape _
                 | Mapping _ ->
                     refuse
                         Setting.Parallel

@@ -325,7 +325,7 @@ module Validation =
         | _ -> ()
 
         match request.Parallel, model.Dynamics with
-        | Some window, (Transport _ | Mapping _) ->
+        | Some window, (Transport _ | Landscape _ | Mapping _) ->
             refuse Setting.Parallel window $"it needs a model that knows the score, and {model.Name} does not"
         | _ -> ()
 
@@ -516,6 +516,24 @@ module Validation =
                     "exact"
                     $"the density of {model.Name} has no closed form"
                     $"""it is found with {Setting.Method.Is "flow"}"""
+            | None, _ when model.Dynamics.IsLandscape ->
+                for setting, isGiven in
+                    [ Setting.Solver, request.Generation.Solver.IsSome
+                      Setting.Grid, request.Generation.Grid.IsSome
+                      Setting.Trace, request.Trace.IsSome
+                      Setting.Probes, request.Probes.IsSome
+                      Setting.Memory, request.Memory.IsSome
+                      Setting.Time, request.Time.IsSome
+                      Setting.RelativeTolerance, request.Generation.RelativeTolerance.IsSome
+                      Setting.AbsoluteTolerance, request.Generation.AbsoluteTolerance.IsSome ] do
+                    if isGiven then
+                        refuse
+                            setting
+                            ""
+                            $"an energy is normalized by annealed importance sampling, over as many laws as {Setting.Steps} says: leave it out"
+
+                let struct (model, drawing) = generation model request.Generation
+                struct (model, drawing, (Densities.normalized model request.Generation.Steps).Value, 0.0)
             // A map that has learned its log-determinant takes jumps, unless steps are asked for.
             | None, _ when byJumps.IsSome -> byJumps.Value
             | _ -> alongFlow ()

@@ -57,6 +57,30 @@ module Langevin =
         let struct (log, score) = target x
         { Step = 0; X = x; LogDensity = log; Score = score }
 
+    /// The chain at y where each row's move is taken, with probability min(1, e^ratio), and as it was elsewhere: what satisfies detailed balance where `ratio` is log p(y) q(x|y)/(p(x) q(y|x))
+    /// (Metropolis et al. 1953; Hastings 1970). A ratio that is not a number takes nothing. The first coordinate of `decisive`, standard normal numbers like x, decides.
+    let internal decide
+        (decisive: Tensor)
+        (ratio: Tensor)
+        (struct (y: Tensor, log: Tensor, score: Tensor))
+        (chain: Chain)
+        : struct (Chain * Move) =
+        let probability = exp (Tensor.clamp -infinity 0.0 ratio)
+        let probability = Tensor.where (Tensor.isNan probability) (Tensor.zerosLike probability) probability
+        let first = Tensor.select 1 0 (Tensor.flattenRows decisive)
+        let uniform = 0.5 * (1.0 + Tensor.erf (first / Math.Sqrt 2.0))
+        let accepted = Tensor.less uniform probability
+
+        let choose (a: Tensor) (b: Tensor) =
+            let shape = a.Shape[0] :: List.replicate (a.Rank - 1) 1
+            Tensor.where (Tensor.reshape shape accepted) a b
+
+        struct ({ Step = chain.Step + 1
+                  X = choose y chain.X
+                  LogDensity = choose log chain.LogDensity
+                  Score = choose score chain.Score },
+                { Probability = probability; Accepted = accepted })
+
     /// y | x ~ N(x + h ∇log p(x), 2h I) is taken with probability min(1, p(y) q(x|y)/(p(x) q(y|x))): the target is the law of the chain exactly,
     /// whatever h > 0 (Roberts, Tweedie 1996, Exponential convergence of Langevin distributions, section 1.4.2; Besag 1994). Where p(y) is 0 or not a
     /// number the row stays. A step takes two draws: z, and one whose first coordinate decides. One evaluation.
@@ -72,27 +96,8 @@ module Langevin =
         let back = Tensor.sumRows (Tensor.square (chain.X - y - h * score)) / (4.0 * h)
         let forth = 0.5 * Tensor.sumRows (Tensor.square z)
         let ratio = log - chain.LogDensity - back + forth
-        let probability = exp (Tensor.clamp -infinity 0.0 ratio)
-        let probability = Tensor.where (Tensor.isNan probability) (Tensor.zerosLike probability) probability
-
-        let uniform =
-            let decisive =
-                Tensor.select
-                    1
-                    0
-                    (Tensor.flattenRows (Noise.draw noise chain.Step (snd times, snd times) (1, 2) chain.X))
-            0.5 * (1.0 + Tensor.erf (decisive / Math.Sqrt 2.0))
-
-        let accepted = Tensor.less uniform probability
-        let choose (a: Tensor) (b: Tensor) =
-            let shape = a.Shape[0] :: List.replicate (a.Rank - 1) 1
-            Tensor.where (Tensor.reshape shape accepted) a b
-
-        struct ({ Step = chain.Step + 1
-                  X = choose y chain.X
-                  LogDensity = choose log chain.LogDensity
-                  Score = choose score chain.Score },
-                { Probability = probability; Accepted = accepted })
+        let decisive = Noise.draw noise chain.Step (snd times, snd times) (1, 2) chain.X
+        decide decisive ratio (struct (y, log, score)) chain
 
     /// The chain after so many moves, and the mean probability with which each row was moved, [B]: 0.574 is best in many
     /// dimensions (Roberts, Rosenthal 1998).

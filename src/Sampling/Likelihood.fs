@@ -61,7 +61,8 @@ module Likelihood =
         match plan.Sampler.Follows with
         | Velocity _ -> ()
         | Process _
-        | Denoiser _ ->
+        | Denoiser _
+        | Target _ ->
             invalidArg
                 (nameof plan)
                 $"{plan.Sampler.Name} does not follow dx/dt: a likelihood needs a flow in t; take a Runge–Kutta method"

@@ -11,6 +11,8 @@ type Follows =
     | Process of churn: float * (Sde -> Step)
     /// E[x₀ | x] and E[ε | x] on a Gaussian path.
     | Denoiser of (Readings -> Step)
+    /// Laws by their log-densities up to a constant, from N(0, I) at β = 0 to the one to sample at β = 1: the energies of `EnergySamplers`.
+    | Target of ((float -> Unnormalized) -> Step)
 
 /// A way to turn noise into data: a method by name.
 [<NoComparison; NoEquality>]
@@ -548,6 +550,7 @@ module Samplers =
         | Denoiser step -> { sampler with Follows = Denoiser(Stochastic.inflated factor step) }
         | Process(churn, step) ->
             { sampler with Follows = Process(churn, (fun sde noise -> step sde (Noise.scaled factor noise))) }
+        | Target step -> { sampler with Follows = Target(fun target noise -> step target (Noise.scaled factor noise)) }
         | Velocity _ -> sampler
 
     let sdeDpmPp1 = sdeDpmPpWith 1.0 1
@@ -560,6 +563,10 @@ module Samplers =
         | Denoiser step -> step readings
         | Velocity tableau -> Integrator.rungeKutta tableau { Velocity = readings.Of Prediction.velocity }
         | Process(churn, step) -> step (Readings.reverse churn readings)
+        | Target _ ->
+            invalidArg
+                (nameof sampler)
+                $"{sampler.Name} needs an energy, and this model knows a score: take euler-maruyama or heun, for instance"
 
     /// A predictor's steps, each followed by Langevin corrections at the signal-to-noise ratio r.
     let predictorCorrectorWith (ratio: float) (corrections: int) (predictor: Sampler) : Sampler =

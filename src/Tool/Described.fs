@@ -17,6 +17,7 @@ module Described =
           match model.Dynamics with
           | Denoising score -> "prediction", Json.text score.Prediction.Name
           | Transport _
+          | Landscape _
           | Mapping _ -> ()
 
           let settings (guidance: Guidance) =
@@ -52,6 +53,7 @@ module Described =
         match model.Dynamics, drawing.Control with
         | Mapping { Domain = ToData }, _ -> $"in {steps} of the consistency function"
         | Mapping { Domain = Between _ }, _ -> $"in {steps} of the flow map"
+        | Landscape _, _ -> $"by `{drawing.Sampler.Name}`, {steps} of the chain"
         | _, Adaptive tolerance ->
             $"by `{drawing.Sampler.Name}`, its steps chosen to a relative error of {tolerance.Relative:G2}"
         | _, Fixed -> $"by `{drawing.Sampler.Name}`, {steps} on the grid `{drawing.Grid.Name}`"
@@ -76,6 +78,7 @@ module Described =
         [ match model.Dynamics with
           | Mapping _ -> "steps", Json.whole (int64 plan.Steps)
           | Denoising _
+          | Landscape _
           | Transport _ ->
               "sampler", Json.text plan.Sampler.Name
 

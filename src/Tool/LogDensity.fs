@@ -147,6 +147,16 @@ module LogDensity =
             terminal
             $"log p at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"
 
+        for label, z in found.Partitions do
+            let of' =
+                match label with
+                | Some label -> $" of {model.Classes[label]}"
+                | None -> ""
+
+            Terminal.tell
+                terminal
+                $"log Z{of'}: {z.LogZ:F4} ± {z.StandardError:G2}, which all samples have in common; {100.0 * z.EffectiveShare:F0} %% of {z.Chains} chains count"
+
         choice.Out
         |> Option.iter (fun file ->
             Scope.run0 (fun () -> Npy.write file (Tensor.ofArray [ found.Nats.Length ] found.Nats)))
@@ -164,6 +174,23 @@ module LogDensity =
                   | ByJumps(_, times) ->
                       "method", Json.text "jumps"
                       "evaluations", Json.number (float (times.Length - 1))
+                  | Normalized(_, chains, stages) ->
+                      "method", Json.text "annealed-importance"
+                      "chains", Json.whole (int64 chains)
+                      "stages", Json.whole (int64 stages)
+
+                      "partitions",
+                      Json.array
+                          [ for label, z in found.Partitions ->
+                                Json.node (
+                                    Json.object
+                                        [ match label with
+                                          | Some label -> "class", Json.text model.Classes[label]
+                                          | None -> ()
+                                          "logZ", Json.number z.LogZ
+                                          "standardError", Json.number z.StandardError
+                                          "effectiveShare", Json.number z.EffectiveShare ]
+                                ) ]
                   | AlongFlow(flow, likelihood) ->
                       "method", Json.text "flow"
                       yield! Described.flow flow

@@ -11,6 +11,7 @@ let commands =
       Evaluate.command
       LogDensity.command
       Encode.command
+      Minimize.command
       Interpolate.command
       Impute.command
       MakeReport.command

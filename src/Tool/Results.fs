@@ -109,6 +109,7 @@ module Results =
         match model.Dynamics with
         | Denoising score -> Some(Model.velocity score None)
         | Transport flow -> Some(flow.Velocity None)
+        | Landscape _
         | Mapping _ -> None
 
     /// dx/dt on a grid that covers the clouds, in the data's units.

@@ -3,7 +3,7 @@ namespace Fokker
 open System
 
 /// A training state on disk: one safetensors file that holds the parameters (`weights.NAME`), their average (`average.NAME`),
-/// Adam's moments (`first.NAME`, `second.NAME`), in a training of rounds the teacher (`teacher.NAME`) and, as metadata, the architecture, the step, the key and notes of the run's owner.
+/// Adam's moments (`first.NAME`, `second.NAME`), in a training of rounds the teacher (`teacher.NAME`), what the objective keeps (`memory.K`) and, as metadata, the architecture, the step, the key and notes of the run's owner.
 ///
 /// It holds nothing of the clock or the machine: equal seeds give equal bytes. It is replaced at once, so that whoever
 /// interrupts the writing leaves the one before it.
@@ -17,6 +17,9 @@ module Checkpoint =
 
     /// What there is besides in a training of rounds.
     let private teacher = "teacher"
+
+    /// What the objective keeps beside the parameters: tensors of any shape, numbered.
+    let private memory = "memory"
 
     let private tensors (state: TrainState) : (string * Tensor[]) list =
         [ yield! List.zip parts [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ]
@@ -41,6 +44,7 @@ module Checkpoint =
             tensors state
             |> List.collect (fun (part, tensors) ->
                 [ for spec, tensor in Array.zip network.Specs tensors -> $"{part}.{spec.Name}", tensor ])
+            |> fun all -> all @ [ for k, tensor in Seq.indexed state.Memory -> $"{memory}.{k}", tensor ]
             |> Safetensors.write file metadata)
 
     let private refuse file what = raise (UserError $"{file}: {what}")
@@ -141,6 +145,11 @@ module Checkpoint =
                      then
                          part teacher
                      else
-                         [||]) }
+                         [||])
+                  Memory =
+                    Seq.initInfinite (fun k -> Map.tryFind $"{memory}.{k}" content.Tensors)
+                    |> Seq.takeWhile Option.isSome
+                    |> Seq.choose id
+                    |> Array.ofSeq }
 
             state, Map.ofList (withPrefix "note." metadata))

@@ -16,13 +16,15 @@ type TrainState =
         SecondMoment: Tensor[]
         /// What the round before ended with, in a training of rounds; empty in any other.
         Teacher: Tensor[]
+        /// What the objective keeps from step to step beside the parameters: chains. Empty where it keeps nothing.
+        Memory: Tensor[]
         /// Every random number of the run comes from here; a state never advances it.
         Key: Rng
     }
 
     interface IHoldTensors with
         member s.Visit visit =
-            for tensors in [| s.Parameters; s.Average; s.FirstMoment; s.SecondMoment; s.Teacher |] do
+            for tensors in [| s.Parameters; s.Average; s.FirstMoment; s.SecondMoment; s.Teacher; s.Memory |] do
                 Array.iter visit tensors
 
 /// What there is to say about one step.
@@ -72,6 +74,8 @@ type TrainSettings =
         Average: Average
         /// The rounds of the training, whose rates take the place of the optimizer's; none for one that is of one piece.
         Rounds: Rounds option
+        /// What the objective keeps from step to step (`Objective.Memory`).
+        Memory: (LossContext -> Rng -> Batch -> Tensor[]) option
     }
 
 /// How long a run goes on.
@@ -107,21 +111,25 @@ module Trainer =
     let standard: TrainSettings =
         { Optimizer = { Optimizer.adam with Rate = Schedule.WarmUp(100L, Schedule.Constant 1e-3); MaxNorm = Some 1.0 }
           Average = Average.standard
-          Rounds = None }
+          Rounds = None
+          Memory = None }
 
-    let private ofMoments (step: int64) (key: Rng) (teacher: Tensor[]) (m: Moments) : TrainState =
+    let private ofMoments (step: int64) (key: Rng) (teacher: Tensor[]) (memory: Tensor[]) (m: Moments) : TrainState =
         { Step = step
           Parameters = m.Parameters
           Average = m.Average
           FirstMoment = m.First
           SecondMoment = m.Second
           Teacher = teacher
+          Memory = memory
           Key = key }
 
     /// The state before the first step; the same key gives the same parameters.
     let init (kind: Kind) (key: Rng) (network: Network) : TrainState =
         Scope.run (fun () ->
-            Network.init kind (Rng.named "parameters" key) network |> Optimizer.init |> ofMoments 0L key [||])
+            Network.init kind (Rng.named "parameters" key) network
+            |> Optimizer.init
+            |> ofMoments 0L key [||] [||])
 
     /// The state before the first step of a training that begins at given parameters, in the order of the network's specs.
     let initAt (kind: Kind) (key: Rng) (parameters: Tensor[]) : TrainState =
@@ -129,7 +137,7 @@ module Trainer =
             parameters
             |> Array.map (fun p -> Tensor.clone (p.To kind))
             |> Optimizer.init
-            |> ofMoments 0L key [||])
+            |> ofMoments 0L key [||] [||])
 
     /// The same state in another element type or on another device; it shares what needs no conversion.
     let toKind (kind: Kind) (state: TrainState) : TrainState =
@@ -140,7 +148,8 @@ module Trainer =
             Average = convert state.Average
             FirstMoment = convert state.FirstMoment
             SecondMoment = convert state.SecondMoment
-            Teacher = convert state.Teacher }
+            Teacher = convert state.Teacher
+            Memory = convert state.Memory }
 
     /// The round that the next step is of, and the steps made in it.
     let private within (settings: TrainSettings) (step: int64) : struct (int * int64) =
@@ -173,6 +182,36 @@ module Trainer =
                 SecondMoment = Array.map Tensor.zerosLike state.Parameters }
         | _ -> state
 
+    let private contextOf
+        (settings: TrainSettings)
+        (network: Network)
+        (state: TrainState)
+        (parameters: Tensor[])
+        : LossContext =
+        { Network = network.Apply parameters
+          Frozen = fun condition -> network.Apply state.Parameters condition
+          Average = fun condition -> network.Apply state.Average condition
+          Teacher = fun condition -> network.Apply state.Teacher condition
+          Round =
+            (let struct (round, _) = within settings state.Step
+             round)
+          Memory = state.Memory
+          Uncertainty = network.Uncertainty |> Option.map (fun u -> u parameters)
+          Step = state.Step }
+
+    /// The state with what is kept beside the parameters as its next step needs it.
+    let private remembered
+        (settings: TrainSettings)
+        (network: Network)
+        (batch: Batch)
+        (state: TrainState)
+        : TrainState =
+        match settings.Memory with
+        | None -> state
+        | Some advance ->
+            let rng = state.Key |> Rng.named "memory" |> Rng.at state.Step
+            { state with Memory = advance (contextOf settings network state state.Parameters) rng batch }
+
     /// The mean of the loss over a batch, at the state's key and step and at the given parameters.
     let private meanLoss
         (settings: TrainSettings)
@@ -183,19 +222,7 @@ module Trainer =
         (parameters: Tensor[])
         : Tensor =
         let rng = state.Key |> Rng.named "loss" |> Rng.at state.Step
-
-        let context: LossContext =
-            { Network = network.Apply parameters
-              Frozen = fun condition -> network.Apply state.Parameters condition
-              Average = fun condition -> network.Apply state.Average condition
-              Teacher = fun condition -> network.Apply state.Teacher condition
-              Round =
-                (let struct (round, _) = within settings state.Step
-                 round)
-              Uncertainty = network.Uncertainty |> Option.map (fun u -> u parameters)
-              Step = state.Step }
-
-        let each = loss context rng batch
+        let each = loss (contextOf settings network state parameters) rng batch
 
         if each.Rank <> 1 then
             invalidArg (nameof loss) $"a loss gives one value for each sample, [B]; this one gave {each.Describe()}"
@@ -217,7 +244,7 @@ module Trainer =
         (state: TrainState)
         : Result<TrainState * StepInfo, Divergence> =
         Scope.run (fun () ->
-            let state = entered settings state
+            let state = entered settings state |> remembered settings network batch
             let objective parameters = meanLoss settings network loss batch state parameters, ()
 
             let value, gradients, () = Diff.valueAndGrads objective state.Parameters
@@ -239,7 +266,7 @@ module Trainer =
 
             if Double.IsFinite value && Double.IsFinite norm && isFinite then
                 Ok(
-                    ofMoments (state.Step + 1L) state.Key state.Teacher moments,
+                    ofMoments (state.Step + 1L) state.Key state.Teacher state.Memory moments,
                     { Step = state.Step + 1L
                       Loss = value
                       GradientNorm = norm

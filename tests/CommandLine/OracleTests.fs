@@ -102,7 +102,8 @@ let tests =
                   match sampler.Follows with
                   | Velocity _ -> { natural with Span = { Noisy = 1.0; Clean = 0.0; Finish = Stop } }
                   | Process _
-                  | Denoiser _ -> natural
+                  | Denoiser _
+                  | Target _ -> natural
 
               match Sampling.run plan model None (Noise.fresh (Rng.ofSeed 0L |> Rng.named "sample")) x with
               | Ok expected -> Expect.within 1e-13 (largest (found - expected)) 0.0 ""

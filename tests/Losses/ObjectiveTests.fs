@@ -265,7 +265,7 @@ let tests =
                   let network =
                       Networks.mlp
                           { Mlp.standard 2 with Width = 16; Times = objective.Times; Outputs = objective.Outputs }
-                      |> if objective.Uncertain then Networks.withUncertainty else id
+                      |> Objective.network objective
 
                   let state = Trainer.init Kind.Float64 key network
 
@@ -275,7 +275,7 @@ let tests =
                       | rounds ->
                           Some { Lengths = rounds |> List.map (fun _ -> 10L); Rate = fun _ -> Schedule.Constant 1e-3 }
 
-                  let settings = { Trainer.standard with Rounds = rounds }
+                  let settings = { Trainer.standard with Rounds = rounds; Memory = objective.Memory }
 
                   // A student that is its teacher is nearly right: it is to be something else for a gradient that shows.
                   let state =
@@ -300,7 +300,13 @@ let tests =
 
                   let trained = go 3 state
                   let learned = objective.Dynamics(network.Apply trained.Parameters)
-                  let plan = { Generation.plan Samplers.heun 3 learned with Kind = Kind.Float64 }
+
+                  let sampler =
+                      match learned with
+                      | Landscape _ -> EnergySamplers.mala
+                      | _ -> Samplers.heun
+
+                  let plan = { Generation.plan sampler 3 learned with Kind = Kind.Float64 }
                   let start = Sampling.start plan objective.Path [ 2 ] 8 key
 
                   match Generation.states plan objective.Path learned None (Noise.fresh key) start |> Seq.last with

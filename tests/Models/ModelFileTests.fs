@@ -21,6 +21,9 @@ let private cases: (string * NetworkOutput * GaussianPath) list =
       let behind = Preconditioning.find "edm:sigma-data=0.5" own
       "with numbers of their own", NetworkOutput.Prediction(Prediction.data, Some behind, false), own
       "noise and variance", NetworkOutput.Prediction(Prediction.noise, None, true), Path.vp
+      "potential", NetworkOutput.Potential Prediction.velocity, Path.condOT
+      "energy of a law", NetworkOutput.Energy true, Path.condOT
+      "energy of minima", NetworkOutput.Energy false, Path.condOT
       "velocity between two laws", NetworkOutput.Velocity, Path.condOT
       "bridge", NetworkOutput.Bridge(0.3, false), Path.condOT
       "bridge and score", NetworkOutput.Bridge(0.3, true), Path.condOT
@@ -40,6 +43,7 @@ let private trained (output: NetworkOutput) (path: GaussianPath) (source: Datase
                 Times = NetworkOutput.times output
                 Outputs = NetworkOutput.count output
                 Classes = Some 3 }
+        |> if NetworkOutput.isPotential output then EnergyNetwork.ofNetwork else id
 
     { Network = network
       // Zeros at the end of a network that was not trained would hide every difference.

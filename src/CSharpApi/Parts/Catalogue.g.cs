@@ -158,6 +158,31 @@ public static class Losses
     /// <summary>Sliced score matching: implicit score matching along random directions. <c>ssm</c>: E σ² ((vᵀs)² + 2 vᵀ(∂s)v), v ~ N(0, I) (Song et al. 2019, Sliced score matching, eq. 7).</summary>
     public static TrainingLoss SlicedScoreMatching { get; } = TrainingLoss.FromName("ssm");
 
+    /// <summary>Denoising score matching on −∇E: the network says an energy of time and sample, whose gradient is the score. <c>energy-dsm</c>: E w ‖∇g(t, x_t) − y‖², −∇E = ∇log p_t where ∇g = y (Salimans, Ho 2021, Should EBMs model the energy or the score?, section 2; Vincent 2011, eq. 9).</summary>
+    public static TrainingLoss EnergyScoreMatching { get; } = TrainingLoss.FromName("energy-dsm");
+
+    /// <summary>Contrastive divergence: lowers an energy at the data and raises it where a few Langevin moves lead from them. <c>contrastive</c>: E(x₀) − E(x), x after 20 moves from the data (Hinton 2002, Training products of experts by minimizing contrastive divergence, eq. 8).</summary>
+    /// <param name="moves">Moves of a chain at each step: a whole number of at least 1.</param>
+    /// <param name="h">The length of a chain's step, for data of unit variance: a positive number.</param>
+    /// <param name="penalty">a, how much the squares of the energies count beside their difference: a number of at least 0.</param>
+    public static TrainingLoss ContrastiveDivergence(int moves = 20, double h = 0.01, double penalty = 0) =>
+        TrainingLoss.Of("contrastive", [("moves", nameof(moves), moves), ("h", nameof(h), h), ("penalty", nameof(penalty), penalty)]);
+
+    /// <summary>Persistent contrastive divergence: raises an energy at chains that go on from step to step, which follow its law. <c>persistent</c>: E(x₀) − E(x), x of chains that go on, 10 moves a step (Tieleman 2008, Training restricted Boltzmann machines using approximations to the likelihood gradient).</summary>
+    /// <param name="moves">Moves of a chain at each step: a whole number of at least 1.</param>
+    /// <param name="h">The length of a chain's step, for data of unit variance: a positive number.</param>
+    /// <param name="batches">The chains that go on, as so many batches: each step moves one of them: a whole number of at least 1.</param>
+    /// <param name="restart">The share of chains that begin anew at each of their turns: a number from 0 to 1.</param>
+    /// <param name="penalty">a, how much the squares of the energies count beside their difference: a number of at least 0.</param>
+    public static TrainingLoss PersistentContrastiveDivergence(int moves = 10, double h = 0.01, int batches = 4, double restart = 0.02, double penalty = 0) =>
+        TrainingLoss.Of("persistent", [("moves", nameof(moves), moves), ("h", nameof(h), h), ("batches", nameof(batches), batches), ("restart", nameof(restart), restart), ("penalty", nameof(penalty), penalty)]);
+
+    /// <summary>Equilibrium matching: an energy without time whose slope leads from noise to data and vanishes there; samples are where descent ends. <c>equilibrium</c>: E‖∇E(x_t) − c(t) (ε − x₀)‖², c = 1 min(1, t/0.19999999999999996) (Wang, Du 2025, Equilibrium matching, eq. 4 and 5).</summary>
+    /// <param name="a">The share of the way over which the slope keeps its size: a number from 0 to 0.99.</param>
+    /// <param name="gain">The size of the slope: a positive number.</param>
+    public static TrainingLoss EquilibriumMatching(double a = 0.8, double gain = 1) =>
+        TrainingLoss.Of("equilibrium", [("a", nameof(a), a), ("gain", nameof(gain), gain)]);
+
     /// <summary>Variational lower bound: bounds the data's log-likelihood along the discrete chain, with steps of given variance. <c>vlb</c>: Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), steps of variance β, N = 1000 (Ho, Jain, Abbeel 2020, DDPM, eq. 5).</summary>
     /// <param name="steps">N, the steps of the discrete process: a whole number of at least 2.</param>
     public static TrainingLoss VariationalBound(int steps = 1000) =>
@@ -296,6 +321,10 @@ public static class Losses
         Edm,
         ImplicitScoreMatching,
         SlicedScoreMatching,
+        EnergyScoreMatching,
+        ContrastiveDivergence(),
+        PersistentContrastiveDivergence(),
+        EquilibriumMatching(),
         VariationalBound(),
         VariationalBoundLearned(),
         Hybrid(),
@@ -922,6 +951,34 @@ public static class Solvers
     /// <summary><c>alternating</c>: steps of dpmpp-2s and sde-dpmpp-1 in turns; order 1, 2 evaluations a step, stochastic (Karras et al. 2022, EDM, section 4, in general form).</summary>
     public static Solver Alternating { get; } = Solver.FromName("alternating");
 
+    /// <summary><c>langevin</c>: 1 times x − h ∇E + √(2h) z, h = 0.005; of a bias of order h; order 0, one evaluation a step, a chain of an energy (Parisi 1981; Roberts, Tweedie 1996, section 1.4.1).</summary>
+    /// <param name="h">The length of a step, for data of unit variance: a positive number.</param>
+    /// <param name="moves">Moves of the chain in each step: a whole number of at least 1.</param>
+    /// <param name="anneal">The share of the steps over which the law is reached from N(0, I): a number from 0 to 1.</param>
+    public static Solver Langevin(double h = 0.005, int moves = 1, double anneal = 0.5) =>
+        Solver.Of("langevin", [("h", nameof(h), h), ("moves", nameof(moves), moves), ("anneal", nameof(anneal), anneal)]);
+
+    /// <summary><c>mala</c>: 1 times x − h ∇E + √(2h) z, taken with min(1, p(y) q(x|y)/(p(x) q(y|x))), h = 0.01; order 0, 2 evaluations a step, a chain of an energy (Besag 1994; Roberts, Tweedie 1996, section 1.4.2).</summary>
+    /// <param name="h">The length of a step, for data of unit variance: a positive number.</param>
+    /// <param name="moves">Moves of the chain in each step: a whole number of at least 1.</param>
+    /// <param name="anneal">The share of the steps over which the law is reached from N(0, I): a number from 0 to 1.</param>
+    public static Solver AdjustedLangevin(double h = 0.01, int moves = 1, double anneal = 0.5) =>
+        Solver.Of("mala", [("h", nameof(h), h), ("moves", nameof(moves), moves), ("anneal", nameof(anneal), anneal)]);
+
+    /// <summary><c>hmc</c>: 1 times 5 leaps of dx/dt = p, dp/dt = −∇E from p ~ N(0, I), taken with min(1, e^(H − H')), h = 0.08; order 0, 6 evaluations a step, a chain of an energy (Duane et al. 1987; Neal 2011, MCMC using Hamiltonian dynamics, section 5.3.2).</summary>
+    /// <param name="h">The length of a step, for data of unit variance: a positive number.</param>
+    /// <param name="leaps">Leaps of a move: a whole number of at least 1.</param>
+    /// <param name="moves">Moves of the chain in each step: a whole number of at least 1.</param>
+    /// <param name="anneal">The share of the steps over which the law is reached from N(0, I): a number from 0 to 1.</param>
+    public static Solver HamiltonianMonteCarlo(double h = 0.08, int leaps = 5, int moves = 1, double anneal = 0.5) =>
+        Solver.Of("hmc", [("h", nameof(h), h), ("leaps", nameof(leaps), leaps), ("moves", nameof(moves), moves), ("anneal", nameof(anneal), anneal)]);
+
+    /// <summary><c>descent</c>: v ← μ v − η ∇E(x + μ v), x ← x + v, η = 0.02, μ = 0; order 0, one evaluation a step, on an energy (Nesterov 1983; Wang, Du 2025, Equilibrium matching, section 3.2).</summary>
+    /// <param name="eta">η, the length of a step: a positive number.</param>
+    /// <param name="momentum">μ, the share of a step that the next one keeps: a number from 0 to 0.999.</param>
+    public static Solver Descent(double eta = 0.02, double momentum = 0) =>
+        Solver.Of("descent", [("eta", nameof(eta), eta), ("momentum", nameof(momentum), momentum)]);
+
     /// <summary>All of them, with their numbers at the defaults.</summary>
     public static IReadOnlyList<Solver> All { get; } =
     [
@@ -995,6 +1052,10 @@ public static class Solvers
         PredictorCorrector(),
         AnnealedLangevin(),
         Alternating,
+        Langevin(),
+        AdjustedLangevin(),
+        HamiltonianMonteCarlo(),
+        Descent(),
     ];
 }
 

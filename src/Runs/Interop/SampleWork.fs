@@ -73,6 +73,7 @@ type internal SampleWork =
         match task.Model.Dynamics with
         | Mapping _ -> null
         | Denoising _
+        | Landscape _
         | Transport _ -> task.Drawing.Sampler
 
     /// The steps that samples are made in; none where they are chosen by their error.
