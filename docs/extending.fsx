@@ -71,7 +71,7 @@ let middle =
         { Times.proportionalTo (fun _ -> Curve.time * (1.0 - Curve.time)) with
             Name = "own-middle"
             Equation = "p(t) ∝ t (1 − t)"
-            Source = "this page" }
+            Reference = "this page" }
 
 (**
 ## A loss
@@ -105,7 +105,7 @@ let robust: Part<LossEntry> =
           Summary =
             "Regression on the velocity by a distance that outliers do not rule."
           Equation = equation
-          Source = "this page"
+          Reference = "this page"
           Uses =
             [ Setting.Path, None
               Setting.Weight, Some(PartName.plain "own-sigmoid")
@@ -180,7 +180,7 @@ let gated: Part<NetworkRequest -> Network> =
     { Name = name
       Summary = ""
       Equation = "blocks h + silu(W h) · sigmoid(V h), for vectors"
-      Source = "this page"
+      Reference = "this page"
       Parameters = []
       Make = fun _ -> make }
 

@@ -215,7 +215,7 @@ module Branching =
     let study: Study =
         { Name = "branching"
           Summary = "stochastic samples that share a latent x_t: what it has decided"
-          Source = "Ho, Jain, Abbeel 2020, DDPM, section 4.3 and figure 7"
+          Reference = "Ho, Jain, Abbeel 2020, DDPM, section 4.3 and figure 7"
           Uses =
             [ "--run", "a run of images to study, in place of one of its own"
               "--steps", "optimization steps of its own run, runs/study-guidance (2,000)"

@@ -179,6 +179,7 @@ module Bridge =
     let study: Study =
         { Name = "bridge"
           Summary = "one data set turned into another and back, by three couplings"
-          Source = "Tong et al. 2024, Improving and generalizing flow-based models; Simulation-free Schrödinger bridges"
+          Reference =
+            "Tong et al. 2024, Improving and generalizing flow-based models; Simulation-free Schrödinger bridges"
           Uses = [ "--seeds", "trainings of each method (1)"; "--steps", "optimization steps of each training (5,000)" ]
           Run = run }

@@ -255,7 +255,7 @@ module Ddim =
     let study: Study =
         { Name = "ddim"
           Summary = "DDIM's table of stochasticity against steps, on an oracle and on Fashion-MNIST"
-          Source = "Song, Meng, Ermon 2021, Denoising diffusion implicit models, section 5.1 and table 1"
+          Reference = "Song, Meng, Ermon 2021, Denoising diffusion implicit models, section 5.1 and table 1"
           Uses =
             [ "--run", "a run of images on the path ddpm to study, in place of one of its own"
               "--steps", "optimization steps of its own run, runs/study-ddim (2,000)"

@@ -374,7 +374,7 @@ module FewSteps =
     let study: Study =
         { Name = "few-steps"
           Summary = "every method that compresses a flow, from one teacher and in one budget, at 1 to 8 evaluations"
-          Source =
+          Reference =
             "Salimans, Ho 2022; Song et al. 2023; Liu et al. 2023; Geng et al. 2024 and 2025; Lu, Song 2024; Frans et al. 2024; Boffi et al. 2025"
           Uses =
             [ "--seeds", $"teachers, each with all methods ({standardSeeds})"

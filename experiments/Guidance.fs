@@ -145,7 +145,7 @@ module Guidance =
     let study: Study =
         { Name = "guidance"
           Summary = "class-conditional Fashion-MNIST with guidance 0, 1 and 3"
-          Source = "Ho, Salimans 2022, Classifier-free diffusion guidance; Kynkäänniemi et al. 2024 (the interval)"
+          Reference = "Ho, Salimans 2022, Classifier-free diffusion guidance; Kynkäänniemi et al. 2024 (the interval)"
           Uses =
             [ "--run", "a class-conditional run of images to study, in place of one of its own"
               "--steps", "optimization steps of its own run, runs/study-guidance (2,000)"

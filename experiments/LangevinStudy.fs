@@ -228,7 +228,7 @@ module LangevinStudy =
     let study: Study =
         { Name = "langevin"
           Summary = "plain and annealed Langevin dynamics on separated modes"
-          Source =
+          Reference =
             "Song, Ermon 2019, Generative modeling by estimating gradients of the data distribution, section 3.2.2"
           Uses = [ "--count", "chains of each kind (5,000)" ]
           Run = run }

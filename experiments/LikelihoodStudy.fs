@@ -142,7 +142,7 @@ module LikelihoodStudy =
     let study: Study =
         { Name = "likelihood"
           Summary = "the error of an exact flow's log-density against tolerance and evaluations"
-          Source =
+          Reference =
             "Grathwohl et al. 2019, FFJORD; Song et al. 2021, Score-based generative modeling through SDEs, section 4.3"
           Uses = [ "--count", "samples (16)" ]
           Run = run }

@@ -108,7 +108,7 @@ module OtCfm =
     let study: Study =
         { Name = "ot-cfm"
           Summary = "moons and eight Gaussians with independent, optimal and conditional pairs"
-          Source =
+          Reference =
             "Tong et al. 2024, Improving and generalizing flow-based generative models, section 5.1; Cheng, Schwing 2025, The curse of conditions, section 4.1"
           Uses =
             [ "--seeds", "trainings of each method (5)"

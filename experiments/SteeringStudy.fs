@@ -271,7 +271,7 @@ module SteeringStudy =
     let study: Study =
         { Name = "steering"
           Summary = "methods of steering against the exact posterior of mixtures"
-          Source =
+          Reference =
             "the methods' own papers, which `fokker list steerings` names; the yardstick is Bishop 2006, section 2.3.3"
           Uses = [ "--count", "samples of each method (200)" ]
           Run = run }

@@ -41,7 +41,7 @@ type Study =
     {
         Name: string
         Summary: string
-        Source: string
+        Reference: string
         /// The options that it listens to, each with what it says and its default: `--seeds`, "trainings of each method (5)".
         Uses: (string * string) list
         /// Long work asks the terminal whether to go on, and says there how far it is.
@@ -99,7 +99,7 @@ module Study =
           Sections =
             findings.Sections
             @ [ { Title = "How to repeat this study"
-                  Note = $"After {study.Source}."
+                  Note = $"After {study.Reference}."
                   Bodies =
                     [ Body.Settings
                           { Command = command

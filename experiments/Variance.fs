@@ -289,7 +289,7 @@ module Variance =
     let study: Study =
         { Name = "variance"
           Summary = "the variational bound, L_simple and a learned variance, by bits and by samples"
-          Source =
+          Reference =
             "Ho, Jain, Abbeel 2020, DDPM, table 2; Nichol, Dhariwal 2021, Improved DDPM, section 3.1 and tables 1 and 2"
           Uses =
             [ "--seeds", "trainings of each loss (3)"

@@ -157,7 +157,7 @@ module VarianceOnImages =
     let study: Study =
         { Name = "variance-images"
           Summary = "the variational bound, L_simple and a learned variance on Fashion-MNIST, by bits and by samples"
-          Source =
+          Reference =
             "Ho, Jain, Abbeel 2020, DDPM, table 2; Nichol, Dhariwal 2021, Improved DDPM, section 3.1 and tables 1 and 2"
           Uses =
             [ "--steps", "optimization steps of each training (1,000)"

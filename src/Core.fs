@@ -22,7 +22,7 @@ type GaussianPath =
         Name: string
         /// The path as an equation.
         Equation: string
-        Source: string
+        Reference: string
         /// α(t), the scale of the data.
         Alpha: Curve
         /// σ(t), the scale of the noise.
@@ -66,12 +66,12 @@ module Path =
             Curve.after (Curve.max (Constant low) (Curve.min (Constant high) Time)) curve
 
     /// The path of two curves α and σ, differentiable where they are used.
-    let ofCurves name equation source (alpha: Curve) (sigma: Curve) : GaussianPath =
+    let ofCurves name equation reference (alpha: Curve) (sigma: Curve) : GaussianPath =
         let lambda = log alpha - log sigma
 
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Alpha = alpha
           Sigma = sigma
           LogAlpha = log alpha
@@ -80,13 +80,13 @@ module Path =
           Interior = interior lambda }
 
     /// The variance-preserving path of log α: σ² = 1 − α², without cancellation.
-    let ofLogAlpha name equation source (logAlpha: Curve) : GaussianPath =
+    let ofLogAlpha name equation reference (logAlpha: Curve) : GaussianPath =
         let variance = -(Curve.expm1 (2.0 * logAlpha))
         let lambda = logAlpha - 0.5 * log variance
 
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Alpha = exp logAlpha
           Sigma = sqrt variance
           LogAlpha = logAlpha
@@ -267,7 +267,7 @@ type Prediction =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         /// A and B on a given path.
         Coefficients: GaussianPath -> struct (Curve * Curve)
     }
@@ -275,8 +275,8 @@ type Prediction =
 [<RequireQualifiedAccess>]
 module Prediction =
 
-    let private make name equation source coefficients : Prediction =
-        { Name = name; Equation = equation; Source = source; Coefficients = coefficients }
+    let private make name equation reference coefficients : Prediction =
+        { Name = name; Equation = equation; Reference = reference; Coefficients = coefficients }
 
     /// y = ε.
     let noise = make "noise" "ε" "Ho, Jain, Abbeel 2020, DDPM, eq. 12" (fun _ -> struct (Constant 0.0, Constant 1.0))

@@ -70,7 +70,7 @@ type Times =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         /// The first and the last time that it may draw on a path.
         Span: GaussianPath -> float * float
         Draw: GaussianPath -> Rng -> int -> Tensor
@@ -82,10 +82,10 @@ type Times =
 module Times =
 
     /// A law on the path's interior.
-    let private make name equation source draw : Times =
+    let private make name equation reference draw : Times =
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Span = _.Interior
           Draw = draw
           FollowsWeight = false }
@@ -227,7 +227,7 @@ type Weight =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         Of: GaussianPath -> Prediction -> Curve
         /// Whether e^{−u(t)} is learned beside it, with u(t) as the price.
         Learned: bool
@@ -238,10 +238,10 @@ module Weight =
 
     /// A weight on the error of the quantity `stated`: an error e in a network's A x₀ + B ε is an error c e in it, with c the
     /// coefficient of the network's output in `Prediction.conversion`.
-    let onErrorOf (stated: Prediction) name equation source (curve: GaussianPath -> Curve) : Weight =
+    let onErrorOf (stated: Prediction) name equation reference (curve: GaussianPath -> Curve) : Weight =
         { Name = name
           Equation = $"{equation} on {stated.Name}"
-          Source = source
+          Reference = reference
           Of =
             fun path prediction ->
                 let struct (_, c) = Prediction.coefficients path prediction stated
@@ -255,7 +255,7 @@ module Weight =
     let uniform =
         { Name = "uniform"
           Equation = "1"
-          Source = "Ho, Jain, Abbeel 2020, eq. 14"
+          Reference = "Ho, Jain, Abbeel 2020, eq. 14"
           Of = fun _ _ -> Constant 1.0
           Learned = false }
 
@@ -329,7 +329,7 @@ module Weight =
         { uniform with
             Name = "learned"
             Equation = "e^{−u(t)}, u learned at the price u"
-            Source = "Kendall, Gal, Cipolla 2018; Karras et al. 2024, EDM2, eq. 22"
+            Reference = "Kendall, Gal, Cipolla 2018; Karras et al. 2024, EDM2, eq. 22"
             Learned = true }
 
     let parts: Part<Weight> list =
@@ -355,7 +355,7 @@ module Weight =
 [<NoComparison; NoEquality>]
 type Regression =
     { Name: string
-      Source: string
+      Reference: string
       Path: GaussianPath
       Prediction: Prediction
       Weight: Weight
@@ -367,7 +367,7 @@ module Loss =
     /// Regression on a path; without further words: velocity, uniform weight, uniform times.
     let regression (path: GaussianPath) : Regression =
         { Name = "regression"
-          Source = ""
+          Reference = ""
           Path = path
           Prediction = Prediction.velocity
           Weight = Weight.uniform
@@ -392,7 +392,7 @@ module Loss =
     let timesFrom (times: Times) (r: Regression) =
         if times.FollowsWeight then importanceSampled r else { r with Times = times }
 
-    let private named name source (r: Regression) = { r with Name = name; Source = source }
+    let private named name reference (r: Regression) = { r with Name = name; Reference = reference }
 
     /// Conditional flow matching: ‖v − (α̇ x₀ + σ̇ ε)‖².
     let cfm path = regression path |> named "cfm" "Lipman et al. 2023, Flow matching, eq. 9"

@@ -59,7 +59,7 @@ type Part<'T> =
         Summary: string
         /// With the parameters at their defaults.
         Equation: string
-        Source: string
+        Reference: string
         Parameters: Parameter list
         /// The part with a number for each parameter, in their order. Raises ArgumentException where the numbers do not go together.
         Make: float list -> 'T
@@ -86,12 +86,12 @@ module Part =
 
     /// A part that leaves nothing open.
     let inline fixedAt
-        (value: ^T when ^T: (member Name: string) and ^T: (member Equation: string) and ^T: (member Source: string))
+        (value: ^T when ^T: (member Name: string) and ^T: (member Equation: string) and ^T: (member Reference: string))
         : Part< ^T > =
         { Name = value.Name
           Summary = ""
           Equation = value.Equation
-          Source = value.Source
+          Reference = value.Reference
           Parameters = []
           Make = fun _ -> value }
 
@@ -122,7 +122,7 @@ module Part =
         { Name = part.Name
           Summary = part.Summary
           Equation = part.Equation
-          Source = part.Source
+          Reference = part.Reference
           Parameters = part.Parameters
           Make = part.Make >> f }
 

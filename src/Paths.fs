@@ -16,17 +16,17 @@ module Paths =
         { vp with
             Name = "sub-vp"
             Equation = "α as in vp, σ = 1 − α²"
-            Source = "Song et al. 2021, Score-based generative modeling through SDEs, eq. 12 and 34"
+            Reference = "Song et al. 2021, Score-based generative modeling through SDEs, eq. 12 and 34"
             Sigma = sigma
             Variance = sigma ** 2.0
             Lambda = vp.LogAlpha - log sigma }
 
     let subVp = subVpBetween 0.1 20.0
 
-    let private exploding name equation source (sigma: Curve) : GaussianPath =
+    let private exploding name equation reference (sigma: Curve) : GaussianPath =
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Alpha = Constant 1.0
           Sigma = sigma
           LogAlpha = Constant 0.0
@@ -223,16 +223,16 @@ module Paths =
     let logAlphaBars (betas: float[]) : float[] = Array.scan (fun sum beta -> sum + Math.Log(1.0 - beta)) 0.0 betas
 
     /// The path whose point t = k/N is step k of a DDPM with these β₁ … β_N.
-    let ofBetas name equation source (betas: float[]) : GaussianPath =
+    let ofBetas name equation reference (betas: float[]) : GaussianPath =
         if betas |> Array.exists (fun b -> not (b > 0.0 && b < 1.0)) then
             invalidArg (nameof betas) "every β lies strictly between 0 and 1"
 
-        { Path.ofLogAlpha name equation source (0.5 * table name (logAlphaBars betas)) with
+        { Path.ofLogAlpha name equation reference (0.5 * table name (logAlphaBars betas)) with
             Interior = 1.0 / float betas.Length, 1.0 }
 
     /// The path of these β with its √ᾱ moved and stretched so that the last one is 0 and the first one stays: pure noise at t = 1, where a network has to say something else than ε
     /// (Lin, Liu, Li, Yang 2024, Common diffusion noise schedules and sample steps are flawed, algorithm 1).
-    let zeroTerminal name equation source (betas: float[]) : GaussianPath =
+    let zeroTerminal name equation reference (betas: float[]) : GaussianPath =
         let roots = logAlphaBars betas |> Array.map (fun log -> Math.Exp(0.5 * log))
         let first, last = roots[1], roots[betas.Length]
         let stretched =
@@ -242,7 +242,7 @@ module Paths =
 
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Alpha = alpha
           Sigma = sqrt variance
           LogAlpha = log alpha
@@ -326,7 +326,7 @@ module Paths =
 
     /// The path of dX = −a(t) X dt + g(t) dW from x₀: log α = −∫a and dσ²/dt = −2 a σ² + g², σ²(0) = 0, integrated to
     /// rounding; their derivatives are exact. a and g² must be smooth on [0, 1].
-    let ofSde name equation source (a: Curve) (diffusionSquared: Curve) : GaussianPath =
+    let ofSde name equation reference (a: Curve) (diffusionSquared: Curve) : GaussianPath =
         let a', g2 = Curve.eval a, Curve.eval diffusionSquared
         let logAlpha = accumulated (fun s t y -> y - panel a' s t) 0.0
 
@@ -345,7 +345,7 @@ module Paths =
 
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Alpha = exp logAlphaCurve
           Sigma = sqrt varianceCurve
           LogAlpha = logAlphaCurve
@@ -410,7 +410,7 @@ module Paths =
                         zeroTerminal
                             path.Name
                             (path.Equation + ", rescaled to ᾱ_N = 0")
-                            path.Source
+                            path.Reference
                             (betas (int steps))
                     | other -> invalidArg "zero-snr" $"zero-snr is {other}: expected 0 or 1")
             |> Part.saying summary

@@ -8,7 +8,7 @@ open System
 type Preconditioning =
     {
         Name: string
-        Source: string
+        Reference: string
         Skip: Curve
         Out: Curve
         In: Curve
@@ -31,16 +31,16 @@ module Preconditioning =
         let total = total sigmaData path
 
         { Name = "edm"
-          Source = "Karras et al. 2022, EDM, table 1 and appendix B.6"
+          Reference = "Karras et al. 2022, EDM, table 1 and appendix B.6"
           Skip = sigmaData * sigmaData * path.Alpha / total
           Out = sigmaData * path.Sigma / sqrt total
           In = total ** -0.5
           Noise = -0.25 * path.Lambda }
 
     /// The network predicts the noise from x scaled to unit variance of data without spread: D = (x − σ F)/α.
-    let private ofNoise name source (input: Curve) (noise: Curve) (path: GaussianPath) : Preconditioning =
+    let private ofNoise name reference (input: Curve) (noise: Curve) (path: GaussianPath) : Preconditioning =
         { Name = name
-          Source = source
+          Reference = reference
           Skip = 1.0 / path.Alpha
           Out = -(path.Sigma / path.Alpha)
           In = input
@@ -75,7 +75,7 @@ module Preconditioning =
         let total = path.Variance + s2 * (alpha ** 2.0)
 
         { Name = "consistency"
-          Source = "Song et al. 2023, Consistency models, appendix C"
+          Reference = "Song et al. 2023, Consistency models, appendix C"
           Skip = s2 * alpha / (above ** 2.0 + s2 * (alpha ** 2.0))
           Out = sigmaData * above / sqrt total
           In = total ** -0.5
@@ -105,7 +105,7 @@ module Preconditioning =
             { Name = standard.Name
               Summary = ""
               Equation = equation
-              Source = standard.Source
+              Reference = standard.Reference
               Parameters = parameters
               Make = make }
             |> Part.naming (fun name make path -> { make path with Name = name })

@@ -90,9 +90,9 @@ let private sentence (text: string) =
 let private xml (text: string) = text.Replace("&", "&amp;").Replace("<", "&lt;").Replace(">", "&gt;")
 
 let private summary (part: Part<unit>) =
-    let source = if part.Source = "" then "" else $" ({part.Source})"
+    let reference = if part.Reference = "" then "" else $" ({part.Reference})"
     let words = if part.Summary = "" then "" else $"{xml part.Summary} "
-    $"    /// <summary>{words}<c>{part.Name}</c>: {xml part.Equation}{xml source}.</summary>"
+    $"    /// <summary>{words}<c>{part.Name}</c>: {xml part.Equation}{xml reference}.</summary>"
 
 let private isWhole (p: Parameter) =
     match p.Allowed with

@@ -12,7 +12,7 @@ module ConsistencyLaws =
         { Name = "consistency-boundary"
           Section = section
           Statement = "f(t₀, x) = x/α(t₀) whatever the network's output"
-          Source = "Song et al. 2023, Consistency models, eq. 5"
+          Reference = "Song et al. 2023, Consistency models, eq. 5"
           Tolerance = 1e-9
           Cases = 100
           Check =
@@ -57,7 +57,7 @@ module ConsistencyLaws =
         { Name = "consistency-distillation-zero"
           Section = section
           Statement = "the exact consistency function has distillation loss 0 under an exact step of the flow"
-          Source = "Song et al. 2023, Consistency models, theorem 1"
+          Reference = "Song et al. 2023, Consistency models, theorem 1"
           Tolerance = 1e-20 // a squared rounding error
           Cases = 60
           Check =
@@ -95,7 +95,7 @@ module ConsistencyLaws =
           Section = section
           Statement =
             "∇θ of consistency training and of distillation, divided by Δt, agree as Δt → 0: their difference is of order Δt"
-          Source = "Song et al. 2023, Consistency models, theorem 2"
+          Reference = "Song et al. 2023, Consistency models, theorem 2"
           Tolerance = 0.15 // of the halved difference from half: the terms of order Δt² that are left
           Cases = 12
           Check =
@@ -146,7 +146,7 @@ module ConsistencyLaws =
           Section = section
           Statement =
             "for f(t, x) = a(t) x and x₀ ~ N(0, v): E‖f(t', x_t') − f(t, x_t)‖² = (a'α' − aα)² v + (a'σ' − aσ)², which is not 0 for the exact f"
-          Source = "Song et al. 2023, Consistency models, eq. 10; the Gaussian integral"
+          Reference = "Song et al. 2023, Consistency models, eq. 10; the Gaussian integral"
           Tolerance = 1e-10
           Cases = 20
           Check =
@@ -179,7 +179,7 @@ module ConsistencyLaws =
         { Name = "consistency-tangent-zero"
           Section = section
           Statement = "for the exact f = cos θ x − sin θ F the tangent g = cos θ df/dθ along the flow is 0"
-          Source = "Lu, Song 2024, Simplifying continuous-time consistency models, eq. 6"
+          Reference = "Lu, Song 2024, Simplifying continuous-time consistency models, eq. 6"
           Tolerance = 1e-9
           Cases = 60
           Check =

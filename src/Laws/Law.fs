@@ -97,7 +97,7 @@ type Law =
         Section: string
         /// The identity, as a person would write it.
         Statement: string
-        Source: string
+        Reference: string
         /// The largest error that counts as equal, with the reason beside it where it is not rounding.
         Tolerance: float
         /// How many cases are drawn unless one says otherwise.

@@ -37,7 +37,7 @@ module LossLaws =
         { Name = "implicit-score-matching"
           Section = section
           Statement = "E‖s − ∇log p‖² = E[‖s‖² + 2 ∇·s] + E‖∇log p‖², whatever s is: values and gradients"
-          Source = "Hyvärinen 2005, theorem 1"
+          Reference = "Hyvärinen 2005, theorem 1"
           Tolerance = 1e-8
           Cases = 60
           Check =
@@ -74,7 +74,7 @@ module LossLaws =
         { Name = "denoising-score-matching"
           Section = section
           Statement = "E‖s + ε/σ‖² − E‖s − ∇log p‖² = d/σ² − E‖∇log p‖², whatever s is: values and gradients"
-          Source = "Vincent 2011, eq. 11"
+          Reference = "Vincent 2011, eq. 11"
           Tolerance = 1e-7
           Cases = 40
           Check =
@@ -105,7 +105,7 @@ module LossLaws =
         { Name = "ncsn-is-sum-of-dsm"
           Section = section
           Statement = "the loss of N noise levels is (1/N) Σ σ_k² E‖s + ε/σ_k‖², k = 1 … N"
-          Source = "Song, Ermon 2019, eq. 5–6"
+          Reference = "Song, Ermon 2019, eq. 5–6"
           Tolerance = 1.0 // five standard errors of 20,000 draws
           Cases = 10
           Check =
@@ -140,7 +140,7 @@ module LossLaws =
         { Name = "conditional-flow-matching"
           Section = section
           Statement = "the gradients of E‖v − (α̇ x₀ + σ̇ ε)‖² and E‖v − u_t(x)‖² are equal"
-          Source = "Lipman et al. 2023, theorem 2"
+          Reference = "Lipman et al. 2023, theorem 2"
           Tolerance = 1e-7
           Cases = 40
           Check =
@@ -166,7 +166,7 @@ module LossLaws =
           Section = section
           Statement =
             "the regression's minimizer is E[A x₀ + B ε | x_t]: its residual is orthogonal to every function of x_t"
-          Source = "Vincent 2011; Lipman et al. 2023"
+          Reference = "Vincent 2011; Lipman et al. 2023"
           Tolerance = 1e-7
           Cases = 60
           Check =
@@ -189,7 +189,7 @@ module LossLaws =
         { Name = "vlb-terms"
           Section = section
           Statement = "KL between Gaussians in closed form = ∫ p log p/q by quadrature"
-          Source = "Ho et al. 2020, eq. 5; Kingma, Welling 2014, appendix B"
+          Reference = "Ho et al. 2020, eq. 5; Kingma, Welling 2014, appendix B"
           Tolerance = 1e-9
           Cases = 100
           Check =
@@ -221,7 +221,7 @@ module LossLaws =
           Section = section
           Statement =
             "at the data's own σ_d the network's input c_in x_t and its target (x₀ − c_skip x_t)/c_out have unit mean square"
-          Source = "Karras et al. 2022, EDM, appendix B.6"
+          Reference = "Karras et al. 2022, EDM, appendix B.6"
           Tolerance = 1e-8
           Cases = 40
           Check =
@@ -250,7 +250,7 @@ module LossLaws =
           Section = section
           Statement =
             "vᵀAv is unbiased for tr A, with variance 2‖S‖²_F (Gaussian) or 2(‖S‖²_F − Σ sᵢᵢ²) (±1), S = (A + Aᵀ)/2"
-          Source = "Hutchinson 1990; Avron, Toledo 2011, lemma 9"
+          Reference = "Hutchinson 1990; Avron, Toledo 2011, lemma 9"
           // Over 20,000 draws: the mean and the variance each within five of their own standard errors.
           Tolerance = 1.0
           Cases = 20
@@ -283,7 +283,7 @@ module LossLaws =
         { Name = "sliced-score-matching"
           Section = section
           Statement = "E_v[(vᵀs)² + 2 vᵀ(∂s)v] = ‖s‖² + 2 ∇·s for v ~ N(0, I)"
-          Source = "Song et al. 2019, Sliced score matching, theorem 1"
+          Reference = "Song et al. 2019, Sliced score matching, theorem 1"
           Tolerance = 1.0 // five standard errors of the mean over 20,000 directions
           Cases = 20
           Check =
@@ -315,7 +315,7 @@ module LossLaws =
           Section = section
           Statement =
             "E_v[(vᵀs)² + 2 vᵀ(∂s)v] = sᵀMs + 2 tr(M ∂s), M = E[vvᵀ]: equal to ‖s‖² + 2 ∇·s for every s exactly when M = I"
-          Source = "Song et al. 2019, Sliced score matching, assumption 3"
+          Reference = "Song et al. 2019, Sliced score matching, assumption 3"
           Tolerance = 1e-11
           Cases = 60
           Check =
@@ -365,7 +365,7 @@ module LossLaws =
         { Name = "de-bruijn"
           Section = "Divergences"
           Statement = "d KL(p_t‖q_t)/dt = −½ g² E_p‖∇log p/q‖² for two laws under one SDE"
-          Source = "Barron 1986; Song et al. 2021, Maximum likelihood training, theorem 1"
+          Reference = "Barron 1986; Song et al. 2021, Maximum likelihood training, theorem 1"
           Tolerance = 1e-6 // the outer derivative is a difference quotient
           Cases = 40
           Check =

@@ -29,7 +29,7 @@ module MarginalLaws =
     let private law
         name
         statement
-        source
+        reference
         tolerance
         cases
         (wrong: Formulas -> Formulas)
@@ -38,7 +38,7 @@ module MarginalLaws =
         { Name = name
           Section = section
           Statement = statement
-          Source = source
+          Reference = reference
           Tolerance = tolerance
           Cases = cases
           Check =
@@ -108,7 +108,7 @@ module MarginalLaws =
           Section = section
           Statement =
             "the law N(α x₀, σ²I) of x_t given x₀ is carried by the conditional velocity, and by the path's SDE"
-          Source = "Lipman et al. 2023, theorem 3; Song et al. 2021, eq. 29"
+          Reference = "Lipman et al. 2023, theorem 3; Song et al. 2021, eq. 29"
           Tolerance = 1e-10
           Cases = 100
           Check =
@@ -172,7 +172,7 @@ module MarginalLaws =
           Section = section
           Statement =
             "every member of the churn family, and so the reverse SDE, has the path's marginals: ∂_t p = −∇·(b p) − ½ c² g² Δp"
-          Source = "Anderson 1982; Song et al. 2021, appendix D; Karras et al. 2022, eq. 6"
+          Reference = "Anderson 1982; Song et al. 2021, appendix D; Karras et al. 2022, eq. 6"
           Tolerance = 1e-7
           Cases = 100
           Check =
@@ -236,7 +236,7 @@ module MarginalLaws =
           Section = section
           Statement =
             "score, denoiser and velocity of a finite data set = the conditional ones averaged with weights ∝ N(x; α x₀ᵢ, σ²)"
-          Source = "Lipman et al. 2023, eq. 8; the lectures' marginal column"
+          Reference = "Lipman et al. 2023, eq. 8; the lectures' marginal column"
           Tolerance = 1e-8
           Cases = 100
           Check =
@@ -276,7 +276,7 @@ module MarginalLaws =
         { Name = "posterior-is-bayes"
           Section = section
           Statement = "log q(x_s | x_t, x₀) = log q(x_t | x_s) + log q(x_s | x₀) up to a constant in x_s"
-          Source = "Ho et al. 2020, eq. 6–7; Kingma et al. 2021, eq. 26"
+          Reference = "Ho et al. 2020, eq. 6–7; Kingma et al. 2021, eq. 26"
           Tolerance = 1e-8
           Cases = 200
           Check =
@@ -321,7 +321,7 @@ module MarginalLaws =
           Section = section
           Statement =
             "on DDPM's grid the posterior is N(√ᾱ_{k−1} β_k/(1 − ᾱ_k) x₀ + √(1 − β_k) (1 − ᾱ_{k−1})/(1 − ᾱ_k) x_k, β_k (1 − ᾱ_{k−1})/(1 − ᾱ_k)), and its forward variance β_k"
-          Source = "Ho et al. 2020, eq. 7"
+          Reference = "Ho et al. 2020, eq. 7"
           Tolerance = 1e-10 // of 1 − ᾱ here, which keeps twelve digits at the first steps
           Cases = 100
           Check =
@@ -354,7 +354,7 @@ module MarginalLaws =
           Section = section
           Statement =
             "a perfect network of one path, asked at the time of equal signal-to-noise ratio, is the perfect network of another"
-          Source = "Karras et al. 2022, section 3; Kingma et al. 2021, section 5.1"
+          Reference = "Karras et al. 2022, section 3; Kingma et al. 2021, section 5.1"
           Tolerance = 1e-6 // of the time found by bisection, where λ is steep
           Cases = 60
           Check =

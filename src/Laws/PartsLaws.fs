@@ -13,7 +13,7 @@ module PartsLaws =
           Section = section
           Statement =
             "w‖e‖² on the quantity that a weight is stated for = its factor on any prediction times that prediction's squared error"
-          Source = "Salimans, Ho 2022, section 4; Kingma, Gao 2023, Understanding diffusion objectives, table 1"
+          Reference = "Salimans, Ho 2022, section 4; Kingma, Gao 2023, Understanding diffusion objectives, table 1"
           Tolerance = 1e-9
           Cases = 200
           Check =
@@ -63,7 +63,7 @@ module PartsLaws =
         { Name = "importance-sampled-times"
           Section = section
           Statement = "E[w(t) h(t)] over uniform times = E[Z h(t)] over times with density w/Z"
-          Source = "Song et al. 2021, Maximum likelihood training, section 5.1"
+          Reference = "Song et al. 2021, Maximum likelihood training, section 5.1"
           Tolerance = 2e-3 // of 20,000 stratified times
           Cases = 20
           Check =
@@ -97,7 +97,7 @@ module PartsLaws =
         { Name = "three-conditionings"
           Section = section
           Statement = "u_t(x | x₀) = u_t(x | x₁) = u_t(x | x₀, x₁) where x = a x₀ + b x₁: three views of one velocity"
-          Source = "Lipman et al. 2023, eq. 15; Tong et al. 2024, section 3.1"
+          Reference = "Lipman et al. 2023, eq. 15; Tong et al. 2024, section 3.1"
           Tolerance = 1e-10
           Cases = 100
           Check =

@@ -16,7 +16,7 @@ module ProcessLaws =
         { Name = "instantaneous-change-of-variables"
           Section = section
           Statement = "log p_s(x_s) = log p_t(x_t) + ∫_s^t ∇·v along the flow's trajectory"
-          Source = "Chen et al. 2018, Neural ODEs, theorem 1"
+          Reference = "Chen et al. 2018, Neural ODEs, theorem 1"
           Tolerance = 1e-5 // of 200 steps of RK4
           Cases = 15
           Check =
@@ -45,7 +45,7 @@ module ProcessLaws =
         { Name = "flow-on-another-clock"
           Section = section
           Statement = "an exact flow carries a point to the same place on every clock"
-          Source = "Karras et al. 2022, section 3"
+          Reference = "Karras et al. 2022, section 3"
           Tolerance = 1e-5 // of 200 steps of RK4
           Cases = 15
           Check =
@@ -90,7 +90,7 @@ module ProcessLaws =
           Section = section
           Statement =
             "KL(P‖Q) = ½ ∫ E_P‖a − b‖²/g² dt: closed form = the limit of Euler–Maruyama's own mean, which the simulated drifts' difference and the simulated likelihood ratio have at their steps"
-          Source = "Girsanov 1960; the lectures' theoretical intermezzo"
+          Reference = "Girsanov 1960; the lectures' theoretical intermezzo"
           Tolerance = 1.0 // five standard errors of 40,000 trajectories: some 3 % of the simulations; 1e-5 of the limit
           Cases = 12
           Check =
@@ -142,7 +142,7 @@ module ProcessLaws =
           Section = section
           Statement =
             "the KL of the trajectories, that of their starts and ½ ∫E_P‖a − b‖²/g² dt, is at least the KL of their end points"
-          Source = "the data-processing inequality; Song et al. 2021, Maximum likelihood training, theorem 1"
+          Reference = "the data-processing inequality; Song et al. 2021, Maximum likelihood training, theorem 1"
           Tolerance = 1e-12
           Cases = 300
           Check =

@@ -30,7 +30,7 @@ module SteeringLaws =
         { Name = "posterior-bayes"
           Section = section
           Statement = "log p(x₀ | y) = log p(x₀) + log N(y; A x₀, s² I) − log p(y), at every x₀"
-          Source = "Bayes; Bishop 2006, Pattern recognition and machine learning, section 2.3.3"
+          Reference = "Bayes; Bishop 2006, Pattern recognition and machine learning, section 2.3.3"
           Tolerance = 1e-8 // covariances with eigenvalues of 0.05, inverted
           Cases = 60
           Check =
@@ -57,7 +57,7 @@ module SteeringLaws =
         { Name = "tilted-mixture"
           Section = section
           Statement = "log p(x₀) + λ r(x₀) − log E e^{λ r} is again the log-density of a mixture, r linear or quadratic"
-          Source = "completing the square; Wu et al. 2023, section 3"
+          Reference = "completing the square; Wu et al. 2023, section 3"
           Tolerance = 1e-8 // covariances with eigenvalues of 0.05, inverted
           Cases = 60
           Check =
@@ -89,7 +89,7 @@ module SteeringLaws =
         { Name = "observation-adjoint"
           Section = section
           Statement = "⟨A x, v⟩ = ⟨x, Aᵀ v⟩ for every observation, and its matrix says the same"
-          Source = "the definition of an adjoint"
+          Reference = "the definition of an adjoint"
           Tolerance = 1e-12
           Cases = 60
           Check =
@@ -135,7 +135,7 @@ module SteeringLaws =
         { Name = "conjugate-gradients"
           Section = section
           Statement = "as many steps of conjugate gradients as there are unknowns solve A x = b"
-          Source = "Hestenes, Stiefel 1952"
+          Reference = "Hestenes, Stiefel 1952"
           Tolerance = 1e-8 // condition numbers up to a hundred
           Cases = 60
           Check =
@@ -169,7 +169,7 @@ module SteeringLaws =
         { Name = "mmps-gaussian"
           Section = section
           Statement = "MMPS has the posterior of one Gaussian exactly, on every path"
-          Source = "Rozet, Andry, Lanusse, Louppe 2024, Learning diffusion priors from observations, section 4.1"
+          Reference = "Rozet, Andry, Lanusse, Louppe 2024, Learning diffusion priors from observations, section 4.1"
           Tolerance = 1e-7 // solves with V down to 1e-3 and conversions that divide by determinants down to 1e-2
           Cases = 60
           Check =
@@ -193,7 +193,7 @@ module SteeringLaws =
         { Name = "pigdm-isotropic-gaussian"
           Section = section
           Statement = "ΠGDM has the posterior of one isotropic Gaussian exactly, with r_t² = c² σ²/(α² c² + σ²)"
-          Source = "Song, Vahdat, Mardani, Kautz 2023, Pseudoinverse-guided diffusion models, section 3.2"
+          Reference = "Song, Vahdat, Mardani, Kautz 2023, Pseudoinverse-guided diffusion models, section 3.2"
           Tolerance = 1e-7 // conversions divide by determinants down to 1e-2
           Cases = 60
           Check =
@@ -221,7 +221,7 @@ module SteeringLaws =
           Section = section
           Statement =
             "particles that the exact twist proposes and weighs keep their weights: log Z is log ψ where they start"
-          Source =
+          Reference =
             "Heng, Bishop, Deligiannidis, Doucet 2020, Controlled sequential Monte Carlo, section 3; Wu et al. 2023, section 3"
           Tolerance = 1e-9
           Cases = 40

@@ -16,11 +16,11 @@ module TransportLaws =
             return r, n, Draw.vectors r "a" [ n; d ], Draw.vectors r "b" [ n; d ] * 1.5 + 0.5
         }
 
-    let private law name statement source tolerance cases (wrong: Formulas -> Formulas) check =
+    let private law name statement reference tolerance cases (wrong: Formulas -> Formulas) check =
         { Name = name
           Section = section
           Statement = statement
-          Source = source
+          Reference = reference
           Tolerance = tolerance
           Cases = cases
           Check =
@@ -129,7 +129,7 @@ module TransportLaws =
           Section = section
           Statement =
             "a plan made within classes pairs each class's data with the source samples dealt to it before matching: the source law given the class is untouched"
-          Source = "the known bias of OT-CFM with labels"
+          Reference = "the known bias of OT-CFM with labels"
           Tolerance = 0.0
           Cases = 60
           Check =
@@ -171,7 +171,7 @@ module TransportLaws =
           Section = section
           Statement =
             "with the plan of the two laws, x₁ = m₁ + A(x₀ − m₀), A = Σ₀^−½ (Σ₀^½ Σ₁ Σ₀^½)^½ Σ₀^−½, the straight path's energy ∫E‖ẋ‖²dt is W₂² between the Gaussians"
-          Source = "Tong et al. 2024, OT-CFM, proposition 3.4; Olkin, Pukelsheim 1982"
+          Reference = "Tong et al. 2024, OT-CFM, proposition 3.4; Olkin, Pukelsheim 1982"
           Tolerance = 1e-9
           Cases = 60
           Check =
@@ -207,7 +207,7 @@ module TransportLaws =
         { Name = "minibatch-energy"
           Section = section
           Statement = "a minibatch plan's energy lies between W₂² and that of the independent coupling, clear of both"
-          Source = "Pooladian et al. 2023, theorem 4.2; Fatras et al. 2020"
+          Reference = "Pooladian et al. 2023, theorem 4.2; Fatras et al. 2020"
           Tolerance = 0.0 // five standard errors over 600 batches are on the safe side of both
           Cases = 6
           Check =
@@ -254,7 +254,7 @@ module TransportLaws =
           Section = section
           Statement =
             "with the entropic plan at ε = 2σ² for cost ‖x − y‖² and Brownian bridges of variance σ² t(1 − t), SB-CFM's marginals are φ_t φ̂_t, φ and φ̂ solving the backward and the forward heat equation, its velocity is ½σ² ∇log φ/φ̂ and its E[z | x_t] = −γ ∇log φφ̂"
-          Source = "Léonard 2014, theorem 2.12; Tong et al. 2024, SB-CFM, proposition 3.5"
+          Reference = "Léonard 2014, theorem 2.12; Tong et al. 2024, SB-CFM, proposition 3.5"
           Tolerance = 1e-11
           Cases = 30
           Check =
@@ -311,7 +311,7 @@ module TransportLaws =
           Section = section
           Statement =
             "between N(0, s₀²) and N(0, s₁²) the entropic plan at ε = 2σ² has covariance c = ½(√(4 s₀²s₁² + σ⁴) − σ²), with which the bridges are Markov: Cov(x₀, x₁) Var(x_t) = Cov(x₀, x_t) Cov(x_t, x₁)"
-          Source = "Janati et al. 2020, theorem 1; Mallasto, Gerolin, Minh 2022"
+          Reference = "Janati et al. 2020, theorem 1; Mallasto, Gerolin, Minh 2022"
           Tolerance = 1e-7 // of the grids' ends, at 6.3 standard deviations
           Cases = 20
           Check =
@@ -349,7 +349,7 @@ module TransportLaws =
           Section = section
           Statement =
             "the pairs that SB-CFM of diffusion σ trains on have the Schrödinger bridge's covariance: between N(0, s₀²) and N(0, s₁²), ½(√(4 s₀²s₁² + σ⁴) − σ²)"
-          Source = "Tong et al. 2024, section 3.3; Janati et al. 2020, theorem 1"
+          Reference = "Tong et al. 2024, section 3.3; Janati et al. 2020, theorem 1"
           Tolerance = 1.0 // five standard errors over 40 batches of 256, and 0.01 for a batch's plan being off by order 1/n
           Cases = 6
           Check =

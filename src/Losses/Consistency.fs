@@ -4,7 +4,7 @@ open System
 
 /// How far apart two estimates of x₀ are, one number for each sample.
 [<NoComparison; NoEquality>]
-type Distance = { Name: string; Equation: string; Source: string; Between: Tensor -> Tensor -> Tensor }
+type Distance = { Name: string; Equation: string; Reference: string; Between: Tensor -> Tensor -> Tensor }
 
 [<RequireQualifiedAccess>]
 module Distance =
@@ -13,28 +13,28 @@ module Distance =
     let squared =
         { Name = "l2"
           Equation = "‖x − y‖²/d"
-          Source = "Song et al. 2023, Consistency models, section 5"
+          Reference = "Song et al. 2023, Consistency models, section 5"
           Between = fun x y -> Tensor.meanRows (Tensor.square (x - y)) }
 
     /// ‖x − y‖², not divided by the number of coordinates: for weights that depend on its size.
     let summed =
         { Name = "summed"
           Equation = "‖x − y‖²"
-          Source = "Geng et al. 2025, Mean flows, section 4.3"
+          Reference = "Geng et al. 2025, Mean flows, section 4.3"
           Between = fun x y -> Tensor.sumRows (Tensor.square (x - y)) }
 
     /// ‖x − y‖, made smooth at 0 by 10⁻⁶.
     let norm =
         { Name = "norm"
           Equation = "‖x − y‖"
-          Source = "Geng et al. 2024, Consistency models made easy, section 3.3, c = 0"
+          Reference = "Geng et al. 2024, Consistency models made easy, section 3.3, c = 0"
           Between = fun x y -> sqrt (Tensor.sumRows (Tensor.square (x - y)) + 1e-12) }
 
     /// √(‖x − y‖² + c²) − c with c = 0.00054 √d: squared near 0, a norm far from it.
     let pseudoHuber =
         { Name = "pseudo-huber"
           Equation = "√(‖x − y‖² + c²) − c, c = 0.00054 √d"
-          Source = "Song, Dhariwal 2024, Improved consistency training, section 3.3"
+          Reference = "Song, Dhariwal 2024, Improved consistency training, section 3.3"
           Between =
             fun x y ->
                 let c = 0.00054 * Math.Sqrt(float x.Count / float x.Shape[0])

@@ -22,7 +22,7 @@ module GuidedDistillation =
 
     let name = "guided"
     let equation = "E λ ‖(1 + w) y(c) − w y(∅) − ŷ(c, w)‖², w ~ U, y the teacher's"
-    let source = "Meng et al. 2023, On distillation of guided diffusion models, eq. 3"
+    let reference = "Meng et al. 2023, On distillation of guided diffusion models, eq. 3"
 
     /// (1 + w) y(c) − w y(∅) for labels c [B] and weights w [B], in one call with twice the batch; y(∅) for the label −1, which is no class, and y where there are no labels.
     let target (network: Condition -> Field) (condition: Condition) (w: Tensor) (t: Tensor) (x: Tensor) : Tensor =
@@ -56,4 +56,4 @@ module GuidedDistillation =
 
     let objective (g: GuidedDistillation) : Objective =
         let output = NetworkOutput.Guided(g.Teacher.Prediction, g.Preconditioning, g.Least, g.Most)
-        Objective.withOutput name equation source g.Teacher.Path output (loss g)
+        Objective.withOutput name equation reference g.Teacher.Path output (loss g)

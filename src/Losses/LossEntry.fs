@@ -37,7 +37,7 @@ type LossEntry =
         /// What it does, in one sentence that spells out what the name abbreviates.
         Summary: string
         Equation: string
-        Source: string
+        Reference: string
         /// The parts that it is made of besides the network, each with the one that it has unless another is asked for; none keeps what the data set brings.
         Uses: (Setting * PartName option) list
         Make: Parts -> Objective

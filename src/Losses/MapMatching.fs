@@ -47,7 +47,7 @@ type MapWeight =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         /// w(ς, ς') of a pair, ς = σ/α at its cleaner time.
         OfPair: (float -> float -> float) option
         /// What an error [B] counts, given the context and the noisier time.
@@ -74,7 +74,7 @@ type Steadying =
 type MapMatching =
     {
         Name: string
-        Source: string
+        Reference: string
         Path: GaussianPath
         Form: MapForm
         Identity: Identity
@@ -96,10 +96,10 @@ type MapMatching =
 [<RequireQualifiedAccess>]
 module MapWeight =
 
-    let private make name equation source : MapWeight =
+    let private make name equation reference : MapWeight =
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           OfPair = None
           OfError = None
           Learned = false }
@@ -122,7 +122,7 @@ module MapWeight =
 
     /// d e^{−u(t)} + u(t) with u learned.
     let learned =
-        { make "learned" "e^{−u(t)}, u learned at the price u" Weight.learned.Source with
+        { make "learned" "e^{−u(t)}, u learned at the price u" Weight.learned.Reference with
             Learned = true
             OfError =
                 Some(fun context t error ->
@@ -554,7 +554,7 @@ module MapMatching =
                 let noisy, clean = ends m
                 NetworkOutput.MeanVelocity(noisy, clean, m.LogDeterminant.IsSome)
 
-        { Objective.withOutput m.Name (equation m) m.Source m.Path output (loss m) with
+        { Objective.withOutput m.Name (equation m) m.Reference m.Path output (loss m) with
             Uncertain = m.Weight.Learned
             Decay =
                 match m.Target with

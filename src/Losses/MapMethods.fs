@@ -52,7 +52,7 @@ module MapMethods =
     /// Consistency training as it was first: N from 2 to 150, ‖·‖², every interval as often, an average as target.
     let private original (setting: MapSetting) (count: int64 -> int) : MapMatching =
         { Name = "ct"
-          Source = "Song et al. 2023, Consistency models, algorithm 3"
+          Reference = "Song et al. 2023, Consistency models, algorithm 3"
           Path = setting.Path
           Form = MapForm.ToData(Parametrized 1.0)
           Identity = Identity.Trajectory Tableau.heun
@@ -75,9 +75,9 @@ module MapMethods =
           LogDeterminant = None }
 
     /// A flow map of two times on a part of each batch, its velocity on the other.
-    let private between name source identity velocity (setting: MapSetting) (instants: float) : MapMatching =
+    let private between name reference identity velocity (setting: MapSetting) (instants: float) : MapMatching =
         { Name = name
-          Source = source
+          Reference = reference
           Path = setting.Path
           Form = MapForm.MeanVelocity
           Identity = identity
@@ -111,7 +111,7 @@ module MapMethods =
     let private ict (s: MapSetting) =
         { original s (Consistency.doubling 10 1280 s.Steps) with
             Name = "ict"
-            Source = "Song, Dhariwal 2024, Improved consistency training"
+            Reference = "Song, Dhariwal 2024, Improved consistency training"
             Pairs =
                 Pairs.neighbours
                     "log-normal neighbours"
@@ -128,13 +128,13 @@ module MapMethods =
     let consistencyDistillation (count: int) (teacher: Model) =
         { original (setting teacher.Path (Some teacher) 1L) (fun _ -> count) with
             Name = "cd"
-            Source = "Song et al. 2023, Consistency models, algorithm 2"
+            Reference = "Song et al. 2023, Consistency models, algorithm 2"
             Velocity = Tangent.Taught teacher }
 
     let private ect (s: MapSetting) (q: float) (stages: int) =
         { original s (fun _ -> 2) with
             Name = "ect"
-            Source = "Geng et al. 2024, Consistency models made easy"
+            Reference = "Geng et al. 2024, Consistency models made easy"
             Pairs = Pairs.easing q 8.0 1.0 stages s.Steps
             Weight = MapWeight.gap
             Distance = Distance.norm
@@ -143,7 +143,7 @@ module MapMethods =
     let private scm (s: MapSetting) (warmUp: int64) =
         { original s (fun _ -> 2) with
             Name = "scm"
-            Source =
+            Reference =
                 "Lu, Song 2024, Simplifying, stabilizing and scaling continuous-time consistency models, algorithm 1"
             Path = Path.trigonometric
             Form = MapForm.ToData Rotated
@@ -193,7 +193,7 @@ module MapMethods =
     let shortcut (path: GaussianPath) =
         { progressiveSelf path with
             Name = "shortcut"
-            Source = "Frans et al. 2024, One step diffusion via shortcut models"
+            Reference = "Frans et al. 2024, One step diffusion via shortcut models"
             Target = Averaged(fun k -> min 0.999 ((1.0 + float k) / (10.0 + float k)))
             Pairs = Pairs.dyadic 7
             Instants = 0.875 }
@@ -219,7 +219,7 @@ module MapMethods =
     let withLogDeterminant (trace: Trace) (path: GaussianPath) =
         { progressiveSelf path with
             Name = "f2d2"
-            Source =
+            Reference =
                 "Ai et al. 2025, Joint distillation for fast likelihood evaluation and sampling in flow-based models, section 3"
             Pairs = Pairs.bothWays
             LogDeterminant = Some trace }

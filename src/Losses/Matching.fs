@@ -6,7 +6,7 @@ type Matching =
     {
         Name: string
         Equation: string
-        Citation: string
+        Reference: string
         /// The Gaussian path with α = a and σ = b: where times are drawn, and solvers' grids are laid.
         Path: GaussianPath
         Times: Times
@@ -34,7 +34,7 @@ module Matching =
     let on (path: GaussianPath) : Matching =
         { Name = "cfm"
           Equation = "E‖v − (ȧ x₀ + ḃ x₁)‖²"
-          Citation = "Lipman et al. 2023, Flow matching, eq. 9"
+          Reference = "Lipman et al. 2023, Flow matching, eq. 9"
           Path = path
           Times = Times.uniform
           Coupling = Coupling.independent
@@ -47,7 +47,7 @@ module Matching =
         { on path with
             Name = "ot-cfm"
             Equation = "E‖v − (ȧ x₀ + ḃ x₁)‖², (x₀, x₁) ~ argmin_π Σ ‖x₀ᵢ − x₁π(i)‖²"
-            Citation =
+            Reference =
                 "Tong et al. 2024, Improving and generalizing flow-based models, section 3.2; Pooladian et al. 2023"
             Coupling = Coupling.exact }
 
@@ -57,7 +57,7 @@ module Matching =
         { on Path.condOT with
             Name = "sb-cfm"
             Equation = "E‖v − (x₁ − x₀ + γ̇ z)‖², γ = s √(t (1 − t))"
-            Citation = "Tong et al. 2024, section 3.3, proposition 3.5"
+            Reference = "Tong et al. 2024, section 3.3, proposition 3.5"
             Bridge = Some s
             Coupling = Coupling.entropic (2.0 * s * s) }
 
@@ -67,7 +67,7 @@ module Matching =
         { schrodinger s with
             Name = "sf2m"
             Equation = "E‖v − (x₁ − x₀ + γ̇ z)‖² + E‖ẑ − z‖²"
-            Citation = "Tong et al. 2024, Simulation-free Schrödinger bridges via score and flow matching, eq. 9"
+            Reference = "Tong et al. 2024, Simulation-free Schrödinger bridges via score and flow matching, eq. 9"
             WithScore = true }
 
     let coupledBy (coupling: Coupling) (m: Matching) = { m with Coupling = coupling }

@@ -17,7 +17,7 @@ type Objective =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         Path: GaussianPath
         /// What the network's output stands for.
         Output: NetworkOutput
@@ -48,10 +48,10 @@ type Objective =
 module Objective =
 
     /// A loss, and what it makes of a network.
-    let withOutput name equation source path output loss : Objective =
+    let withOutput name equation reference path output loss : Objective =
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Path = path
           Output = output
           Uncertain = false
@@ -68,12 +68,12 @@ module Objective =
         |> if o.Uncertain then Networks.withUncertainty else id
 
     /// A loss under which a network learns the given prediction on a path.
-    let predicting name equation source (path: GaussianPath) (prediction: Prediction) (loss: Loss) : Objective =
-        withOutput name equation source path (NetworkOutput.Prediction(prediction, None, false)) loss
+    let predicting name equation reference (path: GaussianPath) (prediction: Prediction) (loss: Loss) : Objective =
+        withOutput name equation reference path (NetworkOutput.Prediction(prediction, None, false)) loss
 
     /// A loss under which a network learns to tell classes of noisy samples apart: nothing to sample from.
-    let classifying name equation source (path: GaussianPath) (loss: Loss) : Objective =
-        withOutput name equation source path NetworkOutput.ClassLogits loss
+    let classifying name equation reference (path: GaussianPath) (loss: Loss) : Objective =
+        withOutput name equation reference path NetworkOutput.ClassLogits loss
 
     let ofRegression (r: Regression) : Objective =
         let weight = if r.Weight.Name = Weight.uniform.Name then "" else r.Weight.Equation + " · "
@@ -81,14 +81,14 @@ module Objective =
         { predicting
               r.Name
               $"E {weight}‖y − ({r.Prediction.Equation})‖²"
-              r.Source
+              r.Reference
               r.Path
               r.Prediction
               (Loss.ofRegression r) with
             Uncertain = r.Weight.Learned }
 
     let ofMatching (m: Matching) : Objective =
-        { withOutput m.Name m.Equation m.Citation m.Path (Matching.output m) (Matching.loss m) with
+        { withOutput m.Name m.Equation m.Reference m.Path (Matching.output m) (Matching.loss m) with
             Prepare = Some(Matching.pair m) }
 
     /// The same with what it predicts changed; any other output is none of this matter.

@@ -36,7 +36,7 @@ type Pairs =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         /// Whether it is made of a law of single times.
         UsesTimes: bool
         /// The share of the way between both ends below which a jump counts as an instant: there the map's own velocity u_tt takes its place.
@@ -48,8 +48,13 @@ type Pairs =
 [<RequireQualifiedAccess>]
 module Pairs =
 
-    let private make name equation source draw : Pairs =
-        { Name = name; Equation = equation; Source = source; UsesTimes = false; Finest = 0.0; Draw = draw }
+    let private make name equation reference draw : Pairs =
+        { Name = name
+          Equation = equation
+          Reference = reference
+          UsesTimes = false
+          Finest = 0.0
+          Draw = draw }
 
     /// ς = σ/α at a time.
     let private ratio (path: GaussianPath) (t: float) = Math.Exp(-(Curve.eval path.Lambda t))
@@ -159,7 +164,7 @@ module Pairs =
     let neighbours
         name
         equation
-        source
+        reference
         (grid: Grid)
         (count: int64 -> int)
         (frequency: float -> float -> float)
@@ -179,7 +184,7 @@ module Pairs =
               Weights = weights |> Array.map (fun w -> w / mean)
               UpTo = frequencies |> Array.scan (+) 0.0 |> Array.tail |> Array.map (fun s -> s / total) }
 
-        make name equation source (fun on ->
+        make name equation reference (fun on ->
             let known = Dictionary<int, Intervals>()
 
             let intervalsOf count =

@@ -114,11 +114,11 @@ module Progressive =
 
     let name = "progressive"
     let equation = "E w ‖x̃ − D(z_t, t)‖², x̃ of the teacher's two steps of DDIM"
-    let source = "Salimans, Ho 2022, Progressive distillation, algorithm 2"
+    let reference = "Salimans, Ho 2022, Progressive distillation, algorithm 2"
 
     /// The loss with its rounds; the last two, of two steps and of one, are twice as long as the others.
     let objective (p: Progressive) : Objective =
-        { Objective.withOutput name equation source p.Path p.Output (loss p) with
+        { Objective.withOutput name equation reference p.Path p.Output (loss p) with
             Rounds =
                 [ for steps in students p ->
                       { Student = steps

@@ -72,8 +72,8 @@ module Discrepancy =
 [<RequireQualifiedAccess>]
 module Measures =
 
-    let private make name equation source between : Measure =
-        { Name = name; Equation = equation; Source = source; Between = between }
+    let private make name equation reference between : Measure =
+        { Name = name; Equation = equation; Reference = reference; Between = between }
 
     let wasserstein2 =
         make "wasserstein2" "√(min_π 1/n Σ ‖xᵢ − y_π(i)‖²)" "Villani 2009; Jonker, Volgenant 1987" (fun _ x y ->

@@ -217,7 +217,7 @@ module FeatureClassifier =
     let frechetOfSize (classifier: FeatureClassifier) : Measure =
         { Name = "frechet"
           Equation = "‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features"
-          Source = $"Heusel et al. 2017, with the features of a classifier of {classifier.Dataset}"
+          Reference = $"Heusel et al. 2017, with the features of a classifier of {classifier.Dataset}"
           Between = fun _ x y -> Wasserstein.frechet (features classifier x) (features classifier y) }
 
     /// The Fréchet distance on this classifier's features, without its bias in the sample size (`Wasserstein.frechetUnbiased`). Figures compare only where
@@ -225,5 +225,6 @@ module FeatureClassifier =
     let frechet (classifier: FeatureClassifier) : Measure =
         { Name = "frechet"
           Equation = "‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features, extrapolated to n = ∞"
-          Source = $"Heusel et al. 2017; Chong, Forsyth 2020, with the features of a classifier of {classifier.Dataset}"
+          Reference =
+            $"Heusel et al. 2017; Chong, Forsyth 2020, with the features of a classifier of {classifier.Dataset}"
           Between = fun _ x y -> Wasserstein.frechetUnbiased (features classifier x) (features classifier y) }

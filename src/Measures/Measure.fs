@@ -7,7 +7,7 @@ type Measure =
         /// As the command line and its JSON have it.
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         /// The key serves measures that draw projections; the others do not look at it.
         Between: Rng -> Tensor -> Tensor -> float
     }

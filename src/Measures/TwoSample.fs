@@ -59,14 +59,14 @@ module ColumnMeasures =
     let standardized (units: float[]) : Measure =
         { Name = "standardizedWasserstein2"
           Equation = "√(min_π 1/n Σ ‖(xᵢ − y_π(i))/s‖²), s the deviations of the data's columns"
-          Source = "Villani 2009"
+          Reference = "Villani 2009"
           Between = fun _ x y -> Wasserstein.exact (TwoSample.scaledBy units x) (TwoSample.scaledBy units y) }
 
     /// The largest of the distances W₂ between single columns, each in its own unit: it names no column less than another.
     let worst (units: float[]) : Measure =
         { Name = "worstColumn"
           Equation = "max_k W₂(x_k, y_k)/s_k, s the deviations of the data's columns"
-          Source = "Villani 2009, on the line"
+          Reference = "Villani 2009, on the line"
           Between =
             fun _ x y ->
                 let x, y = TwoSample.scaledBy units x, TwoSample.scaledBy units y

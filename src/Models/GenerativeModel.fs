@@ -188,7 +188,7 @@ module GenerativeModel =
             Some
                 { Name = string (Path.GetFileNameWithoutExtension file)
                   Summary = $"a mixture of {mixture.Components} Gaussians in {mixture.Dimension} dimensions"
-                  Source = file
+                  Reference = file
                   Shape = model.Shape
                   Classes = model.Classes
                   Units = Units.Same

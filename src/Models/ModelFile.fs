@@ -81,20 +81,22 @@ module ModelFile =
 
     // ---- reading
 
-    /// What decides a model's samples besides its parameters, and the data that they were learned from: by name, as text.
+    /// What decides a model's samples besides its parameters, and the data and the loss that they were learned by: by name, as text.
     let private deciding (json: JsonObject) : (string * string) list =
         let shown (node: JsonNode | null) =
             node |> Option.ofObj |> Option.map _.ToJsonString() |> Option.defaultValue "none"
 
-        let digest =
+        let training (name: string) =
             match json["training"] with
-            | :? JsonObject as training -> shown training["digest"]
+            | :? JsonObject as training -> shown training[name]
             | _ -> "none"
 
-        [ yield "data", digest
+        [ yield "data", training "digest"
 
-          for name in [ "network"; "path"; "output"; "shape"; "classes"; "units"; "labels"; "null"; "source" ] do
-              yield name, shown json[name] ]
+          for name in [ "network"; "path"; "output"; "shape"; "classes"; "units"; "labels"; "null"; "source"; "dtype" ] do
+              yield name, shown json[name]
+
+          yield "loss", training "loss" ]
 
     let private refuse (file: string) (what: string) = raise (UserError $"{file}: {what}")
 
@@ -174,7 +176,7 @@ module ModelFile =
                     Some
                         { Name = name
                           Summary = "the samples that the model starts from"
-                          Source = name
+                          Reference = name
                           Shape = shape
                           Classes = []
                           Units = readUnits (field "units" source)

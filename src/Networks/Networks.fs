@@ -166,11 +166,11 @@ module Networks =
                 "unet"
                 $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
 
-    let private make name equation source (network: NetworkRequest -> Network) : Part<NetworkRequest -> Network> =
+    let private make name equation reference (network: NetworkRequest -> Network) : Part<NetworkRequest -> Network> =
         { Name = name
           Summary = ""
           Equation = equation
-          Source = source
+          Reference = reference
           Parameters = []
           Make = fun _ -> network }
 

@@ -6,11 +6,11 @@ module Catalogue =
     let private list name setting one many parts : PartList<'T> =
         { Name = name; Setting = setting; One = one; Many = many; Parts = parts }
 
-    let private part name equation source make : Part<'T> =
+    let private part name equation reference make : Part<'T> =
         { Name = name
           Summary = ""
           Equation = equation
-          Source = source
+          Reference = reference
           Parameters = []
           Make = fun _ -> make }
 
@@ -32,7 +32,7 @@ module Catalogue =
             (Some Setting.Preconditioning)
             "preconditioning"
             "preconditionings"
-            (part "none" "the network's output is the prediction itself" "" None
+            (part "identity" "D = F: the network's output is the prediction itself" "" None
              :: List.map (Part.map Some) Preconditioning.parts)
 
     let networks = list "networks" (Some Setting.Network) "network" "networks" Networks.parts
@@ -75,7 +75,7 @@ module Catalogue =
             (Some Setting.Data)
             "data set"
             "data sets"
-            (Datasets.all |> List.map (fun entry -> part entry.Name entry.Summary entry.Source entry.Open))
+            (Datasets.all |> List.map (fun entry -> part entry.Name entry.Summary entry.Reference entry.Open))
 
     let all: PartList<unit> list =
         [ datasets.Described

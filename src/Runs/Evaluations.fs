@@ -243,7 +243,7 @@ module Evaluations =
                 { Rows = Tensor.indexSelect 0 index table.Rows; Labels = Some(Tensor.indexSelect 0 index labels) })
 
         match data.Content, model.Origin with
-        | Law _, Origin.Exact(file, mixture) when data.Source = file ->
+        | Law _, Origin.Exact(file, mixture) when data.Reference = file ->
             { data with Content = Law(fun rng n -> Mixture.sample n rng (Mixture.ofClass label mixture)) }
         | Finite(_, ({ Labels = Some labels } as heldOut)), _ ->
             let rows = only labels heldOut
@@ -302,7 +302,7 @@ module Evaluations =
 
         { Name = name
           Summary = "samples to measure others against"
-          Source = name
+          Reference = name
           Shape = List.ofArray x.Shape[1..]
           Classes = []
           Units = Units.Same

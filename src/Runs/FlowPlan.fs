@@ -160,5 +160,23 @@ module FlowPlan =
             { X = Tensor.cat 0 (pieces |> List.map _.X)
               Evaluations = pieces |> Seq.map _.Evaluations |> Array.concat })
 
-    /// σ at the noisy end: what a state there is divided by to be a standard normal draw, as `SamplingRequest.Noise` takes it.
+    /// σ at the noisy end: what a state there is divided by to be of unit size.
     let noiseScale (flow: FlowPlan) : float = Curve.eval flow.Model.Path.Sigma flow.Plan.Span.Noisy
+
+    /// What people are given of states x [n; …] at the noisy end: x/σ, standard normal draws as `SamplingRequest.Noise` takes them; of a flow between two data sets, samples
+    /// of the one that it starts from, in their own units as `SamplingRequest.SourceSamples` takes them.
+    let latents (flow: FlowPlan) (x: Tensor) : Tensor =
+        let unit = x * (1.0 / noiseScale flow)
+
+        match flow.Model.Source with
+        | None -> unit
+        | Some source -> Units.toData source.Units unit
+
+    /// The states at the noisy end of latents z [n; …]: the inverse of `latents`.
+    let ofLatents (flow: FlowPlan) (z: Tensor) : Tensor =
+        let unit =
+            match flow.Model.Source with
+            | None -> z
+            | Some source -> Units.toNetwork source.Units z
+
+        unit * noiseScale flow

@@ -32,7 +32,7 @@ module HeldOut =
     /// log p of the law of a data set, [n; …] in its own units ↦ [n] in nats, where it is known: a law of the plane or a mixture.
     let law (model: GenerativeModel) (data: Dataset) : (Tensor -> Tensor) option =
         match model.Origin, data.Content with
-        | Origin.Exact(file, mixture), Law _ when data.Source = file -> Some(Mixture.logDensityOfData mixture)
+        | Origin.Exact(file, mixture), Law _ when data.Reference = file -> Some(Mixture.logDensityOfData mixture)
         | _, Law draw ->
             Plane.all
             |> List.tryFind (fun law -> Object.ReferenceEquals(law.Draw, draw))

@@ -85,8 +85,7 @@ module Job =
     /// The data set that a flow starts from.
     let private source (recipe: Recipe) (data: Dataset) : Dataset option =
         match recipe.Source with
-        | None
-        | Some "normal" -> None
+        | None -> None
         | Some name ->
             let source = Datasets.load name
 
@@ -143,7 +142,7 @@ module Job =
         if model.Units <> data.Units then
             refuse $"its samples are in other units than those of {data.Name}: take a run on the same data"
 
-        if model.Source.IsSome || recipe.Source |> Option.exists ((<>) "normal") then
+        if model.Source.IsSome || recipe.Source.IsSome then
             refuse $"its pairs are of noise and data: there is no other law at the noisy end"
 
         if recipe.Labels <> model.Labels && not (model.Labels && model.Null) then
@@ -213,13 +212,13 @@ module Job =
         match make Catalogue.preconditionings recipe.Preconditioning None with
         | None -> objective
         | Some preconditioning ->
-            let prediction = recipe.Prediction |> Option.map _.Name |> Option.defaultValue ""
-
-            if prediction <> Prediction.data.Name then
+            match recipe.Prediction with
+            | Some other when other.Name <> Prediction.data.Name ->
                 refuse
                     Setting.Preconditioning
                     recipe.Preconditioning.Value
-                    $"what comes out of a preconditioned network is the data: it goes with {Setting.Prediction.Is Prediction.data.Name}, not {prediction}"
+                    $"what comes out of a preconditioned network is the data: it goes with {Setting.Prediction.Is Prediction.data.Name}, not {other}"
+            | _ -> ()
 
             let preconditioning = preconditioning path
             Preconditioning.requireFinite path times preconditioning

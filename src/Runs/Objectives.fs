@@ -10,7 +10,7 @@ module Objectives =
           Setting.Prediction, usual r.Prediction.Name
           Setting.Weight, usual r.Weight.Name
           Setting.Times, usual r.Times.Name
-          Setting.Preconditioning, usual "none" ]
+          Setting.Preconditioning, usual "identity" ]
 
     let private assembled (make: GaussianPath -> Regression) (parts: Parts) : Regression =
         make parts.Path
@@ -25,7 +25,7 @@ module Objectives =
         { Name = r.Name
           Summary = summary
           Equation = own.Equation
-          Source = r.Source
+          Reference = r.Reference
           Uses = regressionUses r
           Make = assembled make >> Objective.ofRegression }
 
@@ -60,7 +60,7 @@ module Objectives =
         { entry with
             Name = "edm"
             Equation = "E (σ² + s²)/(σ s)² · ‖D − x₀‖², preconditioned"
-            Source = "Karras et al. 2022, EDM, table 1"
+            Reference = "Karras et al. 2022, EDM, table 1"
             Uses =
                 [ Setting.Path, usual Paths.edm.Name
                   Setting.Prediction, usual Prediction.data.Name
@@ -68,8 +68,13 @@ module Objectives =
                   Setting.Times, usual "log-normal"
                   Setting.Preconditioning, usual "edm" ] }
 
-    let private entry name summary equation source uses make : LossEntry =
-        { Name = name; Summary = summary; Equation = equation; Source = source; Uses = uses; Make = make }
+    let private entry name summary equation reference uses make : LossEntry =
+        { Name = name
+          Summary = summary
+          Equation = equation
+          Reference = reference
+          Uses = uses
+          Make = make }
 
     /// Denoising score matching through a potential: every prediction of a regression is a multiple of the score beside a multiple of x, so that it is a gradient where the score is one.
     let private energyMatching: LossEntry =
@@ -90,14 +95,14 @@ module Objectives =
 
     let private trace (parts: Parts) = if parts.Dimension <= 8 then Trace.exact else Trace.rademacher 1
 
-    let private scoreLoss name summary equation source (loss: Parts -> Loss) =
+    let private scoreLoss name summary equation reference (loss: Parts -> Loss) =
         entry
             name
             summary
             equation
-            source
+            reference
             [ Setting.Path, None; Setting.Weight, usual Weight.variance.Name; Setting.Times, usual Times.uniform.Name ]
-            (fun parts -> Objective.predicting name equation source parts.Path Prediction.score (loss parts))
+            (fun parts -> Objective.predicting name equation reference parts.Path Prediction.score (loss parts))
 
     let private scores =
         [ scoreLoss
@@ -197,13 +202,13 @@ module Objectives =
 
         let steps = Parameter.make "steps" 1000.0 (Allowed.Whole 2) "N, the steps of the discrete process"
 
-        let bound name summary equation source variance =
+        let bound name summary equation reference variance =
             Part.of1 steps (fun steps ->
-                entry name summary $"{equation}, N = {steps}" source uses (fun parts ->
+                entry name summary $"{equation}, N = {steps}" reference uses (fun parts ->
                     requireData parts
                     let loss = Variational.bound (int steps) variance parts.Prediction parts.Path
 
-                    Objective.predicting name equation source parts.Path parts.Prediction loss
+                    Objective.predicting name equation reference parts.Path parts.Prediction loss
                     |> if variance = StepVariance.Learned then Objective.withVariance else id))
 
         let kl = "Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁)"
@@ -225,27 +230,27 @@ module Objectives =
               steps
               (fun weight steps ->
                   let equation = $"L_simple + {weight} L_vlb, which alone moves the variance, N = {steps}"
-                  let source = "Nichol, Dhariwal 2021, Improved DDPM, eq. 16"
+                  let reference = "Nichol, Dhariwal 2021, Improved DDPM, eq. 16"
 
                   let summary = "Learns the noise by L_simple, and the variance of each step by the variational bound."
 
-                  entry "hybrid" summary equation source uses (fun parts ->
+                  entry "hybrid" summary equation reference uses (fun parts ->
                       requireData parts
 
                       Variational.hybrid weight (int steps) parts.Prediction parts.Path
-                      |> Objective.predicting "hybrid" equation source parts.Path parts.Prediction
+                      |> Objective.predicting "hybrid" equation reference parts.Path parts.Prediction
                       |> Objective.withVariance)) ]
 
     let private matchingUses (m: Matching) path =
         [ Setting.Path, path
           Setting.Times, usual m.Times.Name
           Setting.Coupling, usual m.Coupling.Name
-          Setting.Source, usual "normal" ]
+          Setting.Source, None ]
 
     let private matching summary path (make: GaussianPath -> Matching) : LossEntry =
         let own = make Path.condOT
 
-        entry own.Name summary own.Equation own.Citation (matchingUses own path) (fun parts ->
+        entry own.Name summary own.Equation own.Reference (matchingUses own path) (fun parts ->
             make parts.Path
             |> Matching.timesFrom parts.Times
             |> Matching.coupledBy parts.Coupling
@@ -265,7 +270,7 @@ module Objectives =
                 { Matching.on path with
                     Name = "i-cfm"
                     Equation = "E‖v − (ȧ x₀ + ḃ x₁)‖², (x₀, x₁) ~ p₀ ⊗ p₁"
-                    Citation = "Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023" })
+                    Reference = "Tong et al. 2024, section 3.1; Liu, Gong, Liu 2023; Albergo, Vanden-Eijnden 2023" })
 
     let private optimal =
         matching
@@ -323,7 +328,7 @@ module Objectives =
                       m.Name
                       method.Summary
                       $"{own.Equation}; {needs}"
-                      m.Source
+                      m.Reference
                       [ match method.Teacher with
                         | TeacherNeed.Always
                         | TeacherNeed.Optional -> Setting.Teacher, None
@@ -378,7 +383,7 @@ module Objectives =
                     Progressive.name
                     "Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round."
                     $"{Progressive.equation}, in rounds from N = {n} to 1; a teacher, its network and its times, no derivatives"
-                    Progressive.source
+                    Progressive.reference
                     [ Setting.Teacher, None; Setting.Begin, None; Setting.Weight, usual Weight.truncatedSnr.Name ]
                     (fun parts ->
                         let teacher = teacherOf Progressive.name parts
@@ -406,7 +411,7 @@ module Objectives =
                     GuidedDistillation.name
                     "Distillation of a guided model: a student that is told how far to guide says in one evaluation what its teacher says in two."
                     $"{GuidedDistillation.equation}; a teacher of classes, its network and a guidance weight, no derivatives"
-                    GuidedDistillation.source
+                    GuidedDistillation.reference
                     [ Setting.Teacher, None
                       Setting.Begin, None
                       Setting.Weight, usual "uniform"
@@ -446,7 +451,7 @@ module Objectives =
                 let summary =
                     "Continuous normalizing flow: raises the data's exact likelihood, by solving the flow in training."
 
-                entry own.Name summary own.Equation own.Source [] (fun parts ->
+                entry own.Name summary own.Equation own.Reference [] (fun parts ->
                     ContinuousFlow.maximumLikelihood (trace parts) Tableau.rk4 (int steps)))
 
     /// Regression on what a teacher says instead of on what one sample says.
@@ -489,14 +494,20 @@ module Objectives =
     /// What trains a classifier of noisy samples: a run that guides others and is not sampled from.
     let classifier: LossEntry =
         let name, equation = "classifier", "E −log p(c | t, x_t)"
-        let source = "Dhariwal, Nichol 2021, Diffusion models beat GANs, section 4"
+        let reference = "Dhariwal, Nichol 2021, Diffusion models beat GANs, section 4"
 
         let summary = "A classifier of noisy samples, which guides other models: not sampled from."
 
-        entry name summary equation source [ Setting.Path, None; Setting.Times, usual Times.uniform.Name ] (fun parts ->
-            let loss = NoisyClassifier.loss parts.Path parts.Times
+        entry
+            name
+            summary
+            equation
+            reference
+            [ Setting.Path, None; Setting.Times, usual Times.uniform.Name ]
+            (fun parts ->
+                let loss = NoisyClassifier.loss parts.Path parts.Times
 
-            Objective.classifying name equation source parts.Path loss)
+                Objective.classifying name equation reference parts.Path loss)
 
     let parts: Part<LossEntry> list =
         [ yield! List.map Part.fixedAt regressions

@@ -16,7 +16,7 @@ type Recipe =
         Weight: PartName option
         Times: PartName option
         Coupling: PartName option
-        /// The law at the noisy end: `normal`, or a data set.
+        /// The data set at the noisy end; none for noise.
         Source: string option
         Preconditioning: PartName option
         /// The folder of the run that a distillation learns from.
@@ -311,8 +311,8 @@ module Recipe =
                   | value -> name, value.DeepClone() ]
         | _ -> []
 
-    /// What earlier versions wrote: `-` for a part that the loss has no use for, `none` for no teacher, and a name alone for a part with the numbers that were
-    /// its only ones.
+    /// What earlier versions wrote: `-` for a part that the loss has no use for, `none` for no teacher, `normal` for no other law at the noisy end, `none` for the
+    /// preconditioning that changes nothing, and a name alone for a part with the numbers that were its only ones.
     let private upgrade (json: JsonObject) =
         let lists =
             [ for setting, list, _, _ in parts Known.standard -> setting, list ]
@@ -326,6 +326,8 @@ module Recipe =
                 match value.GetValue<string>() with
                 | "-" -> json.Remove field |> ignore
                 | "none" when setting = Setting.Teacher -> json.Remove field |> ignore
+                | "normal" when setting = Setting.Source -> json.Remove field |> ignore
+                | "none" when setting = Setting.Preconditioning -> json[field] <- JsonValue.Create "identity"
                 | name -> json[field] <- JsonSerializer.SerializeToNode(completed list name, format)
             | _ -> ()
 

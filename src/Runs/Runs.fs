@@ -110,7 +110,7 @@ module Runs =
 
                     { Name = recipe.DataSet
                       Summary = (field "summary").GetValue<string>()
-                      Source = "memory"
+                      Reference = "memory"
                       Shape = [ for size in (field "shape").AsArray() -> (nonNull size).GetValue<int>() ]
                       Classes = [ for name in (field "classes").AsArray() -> (nonNull name).GetValue<string>() ]
                       Units = Units.ofText ((field "units").GetValue<string>())

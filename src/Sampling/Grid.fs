@@ -19,7 +19,7 @@ type Grid =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         /// The times of N steps over a span: t₀ > … > t_N to its end where it stops there, t₀ > … > t_{N−1} where the last step denoises.
         Times: GaussianPath -> Span -> int -> float[]
         /// Where the grid is a list of its own and no spacing: all its times on a path, t₀ > … > t_N, 0 the last where it goes to the data. They say how many steps
@@ -30,12 +30,12 @@ type Grid =
 [<RequireQualifiedAccess>]
 module Grid =
 
-    let private make name equation source times : Grid =
-        { Name = name; Equation = equation; Source = source; Times = times; Own = None }
+    let private make name equation reference times : Grid =
+        { Name = name; Equation = equation; Reference = reference; Times = times; Own = None }
 
     /// A grid of n = 1, 2, … times that begin and end where the span does.
-    let private ofPoints name equation source (points: GaussianPath -> float * float -> int -> float[]) : Grid =
-        make name equation source (fun path span steps ->
+    let private ofPoints name equation reference (points: GaussianPath -> float * float -> int -> float[]) : Grid =
+        make name equation reference (fun path span steps ->
             match span.Finish with
             | Stop -> points path (span.Noisy, span.Clean) (steps + 1)
             | Denoise when steps = 1 -> [| span.Noisy |]
@@ -43,8 +43,8 @@ module Grid =
 
     /// A grid by the place of its inner times at u = 1/N, …, (N−1)/N of the way from the noisy time to the clean one. The ends are
     /// the span's own, so a place is asked for only where the path is regular.
-    let ofPlace name equation source (place: GaussianPath -> float * float -> float -> float) : Grid =
-        ofPoints name equation source (fun path (noisy, clean) n ->
+    let ofPlace name equation reference (place: GaussianPath -> float * float -> float -> float) : Grid =
+        ofPoints name equation reference (fun path (noisy, clean) n ->
             let place = place path (noisy, clean)
 
             Array.init n (fun k ->
@@ -110,8 +110,8 @@ module Grid =
     /// The times k/T of a model with T discrete steps, falling, by the equation's places k of N steps among 1 … M, M the noisiest step of the span; then
     /// the span's end, if it stops there: for a DDPM that is the step to ᾱ = 1 at t = 0. Where some of these lie at or below the end they are left out, and
     /// the equation is that of more steps, of which N remain.
-    let private discrete name equation source (steps: int) (places: int -> int -> int[]) : Grid =
-        make name equation source (fun _ span n ->
+    let private discrete name equation reference (steps: int) (places: int -> int -> int[]) : Grid =
+        make name equation reference (fun _ span n ->
             // A time that is a whole number of steps but for rounding is that time.
             let least = int (Math.Ceiling(span.Clean * float steps - 1e-9))
             let least =
@@ -211,7 +211,7 @@ module Grid =
 
     /// A grid by its values of λ, rising, learned or optimized: with another number of steps the same density of them, by linear
     /// interpolation. Raises ArgumentException where they do not rise.
-    let ofLambdas name source (lambdas: float list) : Grid =
+    let ofLambdas name reference (lambdas: float list) : Grid =
         let values = Array.ofList lambdas
 
         if values.Length < 2 || Array.exists (fun (a, b) -> not (a < b)) (Array.pairwise values) then
@@ -222,7 +222,7 @@ module Grid =
             let k = min (int place) (values.Length - 2)
             values[k] + (place - float k) * (values[k + 1] - values[k])
 
-        ofPlace name "λ by interpolation in a table" source (fun path (noisy, clean) ->
+        ofPlace name "λ by interpolation in a table" reference (fun path (noisy, clean) ->
             let noisy', clean' = regular path (noisy, clean)
             let first, last = Curve.eval path.Lambda noisy', Curve.eval path.Lambda clean'
             // The table's density on the span that is asked for.
@@ -231,8 +231,8 @@ module Grid =
             fun u -> Curve.inverse (clean, noisy) path.Lambda (stretch (at u)))
 
     /// The grid that gives every step the same share of ∫ density(λ) dλ, the density positive: large where a step's error is large.
-    let equidistributing name source (density: float -> float) : Grid =
-        ofPlace name "equal ∫ density dλ" source (fun path span ->
+    let equidistributing name reference (density: float -> float) : Grid =
+        ofPlace name "equal ∫ density dλ" reference (fun path span ->
             let noisy, clean = regular path span
             let first, last = Curve.eval path.Lambda noisy, Curve.eval path.Lambda clean
             let cells = 1024
@@ -304,10 +304,10 @@ module Grid =
 
     // ---- grids of given times
 
-    let private own name equation source (times: GaussianPath -> float[]) : Grid =
+    let private own name equation reference (times: GaussianPath -> float[]) : Grid =
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Own = Some times
           // Those of its times that lie in the span, and the span's end where it stops there.
           Times =
@@ -322,17 +322,17 @@ module Grid =
             invalidArg what $"grid {name}: at least two {what} that fall"
 
     /// Given times 1 ≥ t₀ > … > t_N ≥ 0. Raises ArgumentException where they are not that.
-    let ofTimes name source (times: float list) : Grid =
+    let ofTimes name reference (times: float list) : Grid =
         check name "times" times
 
         if not (times.Head <= 1.0 && List.last times >= 0.0) then
             invalidArg (nameof times) $"grid {name}: times from {times.Head} to {List.last times}: expected 1 ≥ t ≥ 0"
 
-        own name "t as given" source (fun _ -> Array.ofList times)
+        own name "t as given" reference (fun _ -> Array.ofList times)
 
     /// Given levels ς = σ/α, falling, the last one 0 where the run goes to the data (k-diffusion's and diffusers' `sigmas`). Raises ArgumentException where they do
     /// not fall, and on a path that does not reach them.
-    let ofLevels name source (levels: float list) : Grid =
+    let ofLevels name reference (levels: float list) : Grid =
         check name "levels" levels
 
         if not (List.last levels >= 0.0 && Double.IsFinite levels.Head) then
@@ -340,12 +340,12 @@ module Grid =
                 (nameof levels)
                 $"grid {name}: levels from {levels.Head} to {List.last levels}: expected finite numbers, none below 0"
 
-        own name "σ/α as given" source (fun path ->
+        own name "σ/α as given" reference (fun path ->
             [| for sigma in levels -> if sigma = 0.0 then 0.0 else timeOfLevel name path sigma |])
 
     /// Given steps i of a model with T discrete steps, T − 1 ≥ i ≥ 0, falling: t = (i + 1)/T, and 0 after the last (diffusers' `timesteps`, which are numbered from 0).
     /// Raises ArgumentException where they are not that.
-    let ofTimesteps (steps: int) name source (timesteps: float list) : Grid =
+    let ofTimesteps (steps: int) name reference (timesteps: float list) : Grid =
         if timesteps.IsEmpty || not (List.forall (fun (a, b) -> a > b) (List.pairwise timesteps)) then
             invalidArg (nameof timesteps) $"grid {name}: at least one timestep, and all of them falling"
 
@@ -355,7 +355,7 @@ module Grid =
                 $"grid {name}: timesteps from {timesteps.Head} to {List.last timesteps}: expected {steps - 1} to 0"
 
         let times = [| for i in timesteps -> (i + 1.0) / float steps |]
-        own name $"t = (i + 1)/{steps}, i as given" source (fun _ -> Array.append times [| 0.0 |])
+        own name $"t = (i + 1)/{steps}, i as given" reference (fun _ -> Array.append times [| 0.0 |])
 
     /// The span and the steps of a grid of its own times, for a sampler whose natural span is given: where the last time is 0 and that span does not stop there, the last step
     /// denoises. None for a spacing.

@@ -39,7 +39,7 @@ module Readings =
     let private drift (churn: float) : Prediction =
         { Name = $"drift with churn {churn}"
           Equation = "α̇ x₀ + (σ̇ + ½ c² g²/σ) ε"
-          Source = "Karras et al. 2022, EDM, eq. 6"
+          Reference = "Karras et al. 2022, EDM, eq. 6"
           Coefficients =
             fun path ->
                 let g2 = Path.diffusionSquared path

@@ -21,7 +21,7 @@ type Sampler =
         Name: string
         /// The step as an equation.
         Equation: string
-        Source: string
+        Reference: string
         Follows: Follows
         /// Order of convergence in the step, its start-up steps included: of the samples for deterministic methods, of their law for
         /// stochastic ones (which are all of strong order 1: their noise does not depend on the state). 0 where there is a bias that
@@ -54,7 +54,7 @@ module Samplers =
             (match tableau.Weights.Length with
              | 1 -> "one stage on dx/dt = v"
              | n -> $"{n} stages on dx/dt = v")
-          Source = tableau.Source
+          Reference = tableau.Reference
           Follows = Velocity tableau
           Order = tableau.Order
           IsStochastic = false
@@ -72,10 +72,10 @@ module Samplers =
 
     /// A sampler by a step in terms of E[x₀ | x] and E[ε | x] that draws nothing: its name, what it does, where it is from, the order that it has been shown to have, evaluations a step.
     /// What else a sampler has (`Evaluations`, `Grid`) is as of most, and replaced where it is not.
-    let semilinear name equation source order (evaluations: int) (step: Readings -> Step) : Sampler =
+    let semilinear name equation reference order (evaluations: int) (step: Readings -> Step) : Sampler =
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Follows = Denoiser step
           Order = order
           IsStochastic = false
@@ -90,12 +90,12 @@ module Samplers =
         | OfNoise -> "-noise"
 
     /// A linear multistep method by its rule: one evaluation a step.
-    let multistep name equation source order (rule: Rule) : Sampler =
-        semilinear name equation source order 1 (Exponential.multistep rule)
+    let multistep name equation reference order (rule: Rule) : Sampler =
+        semilinear name equation reference order 1 (Exponential.multistep rule)
 
     /// The same whose last step uses `last` values at most, the one before one more, and so on (`Exponential.multistepEnding`).
-    let multistepEnding (last: int) name equation source order (rule: Rule) : Sampler =
-        semilinear name equation source order 1 (Exponential.multistepEnding last rule)
+    let multistepEnding (last: int) name equation reference order (rule: Rule) : Sampler =
+        semilinear name equation reference order 1 (Exponential.multistepEnding last rule)
 
     /// The first-order semi-linear step, the same by x̂₀ and by ε̂.
     let ddim =
@@ -273,10 +273,10 @@ module Samplers =
     let private pndmSource = "Liu, Ren, Lin, Zhao 2022, Pseudo numerical methods for diffusion models"
 
     /// The pseudo linear multistep method, its first steps by another that leaves its first values.
-    let private pseudo name equation source (starting: int) (evaluations: int) (tableau: Tableau) : Sampler =
+    let private pseudo name equation reference (starting: int) (evaluations: int) (tableau: Tableau) : Sampler =
         let values = 4
 
-        { semilinear name equation source 2 1 (fun readings ->
+        { semilinear name equation reference 2 1 (fun readings ->
               Exponential.started
                   starting
                   (Exponential.remembering OfNoise values readings (Exponential.pseudoRungeKutta tableau))
@@ -355,12 +355,12 @@ module Samplers =
         if not (churn >= 0.0 && Double.IsFinite churn) then
             invalidArg (nameof churn) $"{what} {churn}: a number, 0 or more"
 
-    let private ofProcess name equation source order evaluations churn step : Sampler =
+    let private ofProcess name equation reference order evaluations churn step : Sampler =
         checkChurn "churn" churn
 
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Follows = Process(churn, step)
           Order = order
           IsStochastic = churn > 0.0
@@ -399,8 +399,8 @@ module Samplers =
     // ---- stochastic steps by x̂₀ and ε̂
 
     /// A sampler by a step that draws: once a step (`Draws`), the order being that of its law.
-    let stochastic name equation source order evaluations (step: Readings -> Step) : Sampler =
-        { semilinear name equation source order evaluations step with IsStochastic = true; Draws = 1 }
+    let stochastic name equation reference order evaluations (step: Readings -> Step) : Sampler =
+        { semilinear name equation reference order evaluations step with IsStochastic = true; Draws = 1 }
 
     /// DDIM(η).
     let ddimWith (eta: float) : Sampler =
@@ -488,7 +488,7 @@ module Samplers =
         { stochastic
               name
               $"{method.Name} to below the next level, noise from there, η = 1"
-              $"{method.Source}; Crowson 2022, k-diffusion"
+              $"{method.Reference}; Crowson 2022, k-diffusion"
               method.Order
               method.EvaluationsPerStep
               (Stochastic.inflated inflation (Stochastic.renoised eta step)) with

@@ -64,7 +64,7 @@ type SteeringMethod =
         Name: string
         /// The method as an equation.
         Equation: string
-        Source: string
+        Reference: string
         Way: SteeringWay
         /// Particles for each sample where nobody says: 0 for a method that needs none.
         Particles: int
@@ -373,10 +373,10 @@ module Steering =
 
     // ---- the list
 
-    let private method name equation source way : SteeringMethod =
+    let private method name equation reference way : SteeringMethod =
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Way = way
           Particles = 0
           Sampler = None

@@ -8,13 +8,13 @@ open System
 type DenseOutput =
     private
         { order: int
-          source: string
+          reference: string
           nodes: float[]
           stages: float[][]
           polynomials: float[][] }
 
     member d.Order = d.order
-    member d.Source = d.source
+    member d.Reference = d.reference
     /// c of the additional stages.
     member d.Nodes: float list = List.ofArray d.nodes
     /// a of the additional stages; each row reaches over all stages before it.
@@ -30,7 +30,7 @@ type DenseOutput =
 type Tableau =
     private
         { name: string
-          source: string
+          reference: string
           order: int
           nodes: float[]
           stages: float[][]
@@ -39,7 +39,7 @@ type Tableau =
           dense: DenseOutput }
 
     member t.Name = t.name
-    member t.Source = t.source
+    member t.Reference = t.reference
     member t.Order = t.order
     /// c: c₁ = 0, one for each stage.
     member t.Nodes: float list = List.ofArray t.nodes
@@ -90,7 +90,7 @@ module Tableau =
         let extra = if endsWithSlope then [||] else [| b |]
 
         { order = OrderConditions.denseOrder (Array.append a extra) polynomials
-          source = "Hermite 1878; Hairer, Nørsett, Wanner 1993, section II.6"
+          reference = "Hermite 1878; Hairer, Nørsett, Wanner 1993, section II.6"
           nodes = extra |> Array.map (fun _ -> 1.0)
           stages = extra
           polynomials = polynomials }
@@ -99,7 +99,7 @@ module Tableau =
     /// computed. Raises ArgumentException where the shapes do not fit, cᵢ ≠ Σⱼ aᵢⱼ, Σ bᵢ ≠ 1, or an order is not the one claimed.
     let make
         name
-        source
+        reference
         (claimed: int)
         (c: float list)
         (a: float list list)
@@ -131,7 +131,7 @@ module Tableau =
 
         let t =
             { name = name
-              source = source
+              reference = reference
               order = claimed
               nodes = c
               stages = a
@@ -144,7 +144,7 @@ module Tableau =
     /// The method with dense output of its own: c and the rows of a of its additional stages, and for each stage the coefficients of
     /// θ, θ², … in bᵢ(θ). Raises ArgumentException where the shapes do not fit, bᵢ(1) ≠ bᵢ, or the order is not the one claimed.
     let withDense
-        source
+        reference
         (claimed: int)
         (c: float list)
         (a: float list list)
@@ -172,7 +172,7 @@ module Tableau =
                 refuse $"polynomial {i} is {Array.sum polynomials[i]} at the end of the step, the weight there is {b}"
 
         { tableau with
-            dense = { order = order; source = source; nodes = nodes; stages = stages; polynomials = polynomials } }
+            dense = { order = order; reference = reference; nodes = nodes; stages = stages; polynomials = polynomials } }
 
     /// The same method with the slope at the end of its step as a last stage, where it does not end with it: what the next step begins with.
     let endingWithSlope (tableau: Tableau) : Tableau =

@@ -7,7 +7,7 @@ type Coupling =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         /// (i, j), int64 [B] each, for x₀ [B; …] and x₁ [B; …].
         Pair: Rng -> Tensor -> Tensor -> struct (Tensor * Tensor)
     }
@@ -21,14 +21,14 @@ module Coupling =
     let independent =
         { Name = "independent"
           Equation = "π = p₀ ⊗ p₁"
-          Source = "Lipman et al. 2023"
+          Reference = "Lipman et al. 2023"
           Pair = fun _ x0 _ -> struct (own x0, own x0) }
 
     /// The cheapest matching of the batch: argmin over permutations of Σ‖x₀ᵢ − x₁π(i)‖². Every x₀ and every x₁ is used once.
     let exact =
         { Name = "ot"
           Equation = "argmin_π Σ ‖x₀ᵢ − x₁π(i)‖²"
-          Source = "Tong et al. 2024, OT-CFM, section 3.2; Pooladian et al. 2023"
+          Reference = "Tong et al. 2024, OT-CFM, section 3.2; Pooladian et al. 2023"
           Pair = fun _ x0 x1 -> struct (own x0, (Assignment.solve (Wasserstein.squaredDistances x0 x1)).Columns) }
 
     /// For each row of non-negative weights [n; m], a column drawn with probability proportional to it.
@@ -48,7 +48,7 @@ module Coupling =
     let entropic (epsilon: float) =
         { Name = "sinkhorn"
           Equation = "argmin_P ⟨P, ‖x₀ − x₁‖²⟩ + ε KL(P | p₀ ⊗ p₁)"
-          Source = "Cuturi 2013; Tong et al. 2024, SB-CFM, section 3.3"
+          Reference = "Cuturi 2013; Tong et al. 2024, SB-CFM, section 3.3"
           Pair =
             fun rng x0 x1 ->
                 let plan =
@@ -66,7 +66,7 @@ module Coupling =
     let unbalanced (epsilon: float) (rho: float) =
         { Name = "unbalanced"
           Equation = "argmin_P ⟨P, c⟩ + ε KL(P | p₀ ⊗ p₁) + ρ KL(P1 | p₀) + ρ KL(Pᵀ1 | p₁), c = ‖x₀ − x₁‖²/mean"
-          Source = "Chizat et al. 2018; Eyring et al. 2024"
+          Reference = "Chizat et al. 2018; Eyring et al. 2024"
           Pair =
             fun rng x0 x1 ->
                 let squared = Wasserstein.squaredDistances x0 x1
@@ -133,7 +133,7 @@ module Coupling =
         { exact with
             Name = "c2ot"
             Equation = "argmin_π Σ ‖x₀ᵢ − x₁π(i)‖² + w d(cᵢ, cπ(i))"
-            Source = "Cheng, Schwing 2025, The curse of conditions, eq. 8"
+            Reference = "Cheng, Schwing 2025, The curse of conditions, eq. 8"
             Pair =
                 fun _ x0 x1 ->
                     let cost = Wasserstein.squaredDistances x0 x1

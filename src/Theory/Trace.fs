@@ -6,7 +6,7 @@ type Trace =
     {
         Name: string
         Equation: string
-        Source: string
+        Reference: string
         /// Derivatives of the field along one direction each, for samples of n coordinates.
         Cost: int -> int
         /// How many estimates it gives of each sample's divergence; 1 where it is exact.
@@ -32,7 +32,7 @@ module Trace =
     let exact =
         { Name = "exact"
           Equation = "Σᵢ ∂fᵢ/∂xᵢ"
-          Source = "the definition"
+          Reference = "the definition"
           Cost = id
           Estimates = 1
           WithProbes = None
@@ -48,7 +48,7 @@ module Trace =
 
         { Name = name
           Equation = equation
-          Source = "Hutchinson 1990; Grathwohl et al. 2019, FFJORD, eq. 7"
+          Reference = "Hutchinson 1990; Grathwohl et al. 2019, FFJORD, eq. 7"
           Cost = fun _ -> probes
           Estimates = probes
           WithProbes = Some(estimate name equation probe)

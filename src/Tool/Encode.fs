@@ -24,7 +24,7 @@ type EncodeArgument =
             | Atol _ -> "its absolute part (that of --rtol)"
             | Seed _ -> "seed of the samples that are drawn (0)"
             | Out _ ->
-                "a .npy file for the latents z [n; …]: the states at the noisy end over σ there, which look like standard normal draws (latents.npy)"
+                "a .npy file for the latents z [n; …]: the states at the noisy end over σ there, which look like standard normal draws; of a flow between data sets, samples of the one that it starts from, in their own units (latents.npy)"
 
 /// What the options of `fokker encode` come to.
 type private EncodeChoice =
@@ -86,10 +86,15 @@ module Encode =
         let apart = GenerativeModel.outside model back.X - x
         let most = (Tensor.max (abs apart)).ToFloat()
         let typical = Math.Sqrt((Tensor.mean (Tensor.square apart)).ToFloat())
-        let z = there.X * (1.0 / FlowPlan.noiseScale flow)
-        let deviation = Math.Sqrt((Tensor.mean (Tensor.square z)).ToFloat())
+        let z = FlowPlan.latents flow there.X
+        let deviation = Math.Sqrt((Tensor.mean (Tensor.square there.X)).ToFloat()) / FlowPlan.noiseScale flow
 
-        Scope.run0 (fun () -> Npy.write choice.Out (z.To model.Kind.Dtype))
+        let dtype =
+            match model.Source with
+            | Some source when Units.needDouble source.Units -> Dtype.Float64
+            | _ -> model.Kind.Dtype
+
+        Scope.run0 (fun () -> Npy.write choice.Out (z.To dtype))
         let cost = Array.averageBy float there.Evaluations
 
         Terminal.tell

@@ -14,7 +14,7 @@ type ListArgument =
             | What _ -> "one list only: " + String.Join(", ", Catalogue.all |> List.map _.Name)
             | Json -> "print one JSON object on standard output"
 
-/// `fokker list`: what there is to choose from, each with its equation and its source.
+/// `fokker list`: what there is to choose from, each with its equation and its reference.
 module Listing =
 
     /// How the command line takes one of a list.
@@ -31,7 +31,7 @@ module Listing =
 
         for part in list.Parts do
             let lines =
-                [ part.Summary; part.Equation; yield! List.map Parameter.describe part.Parameters; part.Source ]
+                [ part.Summary; part.Equation; yield! List.map Parameter.describe part.Parameters; part.Reference ]
                 |> List.filter ((<>) "")
 
             for k, line in List.indexed lines do
@@ -53,7 +53,7 @@ module Listing =
                 [ "name", Json.text part.Name
                   "summary", Json.text part.Summary
                   "meaning", Json.text part.Equation
-                  "source", Json.text part.Source
+                  "reference", Json.text part.Reference
                   "parameters", Json.array (part.Parameters |> Seq.map (fun p -> parameter p)) ]
 
         list.Name, Json.array (list.Parts |> Seq.map (fun p -> part p))

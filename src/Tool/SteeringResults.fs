@@ -156,7 +156,7 @@ module SteeringResults =
                   DataSet = ""
                   Date = DateTimeOffset.Now
                   Summary =
-                    $"{samples.Shape[0]} samples of {model.Name} {Described.drawing model drawing}, steered by {how steering}: {steering.Method.Source}."
+                    $"{samples.Shape[0]} samples of {model.Name} {Described.drawing model drawing}, steered by {how steering}: {steering.Method.Reference}."
                   Headlines =
                     [ match figures.Misfit with
                       | Some(misfit, noise) ->

@@ -66,7 +66,7 @@ type TrainArgument =
             | Weight _ -> "how much each time counts (the loss's own; fokker list weights)"
             | Times _ -> "the law of training times (uniform; fokker list times)"
             | Coupling _ -> "how data are paired with the source (the loss's own; fokker list couplings)"
-            | Source _ -> "the law at the noisy end: normal, or another data set (normal)"
+            | Source _ -> "the data set at the noisy end (noise, unless you name one)"
             | Preconditioning _ -> "the scalings around the network (the loss's own; fokker list preconditionings)"
             | Teacher _ -> "the run that a distillation (cd, lmd, progressive, …) learns from"
             | From _ ->

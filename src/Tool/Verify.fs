@@ -62,7 +62,7 @@ module Verify =
         let count = string findings.Length
 
         let table section =
-            { Columns = [ "law"; "statement"; "holds"; "worst error"; "allowed"; "cases"; "worst case"; "source" ]
+            { Columns = [ "law"; "statement"; "holds"; "worst error"; "allowed"; "cases"; "worst case"; "reference" ]
               Rows =
                 [ for law, finding in findings do
                       if law.Section = section then
@@ -73,7 +73,7 @@ module Verify =
                             Cell.Text(scientific 0 law.Tolerance)
                             Cell.Number(float finding.Cases)
                             Cell.Text(brief finding.Case)
-                            Cell.Text law.Source ] ] }
+                            Cell.Text law.Reference ] ] }
 
         { Name = "Laws"
           DataSet = "drawn paths, mixtures, times and dimensions"
@@ -93,7 +93,7 @@ module Verify =
                 [ "name", Json.text law.Name
                   "section", Json.text law.Section
                   "statement", Json.text law.Statement
-                  "source", Json.text law.Source
+                  "reference", Json.text law.Reference
                   "holds", Json.flag finding.Holds
                   "worst", Json.number finding.Worst
                   "tolerance", Json.number law.Tolerance
@@ -187,7 +187,7 @@ module Verify =
             "tests the identities of the theory on the library's formulas, with drawn cases"
             [ "./fokker verify", "every law, as a table; exit code 1 where one fails"
               "./fokker verify --law tweedie --cases 1000", "one law, on more cases"
-              "./fokker verify --json", "laws[].name, .holds, .worst, .cases, .source" ]
+              "./fokker verify --json", "laws[].name, .holds, .worst, .cases, .reference" ]
             (run laws)
 
     let command = on Table.all

@@ -31,7 +31,7 @@ type Dataset =
         /// As the command line takes it: `moons`, `npy:FILE`.
         Name: string
         Summary: string
-        Source: string
+        Reference: string
         /// Of one sample: [2] for a point of the plane, [C; H; W] for an image.
         Shape: int list
         /// Names of the classes that labels number; empty where there are no labels.
@@ -67,7 +67,7 @@ module Dataset =
     let ofLaw (law: PlaneLaw) : Dataset =
         { Name = law.Name
           Summary = law.Summary
-          Source = law.Source
+          Reference = law.Reference
           Shape = [ 2 ]
           Classes = []
           Units = { Shift = law.Mean; Scale = Array.create 2 (sqrt (Array.average law.Variance)) }
@@ -323,7 +323,7 @@ module Dataset =
 
             { Name = name
               Summary = summary
-              Source = file
+              Reference = file
               Shape = List.ofArray x.Shape[1..]
               Classes = classes
               Units = if x.Rank = 4 && x.Dtype <> Dtype.UInt8 && inside () then Units.Same else standard file x

@@ -10,7 +10,7 @@ type DatasetEntry =
         /// `moons`, or `npy:FILE` where a file has to be named.
         Name: string
         Summary: string
-        Source: string
+        Reference: string
         /// The shape of a sample in words; a file's is known once it is open.
         Shape: string
         /// Reads or describes it; the argument is what follows the colon, if anything.
@@ -24,7 +24,7 @@ module Datasets =
     let private law (law: PlaneLaw) : DatasetEntry =
         { Name = law.Name
           Summary = law.Summary
-          Source = law.Source
+          Reference = law.Reference
           Shape = "[2]"
           Open = fun _ -> Dataset.ofLaw law }
 
@@ -49,7 +49,7 @@ module Datasets =
                   yield Path.GetFullPath place
                   for parent in parents AppContext.BaseDirectory -> Path.Combine(parent, place) ]
 
-    let private mnistLike name summary source (classes: string list) places install : DatasetEntry =
+    let private mnistLike name summary reference (classes: string list) places install : DatasetEntry =
         let first = "train-images-idx3-ubyte"
 
         let present folder file =
@@ -94,7 +94,7 @@ module Datasets =
 
                 ({ Name = name
                    Summary = summary
-                   Source = source
+                   Reference = reference
                    Shape = List.ofArray train.Rows.Shape[1..]
                    Classes = classes
                    Units = { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
@@ -102,7 +102,7 @@ module Datasets =
                    Content = Finite(train, test) }
                 : Dataset))
 
-        { Name = name; Summary = summary; Source = source; Shape = "[1; 28; 28]"; Open = load }
+        { Name = name; Summary = summary; Reference = reference; Shape = "[1; 28; 28]"; Open = load }
 
     let private fashionMnist =
         mnistLike
@@ -138,7 +138,7 @@ module Datasets =
     let private csv: DatasetEntry =
         { Name = "csv:FILE"
           Summary = "one sample a line, columns of numbers, a header or none; every column standardised"
-          Source = "a file of yours"
+          Reference = "a file of yours"
           Shape = "[columns]"
           Open =
             fun file ->
@@ -148,7 +148,7 @@ module Datasets =
     let private idx: DatasetEntry =
         { Name = "idx:IMAGES[,LABELS]"
           Summary = "MNIST's format, plain or gzip-compressed; bytes are pixels"
-          Source = "a file of yours"
+          Reference = "a file of yours"
           Shape = "[C; H; W]"
           Open =
             fun files ->
@@ -175,7 +175,7 @@ module Datasets =
     let private npy: DatasetEntry =
         { Name = "npy:FILE"
           Summary = "numpy's format: [n; d] vectors, standardised, or [n; C; H; W] images, bytes as pixels"
-          Source = "a file of yours"
+          Reference = "a file of yours"
           Shape = "[d] or [C; H; W]"
           Open =
             fun file ->

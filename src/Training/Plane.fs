@@ -8,7 +8,7 @@ type PlaneLaw =
     {
         Name: string
         Summary: string
-        Source: string
+        Reference: string
         /// n independent draws, float64 [n; 2]; row i depends on the key and on i only.
         Draw: Rng -> int -> Tensor
         /// E[x].
@@ -25,7 +25,7 @@ type PlaneLaw =
 [<RequireQualifiedAccess>]
 module Plane =
 
-    let private source = "Grathwohl et al. 2019, FFJORD, toy data"
+    let private reference = "Grathwohl et al. 2019, FFJORD, toy data"
 
     // [n; k] uniforms, one column for each use; their rows are the samples.
     let private uniforms (rng: Rng) (n: int) (k: int) =
@@ -70,7 +70,7 @@ module Plane =
         { Name = "moons"
           Summary =
             "two half circles: 2·(c, s) + (−1, −0.2) with (c, s) = (cos u, sin u) or (1 − cos u, ½ − sin u), u ~ U[0, π], and noise of 0.2"
-          Source = source + " (scikit-learn's make_moons)"
+          Reference = reference + " (scikit-learn's make_moons)"
           Draw =
             fun rng n ->
                 let u = uniforms rng n 2
@@ -95,7 +95,7 @@ module Plane =
     let eightGaussians: PlaneLaw =
         { Name = "eight-gaussians"
           Summary = "eight Gaussians of deviation 0.5/√2 = 0.354, evenly on the circle of radius 4/√2 = 2.83"
-          Source = source
+          Reference = reference
           Draw =
             fun rng n ->
                 let u = uniforms rng n 1
@@ -117,7 +117,7 @@ module Plane =
         { Name = "checkerboard"
           Summary =
             "uniform on the eight squares of side 2 in [−4, 4]² whose column and row numbers add up to an even number"
-          Source = source
+          Reference = reference
           Draw =
             fun rng n ->
                 let u = uniforms rng n 3
@@ -143,7 +143,7 @@ module Plane =
 
         { Name = "swiss-roll"
           Summary = "(s cos s, s sin s)/5 with s ~ U[3π/2, 9π/2], and noise of 0.2"
-          Source = source + " (scikit-learn's make_swiss_roll)"
+          Reference = reference + " (scikit-learn's make_swiss_roll)"
           Draw =
             fun rng n ->
                 let u = uniforms rng n 1
@@ -167,7 +167,7 @@ module Plane =
 
         { Name = "spirals"
           Summary = "±(−r cos r + a, r sin r + b)/3 with r = 3π√u, a and b ~ U[0, ½], and noise of 0.1"
-          Source = source
+          Reference = reference
           Draw =
             fun rng n ->
                 let u = uniforms rng n 4
@@ -184,7 +184,7 @@ module Plane =
     let pinwheel: PlaneLaw =
         { Name = "pinwheel"
           Summary = "2·R(−θ) f with f ~ N((1, 0), diag(0.3², 0.1²)) and θ = 2πk/5 + e^{f₁}/4, k one of five blades"
-          Source = source + "; Johnson et al. 2016, Structured VAE"
+          Reference = reference + "; Johnson et al. 2016, Structured VAE"
           Draw =
             fun rng n ->
                 let noise = gaussian rng n 1.0 |> Tensor.unbind 1
@@ -202,7 +202,7 @@ module Plane =
     let rings: PlaneLaw =
         { Name = "rings"
           Summary = "four circles of radius 0.75, 1.5, 2.25 and 3 around the origin, equally likely, and noise of 0.08"
-          Source = source
+          Reference = reference
           Draw =
             fun rng n ->
                 let u = uniforms rng n 2
@@ -223,7 +223,7 @@ module Plane =
     let grid: PlaneLaw =
         { Name = "grid"
           Summary = "25 Gaussians of deviation 0.05 on the points of {−4, −2, 0, 2, 4}², equally likely"
-          Source = "Srivastava et al. 2017, VEEGAN, section 5; Lin et al. 2018, PacGAN"
+          Reference = "Srivastava et al. 2017, VEEGAN, section 5; Lin et al. 2018, PacGAN"
           Draw =
             fun rng n ->
                 let u = uniforms rng n 2

@@ -11,7 +11,7 @@ let tests =
     testList
         "CommandLine.Docs"
         [
-          // One row a sampler: name, equation, order, evaluations a step, kind, source.
+          // One row a sampler: name, equation, order, evaluations a step, kind, reference.
           testCase "the table of samplers is the list of samplers"
           <| fun () ->
               let rows =
@@ -23,7 +23,7 @@ let tests =
 
               let wanted =
                   [ for s in Samplers.all ->
-                        [ $"`{s.Name}`"; s.Equation; string s.Order; string s.EvaluationsPerStep; s.Source ] ]
+                        [ $"`{s.Name}`"; s.Equation; string s.Order; string s.EvaluationsPerStep; s.Reference ] ]
 
               let found = rows |> List.map (fun cells -> cells[..3] @ [ cells[5] ])
               Expect.equal found wanted "" ]

@@ -146,6 +146,25 @@ let tests =
               Expect.equal ((Npy.read (f.File "z.npy")).Dtype) Dtype.Float32 ""
               Expect.isLessThan (number "roundTrip.rootMeanSquare" (json outcome)) 1e-2 ""
 
+          testCase "what a flow between two data sets encodes is in the units of the one that it starts from, and comes back as its source"
+          <| fun () ->
+              use f = folder ()
+              let root = f.File "runs"
+              let file name mean deviation =
+                  Npy.write (f.File name) (mean + deviation * Rng.normal Kind.Float64 [ 200; 2 ] (Rng.ofSeed 4L))
+              file "data.npy" 1e6 1e3
+              file "source.npy" 5.0 0.1
+              let data, source = "npy:" + f.File "data.npy", "npy:" + f.File "source.npy"
+              let run words = done' (fokker (words @ [ "--runs"; root ]))
+              run ([ "train"; data; "--loss"; "i-cfm"; "--source"; source; "--name"; "flow" ] @ small)
+              run [ "encode"; "flow"; "--data"; f.File "data.npy"; "--rtol"; "1e-6"; "--out"; f.File "z.npy" ]
+              let z = (Npy.read (f.File "z.npy")).To Dtype.Float64
+              // A network that has hardly learned moves nothing far: the standardized data are standardized samples of the source.
+              Expect.isLessThan (abs ((Tensor.mean z).ToFloat() - 5.0)) 0.1 ""
+              run [ "sample"; "flow"; "--source"; f.File "z.npy"; "--rtol"; "1e-6"; "--out"; f.File "x.npy" ]
+              let back = (Npy.read (f.File "x.npy")).To Dtype.Float64 - Npy.read (f.File "data.npy")
+              Expect.isLessThan (largest back) 1.0 ""
+
           // ---- interpolate
           testTheory "an interpolation is strips and a page" [ false; true ]
           <| fun (linear: bool) ->

@@ -60,7 +60,7 @@ let tests =
           <| fun (name: string) ->
               let study = Table.all |> List.find (fun s -> s.Name = name)
               Expect.isNonEmpty study.Summary ""
-              Expect.isNonEmpty study.Source ""
+              Expect.isNonEmpty study.Reference ""
               let help = fokker [ "study"; "--help" ]
 
               for option, meaning in study.Uses do

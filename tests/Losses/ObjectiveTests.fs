@@ -259,7 +259,7 @@ let tests =
                         HasNull = false }
 
               Expect.isNonEmpty objective.Equation ""
-              Expect.isNonEmpty objective.Source ""
+              Expect.isNonEmpty objective.Reference ""
 
               Scope.run0 (fun () ->
                   let network =

@@ -123,7 +123,10 @@ let tests =
                       Expect.equal (differing { own with Units = Units.Same }) ([ "units" ]) ""
                       Expect.equal (differing { own with Classes = [] }) ([ "classes" ]) ""
                       let other = { own with Training = { own.Training with Digest = Some "00fe" } }
-                      Expect.equal (differing other) ([ "data" ]) ""))
+                      Expect.equal (differing other) ([ "data" ]) ""
+                      let other = { own with Training = { own.Training with Loss = "another" } }
+                      Expect.equal (differing other) ([ "loss" ]) ""
+                      Expect.equal (differing { own with Kind = Kind.Float64 }) ([ "dtype" ]) ""))
 
           testCase "what is no model is refused in one line"
           <| fun () ->

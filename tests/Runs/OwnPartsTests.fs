@@ -18,7 +18,7 @@ let private affine: Part<NetworkRequest -> Network> =
     { Name = "own-affine"
       Summary = ""
       Equation = "W (x, t) + b"
-      Source = "here"
+      Reference = "here"
       Parameters = [ Parameter.make "gain" 1.0 Allowed.Positive "what x is multiplied by" ]
       Make =
         fun numbers ask ->
@@ -37,7 +37,7 @@ let private loss: Part<LossEntry> =
         { Name = "own-loss"
           Summary = "Regression on the data."
           Equation = "E ‖y − x₀‖²"
-          Source = "here"
+          Reference = "here"
           Uses = [ Setting.Path, None; Setting.Weight, Some(PartName.plain "own-steep") ]
           Make =
             fun parts ->

@@ -64,7 +64,7 @@ let tests =
                   Expect.isMatch summary @"^\p{Lu}.{20,}\.$" ""
 
               Expect.unique said ""
-              Expect.unique (Objectives.all |> List.map (fun loss -> loss.Equation, loss.Source)) ""
+              Expect.unique (Objectives.all |> List.map (fun loss -> loss.Equation, loss.Reference)) ""
 
           // Another number makes another part: none is read and then forgotten.
           testCase "a weight, a path and a law of times follow their numbers"
@@ -139,15 +139,18 @@ let tests =
               let recipe = Recipe.standardFor (Datasets.load "moons") |> Recipe.withLoss "cfm"
               let text (value: string) = nonNull (Nodes.JsonNode.Parse $"\"{value}\"")
 
-              let before =
+              let before (source: string) =
                   Map.ofList (Recipe.settings recipe)
                   |> Map.add "weight" (text "min-snr")
                   |> Map.add "coupling" (text "-")
-                  |> Map.add "source" (text "-")
+                  |> Map.add "source" (text source)
                   |> Map.add "teacher" (text "none")
+                  |> Map.add "preconditioning" (text "none")
                   |> Recipe.ofSettings "run.json"
 
-              equal { recipe with Weight = Some { Name = "min-snr"; Numbers = [ "gamma", 5.0 ] } } before
+              let expected = { recipe with Weight = Some { Name = "min-snr"; Numbers = [ "gamma", 5.0 ] } }
+              equal expected (before "-")
+              equal expected (before "normal")
 
           // C#'s catalogue is written by a program: where a list has changed, `./build.sh Catalogue` writes it anew.
           testCase "C#'s catalogue of parts is the one that the library's lists give"

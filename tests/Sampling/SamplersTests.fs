@@ -261,7 +261,7 @@ let tests =
               holds
                   (Samplers.all
                    |> List.forall (fun s ->
-                       s.Source <> "" && s.Equation <> "" && s.Order >= 0 && s.EvaluationsPerStep >= 1))
+                       s.Reference <> "" && s.Equation <> "" && s.Order >= 0 && s.EvaluationsPerStep >= 1))
                   "complete"
               raises<ArgumentException, _>(fun () -> Samplers.eulerMaruyamaWith -1.0)
               |> Fokker.Tests.Theory.Expect.names [ "-1" ] ]

@@ -394,7 +394,7 @@ let tests =
 
               for entry in Datasets.all do
                   Expect.isNonEmpty entry.Summary ""
-                  Expect.isNonEmpty entry.Source ""
+                  Expect.isNonEmpty entry.Reference ""
                   if not (entry.Name.Contains ':') then
                       let dataset = Datasets.load entry.Name
                       Expect.equal dataset.Name entry.Name ""

@@ -602,8 +602,8 @@ public sealed class Preconditioner : NamedPart, INamed<Preconditioner>
 /// <remarks>The preconditionings that the library knows, those that leave numbers open as methods; <see cref="Preconditioner.FromName"/> finds one by its name.</remarks>
 public static class Preconditioners
 {
-    /// <summary><c>none</c>: the network's output is the prediction itself.</summary>
-    public static Preconditioner None { get; } = Preconditioner.FromName("none");
+    /// <summary><c>identity</c>: D = F: the network's output is the prediction itself.</summary>
+    public static Preconditioner Identity { get; } = Preconditioner.FromName("identity");
 
     /// <summary><c>edm</c>: D = c_skip x + c_out F(c_in x), unit variances in and out (Karras et al. 2022, EDM, table 1 and appendix B.6).</summary>
     /// <param name="sigmaData">The data's standard deviation: a positive number.</param>
@@ -624,7 +624,7 @@ public static class Preconditioners
     /// <summary>All of them, with their numbers at the defaults.</summary>
     public static IReadOnlyList<Preconditioner> All { get; } =
     [
-        None,
+        Identity,
         Edm(),
         VariancePreserving,
         VarianceExploding,

@@ -10,7 +10,7 @@ public sealed partial class FlowPath
         : base(Catalogue.paths.Described, part) => Core = Catalogue.paths.Make(part);
 
     private FlowPath(GaussianPath core)
-        : base(core.Name, core.Equation, core.Source, core)
+        : base(core.Name, core.Equation, core.Reference, core)
     {
         Core = core;
         IsOwn = true;

@@ -8,11 +8,11 @@ public abstract class NamedPart : IEquatable<NamedPart>
 {
     private readonly object identity;
 
-    private protected NamedPart(string name, string equation, string source, object identity)
+    private protected NamedPart(string name, string equation, string reference, object identity)
     {
         Name = name;
         Equation = equation;
-        Source = source;
+        Reference = reference;
         this.identity = identity;
     }
 
@@ -21,7 +21,7 @@ public abstract class NamedPart : IEquatable<NamedPart>
         : this(list.Parts.First(p => p.Name == part.Name), part) { }
 
     private NamedPart(Part<Unit> described, PartName part)
-        : this(described.Name, described.Equation, described.Source, part) { }
+        : this(described.Name, described.Equation, described.Reference, part) { }
 
     /// <summary>The name that the command line and <c>run.json</c> have for it, without its numbers.</summary>
     public string Name { get; }
@@ -30,7 +30,7 @@ public abstract class NamedPart : IEquatable<NamedPart>
     public string Equation { get; }
 
     /// <summary>Where it is from: authors, year, equation or algorithm.</summary>
-    public string Source { get; }
+    public string Reference { get; }
 
     /// <inheritdoc />
     public bool Equals(NamedPart? other) =>

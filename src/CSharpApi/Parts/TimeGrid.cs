@@ -12,7 +12,7 @@ public sealed partial class TimeGrid
     internal Grid Core { get; }
 
     private TimeGrid(Grid core)
-        : base(core.Name, core.Equation, core.Source, core) => Core = core;
+        : base(core.Name, core.Equation, core.Reference, core) => Core = core;
 
     /// <summary>A grid of given noise levels σ/α, falling, the last one 0 where sampling goes to the data: the <c>sigmas</c> of k-diffusion and diffusers.</summary>
     /// <param name="levels">The levels, one more than there are steps.</param>

@@ -36,7 +36,11 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
             UnitsModule.arePixels(core.Shape, core.Units),
             isWide || UnitsModule.needDouble(core.Units)
         );
-        inNoise = new((-1.0, 1.0), ArePixels: false, isWide);
+        inNoise = new(
+            (-1.0, 1.0),
+            ArePixels: false,
+            isWide || (core.Source is { } source && UnitsModule.needDouble(source.Value.Units))
+        );
     }
 
     internal GenerativeModel Core { get; }
@@ -334,7 +338,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         );
     }
 
-    /// <summary>The standard normal numbers that the flow makes samples of: their latents.</summary>
+    /// <summary>The latents of samples: the standard normal numbers that the flow makes them of, or samples of the <see cref="TrainingOptions.Source"/> in its own units.</summary>
     /// <param name="samples">The samples, in the data’s units.</param>
     /// <param name="options">How the flow is followed.</param>
     /// <param name="cancellationToken">Ends it before the next call of the network.</param>
@@ -354,7 +358,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     }
 
     /// <summary>The samples that the flow makes of latents: the inverse of <see cref="EncodeAsync"/>.</summary>
-    /// <param name="latents">Standard normal numbers.</param>
+    /// <param name="latents">Standard normal numbers; samples of the <see cref="TrainingOptions.Source"/>, where the model was trained with one.</param>
     /// <param name="options">How the flow is followed.</param>
     /// <param name="cancellationToken">Ends it before the next call of the network.</param>
     /// <exception cref="ArgumentException">The latents have another shape than the model’s samples, or an option asks for what cannot be; the exception names it.</exception>
@@ -406,7 +410,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
                 for (var k = 0; k < frames.Length; k++)
                 {
                     var share = (double)k / (frames.Length - 1);
-                    var z = FlowWork.Between(asked.Spherical, share, a.ToCore(), b.ToCore());
+                    var z = FlowWork.Between(Core, asked.Spherical, share, a.ToCore(), b.ToCore());
                     var labels = share < 0.5 ? a.LabelArray : b.LabelArray;
                     frames[k] = new InterpolationFrame(
                         share,

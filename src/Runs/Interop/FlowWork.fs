@@ -37,7 +37,7 @@ type internal FlowWork =
           Mean = estimate.Mean
           StandardError = estimate.StandardError }
 
-    /// From samples in the data's units to the standard normal numbers that the flow makes them of.
+    /// From samples in the data's units to what the flow makes them of: `FlowPlan.latents`.
     static member Encode(model: GenerativeModel, request: GenerationRequest, x: Tensor, labels: int[] | null) : Tensor =
         let struct (flow, batch) = Validation.flow "an encoding" model request
 
@@ -45,7 +45,7 @@ type internal FlowWork =
             let inside = GenerativeModel.inside model x
             let tick _ _ = ()
             let carried = FlowPlan.carryAll flow true batch tick (Option.ofObj labels) inside
-            carried.X * (1.0 / FlowPlan.noiseScale flow))
+            FlowPlan.latents flow carried.X)
 
     /// The inverse of `Encode`.
     static member Decode(model: GenerativeModel, request: GenerationRequest, z: Tensor, labels: int[] | null) : Tensor =
@@ -53,10 +53,13 @@ type internal FlowWork =
 
         Scope.run (fun () ->
             let tick _ _ = ()
-            let noisy = z * FlowPlan.noiseScale flow
+            let noisy = FlowPlan.ofLatents flow z
             let carried = FlowPlan.carryAll flow false batch tick (Option.ofObj labels) noisy
             Units.toData model.Units carried.X)
 
-    /// Between latents, on the straight way or on the sphere.
-    static member Between(spherical: bool, share: float, a: Tensor, b: Tensor) : Tensor =
-        Scope.run (fun () -> (if spherical then Latents.spherical else Latents.linear) share a b)
+    /// Between latents of a model, on the straight way or on the sphere around what is 0 to its network.
+    static member Between(model: GenerativeModel, spherical: bool, share: float, a: Tensor, b: Tensor) : Tensor =
+        Scope.run (fun () ->
+            let units = model.Source |> Option.map _.Units |> Option.defaultValue Units.Same
+            let mix = if spherical then Latents.spherical else Latents.linear
+            mix share (Units.toNetwork units a) (Units.toNetwork units b) |> Units.toData units)
