@@ -67,11 +67,7 @@ module Branching =
         }
 
     let private run (terminal: Terminal) (options: StudyOptions) : Findings =
-        let folder =
-            match options.Run with
-            | Some name -> Runs.find options.Root name
-            | None -> OwnRun.trained terminal options.Root runName [ "fashion-mnist" ] (defaultArg options.Steps steps)
-
+        let folder = OwnRun.chosen terminal options runName [ "fashion-mnist" ] steps
         let model, data = OwnRun.opened terminal folder
 
         if not (data.IsImage && data.Classes.Length > 1 && (model.Null || not model.Labels)) then

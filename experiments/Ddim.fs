@@ -26,7 +26,7 @@ module Ddim =
 
     // ---- the oracle
 
-    let private points, draws = 1000, 10
+    let private points = 1000
 
     /// Three Gaussians, two of them far thinner than they are apart.
     let mixture () : Mixture =
@@ -35,7 +35,7 @@ module Ddim =
             (Tensor.ofArray [ 3; 2 ] [| -1.0; 0.5; 1.0; 0.6; 0.2; -1.0 |])
             (Tensor.ofArray [ 3; 2 ] [| 0.3; 0.03; 0.05; 0.3; 0.15; 0.15 |])
 
-    let private onOracle (report: Ticker) : Found =
+    let private onOracle (draws: int) (report: Ticker) : Found =
         let m = mixture ()
         let model = Mixture.model Paths.ddpm Prediction.noise m
         let rng = Rng.ofSeed 0L
@@ -65,17 +65,8 @@ module Ddim =
     let private standardSteps, standardCount = 2000L, 300
 
     let private opened (terminal: Terminal) (options: StudyOptions) : GenerativeModel * Dataset =
-        let folder =
-            match options.Run with
-            | Some name -> Runs.find options.Root name
-            | None ->
-                OwnRun.trained
-                    terminal
-                    options.Root
-                    runName
-                    [ "fashion-mnist"; "--path"; "ddpm"; "--loss"; "simple" ]
-                    (defaultArg options.Steps standardSteps)
-
+        let words = [ "fashion-mnist"; "--path"; "ddpm"; "--loss"; "simple" ]
+        let folder = OwnRun.chosen terminal options runName words standardSteps
         let model, data = OwnRun.opened terminal folder
 
         if not (data.IsImage && data.Classes.Length > 1) || model.Path.Name <> Paths.ddpm.Name then
@@ -201,10 +192,12 @@ module Ddim =
     let private run (terminal: Terminal) (options: StudyOptions) : Findings =
         // What can be refused is refused before anything takes long.
         let model, data = opened terminal options
-        let oracle = Progress.run terminal "oracle" 1.0 onOracle
+        let count = defaultArg options.Count standardCount
+        let draws = Math.Clamp(count / 30, 2, 10)
+        let oracle = Progress.run terminal "oracle" 1.0 (onOracle draws)
         let classifier = FeatureDistance.classifier terminal data
         let classes = data.Classes.Length
-        let n = max (5 * classes) (defaultArg options.Count standardCount)
+        let n = max (5 * classes) count
         // A thousand steps take ten times the time of a hundred: a quarter of the samples.
         let small = max classes (n / 4)
         let short = [ for s in few -> s, drawn terminal model n s ]
@@ -259,5 +252,6 @@ module Ddim =
           Uses =
             [ "--run", "a run of images on the path ddpm to study, in place of one of its own"
               "--steps", "optimization steps of its own run, runs/study-ddim (2,000)"
-              "--count", "samples of each cell, a quarter of them by 1,000 steps (300)" ]
+              "--count",
+              "samples of each cell, a quarter of them by 1,000 steps, and 30 times the pairs of sets on the oracle, which are 2 to 10 (300)" ]
           Run = run }

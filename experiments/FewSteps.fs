@@ -54,11 +54,6 @@ module FewSteps =
         | Steps of int64
         | Minutes of float
 
-    let private isFinished (run: RunFolder) =
-        match (Run.describe run.Path)["result"] with
-        | null -> false
-        | result -> string result["ending"] = "finished"
-
     /// The run of a request on a data set, with its seconds: the one that is there where it is the same and finished, or a new one.
     let private trained
         (terminal: Terminal)
@@ -77,14 +72,14 @@ module FewSteps =
             match length with
             | Steps steps -> { recipe with Steps = steps }
             | Minutes minutes when
-                Runs.isThere run && isFinished run && { Runs.recipe run with Steps = recipe.Steps } = recipe
+                Runs.isThere run && OwnRun.isFinished run && { Runs.recipe run with Steps = recipe.Steps } = recipe
                 ->
                 // How many steps fit into the minutes was found when it was made.
                 Runs.recipe run
             | Minutes minutes ->
                 { recipe with Steps = Train.stepsIn terminal minutes (Runs.jobWith root OwnParts.none recipe data) }
 
-        if not (Runs.isThere run && isFinished run && Runs.recipe run = recipe) then
+        if not (Runs.isThere run && OwnRun.isFinished run && Runs.recipe run = recipe) then
             use claim = Run.claim run.Path
             let job = Runs.jobWith root OwnParts.none recipe data
             Run.replace claim (Recipe.settings recipe)

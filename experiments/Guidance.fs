@@ -53,17 +53,7 @@ module Guidance =
           Labels = data.Classes |> List.collect (fun name -> name :: List.replicate (columns - 1) "") |> Array.ofList }
 
     let private run (terminal: Terminal) (options: StudyOptions) : Findings =
-        let folder =
-            match options.Run with
-            | Some name -> Runs.find options.Root name
-            | None ->
-                OwnRun.trained
-                    terminal
-                    options.Root
-                    runName
-                    [ "fashion-mnist" ]
-                    (defaultArg options.Steps standardSteps)
-
+        let folder = OwnRun.chosen terminal options runName [ "fashion-mnist" ] standardSteps
         let model, data = OwnRun.opened terminal folder
         let recipe = Runs.recipe folder
 

@@ -6,7 +6,8 @@ open Fokker.Tool
 /// The run that a study trains for itself, kept beside a person's own.
 module OwnRun =
 
-    let private isFinished (run: RunFolder) =
+    /// Whether its training came to its end.
+    let isFinished (run: RunFolder) =
         match (Run.describe run.Path)["result"] with
         | null -> false
         | result -> string result["ending"] = "finished"
@@ -29,6 +30,18 @@ module OwnRun =
                 raise Stopped
 
         run
+
+    /// The run that the options name, or the study's own: `trained` with as many steps as they say.
+    let chosen
+        (terminal: Terminal)
+        (options: StudyOptions)
+        (name: string)
+        (words: string list)
+        (steps: int64)
+        : RunFolder =
+        match options.Run with
+        | Some given -> Runs.find options.Root given
+        | None -> trained terminal options.Root name words (defaultArg options.Steps steps)
 
     /// What a run has learned, and the data that belong to it. Raises UserError where they are not there any more.
     let opened (terminal: Terminal) (run: RunFolder) : GenerativeModel * Dataset =

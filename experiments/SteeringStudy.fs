@@ -95,7 +95,7 @@ module SteeringStudy =
         let model = GenerativeModel.ofMixture "mixture" Path.vp Prediction.noise Kind.Float64 law
 
         let sampler = Samplers.ancestral
-        let method = Lookup.steering way
+        let method = Catalogue.steerings.Find way
 
         let drawing =
             { Samples.standardFor model with
@@ -140,7 +140,7 @@ module SteeringStudy =
                           [| for k in 1..draws -> Scope.run (fun () -> sliced rng (exact k) (exact (k + 100))) |]
 
                   for way, particles, per in ways d do
-                      let method = Lookup.steering way
+                      let method = Catalogue.steerings.Find way
 
                       if not method.SeenOnly || seen.Sensor.Seen.IsSome then
                           for budget in budgets do

@@ -123,6 +123,53 @@ module ModelFile =
                 raise (FormatException $"{spec.Name} is {tensor.Describe()}, expected [{wanted}]")
             | Some tensor -> tensor)
 
+    /// Refuses settings of a network that speak of more than the file holds, before anything is made of their size: of layers, units, features and classes there
+    /// are as many as there are numbers at most. Raises FormatException.
+    let private requireWithin (tensors: Map<string, Tensor>) (settings: Map<string, string>) =
+        let held = tensors.Values |> Seq.sumBy _.Count
+
+        for KeyValue(name, text) in settings do
+            // What a part of the caller's own was given says nothing of sizes.
+            if not (name.StartsWith("number-", StringComparison.Ordinal)) then
+                for word in text.Split(' ', ',') do
+                    match Int64.TryParse word with
+                    | true, n when n > held ->
+                        raise (FormatException $"the {name} of its network is {n}, and the file holds {held} numbers")
+                    | _ -> ()
+
+    /// Refuses a description whose parts do not fit each other. Raises FormatException.
+    let private requireSound (t: TrainedNetwork) =
+        let require holds (what: string) =
+            if not holds then
+                raise (FormatException what)
+        let fits (units: Units) = Units.isSound units && (units.Shift.Length = 1 || t.Shape = [ units.Shift.Length ])
+        let size = t.Shape |> List.fold (fun n size -> n * int64 size) 1L
+
+        require
+            (List.contains t.Shape.Length [ 1; 3 ]
+             && List.forall (fun size -> size > 0) t.Shape
+             && size <= int64 Int32.MaxValue)
+            "its samples have a shape that no samples have"
+
+        require
+            (fits t.Units && (t.Source |> Option.forall (fun source -> fits source.Units)))
+            "its units are no shifts with positive scales, one for all coordinates or one for each"
+
+        require
+            (t.Range
+             |> Option.forall (fun (low, high) -> low < high && Double.IsFinite low && Double.IsFinite high))
+            "the values of its pictures go from no number to a higher one"
+
+        require (not (t.Labels && t.Classes.IsEmpty)) "its network is told a class, and there are none"
+
+        require
+            (t.Times.IsEmpty
+             || t.Times.Length > 1
+                && t.Times.Head <= 1.0
+                && List.last t.Times >= 0.0
+                && List.forall (fun (a, b) -> a > b) (List.pairwise t.Times))
+            "the times of its steps do not fall"
+
     let private ofContent
         (own: OwnParts)
         (device: Device)
@@ -137,6 +184,8 @@ module ModelFile =
             Map.ofSeq
                 [ for KeyValue(name, value) in (field "settings" network).AsObject() ->
                       name, (nonNull value).GetValue<string>() ]
+
+        requireWithin content.Tensors settings
 
         let path =
             try
@@ -183,37 +232,43 @@ module ModelFile =
                           Range = None
                           Content = Finite({ Rows = rows; Labels = None }, none) }
                 | Some rows -> raise (FormatException $"its source is {rows.Describe()}")
+                // The samples of a file would be here: no file is opened because a model says so.
+                | None when name.Contains ':' -> raise (FormatException "the samples of its source are not in the file")
                 | None -> Some(Datasets.load name)
 
-        { Network = network
-          Parameters = parametersOf network content.Tensors |> Array.map _.To(kind)
-          Path = path
-          Output = NetworkOutput.ofJson path ((field "output" json).AsObject())
-          Shape = shape
-          Classes = strings (field "classes" json)
-          Units = readUnits (field "units" json)
-          Range =
-            json["range"]
-            |> Option.ofObj
-            |> Option.map (fun range ->
-                let at (k: int) = (nonNull range[k]).GetValue<float>()
-                at 0, at 1)
-          Labels = (field "labels" json).GetValue<bool>()
-          Null = (field "null" json).GetValue<bool>()
-          Source = source
-          Times =
-            json["times"]
-            |> Option.ofObj
-            |> Option.map (fun times -> [ for time in times.AsArray() -> (nonNull time).GetValue<float>() ])
-            |> Option.defaultValue []
-          Kind = kind
-          Training =
-            { Data = text "data" training
-              Digest = training["digest"] |> Option.ofObj |> Option.map _.GetValue<string>()
-              Loss = text "loss" training
-              Steps = (field "steps" training).GetValue<int64>()
-              Seed = (field "seed" training).GetValue<int64>()
-              Version = text "version" training } }
+        let trained =
+            { Network = network
+              Parameters = parametersOf network content.Tensors |> Array.map _.To(kind)
+              Path = path
+              Output = NetworkOutput.ofJson path ((field "output" json).AsObject())
+              Shape = shape
+              Classes = strings (field "classes" json)
+              Units = readUnits (field "units" json)
+              Range =
+                json["range"]
+                |> Option.ofObj
+                |> Option.map (fun range ->
+                    let at (k: int) = (nonNull range[k]).GetValue<float>()
+                    at 0, at 1)
+              Labels = (field "labels" json).GetValue<bool>()
+              Null = (field "null" json).GetValue<bool>()
+              Source = source
+              Times =
+                json["times"]
+                |> Option.ofObj
+                |> Option.map (fun times -> [ for time in times.AsArray() -> (nonNull time).GetValue<float>() ])
+                |> Option.defaultValue []
+              Kind = kind
+              Training =
+                { Data = text "data" training
+                  Digest = training["digest"] |> Option.ofObj |> Option.map _.GetValue<string>()
+                  Loss = text "loss" training
+                  Steps = (field "steps" training).GetValue<int64>()
+                  Seed = (field "seed" training).GetValue<int64>()
+                  Version = text "version" training } }
+
+        requireSound trained
+        trained
 
     let private parsed (description: string) = JsonText.node (Text.Encoding.UTF8.GetBytes description)
 
@@ -251,6 +306,7 @@ module ModelFile =
                 | :? ArgumentException
                 | :? InvalidOperationException ->
                     refuse file "the description of its model is damaged: restore the file"
+            | Some Format, None -> refuse file "the description of its model is not there: restore the file"
             | Some format, _ when format.StartsWith("fokker-model ", StringComparison.Ordinal) ->
                 refuse file $"its format is '{format}', and this version of Fokker reads '{Format}'"
             | Some format, _ when format.StartsWith("fokker-checkpoint ", StringComparison.Ordinal) ->

@@ -120,6 +120,9 @@ module Mlp =
             if not (input.Fade >= 0.0 && Double.IsFinite input.Fade) then
                 invalidArg "Input.Fade" $"mlp: Input.Fade = {input.Fade}: a number of at least 0"
 
+            if int64 s.Dimension * int64 input.Count > (1L <<< 26) then
+                invalidArg "Input.Count" $"mlp: {input.Count} features of {s.Dimension} coordinates: too many"
+
             let turns = frequencies s.Dimension input
             let fading = fading s.Dimension input turns
 

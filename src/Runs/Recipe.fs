@@ -224,6 +224,9 @@ module Recipe =
             if value < 1L then
                 refuse setting value $"expected a whole number of at least 1"
 
+        if recipe.Depth > 10_000 then
+            refuse Setting.Depth recipe.Depth $"expected at most 10,000"
+
         if not (recipe.LearningRate > 0.0 && Double.IsFinite recipe.LearningRate) then
             refuse Setting.LearningRate recipe.LearningRate $"expected a positive number"
 

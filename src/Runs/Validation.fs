@@ -174,7 +174,7 @@ module Validation =
             match request.Solver, control with
             | Some sampler, _ -> sampler
             // Adaptive steps need an estimate of their error, which the standard sampler has not.
-            | None, Adaptive _ -> Lookup.sampler Tableau.dormandPrince.Name
+            | None, Adaptive _ -> Catalogue.samplers.Find Tableau.dormandPrince.Name
             | None, Fixed -> standard.Sampler
 
         match control with

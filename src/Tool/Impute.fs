@@ -104,7 +104,7 @@ module Impute =
         let request =
             { SamplingRequest.standard with
                 Generation = ModelChoice.generation options { Relative = None; Absolute = None } choice.Label model
-                Steering = { SteeringRequest.none with Method = choice.Steer |> Option.map Lookup.steering }
+                Steering = { SteeringRequest.none with Method = choice.Steer |> Option.map Catalogue.steerings.Find }
                 Seed = choice.Seed }
 
         let filled =

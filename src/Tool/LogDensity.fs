@@ -116,7 +116,7 @@ module LogDensity =
             |> Option.map (fun name ->
                 [ "exact", DensityMethod.ClosedForm; "flow", DensityMethod.Flow ]
                 |> fun methods -> snd (Names.choose Setting.Method "method" "methods" fst methods name))
-          Trace = choice.Trace |> Option.map Lookup.trace
+          Trace = choice.Trace |> Option.map Catalogue.traces.Find
           Probes = choice.Probes
           Memory = choice.Memory |> Option.map (fun mebibytes -> int64 mebibytes <<< 20)
           Time = choice.Time }

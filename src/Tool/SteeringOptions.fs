@@ -40,7 +40,7 @@ module SteeringOptions =
                     let posterior = ModelChoice.another choice model run ||> ClassPosterior.ofTrained
                     RewardChoice.OfClass(label, ClassifierChoice.Trained posterior))
           Tilt = options.Tilt
-          Method = options.Steer |> Option.map Lookup.steering
+          Method = options.Steer |> Option.map Catalogue.steerings.Find
           Particles = options.Particles
           Exact = options.Exact
           LookAhead =

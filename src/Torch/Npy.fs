@@ -13,7 +13,7 @@ open System.Text.RegularExpressions
 /// NumPy's array format, versions 1.0 to 3.0 (numpy.lib.format; NEP 1).
 ///
 /// Element types are those that both sides have: bool, int8 to int64, uint8, float16 to float64, little- or big-endian,
-/// in C or Fortran order. What is written is little-endian and in C order.
+/// in C or Fortran order; uint16 and uint32 are read as the next wider int. What is written is little-endian and in C order.
 [<RequireQualifiedAccess>]
 module Npy =
 
@@ -30,8 +30,20 @@ module Npy =
           "f4", Dtype.Float32
           "f8", Dtype.Float64 ]
 
+    /// Unsigned numbers that tensors have no type for: read as signed ones of their size, and made wider.
+    let private unsigned = [ "u2", (Dtype.Int16, Dtype.Int32); "u4", (Dtype.Int32, Dtype.Int64) ]
+
     /// What the header of one array says.
-    type private Header = { Dtype: Dtype; BigEndian: bool; Fortran: bool; Shape: int64[]; Bytes: int64 }
+    type private Header =
+        {
+            Dtype: Dtype
+            /// What unsigned numbers are made into; none of others.
+            Wider: Dtype option
+            BigEndian: bool
+            Fortran: bool
+            Shape: int64[]
+            Bytes: int64
+        }
 
     // The header is a Python dictionary that NumPy writes in one way; a field may come in any order and in either quotes.
     let private descrField = Regex """['"]descr['"]\s*:\s*(?:['"]([^'"]*)['"]|(\[))"""
@@ -40,13 +52,15 @@ module Npy =
 
     let private refuse name (text: string) = raise (UserError $"{name}: {text}")
 
-    let private kinds = codes |> List.map (snd >> Dtype.name) |> String.concat ", "
+    let private kinds = (codes |> List.map (snd >> Dtype.name) |> String.concat ", ") + ", uint16, uint32"
 
     let private parse name (text: string) =
         let field (regex: Regex) what =
             let found = regex.Match text
             if not found.Success then
                 refuse name $"its npy header has no {what}; expected descr, fortran_order and shape"
+            if found.NextMatch().Success then
+                refuse name $"its npy header says {what} twice"
             found
 
         let descr = field descrField "descr"
@@ -58,10 +72,11 @@ module Npy =
         let order = if code = "" then ' ' else code[0]
         let kind = code.TrimStart('<', '>', '|', '=')
 
-        let dtype =
-            match codes |> List.tryFind (fun (known, _) -> known = kind) with
-            | Some(_, dtype) -> dtype
-            | None ->
+        let dtype, wider =
+            match Map.tryFind kind (Map.ofList codes), Map.tryFind kind (Map.ofList unsigned) with
+            | Some dtype, _ -> dtype, None
+            | None, Some(stored, wider) -> stored, Some wider
+            | None, None ->
                 let what =
                     if kind.StartsWith 'O' then "Python objects"
                     elif kind.StartsWith 'c' then "complex numbers"
@@ -88,6 +103,7 @@ module Npy =
             | Error reason -> refuse name $"its npy header gives a shape that no tensor has: {reason}"
 
         { Dtype = dtype
+          Wider = wider
           BigEndian = (order = '>')
           Fortran = (field orderField "fortran_order").Groups[1].Value = "True"
           Shape = shape
@@ -164,10 +180,18 @@ module Npy =
                         if header.BigEndian then
                             swap (Dtype.size header.Dtype) block))
 
+            let values =
+                match header.Wider with
+                | None -> stored
+                | Some wider ->
+                    let signed = stored.To wider
+                    let missed = Tensor.full signed.Kind [] (2.0 ** float (8 * Dtype.size header.Dtype))
+                    Tensor.where (Tensor.lessThan 0.0 signed) (signed + missed) signed
+
             if header.Fortran && shape.Length > 1 then
-                stored |> Tensor.permute [ shape.Length - 1 .. -1 .. 0 ] |> Tensor.contiguous
+                values |> Tensor.permute [ shape.Length - 1 .. -1 .. 0 ] |> Tensor.contiguous
             else
-                stored)
+                values)
 
     /// One array to a stream, in version 1.0 where the header fits.
     let internal writeTo (stream: Stream) (x: Tensor) =

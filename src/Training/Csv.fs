@@ -111,8 +111,10 @@ module Csv =
                             let mutable value = nan
                             let cell = row[column].Span.Trim()
 
+                            // .NET reads numbers with zero bytes after them.
                             if
-                                Double.TryParse(cell, NumberStyles.Float, CultureInfo.InvariantCulture, &value)
+                                not (cell.Contains '\000')
+                                && Double.TryParse(cell, NumberStyles.Float, CultureInfo.InvariantCulture, &value)
                                 && Double.IsFinite value
                             then
                                 values.Add value

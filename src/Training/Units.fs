@@ -41,6 +41,13 @@ module Units =
         let each = units.Scale |> Array.map (fun scale -> Math.Log(abs scale))
         if each.Length = 1 then float d * each[0] else Array.sum each
 
+    /// Whether there is a positive scale for each shift, and at least one of them, all finite.
+    let isSound (units: Units) =
+        units.Shift.Length > 0
+        && units.Shift.Length = units.Scale.Length
+        && Array.forall Double.IsFinite units.Shift
+        && Array.forall (fun scale -> scale > 0.0 && Double.IsFinite scale) units.Scale
+
     /// `shift…;scale…`, for checkpoints; `ofText` reads it back.
     let text (units: Units) =
         let numbers (values: float[]) =
@@ -58,11 +65,7 @@ module Units =
         | [| shift; scale |] ->
             let units = { Shift = numbers shift; Scale = numbers scale }
 
-            if
-                units.Shift.Length <> units.Scale.Length
-                || not (Array.forall Double.IsFinite units.Shift)
-                || not (Array.forall (fun scale -> scale > 0.0 && Double.IsFinite scale) units.Scale)
-            then
+            if not (isSound units) then
                 invalidArg (nameof text) $"'{text}' is not a shift and a positive scale for each"
 
             units

@@ -10,11 +10,11 @@ open Fokker.Tests.CommandLine.Support
 
 let private studies = Table.all |> List.map _.Name
 
-/// The smallest size of each study. Those of images train a run of their own, in the folder that they are given.
+/// The smallest size of each study. Where a run of images is looked at long, it is one of the smallest network, which is trained first.
 let private toys =
     [ "ot-cfm", "--seeds 1 --steps 2 --count 20"
-      "guidance", "--steps 2 --count 60"
-      "ddim", "--steps 2 --count 50"
+      "guidance", "--run toy --count 60"
+      "ddim", "--run toy --count 50"
       "variance", "--seeds 1 --steps 2 --count 20"
       "variance-images", "--steps 2 --count 20"
       "likelihood", "--count 2"
@@ -31,6 +31,14 @@ let private runs (name: string) =
     use folder = new Folder()
     let page = folder.File "page.html"
     let words = (List.find (fst >> (=) name) toys |> snd).Split ' ' |> List.ofArray
+
+    if List.contains "toy" words then
+        let smallest = "--width 8 --steps 2 --batch 8 --draws 2 --quiet".Split ' '
+        let of' = if name = "ddim" then [ "--path"; "ddpm"; "--loss"; "simple" ] else []
+        let train = [ "train"; "fashion-mnist"; "--name"; "toy"; "--runs"; folder.File "runs" ]
+        let trained = fokker (train @ of' @ List.ofArray smallest)
+        Expect.equal trained.Code 0 trained.Error
+
     let outcome = fokker ([ "study"; name; "--runs"; folder.File "runs"; "--out"; page; "--json" ] @ words)
     Expect.equal outcome.Code 0 outcome.Error
     let found = json outcome

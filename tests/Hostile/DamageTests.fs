@@ -350,6 +350,7 @@ let tests =
                     "x,y\n1,2\n\"3,4\n5,6\n", [ "line 3 has 1 cells" ]
                     "\n1,2\n", [ "first line is empty" ]
                     "1\n\n2\n", [ "line 2" ]
+                    "1,2\n3,4\000\n", [ "line 2, column 2" ]
                     "1,2\n\"3\n4\",5\n", [ "line 2, column 1 is '3 4'" ] ] do
                   match csv text with
                   | Ok _ -> failtest $"nothing was refused: {text}"

@@ -162,6 +162,28 @@ let tests =
                       Expect.stringContains (refused ()) "no JSON object" ""
                       write ModelFile.Format description (List.tail tensors)
                       Expect.stringContains (refused ()) (fst tensors.Head) ""
+
+                      // A description that contradicts itself, or speaks of more than is there.
+                      for given, changed, why in
+                          [ "[2460000.5,-0.3333333333333333]", "[1,2,3]", "units"
+                            "\"scale\":[0.05,7]", "\"scale\":[0.05,-7]", "units"
+                            "\"scale\":[0.05,7]", "\"scale\":[0.05]", "units"
+                            "\"shape\":[2]", "\"shape\":[-2]", "shape"
+                            "\"shape\":[2]", "\"shape\":[3,60000,60000]", "shape"
+                            "\"classes\":[\"a\",\"b\",\"c\"]", "\"classes\":[]", "told a class"
+                            "\"labels\":true", "\"labels\":true,\"times\":[0,1]", "times"
+                            "\"labels\":true", "\"labels\":true,\"range\":[5,5]", "pictures"
+                            "\"depth\":\"2\"", "\"depth\":\"2000000000\"", "depth"
+                            "\"dimension\":\"2\"", "\"input\":\"fourier 2000000000 1 1\",\"dimension\":\"2\"", "input"
+                            "\"labels\":true",
+                            "\"labels\":true,\"source\":{\"name\":\"npy:/etc/passwd\",\"units\":{\"shift\":[0],\"scale\":[1]}}",
+                            "source" ] do
+                          Expect.stringContains description given ""
+                          write ModelFile.Format (description.Replace(given, changed)) tensors
+                          Expect.stringContains (refused ()) why changed
+
+                      Safetensors.write file [ "format", ModelFile.Format ] tensors
+                      Expect.stringContains (refused ()) "not there" ""
                       Safetensors.write file [] tensors
                       Expect.stringContains (refused ()) "no model" ""
                       Expect.stringLacks (refused ()) "\n" "")) ]

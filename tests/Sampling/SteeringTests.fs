@@ -118,7 +118,7 @@ let tests =
               let groups, count = 1500, 6
 
               for name, threshold in [ "gradient", 0.7; "gradient", 0.0; "fk-difference", 0.7; "fk-max", 0.7 ] do
-                  let method = Lookup.steering name
+                  let method = Catalogue.steerings.Find name
 
                   let weighing =
                       match method.Way with
@@ -236,7 +236,7 @@ let tests =
           testEach "what is seen without noise is in the samples as it is" id [ "replacement"; "repaint" ]
           <| fun name ->
               let steering =
-                  { seen (Lookup.steering name) with
+                  { seen (Catalogue.steerings.Find name) with
                       Observation = Some(Observation.make (Operator.Mask(Tensor.ofArray [ 2 ] [| 0.0; 1.0 |])) 0.0)
                       Observed = Some { Name = "y.npy"; Values = Tensor.ofArray [ 2 ] [| nan; 0.9 |] } }
 

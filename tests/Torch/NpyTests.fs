@@ -96,6 +96,17 @@ let tests =
                   [ 2; 3 ]
                   [ 0.0; 1.0; 2.0; 3.0; 4.0; 255.0 ]
 
+              reads
+                  (numpy 1uy 118 (header "<u2" "False" "(2, 2)") "0000ff7f0080ffff")
+                  Dtype.Int32
+                  [ 2; 2 ]
+                  [ 0.0; 32767.0; 32768.0; 65535.0 ]
+              reads
+                  (numpy 1uy 118 (header ">u4" "True" "(2, 2)") "00000000800000007fffffffffffffff")
+                  Dtype.Int64
+                  [ 2; 2 ]
+                  [ 0.0; 2147483647.0; 2147483648.0; 4294967295.0 ]
+
           testCase "a bool byte that is neither 0 nor 1 is true, and only that"
           <| fun () -> reads (numpy 1uy 118 (header "|b1" "False" "(2,)") "0200") Dtype.Bool [ 2 ] [ 1.0; 0.0 ]
 
@@ -149,7 +160,8 @@ let tests =
               broken (numpy 1uy 118 (header "|O" "False" "(1,)") "00") [ "Python objects"; "|O"; "float32" ]
               broken (numpy 1uy 118 (header "<c16" "False" "(1,)") (String('0', 32))) [ "complex"; "expected one of" ]
               broken (numpy 1uy 118 (header "<U3" "False" "(1,)") "00") [ "text" ]
-              broken (numpy 1uy 118 (header "<u2" "False" "(1,)") "0000") [ "<u2"; "expected one of" ]
+              broken (numpy 1uy 118 (header "<u8" "False" "(1,)") "0000000000000000") [ "<u8"; "expected one of" ]
+              broken (numpy 1uy 118 (header "<f8" "False" "(2, 3), 'shape': (3, 2)") six) [ "shape twice" ]
               broken
                   (numpy 1uy 118 "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }" six)
                   [ "structured" ]

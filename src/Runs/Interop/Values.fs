@@ -37,7 +37,7 @@ type internal Maybe =
     /// The class of a number.
     static member Class(label: Nullable<int>) : string option = toOption label |> Option.map string
 
-    static member Trace(name: string | null) : Trace option = Option.ofObj name |> Option.map Lookup.trace
+    static member Trace(name: string | null) : Trace option = Option.ofObj name |> Option.map Catalogue.traces.Find
 
     static member Method(closedForm: Nullable<bool>) : DensityMethod option =
         toOption closedForm
