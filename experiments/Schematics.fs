@@ -345,7 +345,7 @@ module Schematics =
 
         { Name = "five-gaussians"
           Summary = "five Gaussians of unequal weight on a circle"
-          Source = "this study"
+          Reference = "this study"
           Draw = fun rng n -> Mixture.sample n rng m
           Mean = floats (Mixture.mean m)
           Variance = [| covariance[0]; covariance[3] |]

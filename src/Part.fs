@@ -14,6 +14,9 @@ type Allowed =
     /// Whole numbers.
     | Whole of least: int
 
+    /// The largest whole number: tables have as many entries, and methods as many steps.
+    static member MostWhole = 1_000_000
+
     member allowed.Contains(x: float) : bool =
         Double.IsFinite x
         && match allowed with
@@ -21,7 +24,7 @@ type Allowed =
            | Positive -> x > 0.0
            | AtLeast least -> x >= least
            | Within(low, high) -> low <= x && x <= high
-           | Whole least -> x = Math.Round x && float least <= x && x <= float Int32.MaxValue
+           | Whole least -> x = Math.Round x && float least <= x && x <= float Allowed.MostWhole
 
     override allowed.ToString() =
         match allowed with
@@ -29,7 +32,7 @@ type Allowed =
         | Positive -> "a positive number"
         | AtLeast least -> $"a number of at least {least}"
         | Within(low, high) -> $"a number from {low} to {high}"
-        | Whole least -> $"a whole number of at least {least}"
+        | Whole least -> $"a whole number from {least} to {Allowed.MostWhole}"
 
 /// A number that a part leaves open: γ of min-SNR's weight, for instance.
 type Parameter = { Name: string; Default: float; Allowed: Allowed; Meaning: string }

@@ -165,6 +165,12 @@ module Validation =
     /// The model under the guidance that is asked for, and how it is followed.
     let generation (model: GenerativeModel) (request: GenerationRequest) : struct (GenerativeModel * Drawing) =
         requireAtLeast 1 Setting.Steps request.Steps
+
+        // The times of all steps are held at once.
+        match request.Steps with
+        | Some n when n > Allowed.MostWhole -> refuse Setting.Steps n $"expected at most {Allowed.MostWhole}"
+        | _ -> ()
+
         requireAtLeast 1 Setting.Batch request.Batch
         let model = followed request model |> Guided.apply request.Guidance
         let standard = Samples.standardFor model
