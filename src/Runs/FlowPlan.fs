@@ -30,11 +30,17 @@ module FlowPlan =
 
             if relative < tightest then
                 let dtype = Dtype.name kind.Dtype
+                let remedy: FormattableString =
+                    if kind.Dtype = Dtype.Float64 then
+                        $"loosen it"
+                    else
+                        $"""loosen it, or compute with {Setting.Dtype.Is "float64"}"""
+
                 refuseWith
                     Setting.RelativeTolerance
                     relative
                     $"{dtype} supports {tightest} at best: its rounding is all that tighter steps would follow"
-                    $"""loosen it, or compute with {Setting.Dtype.Is "float64"}"""
+                    remedy
 
             Adaptive(Tolerance.make relative (defaultArg absolute relative))
 

@@ -79,19 +79,19 @@ module Objectives =
     /// Denoising score matching through a potential: every prediction of a regression is a multiple of the score beside a multiple of x, so that it is a gradient where the score is one.
     let private energyMatching: LossEntry =
         let name, equation = "energy-dsm", "E w ‖∇g(t, x_t) − y‖², −∇E = ∇log p_t where ∇g = y"
-        let source = "Salimans, Ho 2021, Should EBMs model the energy or the score?, section 2; Vincent 2011, eq. 9"
+        let reference = "Salimans, Ho 2021, Should EBMs model the energy or the score?, section 2; Vincent 2011, eq. 9"
 
         entry
             name
             "Denoising score matching on −∇E: the network says an energy of time and sample, whose gradient is the score."
             equation
-            source
+            reference
             (regressionUses (Loss.regression Path.condOT) |> List.filter (fst >> (<>) Setting.Preconditioning))
             (fun parts ->
                 { Objective.ofPotential (Objective.ofRegression (assembled Loss.regression parts)) with
                     Name = name
                     Equation = equation
-                    Source = source })
+                    Reference = reference })
 
     let private trace (parts: Parts) = if parts.Dimension <= 8 then Trace.exact else Trace.rademacher 1
 
@@ -132,7 +132,7 @@ module Objectives =
 
         let contrastive summary (c: Contrastive) : LossEntry =
             let own = Contrastive.objective c
-            entry own.Name summary own.Equation own.Source [] (fun _ -> Contrastive.objective c)
+            entry own.Name summary own.Equation own.Reference [] (fun _ -> Contrastive.objective c)
 
         [ Part.of3 (moves 20.0) length penalty (fun moves length penalty ->
               contrastive
@@ -180,7 +180,7 @@ module Objectives =
                       own.Name
                       "Equilibrium matching: an energy without time whose slope leads from noise to data and vanishes there; samples are where descent ends."
                       own.Equation
-                      own.Source
+                      own.Reference
                       []
                       (fun _ -> Equilibrium.objective a gain)) ]
 

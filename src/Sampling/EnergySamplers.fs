@@ -10,10 +10,10 @@ module EnergySamplers =
     /// β of a time.
     let temper (anneal: float) (t: float) : float = if anneal <= 0.0 then 1.0 else min 1.0 ((1.0 - t) / anneal)
 
-    let private make name equation source order draws evaluations (step: (float -> Unnormalized) -> Step) : Sampler =
+    let private make name equation reference order draws evaluations (step: (float -> Unnormalized) -> Step) : Sampler =
         { Name = name
           Equation = equation
-          Source = source
+          Reference = reference
           Follows = Target step
           Order = order
           IsStochastic = draws > 0

@@ -86,6 +86,13 @@ let tests =
                       (onOracle "likelihood" (fun f -> [ "--data"; f.File "x.npy"; "--method"; "flow" ] @ words) f)
                       expected
 
+              // Where nothing is more exact, nothing more exact is recommended.
+              let tight =
+                  onOracle "likelihood" (fun f -> [ "--data"; f.File "x.npy"; "--method"; "flow"; "--rtol"; "1e-30" ]) f
+
+              assertRefused tight [ "float64"; "loosen it" ]
+              Expect.stringLacks tight.Error "--dtype" ""
+
               for option, value in [ "--rtol", "1e-5"; "--memory", "64" ] do
                   assertRefused (onOracle "likelihood" (fun _ -> [ option; value ]) f) [ option; "--method flow" ]
 
@@ -146,7 +153,8 @@ let tests =
               Expect.equal ((Npy.read (f.File "z.npy")).Dtype) Dtype.Float32 ""
               Expect.isLessThan (number "roundTrip.rootMeanSquare" (json outcome)) 1e-2 ""
 
-          testCase "what a flow between two data sets encodes is in the units of the one that it starts from, and comes back as its source"
+          testCase
+              "what a flow between two data sets encodes is in the units of the one that it starts from, and comes back as its source"
           <| fun () ->
               use f = folder ()
               let root = f.File "runs"

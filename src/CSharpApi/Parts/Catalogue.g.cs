@@ -68,26 +68,26 @@ public static class FlowPaths
         FlowPath.Of("sigmoid", [("start", nameof(start), start), ("end", nameof(end), end), ("tau", nameof(tau), tau)]);
 
     /// <summary>Denoising diffusion probabilistic model: a chain of steps whose variances grow linearly. <c>ddpm</c>: β₁ … β_N from 10⁻⁴ to 0.02 (1000/N times that), N = 1000 (Ho, Jain, Abbeel 2020, section 4).</summary>
-    /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
-    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
+    /// <param name="steps">The number N of discrete times: a whole number from 2 to 1000000.</param>
+    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number from 0 to 1000000.</param>
     public static FlowPath Ddpm(int steps = 1000, int zeroSnr = 0) =>
         FlowPath.Of("ddpm", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
     /// <summary>Latent diffusion's chain: the steps' standard deviations grow linearly. <c>scaled-linear</c>: √β₁ … √β_N from √0.00085 to √0.012 (1000/N times that), N = 1000 (Rombach et al. 2022, Latent diffusion, appendix).</summary>
-    /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
-    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
+    /// <param name="steps">The number N of discrete times: a whole number from 2 to 1000000.</param>
+    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number from 0 to 1000000.</param>
     public static FlowPath ScaledLinear(int steps = 1000, int zeroSnr = 0) =>
         FlowPath.Of("scaled-linear", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
     /// <summary>Improved DDPM's chain: the cosine path at discrete times. <c>ddpm-cosine</c>: β_k = 1 − ᾱ_k/ᾱ_{k−1} ≤ 0.999, ᾱ = cos², N = 1000 (Nichol, Dhariwal 2021, eq. 17).</summary>
-    /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
-    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
+    /// <param name="steps">The number N of discrete times: a whole number from 2 to 1000000.</param>
+    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number from 0 to 1000000.</param>
     public static FlowPath DdpmCosine(int steps = 1000, int zeroSnr = 0) =>
         FlowPath.Of("ddpm-cosine", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
     /// <summary>A chain of steps whose variances grow along a sigmoid. <c>ddpm-sigmoid</c>: β = 10⁻⁴ + 0.0199·sigmoid(−6 … 6) (1000/N times that), N = 1000 (Xu et al. 2022, GeoDiff, appendix).</summary>
-    /// <param name="steps">The number N of discrete times: a whole number of at least 2.</param>
-    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number of at least 0.</param>
+    /// <param name="steps">The number N of discrete times: a whole number from 2 to 1000000.</param>
+    /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number from 0 to 1000000.</param>
     public static FlowPath DdpmSigmoid(int steps = 1000, int zeroSnr = 0) =>
         FlowPath.Of("ddpm-sigmoid", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
 
@@ -145,7 +145,7 @@ public static class Losses
     public static TrainingLoss Denoiser { get; } = TrainingLoss.FromName("denoiser");
 
     /// <summary>Noise-conditional score network: denoising score matching at a fixed number of noise levels. <c>ncsn</c>: E σ² on score · ‖y − (−ε/σ)‖² (Song, Ermon 2019, eq. 5–6).</summary>
-    /// <param name="levels">The noise levels: a whole number of at least 1.</param>
+    /// <param name="levels">The noise levels: a whole number from 1 to 1000000.</param>
     public static TrainingLoss Ncsn(int levels = 10) =>
         TrainingLoss.Of("ncsn", [("levels", nameof(levels), levels)]);
 
@@ -162,16 +162,16 @@ public static class Losses
     public static TrainingLoss EnergyScoreMatching { get; } = TrainingLoss.FromName("energy-dsm");
 
     /// <summary>Contrastive divergence: lowers an energy at the data and raises it where a few Langevin moves lead from them. <c>contrastive</c>: E(x₀) − E(x), x after 20 moves from the data (Hinton 2002, Training products of experts by minimizing contrastive divergence, eq. 8).</summary>
-    /// <param name="moves">Moves of a chain at each step: a whole number of at least 1.</param>
+    /// <param name="moves">Moves of a chain at each step: a whole number from 1 to 1000000.</param>
     /// <param name="h">The length of a chain's step, for data of unit variance: a positive number.</param>
     /// <param name="penalty">a, how much the squares of the energies count beside their difference: a number of at least 0.</param>
     public static TrainingLoss ContrastiveDivergence(int moves = 20, double h = 0.01, double penalty = 0) =>
         TrainingLoss.Of("contrastive", [("moves", nameof(moves), moves), ("h", nameof(h), h), ("penalty", nameof(penalty), penalty)]);
 
     /// <summary>Persistent contrastive divergence: raises an energy at chains that go on from step to step, which follow its law. <c>persistent</c>: E(x₀) − E(x), x of chains that go on, 10 moves a step (Tieleman 2008, Training restricted Boltzmann machines using approximations to the likelihood gradient).</summary>
-    /// <param name="moves">Moves of a chain at each step: a whole number of at least 1.</param>
+    /// <param name="moves">Moves of a chain at each step: a whole number from 1 to 1000000.</param>
     /// <param name="h">The length of a chain's step, for data of unit variance: a positive number.</param>
-    /// <param name="batches">The chains that go on, as so many batches: each step moves one of them: a whole number of at least 1.</param>
+    /// <param name="batches">The chains that go on, as so many batches: each step moves one of them: a whole number from 1 to 1000000.</param>
     /// <param name="restart">The share of chains that begin anew at each of their turns: a number from 0 to 1.</param>
     /// <param name="penalty">a, how much the squares of the energies count beside their difference: a number of at least 0.</param>
     public static TrainingLoss PersistentContrastiveDivergence(int moves = 10, double h = 0.01, int batches = 4, double restart = 0.02, double penalty = 0) =>
@@ -184,18 +184,18 @@ public static class Losses
         TrainingLoss.Of("equilibrium", [("a", nameof(a), a), ("gain", nameof(gain), gain)]);
 
     /// <summary>Variational lower bound: bounds the data's log-likelihood along the discrete chain, with steps of given variance. <c>vlb</c>: Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), steps of variance β, N = 1000 (Ho, Jain, Abbeel 2020, DDPM, eq. 5).</summary>
-    /// <param name="steps">N, the steps of the discrete process: a whole number of at least 2.</param>
+    /// <param name="steps">N, the steps of the discrete process: a whole number from 2 to 1000000.</param>
     public static TrainingLoss VariationalBound(int steps = 1000) =>
         TrainingLoss.Of("vlb", [("steps", nameof(steps), steps)]);
 
     /// <summary>The variational lower bound where the network says the variance of each step too. <c>vlb-learned</c>: Σ_k KL(q(x_{k−1} | x_k, x₀) ‖ p(x_{k−1} | x_k)) − log p(x₀ | x₁), steps of learned variance, N = 1000 (Nichol, Dhariwal 2021, Improved DDPM, eq. 15).</summary>
-    /// <param name="steps">N, the steps of the discrete process: a whole number of at least 2.</param>
+    /// <param name="steps">N, the steps of the discrete process: a whole number from 2 to 1000000.</param>
     public static TrainingLoss VariationalBoundLearned(int steps = 1000) =>
         TrainingLoss.Of("vlb-learned", [("steps", nameof(steps), steps)]);
 
     /// <summary>Learns the noise by L_simple, and the variance of each step by the variational bound. <c>hybrid</c>: L_simple + 0.001 L_vlb, which alone moves the variance, N = 1000 (Nichol, Dhariwal 2021, Improved DDPM, eq. 16).</summary>
     /// <param name="weight">λ, what the bound counts beside L_simple: a positive number.</param>
-    /// <param name="steps">N, the steps of the discrete process: a whole number of at least 2.</param>
+    /// <param name="steps">N, the steps of the discrete process: a whole number from 2 to 1000000.</param>
     public static TrainingLoss Hybrid(double weight = 0.001, int steps = 1000) =>
         TrainingLoss.Of("hybrid", [("weight", nameof(weight), weight), ("steps", nameof(steps), steps)]);
 
@@ -216,12 +216,12 @@ public static class Losses
         TrainingLoss.Of("sf2m", [("sigma", nameof(sigma), sigma)]);
 
     /// <summary>Continuous normalizing flow: raises the data's exact likelihood, by solving the flow in training. <c>cnf</c>: −log p₁(x₁) − ∫∇·v dt, by the instantaneous change of variables (Chen et al. 2018, Neural ODEs; Grathwohl et al. 2019, FFJORD, eq. 4).</summary>
-    /// <param name="steps">Steps of the fourth-order Runge–Kutta method: a whole number of at least 1.</param>
+    /// <param name="steps">Steps of the fourth-order Runge–Kutta method: a whole number from 1 to 1000000.</param>
     public static TrainingLoss ContinuousNormalizingFlow(int steps = 8) =>
         TrainingLoss.Of("cnf", [("steps", nameof(steps), steps)]);
 
     /// <summary>Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round. <c>progressive</c>: E w ‖x̃ − D(z_t, t)‖², x̃ of the teacher's two steps of DDIM, in rounds from N = 16 to 1; a teacher, its network and its times, no derivatives (Salimans, Ho 2022, Progressive distillation, algorithm 2).</summary>
-    /// <param name="steps">N, the steps of the first teacher's DDIM, a power of two: a whole number of at least 2.</param>
+    /// <param name="steps">N, the steps of the first teacher's DDIM, a power of two: a whole number from 2 to 1000000.</param>
     public static TrainingLoss ProgressiveDistillation(int steps = 16) =>
         TrainingLoss.Of("progressive", [("steps", nameof(steps), steps)]);
 
@@ -238,18 +238,18 @@ public static class Losses
     public static TrainingLoss ImprovedConsistencyTraining { get; } = TrainingLoss.FromName("ict");
 
     /// <summary>Consistency distillation: a map from any time to the data that says the same all along a teacher's flow. <c>cd</c>: E d(f(t', x_t'), f⁻(t, x̂_t)), d = ‖x − y‖²/d, x̂ by a step of heun, ⁻ the average; one time, a teacher, no derivatives (Song et al. 2023, Consistency models, algorithm 2).</summary>
-    /// <param name="times">N, the times of the grid: a whole number of at least 2.</param>
+    /// <param name="times">N, the times of the grid: a whole number from 2 to 1000000.</param>
     public static TrainingLoss ConsistencyDistillation(int times = 18) =>
         TrainingLoss.Of("cd", [("times", nameof(times), times)]);
 
     /// <summary>Easy consistency tuning: consistency training that begins at a denoiser and brings the pairs of times nearer from stage to stage. <c>ect</c>: E 1/(ς' − ς) · d(f(t', x_t'), f⁻(t, x_t)), d = ‖x − y‖; one time, no teacher, no derivatives (Geng et al. 2024, Consistency models made easy).</summary>
     /// <param name="q">How much nearer the pairs are from stage to stage: a number of at least 1.0001.</param>
-    /// <param name="stages">Stages of the training: a whole number of at least 1.</param>
+    /// <param name="stages">Stages of the training: a whole number from 1 to 1000000.</param>
     public static TrainingLoss EasyConsistencyTuning(double q = 2, int stages = 8) =>
         TrainingLoss.Of("ect", [("q", nameof(q), q), ("stages", nameof(stages), stages)]);
 
     /// <summary>Continuous-time consistency: a map to the data whose change along the path is held at zero, from the data or from a teacher. <c>scm</c>: E e^{−u(t)}, u learned at the price u · ‖F − F⁻ − g/(‖g‖ + c)‖²/d, g = cos θ df⁻/dθ, θ = πt/2, v = ẋ_t; one time, a teacher or none, forward derivatives (Lu, Song 2024, Simplifying, stabilizing and scaling continuous-time consistency models, algorithm 1).</summary>
-    /// <param name="warmUp">Steps over which the derivative comes in: a whole number of at least 0.</param>
+    /// <param name="warmUp">Steps over which the derivative comes in: a whole number from 0 to 1000000.</param>
     public static TrainingLoss ContinuousTimeConsistency(int warmUp = 1000) =>
         TrainingLoss.Of("scm", [("warm-up", nameof(warmUp), warmUp)]);
 
@@ -280,7 +280,7 @@ public static class Losses
 
     /// <summary>Shortcut model: learns a jump of 1, ½, ¼, … of the way as two of half the length, down to the velocity. <c>shortcut</c>: E d(u, ((m − t) u_tm + (s − m) u_ms)/(s − t)), t − s = 2^−k, k = 0 … 6, t on the grid of t − s, m the middle, ⁻ the average; two times, no teacher, no derivatives (Frans et al. 2024, One step diffusion via shortcut models).</summary>
     /// <param name="instants">The share of a batch that learns the velocity: a number from 0 to 1.</param>
-    /// <param name="levels">The shortest jump is 2^−(levels − 1) of the way: a whole number of at least 1.</param>
+    /// <param name="levels">The shortest jump is 2^−(levels − 1) of the way: a whole number from 1 to 1000000.</param>
     /// <param name="omega">ω of guidance inside the target; 1 with κ = 0 is none: a number of at least 0.</param>
     /// <param name="kappa">κ of guidance inside the target: it guides by ω/(1 − κ): a number from 0 to 0.99.</param>
     public static TrainingLoss Shortcut(double instants = 0.875, int levels = 7, double omega = 1, double kappa = 0) =>
@@ -509,7 +509,7 @@ public static class TimeLaws
         TimeLaw.Of("log-normal", [("mean", nameof(mean), mean), ("std", nameof(std), std)]);
 
     /// <summary><c>discrete</c>: t = k/N, k ~ U{1, …, N}, N = 1000 (Ho, Jain, Abbeel 2020, DDPM, algorithm 1).</summary>
-    /// <param name="levels">The number N of times: a whole number of at least 1.</param>
+    /// <param name="levels">The number N of times: a whole number from 1 to 1000000.</param>
     public static TimeLaw Discrete(int levels = 1000) =>
         TimeLaw.Of("discrete", [("levels", nameof(levels), levels)]);
 
@@ -617,7 +617,7 @@ public static class Preconditioners
     public static Preconditioner VarianceExploding { get; } = Preconditioner.FromName("ve");
 
     /// <summary><c>iddpm</c>: D = (x − σ F)/α, told the nearest step (Nichol, Dhariwal 2021; Karras et al. 2022, table 1).</summary>
-    /// <param name="steps">The number of discrete times: a whole number of at least 2.</param>
+    /// <param name="steps">The number of discrete times: a whole number from 2 to 1000000.</param>
     public static Preconditioner ImprovedDdpm(int steps = 1000) =>
         Preconditioner.Of("iddpm", [("steps", nameof(steps), steps)]);
 
@@ -697,12 +697,12 @@ public static class Solvers
     public static Solver DpmSolver3 { get; } = Solver.FromName("dpm-3");
 
     /// <summary><c>dpm-2m</c>: ε̂ now and a step before; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++, section 4).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver DpmSolver2M(int last = 2) =>
         Solver.Of("dpm-2m", [("last", nameof(last), last)]);
 
     /// <summary><c>dpm-3m</c>: ε̂ now and two steps before; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++, code).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver DpmSolver3M(int last = 3) =>
         Solver.Of("dpm-3m", [("last", nameof(last), last)]);
 
@@ -713,42 +713,42 @@ public static class Solvers
     public static Solver DpmPlusPlus3S { get; } = Solver.FromName("dpmpp-3s");
 
     /// <summary><c>dpmpp-2m</c>: x̂₀ now and a step before; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++, algorithm 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver DpmPlusPlus2M(int last = 2) =>
         Solver.Of("dpmpp-2m", [("last", nameof(last), last)]);
 
     /// <summary><c>dpmpp-3m</c>: x̂₀ now and two steps before; order 2, one evaluation a step, semi-linear (Lu et al. 2023, DPM-Solver++, code).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver DpmPlusPlus3M(int last = 3) =>
         Solver.Of("dpmpp-3m", [("last", nameof(last), last)]);
 
     /// <summary><c>deis-2</c>: the polynomial in t through 2 values of ε̂; order 2, one evaluation a step, semi-linear (Zhang, Chen 2023, DEIS, eq. 14–15 (tAB)).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver Deis2(int last = 2) =>
         Solver.Of("deis-2", [("last", nameof(last), last)]);
 
     /// <summary><c>deis-3</c>: the polynomial in t through 3 values of ε̂; order 2, one evaluation a step, semi-linear (Zhang, Chen 2023, DEIS, eq. 14–15 (tAB)).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver Deis3(int last = 3) =>
         Solver.Of("deis-3", [("last", nameof(last), last)]);
 
     /// <summary><c>deis-4</c>: the polynomial in t through 4 values of ε̂; order 2, one evaluation a step, semi-linear (Zhang, Chen 2023, DEIS, eq. 14–15 (tAB)).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver Deis4(int last = 4) =>
         Solver.Of("deis-4", [("last", nameof(last), last)]);
 
     /// <summary><c>lms-2</c>: the polynomial in σ/α through 2 values of ε̂; order 2, one evaluation a step, semi-linear (Bashforth, Adams 1883; Crowson 2022, k-diffusion; Liu et al. 2022, PNDM, section 3).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver LinearMultistep2(int last = 2) =>
         Solver.Of("lms-2", [("last", nameof(last), last)]);
 
     /// <summary><c>lms-3</c>: the polynomial in σ/α through 3 values of ε̂; order 2, one evaluation a step, semi-linear (Bashforth, Adams 1883; Crowson 2022, k-diffusion; Liu et al. 2022, PNDM, section 3).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver LinearMultistep3(int last = 3) =>
         Solver.Of("lms-3", [("last", nameof(last), last)]);
 
     /// <summary><c>lms-4</c>: the polynomial in σ/α through 4 values of ε̂; order 2, one evaluation a step, semi-linear (Bashforth, Adams 1883; Crowson 2022, k-diffusion; Liu et al. 2022, PNDM, section 3).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver LinearMultistep4(int last = 4) =>
         Solver.Of("lms-4", [("last", nameof(last), last)]);
 
@@ -765,62 +765,62 @@ public static class Solvers
     public static Solver ExponentialAdamsBashforth3Noise { get; } = Solver.FromName("exp-ab3-noise");
 
     /// <summary><c>unipc-1</c>: one value of x̂₀ in the prediction, 2 in the correction, B(h) = e^h − 1; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc1(int last = 1) =>
         Solver.Of("unipc-1", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-2</c>: 2 values of x̂₀ in the prediction, 3 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc2(int last = 2) =>
         Solver.Of("unipc-2", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-3</c>: 3 values of x̂₀ in the prediction, 4 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc3(int last = 3) =>
         Solver.Of("unipc-3", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-1-bh1</c>: one value of x̂₀ in the prediction, 2 in the correction, B(h) = h; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc1Bh1(int last = 1) =>
         Solver.Of("unipc-1-bh1", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-2-bh1</c>: 2 values of x̂₀ in the prediction, 3 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc2Bh1(int last = 2) =>
         Solver.Of("unipc-2-bh1", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-3-bh1</c>: 3 values of x̂₀ in the prediction, 4 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc3Bh1(int last = 3) =>
         Solver.Of("unipc-3-bh1", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-1-noise</c>: one value of ε̂ in the prediction, 2 in the correction, B(h) = e^h − 1; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc1Noise(int last = 1) =>
         Solver.Of("unipc-1-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-2-noise</c>: 2 values of ε̂ in the prediction, 3 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc2Noise(int last = 2) =>
         Solver.Of("unipc-2-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-3-noise</c>: 3 values of ε̂ in the prediction, 4 in the correction, B(h) = e^h − 1; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc3Noise(int last = 3) =>
         Solver.Of("unipc-3-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-1-bh1-noise</c>: one value of ε̂ in the prediction, 2 in the correction, B(h) = h; order 2, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc1Bh1Noise(int last = 1) =>
         Solver.Of("unipc-1-bh1-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-2-bh1-noise</c>: 2 values of ε̂ in the prediction, 3 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc2Bh1Noise(int last = 2) =>
         Solver.Of("unipc-2-bh1-noise", [("last", nameof(last), last)]);
 
     /// <summary><c>unipc-3-bh1-noise</c>: 3 values of ε̂ in the prediction, 4 in the correction, B(h) = h; order 3, one evaluation a step, semi-linear (Zhao et al. 2023, UniPC, algorithms 1 and 2).</summary>
-    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number of at least 1.</param>
+    /// <param name="last">The most values in the last step, one more in each step before: 1 ends by a step of first order: a whole number from 1 to 1000000.</param>
     public static Solver UniPc3Bh1Noise(int last = 3) =>
         Solver.Of("unipc-3-bh1-noise", [("last", nameof(last), last)]);
 
@@ -840,7 +840,7 @@ public static class Solvers
     public static Solver DpmPlusPlus3SGrid { get; } = Solver.FromName("dpmpp-3s-grid");
 
     /// <summary><c>dpm-fast</c>: dpm-3, the last two steps dpm-2 and ddim; order 2, 3 evaluations a step, semi-linear (Lu et al. 2022, DPM-Solver, appendix D.3 (DPM-Solver-fast)).</summary>
-    /// <param name="rest">Evaluations beside whole steps of three: 0, 1 or 2: a whole number of at least 0.</param>
+    /// <param name="rest">Evaluations beside whole steps of three: 0, 1 or 2: a whole number from 0 to 1000000.</param>
     public static Solver DpmSolverFast(int rest = 0) =>
         Solver.Of("dpm-fast", [("rest", nameof(rest), rest)]);
 
@@ -938,13 +938,13 @@ public static class Solvers
 
     /// <summary><c>predictor-corrector</c>: a step of euler-maruyama, then x + δ s + √(2δ) z with δ = 2 α² (r ‖z‖/‖s‖)², r = 0.16; order 0, 2 evaluations a step, stochastic (Song et al. 2021, Score-based generative modeling through SDEs, algorithms 4 and 5).</summary>
     /// <param name="snr">r, the corrections' signal-to-noise ratio: a positive number.</param>
-    /// <param name="corrections">Corrections after each step: a whole number of at least 1.</param>
+    /// <param name="corrections">Corrections after each step: a whole number from 1 to 1000000.</param>
     public static Solver PredictorCorrector(double snr = 0.16, int corrections = 1) =>
         Solver.Of("predictor-corrector", [("snr", nameof(snr), snr), ("corrections", nameof(corrections), corrections)]);
 
     /// <summary><c>annealed-langevin</c>: 5 times x + ½ r σ² s + √r σ z at each level, r = 0.2; order 0, 5 evaluations a step, stochastic (Song, Ermon 2019, Generative modeling by estimating gradients of the data distribution, algorithm 1).</summary>
     /// <param name="ratio">r, a step's length in the level's variance: a positive number.</param>
-    /// <param name="steps">Langevin steps at each level: a whole number of at least 1.</param>
+    /// <param name="steps">Langevin steps at each level: a whole number from 1 to 1000000.</param>
     public static Solver AnnealedLangevin(double ratio = 0.2, int steps = 5) =>
         Solver.Of("annealed-langevin", [("ratio", nameof(ratio), ratio), ("steps", nameof(steps), steps)]);
 
@@ -953,22 +953,22 @@ public static class Solvers
 
     /// <summary><c>langevin</c>: 1 times x − h ∇E + √(2h) z, h = 0.005; of a bias of order h; order 0, one evaluation a step, a chain of an energy (Parisi 1981; Roberts, Tweedie 1996, section 1.4.1).</summary>
     /// <param name="h">The length of a step, for data of unit variance: a positive number.</param>
-    /// <param name="moves">Moves of the chain in each step: a whole number of at least 1.</param>
+    /// <param name="moves">Moves of the chain in each step: a whole number from 1 to 1000000.</param>
     /// <param name="anneal">The share of the steps over which the law is reached from N(0, I): a number from 0 to 1.</param>
     public static Solver Langevin(double h = 0.005, int moves = 1, double anneal = 0.5) =>
         Solver.Of("langevin", [("h", nameof(h), h), ("moves", nameof(moves), moves), ("anneal", nameof(anneal), anneal)]);
 
     /// <summary><c>mala</c>: 1 times x − h ∇E + √(2h) z, taken with min(1, p(y) q(x|y)/(p(x) q(y|x))), h = 0.01; order 0, 2 evaluations a step, a chain of an energy (Besag 1994; Roberts, Tweedie 1996, section 1.4.2).</summary>
     /// <param name="h">The length of a step, for data of unit variance: a positive number.</param>
-    /// <param name="moves">Moves of the chain in each step: a whole number of at least 1.</param>
+    /// <param name="moves">Moves of the chain in each step: a whole number from 1 to 1000000.</param>
     /// <param name="anneal">The share of the steps over which the law is reached from N(0, I): a number from 0 to 1.</param>
     public static Solver AdjustedLangevin(double h = 0.01, int moves = 1, double anneal = 0.5) =>
         Solver.Of("mala", [("h", nameof(h), h), ("moves", nameof(moves), moves), ("anneal", nameof(anneal), anneal)]);
 
     /// <summary><c>hmc</c>: 1 times 5 leaps of dx/dt = p, dp/dt = −∇E from p ~ N(0, I), taken with min(1, e^(H − H')), h = 0.08; order 0, 6 evaluations a step, a chain of an energy (Duane et al. 1987; Neal 2011, MCMC using Hamiltonian dynamics, section 5.3.2).</summary>
     /// <param name="h">The length of a step, for data of unit variance: a positive number.</param>
-    /// <param name="leaps">Leaps of a move: a whole number of at least 1.</param>
-    /// <param name="moves">Moves of the chain in each step: a whole number of at least 1.</param>
+    /// <param name="leaps">Leaps of a move: a whole number from 1 to 1000000.</param>
+    /// <param name="moves">Moves of the chain in each step: a whole number from 1 to 1000000.</param>
     /// <param name="anneal">The share of the steps over which the law is reached from N(0, I): a number from 0 to 1.</param>
     public static Solver HamiltonianMonteCarlo(double h = 0.08, int leaps = 5, int moves = 1, double anneal = 0.5) =>
         Solver.Of("hmc", [("h", nameof(h), h), ("leaps", nameof(leaps), leaps), ("moves", nameof(moves), moves), ("anneal", nameof(anneal), anneal)]);
@@ -1073,7 +1073,7 @@ public sealed partial class Steerer : NamedPart, INamed<Steerer>
 public static class Steerers
 {
     /// <summary><c>mmps</c>: x̂ + V Aᵀ (s² I + A V Aᵀ)⁻¹ (y − A x̂), V = (σ²/α) J (Rozet, Andry, Lanusse, Louppe 2024, Learning diffusion priors from observations, eq. 18).</summary>
-    /// <param name="iterations">Conjugate gradients, one product with J each: a whole number of at least 1.</param>
+    /// <param name="iterations">Conjugate gradients, one product with J each: a whole number from 1 to 1000000.</param>
     public static Steerer MomentMatching(int iterations = 5) =>
         Steerer.Of("mmps", [("iterations", nameof(iterations), iterations)]);
 
@@ -1093,7 +1093,7 @@ public static class Steerers
         Steerer.Of("diffpir", [("lambda", nameof(lambda), lambda)]);
 
     /// <summary><c>repaint</c>: what is seen takes its place, α_s y + σ_s ε, after each step; each is made 5 times (Lugmayr et al. 2022, RePaint, algorithm 1).</summary>
-    /// <param name="repeats">How often each step is made: a whole number of at least 1.</param>
+    /// <param name="repeats">How often each step is made: a whole number from 1 to 1000000.</param>
     public static Steerer RePaint(int repeats = 5) =>
         Steerer.Of("repaint", [("repeats", nameof(repeats), repeats)]);
 
@@ -1182,17 +1182,17 @@ public static class TimeGrids
         TimeGrid.Of("shifted", [("shift", nameof(shift), shift)]);
 
     /// <summary><c>leading</c>: t = (1 + k ⌊T/N⌋)/T, k = N − 1 … 0, T = 1000 (Ho et al. 2020; Lin et al. 2024, Common diffusion noise schedules are flawed, table 2).</summary>
-    /// <param name="times">T, the discrete times of the model: a whole number of at least 1.</param>
+    /// <param name="times">T, the discrete times of the model: a whole number from 1 to 1000000.</param>
     public static TimeGrid Leading(int times = 1000) =>
         TimeGrid.Of("leading", [("times", nameof(times), times)]);
 
     /// <summary><c>trailing</c>: t = round(k T/N)/T, k = N … 1, T = 1000 (Lin et al. 2024, Common diffusion noise schedules are flawed, table 2).</summary>
-    /// <param name="times">T, the discrete times of the model: a whole number of at least 1.</param>
+    /// <param name="times">T, the discrete times of the model: a whole number from 1 to 1000000.</param>
     public static TimeGrid Trailing(int times = 1000) =>
         TimeGrid.Of("trailing", [("times", nameof(times), times)]);
 
     /// <summary><c>linspace</c>: t = (1 + round(k (T − 1)/(N − 1)))/T, k = N − 1 … 0, T = 1000 (Nichol, Dhariwal 2021; Lin et al. 2024, table 2).</summary>
-    /// <param name="times">T, the discrete times of the model: a whole number of at least 1.</param>
+    /// <param name="times">T, the discrete times of the model: a whole number from 1 to 1000000.</param>
     public static TimeGrid Linspace(int times = 1000) =>
         TimeGrid.Of("linspace", [("times", nameof(times), times)]);
 
@@ -1234,12 +1234,12 @@ public static class DivergenceEstimators
     public static DivergenceEstimator Exact { get; } = DivergenceEstimator.FromName("exact");
 
     /// <summary><c>rademacher</c>: vᵀ(∂f/∂x)v, v = ±1 (Hutchinson 1990; Grathwohl et al. 2019, FFJORD, eq. 7).</summary>
-    /// <param name="probes">Random directions: a whole number of at least 1.</param>
+    /// <param name="probes">Random directions: a whole number from 1 to 1000000.</param>
     public static DivergenceEstimator Rademacher(int probes = 1) =>
         DivergenceEstimator.Of("rademacher", [("probes", nameof(probes), probes)]);
 
     /// <summary><c>gaussian</c>: vᵀ(∂f/∂x)v, v ~ N(0, I) (Hutchinson 1990; Grathwohl et al. 2019, FFJORD, eq. 7).</summary>
-    /// <param name="probes">Random directions: a whole number of at least 1.</param>
+    /// <param name="probes">Random directions: a whole number from 1 to 1000000.</param>
     public static DivergenceEstimator Gaussian(int probes = 1) =>
         DivergenceEstimator.Of("gaussian", [("probes", nameof(probes), probes)]);
 
