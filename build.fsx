@@ -227,7 +227,7 @@ let test isFull =
                 (Some "managed")
                 isFull
                 [ yield!
-                      [ "Derivative"; "Diff"; "Engine"; "Exchange"; "Kernels"; "Rng"; "Scope"; "Tensor" ]
+                      [ "BFloat16"; "Derivative"; "Diff"; "Engine"; "Exchange"; "Kernels"; "Rng"; "Scope"; "Tensor" ]
                       |> List.map (fun list -> $"Torch.%s{list}.")
                   "Laws." ]
                 []
@@ -351,7 +351,7 @@ let bench _ =
         if
             List.contains
                 (List.tryHead rest)
-                [ Some "transport"; Some "likelihood"; Some "sampling"; Some "facade"; Some "kernels" ]
+                [ Some "transport"; Some "likelihood"; Some "sampling"; Some "facade"; Some "kernels"; Some "engines" ]
         then
             rest
         else
@@ -471,7 +471,7 @@ let targets =
       for name, description in studies do
           pascal name, description, (fun _ -> study name)
       "Bench",
-      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers, `facade` C#",
+      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers, `facade` C#, `engines` both engines",
       bench
       "Docs",
       "Runs the guide's scripts and builds its pages, with the reference, in artifacts/docs; with the argument `pages` without running them",

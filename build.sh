@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 target="${1:-Build}"
 wanted="$(tr '[:upper:]' '[:lower:]' <<<"$target")"
 
-export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1
+export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SKIP_WORKLOAD_INTEGRITY_CHECK=1
 # Build servers outlive the command, and on a small machine their memory is missed by the tests.
 export DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1
 

@@ -7,7 +7,10 @@ open Fokker.Bench
 let main arguments =
     try
         match List.ofArray arguments with
-        | [ "worker"; case; threads ] -> Worker.run case (int threads)
+        | [ "worker"; case; threads ] -> Worker.run case (int threads) "train" []
+        | "worker" :: case :: threads :: work :: options -> Worker.run case (int threads) work options
+        | [ "engines" ] -> Engines.run 9 0.5
+        | [ "engines"; "--rounds"; rounds ] -> Engines.run (int rounds) 0.5
         | [ "transport" ] -> Transport.run 7
         | [ "transport"; "--rounds"; rounds ] -> Transport.run (int rounds)
         | [ "likelihood" ] -> Likelihood.run 15
@@ -21,7 +24,7 @@ let main arguments =
         | "compare" :: options -> Compare.run options
         | _ ->
             eprintfn
-                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\n       Bench sampling [--rounds N]\n       Bench facade [--rounds N]\n       Bench kernels [--rounds N]\ncases: %s"
+                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\n       Bench sampling [--rounds N]\n       Bench facade [--rounds N]\n       Bench kernels [--rounds N]\n       Bench engines [--rounds N]\ncases: %s"
                 (Worker.cases |> List.map fst |> String.concat ", ")
 
             2

@@ -29,12 +29,23 @@ let cases: (string * Lazy<Case>) list =
 /// the gradient, and a look at whether both it and the loss are finite.
 let private settings: TrainSettings = { Trainer.standard with Optimizer = Optimizer.adam }
 
-let run (name: string) (threads: int) =
-    if Torch.threads () <> threads then
-        Torch.setThreads threads
+/// Makes as many batches as it is told by ten steps of Heun's: the time of the wall and of the processor, and the mean of the last.
+let private sampling (case: Case) : int -> float =
+    let network = case.Network.Apply(Network.init Kind.Float32 (Rng.ofSeed 0L) case.Network)
+    let model = Model.make Path.condOT Prediction.velocity network
+    let plan = Sampling.plan Samplers.heun 10 model
+    let x = Sampling.start plan model.Path case.Shape case.Batch (Rng.ofSeed 1L)
 
-    let case = (cases |> List.find (fun (n, _) -> n = name) |> snd).Value
-    let network = case.Network
+    let once () =
+        Scope.run (fun () ->
+            match Sampling.run plan model None (Noise.fresh (Rng.ofSeed 2L)) x with
+            | Ok found -> (Tensor.mean found).ToFloat()
+            | Error failure -> failwith (string failure))
+
+    fun times -> Seq.last (seq { for _ in 1..times -> once () })
+
+/// Makes as many training steps as it is told; the last loss.
+let private training (case: Case) (network: Network) : int -> float =
     let rng = Rng.ofSeed 0L
 
     let batch =
@@ -61,7 +72,24 @@ let run (name: string) (threads: int) =
 
         state <- next
 
-    train 1
+    fun steps ->
+        train steps
+        last
+
+let run (name: string) (threads: int) (work: string) (options: string list) =
+    if Torch.threads () <> threads then
+        Torch.setThreads threads
+
+    let case = (cases |> List.find (fun (n, _) -> n = name) |> snd).Value
+
+    let network =
+        if List.contains "bfloat16" options then
+            Network.computedIn Dtype.BFloat16 case.Network
+        else
+            case.Network
+
+    let make = if work = "sample" then sampling case else training case network
+    make 1 |> ignore
     let processor () = Environment.CpuUsage.TotalTime.TotalSeconds
     let say (parts: string list) = Console.Out.WriteLine(String.Join(' ', parts))
     say [ "ready"; string (Network.size network); string (Torch.threads ()); Torch.version (); string (processor ()) ]
@@ -71,7 +99,7 @@ let run (name: string) (threads: int) =
         | null -> 0
         | line ->
             let cpu, wall = processor (), Stopwatch.StartNew()
-            train (int line)
+            let last = make (int line)
             let wall = wall.Elapsed.TotalSeconds
             let cpu = processor () - cpu
             say [ string wall; string cpu; string last ]

@@ -2,7 +2,8 @@
 
     sampling_peer.py SAMPLER STEPS CASE BATCH SETTINGS...      SAMPLER is heun or dpmpp-2m; the rest is peer.py's
 
-It samples one batch and says `ready VERSION`; for every line read it samples another and says `WALL VALUE`.
+It samples one batch and says `ready PARAMETERS THREADS VERSION CPU`; for every N read it samples N more and says `WALL CPU VALUE`
+(for a line that is no number, one).
 """
 
 import math
@@ -55,11 +56,13 @@ def main():
 
     with torch.no_grad():
         value = sample(model, data, steps).mean().item()
-        print("ready", torch.__version__, flush=True)
-        for _ in sys.stdin:
-            start = time.perf_counter()
-            value = sample(model, data, steps).mean().item()
-            print(time.perf_counter() - start, value, flush=True)
+        parameters = sum(p.numel() for p in model.parameters())
+        print("ready", parameters, torch.get_num_threads(), torch.__version__, time.process_time(), flush=True)
+        for line in sys.stdin:
+            start, cpu = time.perf_counter(), time.process_time()
+            for _ in range(int(line) if line.strip().isdigit() else 1):
+                value = sample(model, data, steps).mean().item()
+            print(time.perf_counter() - start, time.process_time() - cpu, value, flush=True)
 
 
 if __name__ == "__main__":

@@ -170,6 +170,7 @@ The package `Fokker.Charts` makes [Plotly.NET](https://plotly.net) charts of wha
 #r "../src/Charts/bin/Release/net10.0/DynamicObj.dll"
 #r "../src/Charts/bin/Release/net10.0/Giraffe.ViewEngine.dll"
 #r "../src/Charts/bin/Release/net10.0/Newtonsoft.Json.dll"
+open Fokker // once more: the package adds to it
 open Plotly.NET
 
 let chart =

@@ -39,10 +39,16 @@ module Layer =
         let bias = b.Parameter("bias", [ List.head shape ], bias)
         struct (w, bias)
 
+    /// Where parameters are rounded to bfloat16 (`Network.computedIn`), what a network is given is too, but no earlier than here, so that features of it are exact.
+    let private asIn (parameter: Tensor) (x: Tensor) : Tensor =
+        if parameter.Dtype = Dtype.BFloat16 then x.To Dtype.BFloat16 else x
+
+    let private affinely (x: Tensor) (w: Tensor) (bias: Tensor) = Nn.linear (asIn w x) w bias
+
     /// x Wᵀ + b over the last dimension, [B; …; inputs] ↦ [B; …; outputs].
     let linear (b: Blueprint) (inputs: int) (outputs: int) : Layer =
         let struct (w, bias) = affine b (uniform inputs) (uniform inputs) [ outputs; inputs ]
-        fun p x -> Nn.linear x p[w] p[bias]
+        fun p x -> affinely x p[w] p[bias]
 
     /// `linear` of (x, y) side by side. Where y is one row for a whole batch it is multiplied once: (x, y) Wᵀ + b = x W_xᵀ + (y W_yᵀ + b).
     let linearOfTwo (b: Blueprint) (first: int) (second: int) (outputs: int) : Tensor[] -> Tensor -> Tensor -> Tensor =
@@ -51,19 +57,19 @@ module Layer =
 
         fun p x y ->
             if y.Shape[0] = x.Shape[0] then
-                Nn.linear (Tensor.cat 1 [ x; y ]) p[w] p[bias]
+                affinely (Tensor.cat 1 [ x; y ]) p[w] p[bias]
             else
-                let shift = Nn.linear y (Tensor.narrow 1 first second p[w]) p[bias]
-                Nn.linear x (Tensor.narrow 1 0 first p[w]) (Tensor.flatten shift)
+                let shift = affinely y (Tensor.narrow 1 first second p[w]) p[bias]
+                affinely x (Tensor.narrow 1 0 first p[w]) (Tensor.flatten shift)
 
     /// `linear` whose output is 0 before training.
     let linearFromZero (b: Blueprint) (inputs: int) (outputs: int) : Layer =
         let struct (w, bias) = affine b Initializer.Zeros Initializer.Zeros [ outputs; inputs ]
-        fun p x -> Nn.linear x p[w] p[bias]
+        fun p x -> affinely x p[w] p[bias]
 
     let private convolution initializer (b: Blueprint) size stride inputs outputs : Layer =
         let struct (w, bias) = affine b initializer initializer [ outputs; inputs; size; size ]
-        fun p x -> Nn.conv2d stride (size / 2) x p[w] p[bias]
+        fun p x -> Nn.conv2d stride (size / 2) (asIn p[w] x) p[w] p[bias]
 
     /// A convolution with odd `size` that keeps the image's size (divides it by `stride`): [B; inputs; H; W] ↦ [B; outputs; H/stride; W/stride].
     let conv (b: Blueprint) (size: int) (stride: int) (inputs: int) (outputs: int) : Layer =

@@ -26,7 +26,7 @@ type Network =
         /// The parameters, in the order that `Apply` wants them in.
         Specs: Spec[]
         /// parameters ↦ condition ↦ (t, x) ↦ output. Given the parameters it checks them once, so a field that is to be
-        /// called many times is best made once. Time is float64, 0-dimensional or [B]; x is [B; …] in the parameters' kind.
+        /// called many times is best made once. Time is float64, 0-dimensional or [B]; x is [B; …] in the parameters' kind (`computedIn` rounds parameters alone).
         /// A network of k times takes them as [1; k] or [B; k].
         Apply: Tensor[] -> Condition -> Field
         /// parameters ↦ t ↦ u(t) [B], the learned log-variance of the error at time t, for weights that are learned.
@@ -56,6 +56,19 @@ module Network =
     let private show (sizes: seq<int>) =
         let sizes = String.Join("; ", sizes)
         $"[{sizes}]"
+
+    /// The same network, its layers in another element type than its parameters and x are in: the parameters are rounded to it, and so is x where it first meets
+    /// one; the output is in x's again. Gradients are of the parameters as they are kept, which an optimizer's small steps do not
+    /// get lost in (Micikevicius et al. 2018, Mixed precision training, §3.1). For networks made of `Layer`'s parts.
+    let computedIn (dtype: Dtype) (network: Network) : Network =
+        { network with
+            Apply =
+                fun parameters ->
+                    let field = parameters |> Array.map _.To(dtype) |> network.Apply
+
+                    fun condition ->
+                        let field = field condition
+                        fun t x -> (field t x).To x.Dtype }
 
     /// Raises ArgumentException where the parameters are not those that the specs describe; it names the first that is not.
     let check (name: string) (specs: Spec[]) (parameters: Tensor[]) =

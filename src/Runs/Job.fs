@@ -16,9 +16,19 @@ type Job =
         Network: Network
         /// The parameters that the training begins at, by the name of the model that they are of; found when they are asked for. None where they are drawn.
         Start: (string * Lazy<WarmStart>) option
+        /// Of the parameters.
         Kind: Kind
+        /// What the network's layers are trained in, where that is not the parameters' own.
+        Arithmetic: Dtype
         Training: TrainSettings
     }
+
+    /// The network as its training computes it.
+    member job.Learner: Network =
+        if job.Arithmetic = job.Kind.Dtype then
+            job.Network
+        else
+            Network.computedIn job.Arithmetic job.Network
 
     /// Where the training begins and what of that did not fit, in one line; none where its parameters are drawn.
     member job.Beginning: string option = job.Start |> Option.map (fun (name, start) -> WarmStart.text name start.Value)
@@ -305,8 +315,14 @@ module Job =
         Recipe.check recipe data
         let known = Known.including own
         Known.requireNew known
-        let dtype = Lookup.dtype recipe.Dtype
-        let kind: Kind = { Dtype = dtype; Device = Torch.device recipe.Device }
+        let arithmetic = Lookup.arithmetic recipe.Dtype
+        let kind: Kind = { Dtype = Lookup.kept arithmetic; Device = Torch.device recipe.Device }
+
+        if arithmetic = Dtype.BFloat16 then
+            match Torch.bfloat16 kind.Device with
+            | Ok() -> ()
+            | Error reason -> refuseWith Setting.Dtype recipe.Dtype $"{reason}" $"take float32"
+
         let source = source recipe data
 
         let objective =
@@ -345,12 +361,13 @@ module Job =
           Network = network
           Start = start
           Kind = kind
+          Arithmetic = arithmetic
           Training = Recipe.training objective recipe }
 
     /// What the library's training loop is to do.
     let plan (job: Job) : Plan =
         { Dataset = job.Data
-          Network = job.Network
+          Network = job.Learner
           Loss = job.Objective.Loss
           Prepare = job.Objective.Prepare
           BatchSize = job.Recipe.Batch

@@ -225,7 +225,7 @@ module Runs =
     /// A recipe's job. The model that it is to learn from, if any, is found under a folder of runs, by its name or its path.
     and jobWith (root: string) (own: OwnParts) (recipe: Recipe) (data: Dataset) : Job =
         let find (setting: Setting) (given: string) =
-            let dtype = Lookup.dtype recipe.Dtype
+            let dtype = Lookup.kept (Lookup.arithmetic recipe.Dtype)
             let name, trained = networkWith own root (Some recipe.Device) (Some dtype) given
 
             if trained.Shape <> data.Shape then

@@ -78,7 +78,8 @@ type TrainArgument =
             | Label_Dropout _ ->
                 "how often a label is left out in training, so that samples can be guided: from 0 to below 1 (0.1 for images with classes, 0 elsewhere)"
             | Device _ -> "cpu, cuda or cuda:N (cpu)"
-            | Dtype _ -> "float32 or float64 (float32)"
+            | Dtype _ ->
+                "float32, float64, or bfloat16: the network's layers, over parameters in float32, by the managed engine where the processor has instructions for it (float32)"
             | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
             | Resume -> "continue the run of this name from its checkpoint"
             | Overwrite -> "replace the run of this name"
@@ -148,7 +149,7 @@ module Train =
             let state, _ =
                 Trainer.run
                     job.Training
-                    job.Network
+                    job.Learner
                     job.Objective.Loss
                     (Dataset.batches job.Kind job.Recipe.Batch (Rng.named "batches" key) job.Data)
                     (Budget.Steps Int64.MaxValue)

@@ -4,6 +4,7 @@ open System
 open System.Buffers.Binary
 open System.IO
 open System.Runtime.InteropServices
+open System.Runtime.Intrinsics.X86
 
 /// What surrounds the program: its variables, and what they lead to. A value, so that a test can bring another.
 type internal Machine = { Variable: string -> string option }
@@ -83,6 +84,18 @@ module internal Machine =
 
         let alone = UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute
         Directory.CreateDirectory(folder, alone) |> ignore
+
+    /// Whether the processor multiplies numbers of bfloat16 by itself, with AVX-512's instructions or AMX's (Intel's manual, volume 2A, CPUID, leaf 7).
+    let multipliesBFloat16 () : bool =
+        let bit n (register: int) = register &&& (1 <<< n) <> 0
+
+        X86Base.IsSupported
+        && Avx512F.IsSupported
+        && (let struct (highest, _, _, amx) = X86Base.CpuId(7, 0)
+            bit 22 amx
+            || (highest >= 1
+                && (let struct (avx512, _, _, _) = X86Base.CpuId(7, 1)
+                    bit 5 avx512)))
 
     /// Whether $PATH leads to a program of this name.
     let hasProgram (name: string) (machine: Machine) : bool =

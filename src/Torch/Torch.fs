@@ -113,6 +113,19 @@ module Torch =
         let struct (live, cached, peak) = Engines.Current.Memory()
         {| Live = live; Cached = cached; Peak = peak |}
 
+    /// Whether networks can compute in bfloat16 here: by the processor's own instructions for it, AVX-512's or AMX's, and the managed engine's
+    /// libtorch, which uses them; else why not.
+    let bfloat16 (device: Device) : Result<unit, string> =
+        if not device.IsCpu then
+            Error "it is for processors; nobody has tried it on a GPU"
+        elif engine () <> "managed" then
+            Error
+                $"it takes the managed engine (FOKKER_ENGINE=managed): this is the {engine ()} one, libtorch {version ()}"
+        elif not (Machine.multipliesBFloat16 ()) then
+            Error "this processor has no instructions for it (AVX512_BF16 or AMX_BF16)"
+        else
+            Ok()
+
     /// Gives the memory that waits for reuse back to the system.
     let trim () = Engines.Current.Trim()
 

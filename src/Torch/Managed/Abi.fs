@@ -32,6 +32,17 @@ module internal Abi =
     extern int aoti_torch_new_uninitialized_tensor(nativeint& tensor)
 
     [<DllImport(Library)>]
+    extern int aoti_torch_empty_strided(
+        int64 rank,
+        nativeint sizes,
+        nativeint strides,
+        int dtype,
+        int deviceType,
+        int deviceIndex,
+        nativeint& tensor
+    )
+
+    [<DllImport(Library)>]
     extern int aoti_torch_assign_tensors(nativeint source, nativeint target)
 
     [<DllImport(Library); SuppressGCTransition>]

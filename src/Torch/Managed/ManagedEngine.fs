@@ -65,7 +65,7 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
         | Some signature -> NativeOperator(name, signature, null)
         | None -> Crossing.fail $"operator {name} has no signature"
 
-    let alias, detach, empty, backward = plain "alias", plain "detach", plain "empty.memory_format", plain "_backward"
+    let alias, detach, backward = plain "alias", plain "detach", plain "_backward"
 
     let clear (gradient: nativeint) = Abi.aoti_torch_assign_tensors (undefined, gradient) |> ignore
 
@@ -77,8 +77,9 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
         if not (Enum.IsDefined(enum<Dtype> dtype)) then
             Crossing.fail $"element type {dtype} is unknown"
 
-        let mutable reach = bigint (Dtype.size (enum<Dtype> dtype))
+        let mutable reach = int64 (Dtype.size (enum<Dtype> dtype))
         let mutable isEmpty = false
+        let mutable isTooLarge = false
 
         for k in 0 .. rank - 1 do
             let size = NativePtr.get (NativePtr.ofNativeInt<int64> sizes) k
@@ -86,13 +87,14 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
             if size < 0L then
                 Crossing.fail $"a size of {size}"
 
-            reach <- reach * bigint (max 1L size)
             isEmpty <- isEmpty || size = 0L
+            isTooLarge <- isTooLarge || reach > Int64.MaxValue / max 1L size
+            reach <- if isTooLarge then reach else reach * max 1L size
 
-        if reach > bigint Int64.MaxValue then
+        if isTooLarge then
             Crossing.fail "a shape that no memory holds"
 
-        if isEmpty then 0L else int64 reach
+        if isEmpty then 0L else reach
 
     let check (sizes: nativeint) (rank: int) (dtype: int) (bytes: int64) =
         let expected = bytesOf sizes rank dtype
@@ -106,10 +108,20 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
         data
 
     let copied (data: nativeint) (bytes: int64) (dtype: int) (sizes: nativeint) (rank: int) : nativeint =
-        let tensor =
-            Crossing.apply
-                empty
-                [| { Tag = 5; Meta = 0; Count = int64 rank; Payload = int64 sizes }; Crossing.ofInt (int64 dtype) |]
+        // Not by the dispatcher, which an optimizer's step would pay for once for every parameter.
+        let strides = NativePtr.stackalloc<int64>(max 1 rank)
+        let mutable stride = 1L
+
+        for k in rank - 1 .. -1 .. 0 do
+            NativePtr.set strides k stride
+            stride <- stride * max 1L (NativePtr.get (NativePtr.ofNativeInt<int64> sizes) k)
+
+        let mutable tensor = 0n
+        Crossing.listen ()
+
+        Crossing.finish (
+            Abi.aoti_torch_empty_strided (int64 rank, sizes, NativePtr.toNativeInt strides, dtype, 0, 0, &tensor)
+        )
 
         if bytes > 0L && data <> 0n then
             Buffer.MemoryCopy(data.ToPointer(), (dataOf tensor).ToPointer(), bytes, bytes)

@@ -73,7 +73,6 @@ div.Scalar: t scalar -> t
 div.Tensor: t t -> t
 einsum: s t[] i[]? -> t
 embedding: t t i=-1 b=0 b=0 -> t
-empty.memory_format: i[] dtype? layout? device? b? format? -> t
 eq.Scalar: t scalar -> t
 eq.Tensor: t t -> t
 equal: t t -> b
