@@ -66,7 +66,7 @@ type private Running(side: Side) =
             child.StandardInput.Close()
             child.WaitForExit()
 
-/// What PyTorch's user can set: memory kept in the process, AVX-512.
+/// What PyTorch's user can set: memory kept in the process, AVX-512 for libtorch and, which an OpenBLAS that is older than the processor has to be told, for OpenBLAS.
 let private best =
     [ "MALLOC_MMAP_THRESHOLD_", Some(string (1 <<< 30))
       "MALLOC_TRIM_THRESHOLD_", Some(string Int32.MaxValue)
@@ -99,20 +99,23 @@ let private sides (work: string) (name: string) (case: Worker.Case) : Side list 
         { torch with
             Arguments = Path.Combine(AppContext.BaseDirectory, torch.Arguments.Head) :: torch.Arguments.Tail }
 
-    let haswell side =
+    let under value side =
+        let said = value |> Option.map (fun value -> $"{core}={value}") |> Option.defaultValue $"{core} unset"
+
         { side with
-            Label = side.Label + $", {core}=Haswell"
-            Environment = (side.Environment |> List.filter (fst >> (<>) core)) @ [ core, Some "Haswell" ] }
+            Label = $"{side.Label}, {said}"
+            Environment = (side.Environment |> List.filter (fst >> (<>) core)) @ [ core, value ] }
 
     let compiled = fokker "compiled" "compiled" []
 
-    [ torch
-      compiled
+    [ under (Some "SkylakeX") torch
+      under None torch
+      under (Some "Haswell") torch
+      under None compiled
+      under (Some "Haswell") compiled
       fokker "managed" "managed" []
       if work = "train" then
-          fokker "managed" "managed, bfloat16" [ "bfloat16" ]
-      haswell torch
-      haswell compiled ]
+          fokker "managed" "managed, bfloat16" [ "bfloat16" ] ]
 
 let private median (values: float list) =
     let sorted = List.sort values

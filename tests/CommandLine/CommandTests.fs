@@ -288,8 +288,7 @@ let tests =
               while not child.HasExited && not (File.Exists metrics && FileInfo(metrics).Length > 2000L) do
                   Threading.Thread.Sleep 20
 
-              use kill = Process.Start("kill", [ $"-{signal}"; string child.Id ])
-              kill.WaitForExit()
+              kill signal child
               let error = child.StandardError.ReadToEnd()
               child.WaitForExit()
               Expect.equal child.ExitCode code error
@@ -328,7 +327,7 @@ let tests =
                   start folder.Path [ "sample"; "--oracle"; "mixture.json"; "-n"; "2000000000"; "--batch"; "1000" ]
               // The first line on how far it has come.
               Expect.stringStarts (child.StandardOutput.ReadLine()) "sampling: 0 %" ""
-              use kill = Process.Start("kill", [ "-INT"; string child.Id ])
+              kill "INT" child
               let error = child.StandardError.ReadToEnd()
               child.WaitForExit()
               Expect.equal child.ExitCode 130 error

@@ -58,10 +58,6 @@ let private isTraining (run: string) () =
     let metrics = Run.metricsFile run
     File.Exists metrics && FileInfo(metrics).Length > 1000L
 
-let private signal (name: string) (child: Process) =
-    use kill = Process.Start("kill", [ $"-{name}"; string child.Id ])
-    kill.WaitForExit()
-
 /// Bytes of all files of a run but its lock, which is held.
 let private files (run: string) =
     Directory.GetFiles(run, "*", SearchOption.AllDirectories)
@@ -113,7 +109,7 @@ let tests =
                   Expect.equal (File.ReadAllText(Run.runFile run)) record ""
 
               // It heard nothing of the others, and saves where it is told to stop.
-              signal "TERM" child
+              kill "TERM" child
               child.WaitForExit()
               Expect.equal child.ExitCode 143 errors.Result
               Expect.equal (assertWhole (Runs.at run)) 1L ""
@@ -139,7 +135,7 @@ let tests =
               let held = [ "another process"; "holds a run already" ]
               Expect.isTrue (List.exists (fun (said: string) -> refusal.Result.Contains said) held) refusal.Result
               until "the other trains" (fun () -> other.HasExited || isTraining run ())
-              signal "INT" other
+              kill "INT" other
               other.WaitForExit()
               Expect.equal other.ExitCode 130 errors.Result
               Expect.equal (assertWhole (Runs.at run)) (if Object.ReferenceEquals(other, first) then 1L else 2L) ""

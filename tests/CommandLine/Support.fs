@@ -68,3 +68,8 @@ let json (outcome: Outcome) : JsonObject =
 
 /// The options that make a run small enough to be trained in a test.
 let small = [ "--steps"; "20"; "--batch"; "32"; "--width"; "16"; "--depth"; "1"; "--draws"; "2"; "--quiet" ]
+
+/// Sends a process a signal of this name, by what every sh can do: a program for it is not on every machine.
+let kill (signal: string) (child: Diagnostics.Process) =
+    use sent = Diagnostics.Process.Start("sh", [ "-c"; $"kill -{signal} {child.Id}" ])
+    sent.WaitForExit()

@@ -143,5 +143,6 @@ let tests =
               Expect.stringContains drawn "&lt;b&gt;law" "text is escaped"
               Expect.equal (drawn.Split("<circle").Length - 1) 1 "the dot outside is not drawn"
               Expect.stringContains drawn "data:image/png;base64," "the shade"
-              Theory.Expect.raises<ArgumentException, _>(fun () -> Svg.schematic { Columns = 1; Panels = []; Legend = [] })
+              Theory.Expect.raises<ArgumentException, _>(fun () ->
+                  Svg.schematic { Columns = 1; Panels = []; Legend = [] })
               |> Theory.Expect.names [ "at least one panel" ] ]
