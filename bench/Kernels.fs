@@ -113,8 +113,28 @@ let private assignments rounds =
                     JonkerVolgenant.solveBy vector at[0] n n |> ignore)
             |> line $"{n} points, squared distances" (1.0 / float times))
 
+/// The optimizer's step as training makes it: with the tensors around its loop, and the norm of the gradient.
+let private whole rounds =
+    printfn $"\n| the optimizer's whole step, {Torch.engine ()} engine | ms |\n|---|---|"
+    Torch.setThreads 1
+
+    for n, size in [ 200, 8000; 200, 80; 8, 16000 ] do
+        let drawn (from: int64) = Array.init n (fun k -> Rng.normal Kind.Float32 [ size ] (Rng.ofSeed (from + int64 k)))
+
+        let gradients, moments = drawn 1000L, Optimizer.init (drawn 0L)
+        let times = 4_000_000 / (n * size + 20_000)
+
+        let taken =
+            measure rounds (fun _ ->
+                for _ in 1..times do
+                    Scope.run0 (fun () ->
+                        Optimizer.step Optimizer.adam Average.standard 5L gradients moments |> ignore))
+
+        printfn $"| {n} parameters of {size} numbers | %.3f{median taken / float times} |"
+
 let run (rounds: int) =
     draws rounds
     steps rounds
+    whole rounds
     assignments rounds
     0
