@@ -67,21 +67,19 @@ module Names =
             $"{place}there is no {what} '{given}'; did you mean {either names}?"
         | names -> $"{place}there is no {what} '{given}'; did you mean {either names}? The {plural} are {all}"
 
+    let private named (nameOf: 'T -> string) (items: 'T list) (given: string) : 'T option =
+        items
+        |> List.tryFind (fun item -> String.Equals(nameOf item, given, StringComparison.OrdinalIgnoreCase))
+
     /// The item of that name, whatever its case. Raises UserError where there is none.
     let find where what plural (nameOf: 'T -> string) (items: 'T list) (given: string) : 'T =
-        match
-            items
-            |> List.tryFind (fun item -> String.Equals(nameOf item, given, StringComparison.OrdinalIgnoreCase))
-        with
+        match named nameOf items given with
         | Some item -> item
         | None -> raise (UserError(unknown where what plural (List.map nameOf items) given))
 
     /// The item of that name, whatever its case, for a setting of a request. Raises RefusedException, with the nearest names, where there is none.
     let choose (setting: Setting) what plural (nameOf: 'T -> string) (items: 'T list) (given: string) : 'T =
-        match
-            items
-            |> List.tryFind (fun item -> String.Equals(nameOf item, given, StringComparison.OrdinalIgnoreCase))
-        with
+        match named nameOf items given with
         | Some item -> item
         | None ->
             let text = unknown "" what plural (List.map nameOf items) given

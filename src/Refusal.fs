@@ -180,25 +180,20 @@ type RefusedException(refusal: Refusal, inner: exn | null) =
 [<AutoOpen>]
 module Refusing =
 
+    let private refused (setting: Setting) (given: obj) expected remedy : exn =
+        RefusedException
+            { Setting = setting
+              Given = Convert.ToString(given, CultureInfo.InvariantCulture) |> string
+              Expected = expected
+              Remedy = remedy }
+
     /// Refuses what a setting was given, with the reason: raises RefusedException.
     let refuse (setting: Setting) (given: obj) (expected: FormattableString) : 'T =
-        raise (
-            RefusedException
-                { Setting = setting
-                  Given = Convert.ToString(given, CultureInfo.InvariantCulture) |> string
-                  Expected = expected
-                  Remedy = None }
-        )
+        raise (refused setting given expected None)
 
     /// The same with a remedy.
     let refuseWith (setting: Setting) (given: obj) (expected: FormattableString) (remedy: FormattableString) : 'T =
-        raise (
-            RefusedException
-                { Setting = setting
-                  Given = Convert.ToString(given, CultureInfo.InvariantCulture) |> string
-                  Expected = expected
-                  Remedy = Some remedy }
-        )
+        raise (refused setting given expected (Some remedy))
 
     /// The answer to a request, or why there is none: what a front end asks for that wants a value and no exception.
     let answer (work: unit -> 'T) : Result<'T, Refusal> =

@@ -120,10 +120,24 @@ module Interpolate =
             (every 0, None), (every 1, None)
         | None, between ->
             let data = DataOption.heldOut terminal model None
-            let pairs = choice.Pairs |> Option.defaultValue (if model.IsImage then 8 else 500)
+            let asked = choice.Pairs |> Option.defaultValue (if model.IsImage then 8 else 500)
             // Enough for some of every class, where a class is asked for.
-            let wanted = if between.IsSome then max 200 (4 * classes.Length * pairs) else 2 * pairs
+            let wanted = if between.IsSome then max 200 (4 * classes.Length * asked) else 2 * asked
             let batch = Dataset.heldOut Kind.Float64 wanted (Rng.ofSeed choice.Seed |> Rng.named "pairs") data
+            let there = batch.Data.Shape[0]
+
+            let pairs =
+                match choice.Pairs with
+                | _ when between.IsSome -> asked
+                | _ when there < 2 ->
+                    raise (
+                        UserError
+                            $"{data.Name}: one sample is held out, and a pair takes two: give the ends with --data"
+                    )
+                | Some n when 2 * n > there ->
+                    raise (UserError $"--pairs {n}: {there} samples are held out: ask for at most {there / 2}")
+                | _ -> min asked (there / 2)
+
             let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
 
             let take (places: int[]) =

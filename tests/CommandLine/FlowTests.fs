@@ -172,6 +172,11 @@ let tests =
               run [ "sample"; "flow"; "--source"; f.File "z.npy"; "--rtol"; "1e-6"; "--out"; f.File "x.npy" ]
               let back = (Npy.read (f.File "x.npy")).To Dtype.Float64 - Npy.read (f.File "data.npy")
               Expect.isLessThan (largest back) 1.0 ""
+              // Of 200 samples 20 are held out: there are ten pairs of them.
+              let between words =
+                  fokker ([ "interpolate"; "flow"; "--rtol"; "1e-3"; "--runs"; root; "--out"; f.File "w.png" ] @ words)
+              done' (between [])
+              assertRefused (between [ "--pairs"; "11" ]) [ "--pairs 11"; "at most 10" ]
 
           // ---- interpolate
           testTheory "an interpolation is strips and a page" [ false; true ]

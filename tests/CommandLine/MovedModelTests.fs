@@ -89,6 +89,35 @@ let tests =
                   // A network of forty steps is somewhere near: a constant, or multiples of a quarter, are not.
                   Expect.within 0.1 (Array.average x) 2460000.5 ""
 
+          // As wide and as narrow as data may be, far from 0 too: every command answers, and what is drawn is finite and about as wide as they are.
+          testTheory
+              "extreme but finite data go through to the report"
+              [ 0.0, 2e29; 0.0, 1e-29; 1e29, 1e14; 9e18, 1e5; 1e-300, 0.0 ]
+          <| fun (mean: float, deviation: float) ->
+              use folder = new Folder()
+              let table () = Tensor.cat 1 [ normal mean deviation 200 (); normal 0.0 1.0 200 () ]
+              trainOn folder "r" table [ "--steps"; "10"; "--batch"; "16"; "--width"; "8" ]
+              let data, out = folder.File "d.npy", folder.File "s.npy"
+
+              for words in
+                  [ [ "sample"; "r"; "-n"; "50"; "--out"; out ]
+                    [ "evaluate"; "r"; "-n"; "15"; "--draws"; "2" ]
+                    [ "likelihood"; "r"; "--data"; data; "--rtol"; "1e-3" ]
+                    [ "encode"; "r"; "--data"; data; "--rtol"; "1e-3"; "--out"; folder.File "z.npy" ]
+                    [ "interpolate"; "r"; "--rtol"; "1e-2"; "--out"; folder.File "w.png" ]
+                    [ "report"; "r" ] ] do
+                  let outcome = fokker (words @ [ "--runs"; folder.File "runs"; "--quiet" ])
+                  Expect.equal outcome.Code 0 $"{words.Head}: {outcome.Error}"
+
+              let drawn =
+                  [| for k, x in Array.indexed (numbers out) do
+                         if k % 2 = 0 then
+                             x |]
+              let spread =
+                  Array.average [| for x in drawn -> abs (x - mean) / (if deviation > 0.0 then deviation else 1.0) |]
+              Expect.isTrue (Array.forall System.Double.IsFinite drawn) ""
+              Expect.isLessThan spread 10.0 ""
+
           testTheory "images of any number of channels have pictures" [ 2; 4 ]
           <| fun (channels: int) ->
               use folder = new Folder()
