@@ -294,9 +294,20 @@ module SamplerStudy =
                       "2-Wasserstein distance between the law of a stochastic sampler's samples and the one that they should have, without sampling error."
                       laws ]
           Json =
-            [ for path, ends, laws, _ in found do
+            [ for path, ends, laws, adaptive in found do
                   $"{path.Name}-endPoint", json ends
-                  $"{path.Name}-law", json laws ] }
+                  $"{path.Name}-law", json laws
+
+                  $"{path.Name}-adaptive",
+                  Json.array
+                      [ for row in adaptive ->
+                            Json.node (
+                                Json.object
+                                    [ "sampler", Json.text row.Sampler
+                                      "rtol", Json.number row.Tolerance
+                                      "calls", Json.whole (int64 row.Calls)
+                                      "error", Json.number row.Error ]
+                            ) ] ] }
 
     let study: Study =
         { Name = "samplers"
