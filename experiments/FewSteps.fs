@@ -54,6 +54,10 @@ module FewSteps =
         | Steps of int64
         | Minutes of float
 
+    /// Seconds of this process on all cores. Minutes of a training are minutes of this clock: by that on the wall a method that is trained while the machine is busy would get less.
+    let private processor () =
+        Process.GetCurrentProcess().TotalProcessorTime.TotalSeconds
+
     /// The run of a request on a data set, with its seconds: the one that is there where it is the same and finished, or a new one.
     let private trained
         (terminal: Terminal)
@@ -77,7 +81,8 @@ module FewSteps =
                 // How many steps fit into the minutes was found when it was made.
                 Runs.recipe run
             | Minutes minutes ->
-                { recipe with Steps = Train.stepsIn terminal minutes (Runs.jobWith root OwnParts.none recipe data) }
+                { recipe with
+                    Steps = Train.stepsOn processor terminal minutes (Runs.jobWith root OwnParts.none recipe data) }
 
         if not (Runs.isThere run && OwnRun.isFinished run && Runs.recipe run = recipe) then
             use claim = Run.claim run.Path
@@ -373,7 +378,7 @@ module FewSteps =
             "Salimans, Ho 2022; Song et al. 2023; Liu et al. 2023; Geng et al. 2024 and 2025; Lu, Song 2024; Frans et al. 2024; Boffi et al. 2025"
           Uses =
             [ "--seeds", $"teachers, each with all methods ({standardSeeds})"
-              "--minutes", "minutes of training of each method (1); the teacher's is 20,000 steps"
+              "--minutes", "minutes of the processor for the training of each method (1); the teacher's is 20,000 steps"
               "--steps", "steps of each training, the teacher's too, in the place of minutes"
               "--count", $"samples that are measured, in four sets ({standardCount})"
               "--run", "a teacher that is there, of any data: images are measured by the Fréchet distance" ]

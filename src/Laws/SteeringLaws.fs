@@ -215,6 +215,36 @@ module SteeringLaws =
                           Case = $"{path.Name} at t = {time}, c = {c}, {a.Shape[0]} of {d} observed" }
                 } }
 
+    let proximal =
+        { Name = "diffpir-isotropic-gaussian"
+          Section = section
+          Statement =
+            "DiffPIR has the posterior of one isotropic Gaussian exactly with λ = 1 + σ²/(α² c²), which is 1 where the law is broad beside the noise"
+          Reference =
+            "Bayes, beside Zhu et al. 2023, Denoising diffusion models for plug-and-play image restoration, eq. 12"
+          Tolerance = 1e-7 // conversions divide by determinants down to 1e-2
+          Cases = 60
+          Check =
+            Check.guarding Steering.diffpirWith (fun weight -> Steering.diffpirWith (1.3 * weight))
+            <| fun diffpir ->
+                gen {
+                    let! r = Draw.rng
+                    let! d = Gen.choose (1, 3)
+                    let! c = Draw.between 0.4 2.0
+                    let mean = Draw.vectors r "mean" [ 1; d ]
+                    let m = Mixture.ofStds [| 1.0 |] mean (Tensor.full Kind.Float64 [ 1; d ] c)
+                    let! a, noise, y = observing m
+                    let! path = Draw.path
+                    let! time = Draw.time
+                    let x = Mixture.sampleAt path time 3 (Rng.named "x" r) m
+                    let struct (alpha, sigma) = Path.alphaSigma path time
+                    let weight = 1.0 + (sigma / (alpha * c)) ** 2.0
+
+                    return
+                        { Error = denoisers (diffpir weight) m path (a, noise, y) (Measure.at time) x
+                          Case = $"{path.Name} at t = {time}, c = {c}, {a.Shape[0]} of {d} observed" }
+                } }
+
     /// One Gaussian with independent coordinates under ancestral sampling, towards e^{⟨w, x₀⟩}: the twist and the twisted steps of the very chain, step by step.
     let exactTwist =
         { Name = "exact-twist"
@@ -310,4 +340,4 @@ module SteeringLaws =
                           Case = $"{path.Name}, {steps} steps in {d} dimensions" }
                 } }
 
-    let all = [ bayes; tilt; adjoint; conjugate; moments; pseudoinverse; exactTwist ]
+    let all = [ bayes; tilt; adjoint; conjugate; moments; pseudoinverse; proximal; exactTwist ]

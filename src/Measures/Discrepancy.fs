@@ -106,6 +106,15 @@ module Measures =
             "Lopez-Paz, Oquab 2017, C2ST-KNN"
             (fun rng x y -> TwoSample.neighbours rng x y)
 
+    /// The share of x where a law's log-density is below a level, whatever y is. Of the law's own samples it is q where the level is the q-quantile of theirs: it counts what a model
+    /// puts between the parts of a law, which distances hardly see.
+    let outside (logDensity: Tensor -> Tensor) (level: float) =
+        make
+            "outside"
+            "share of samples where the law's density is less than 999 of 1,000 of its own samples have"
+            "Hyndman 1996, Computing and graphing highest density regions"
+            (fun _ x _ -> (Tensor.mean ((Tensor.lessThan level (logDensity x)).To Dtype.Float64)).ToFloat())
+
     /// Those that ask nothing of the data.
     let parts: Part<Measure> list =
         [ Part.fixedAt wasserstein2

@@ -11,7 +11,7 @@ type Score =
         Floor: Estimate
         /// Samples in each set that it was measured between.
         Size: int
-        /// Whether what equal laws score is known but for chance, zero of a distance without bias or a half of a classifier: a ratio to it means nothing.
+        /// Whether what equal laws score is known but for chance, zero of a distance without bias, a half of a classifier or a thousandth of what is rare: a ratio to it means nothing.
         FloorIsKnown: bool
         /// Why there is no such figure for these data, where there is none: value and floor are then no numbers.
         Undefined: string option
@@ -142,7 +142,12 @@ module Evaluations =
     let private isFloorKnown (measure: Measure) =
         List.contains
             measure.Name
-            [ Measures.mmd.Name; Measures.multiquadric.Name; Measures.energy.Name; Measures.classifier.Name; "frechet" ]
+            [ Measures.mmd.Name
+              Measures.multiquadric.Name
+              Measures.energy.Name
+              Measures.classifier.Name
+              "outside"
+              "frechet" ]
 
     /// The samples of pair k: its own where there are enough for all, a random choice of the pool elsewhere.
     let private chosen (protocol: Protocol) (samples: Tensor) (rng: Rng) (k: int) =
@@ -165,7 +170,7 @@ module Evaluations =
         let n = protocol.Size
         // Distances that add columns up do not see one that is much narrower than others.
         let columns = ColumnMeasures.suiting (heldOut data (Rng.named "columns" rng) n)
-        let measures = Measures.all @ columns @ more
+        let measures = Measures.all @ columns @ Option.toList (HeldOut.outside data) @ more
         let total = float (2 * protocol.Draws * measures.Length)
         let mutable finished = 0
 

@@ -29,15 +29,38 @@ type HeldOutDensity =
 [<RequireQualifiedAccess>]
 module HeldOut =
 
+    let private planeLaw (data: Dataset) : PlaneLaw option =
+        match data.Content with
+        | Law draw -> Plane.all |> List.tryFind (fun law -> Object.ReferenceEquals(law.Draw, draw))
+        | Finite _ -> None
+
     /// log p of the law of a data set, [n; …] in its own units ↦ [n] in nats, where it is known: a law of the plane or a mixture.
     let law (model: GenerativeModel) (data: Dataset) : (Tensor -> Tensor) option =
         match model.Origin, data.Content with
         | Origin.Exact(file, mixture), Law _ when data.Reference = file -> Some(Mixture.logDensityOfData mixture)
-        | _, Law draw ->
-            Plane.all
-            |> List.tryFind (fun law -> Object.ReferenceEquals(law.Draw, draw))
-            |> Option.bind _.LogDensity
-        | _, Finite _ -> None
+        | _ -> planeLaw data |> Option.bind _.LogDensity
+
+    /// Laws of the plane whose density is known, each with what all but a thousandth of its own samples have of it at least, by 40,000 of them.
+    let private levels =
+        [ for law in Plane.all do
+              match law.LogDensity with
+              | None -> ()
+              | Some logDensity ->
+                  let level =
+                      lazy
+                          Scope.run (fun () ->
+                              let nats = Tensor.toFloats (logDensity (law.Draw (Rng.ofSeed 0L) 40_000))
+                              Array.sortInPlace nats
+                              nats[40])
+
+                  law.Name, (logDensity, level) ]
+        |> Map.ofList
+
+    /// What of a model's samples lies where the data's law hardly has any (`Measures.outside`), for laws of the plane whose density is known.
+    let outside (data: Dataset) : Measure option =
+        planeLaw data
+        |> Option.bind (fun law -> Map.tryFind law.Name levels)
+        |> Option.map (fun (logDensity, level) -> Measures.outside logDensity level.Value)
 
     /// Samples that a mean is over: its error is about 0.01 nats for laws of a nat's spread.
     let standardCount = 2000

@@ -424,7 +424,8 @@ module Steering =
               (Corrects(proximal "diffpir" weight)) with
             Sampler = Some(Samplers.ddimWith 1.0) }
 
-    let diffpir = diffpirWith 10.0
+    /// λ = 1 is Bayes' rule for an isotropic Gaussian that is broad beside the noise (law `diffpir-isotropic-gaussian`).
+    let diffpir = diffpirWith 1.0
 
     let repaintWith (repeats: int) : SteeringMethod =
         { method
@@ -488,7 +489,7 @@ module Steering =
               (int >> mmpsWith)
           Part.of1 deviation pigdmWith
           Part.of1 (Parameter.make "zeta" 1.0 Allowed.Positive "the length of the step towards y") dpsWith
-          Part.of1 (Parameter.make "lambda" 10.0 Allowed.Positive "how far the denoiser is trusted") diffpirWith
+          Part.of1 (Parameter.make "lambda" 1.0 Allowed.Positive "how far the denoiser is trusted") diffpirWith
           Part.of1 (Parameter.make "repeats" 5.0 (Allowed.Whole 1) "how often each step is made") (int >> repaintWith)
           Part.fixedAt replacement
           Part.of1 deviation tdsWith

@@ -1,6 +1,7 @@
 namespace Fokker.Tool
 
 open System
+open System.Diagnostics
 open System.IO
 open Argu
 open Fokker
@@ -134,9 +135,10 @@ module Train =
     let private request (arguments: TrainArgument list) : TrainingRequest =
         List.fold choose TrainingRequest.standard arguments
 
-    /// How many steps of this job fit into so many minutes: a scratch run is timed for a few seconds. The first steps,
-    /// which load and tune code, are left out.
-    let stepsIn (terminal: Terminal) (minutes: float) (job: Job) : int64 =
+    /// How many steps of this job fit into so many minutes of a clock, which says the seconds since some moment: a scratch run is timed for a few of its seconds. The first
+    /// steps, which load and tune code, are left out.
+    let stepsOn (clock: unit -> float) (terminal: Terminal) (minutes: float) (job: Job) : int64 =
+        let begun = clock ()
         let start = 5L
         let mutable from = 0.0
         let mutable steps = 0L
@@ -155,7 +157,9 @@ module Train =
                     (Budget.Steps Int64.MaxValue)
                     0.0
                     { Stepped =
-                        fun _ info seconds ->
+                        fun _ info _ ->
+                            let seconds = clock () - begun
+
                             if info.Step = start then
                                 from <- seconds
 
@@ -168,6 +172,11 @@ module Train =
             Scope.free state)
 
         max 1L (int64 ((60.0 * minutes - last) * float steps / (last - from)))
+
+    /// `stepsOn` the clock on the wall.
+    let stepsIn (terminal: Terminal) (minutes: float) (job: Job) : int64 =
+        let watch = Stopwatch.StartNew()
+        stepsOn (fun () -> watch.Elapsed.TotalSeconds) terminal minutes job
 
     let private requireMinutes (arguments: TrainArgument list) =
         let minutes =

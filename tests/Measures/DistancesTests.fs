@@ -209,6 +209,18 @@ let tests =
                   close (4.0 * error) floor.Mean perfect.Mean measure.Name
                   Expect.isGreaterThan (wrong.Mean - floor.Mean) (5.0 * wrong.StandardError) $"power of {measure.Name}"
 
+          // ‖x‖² of a plane normal is exponential: log p is below log(1/2π) − log 1,000 with probability 1/1,000, and of deviation c with 1,000^(−1/c²).
+          testTheory "the share outside a law is that of its tail" [ 1.0; 1.5 ]
+          <| fun (c: float) ->
+              let logDensity (x: Tensor) = -0.5 * Tensor.sumRows (Tensor.square x) - Math.Log(2.0 * Math.PI)
+              let level = -(Math.Log(2.0 * Math.PI)) - Math.Log 1000.0
+              let n = 100_000
+              let x = c * Rng.normal Kind.Float64 [ n; 2 ] (Rng.ofSeed 2L)
+              let share = Math.Pow(1000.0, -1.0 / (c * c))
+              let found = (Measures.outside logDensity level).Between (Rng.ofSeed 0L) x x
+              // Four standard errors.
+              Expect.within (4.0 * Math.Sqrt(share / float n)) found share ""
+
           testCase "an estimate is the mean and its standard error"
           <| fun () ->
               let e = Measure.overDraws 4 (fun k -> float k)

@@ -128,6 +128,23 @@ let tests =
                   userError (fun () -> Evaluations.ofClass own 1 (Dataset.ofLaw Plane.moons))
                   |> names [ "Class = 1"; "moons"; "no labels" ])
 
+          // A tenth of the samples are put between the squares of the checkerboard: what lies where the law has nothing is counted, and none of the law's own samples do.
+          testCase "what a model puts where the law has nothing is counted"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let data = Dataset.ofLaw Plane.checkerboard
+                  let x = Plane.checkerboard.Draw (Rng.ofSeed 1L) 60
+                  let beside = Tensor.cat 0 [ Tensor.full Kind.Float64 [ 6; 2 ] 5.0; Tensor.narrow 0 6 54 x ]
+                  let one: Protocol = { Draws = 2; Size = 60; Pool = 60 }
+                  let found = Evaluations.ofSamples one data 0L silent beside
+                  let score = found.Scores |> List.find (fun score -> score.Name = "outside")
+                  Expect.within 1e-12 score.Value.Mean 0.1 ""
+                  Expect.equal score.Floor.Mean 0.0 ""
+                  // Of data whose law is not known there is no such figure.
+                  let other = Evaluations.reference "x" x
+                  let names = (Evaluations.ofSamples one other 0L silent x).Scores |> List.map _.Name
+                  Expect.isFalse (List.contains "outside" names) "")
+
           // Half of the pairs of points are of equal points: their median distance is 0, and what needs it has no figure. The others have theirs, and all of it is told.
           testCase "a measure that is undefined says why, and the others are measured"
           <| fun () ->

@@ -83,6 +83,10 @@ public class Distances
     /// <summary>The share of held-back points whose side, samples or data, is named rightly by their ⌊√n⌋ nearest: ½ for equal laws (Lopez-Paz, Oquab 2017).</summary>
     public MeasuredDistance Classifier => Of("classifier")!;
 
+    /// <summary>The share of samples where the data’s law has a density that all but 1 in 1,000 of its own samples exceed: what a model puts between the parts of a
+    /// law; null where the density is not known, as it is of most laws of the plane.</summary>
+    public MeasuredDistance? Outside => Of("outside");
+
     /// <summary>‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features of a classifier of the data, the Fréchet distance (Heusel et al. 2017), extrapolated
     /// to infinitely many samples (Chong, Forsyth 2020); null where the data are no images of several classes.</summary>
     public MeasuredDistance? Frechet => Of("frechet");

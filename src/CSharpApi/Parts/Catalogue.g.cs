@@ -1089,7 +1089,7 @@ public static class Steerers
 
     /// <summary><c>diffpir</c>: x̂ + Aᵀ (A Aᵀ + λ s² (α/σ)² I)⁻¹ (y − A x̂) (Zhu et al. 2023, DiffPIR, eq. 12).</summary>
     /// <param name="lambda">How far the denoiser is trusted: a positive number.</param>
-    public static Steerer DiffPir(double lambda = 10) =>
+    public static Steerer DiffPir(double lambda = 1) =>
         Steerer.Of("diffpir", [("lambda", nameof(lambda), lambda)]);
 
     /// <summary><c>repaint</c>: what is seen takes its place, α_s y + σ_s ε, after each step; each is made 5 times (Lugmayr et al. 2022, RePaint, algorithm 1).</summary>
