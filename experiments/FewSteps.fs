@@ -55,8 +55,7 @@ module FewSteps =
         | Minutes of float
 
     /// Seconds of this process on all cores. Minutes of a training are minutes of this clock: by that on the wall a method that is trained while the machine is busy would get less.
-    let private processor () =
-        Process.GetCurrentProcess().TotalProcessorTime.TotalSeconds
+    let private processor () = Process.GetCurrentProcess().TotalProcessorTime.TotalSeconds
 
     /// The run of a request on a data set, with its seconds: the one that is there where it is the same and finished, or a new one.
     let private trained
