@@ -185,8 +185,6 @@ module ModelFile =
                 [ for KeyValue(name, value) in (field "settings" network).AsObject() ->
                       name, (nonNull value).GetValue<string>() ]
 
-        requireWithin content.Tensors settings
-
         let path =
             try
                 Paths.find own.Paths (text "path" json)
@@ -195,6 +193,10 @@ module ModelFile =
 
         let network =
             let name = text "name" network
+
+            // A network of the caller's own may make nothing of its width.
+            if not (own.Networks |> List.exists (fun part -> part.Name = name)) then
+                requireWithin content.Tensors settings
 
             match Networks.ofSettings own.Networks name settings with
             | Some network -> network

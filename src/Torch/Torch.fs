@@ -119,8 +119,7 @@ module Torch =
         if not device.IsCpu then
             Error "it is for processors; nobody has tried it on a GPU"
         elif engine () <> "managed" then
-            Error
-                $"it takes the managed engine (FOKKER_ENGINE=managed): this is the {engine ()} one, libtorch {version ()}"
+            Error $"it takes the managed engine (FOKKER_ENGINE=managed), and this is the {engine ()} one"
         elif not (Machine.multipliesBFloat16 ()) then
             Error "this processor has no instructions for it (AVX512_BF16 or AMX_BF16)"
         else
