@@ -175,7 +175,8 @@ let gated: Part<NetworkRequest -> Network> =
           Settings = []
           Specs = specs
           Apply = apply
-          Uncertainty = None }
+          Uncertainty = None
+          Fitted = None }
 
     { Name = name
       Summary = ""

@@ -158,6 +158,7 @@ module FewSteps =
             let standard = Samples.standardFor model
 
             match model.Dynamics with
+            | Jumping _
             | Landscape _
             | Mapping _ -> Some(model, { standard with Steps = n })
             | Denoising _

@@ -96,7 +96,8 @@ module PlaneFlow =
           Settings = settings
           Specs = Array.ofList specs
           Apply = fun p _ -> apply p
-          Uncertainty = None }
+          Uncertainty = None
+          Fitted = None }
 
     /// (t, x) ↦ three layers of 64 units with SELU between them: the network of Tong et al.'s two-dimensional experiments.
     let selu: Network =

@@ -15,6 +15,8 @@ module Table =
         @ FlowMapLaws.all
         @ DistillationLaws.all
         @ EnergyLaws.all
+        @ ExactFlowLaws.all
+        @ JumpLaws.all
         @ ProcessLaws.all
         @ SamplingLaws.all
         @ GuidanceLaws.all

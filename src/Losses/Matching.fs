@@ -132,6 +132,7 @@ module Matching =
         match NetworkOutput.dynamics m.Path (output m) network with
         | Transport flow -> flow
         | Denoising _
+        | Jumping _
         | Landscape _
         | Mapping _ -> invalidOp "a matching learns a velocity"
 

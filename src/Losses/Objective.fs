@@ -41,6 +41,9 @@ type Objective =
     /// Outputs of the network for every coordinate of a sample.
     member o.Outputs = NetworkOutput.count o.Output
 
+    /// What the network is for.
+    member o.Role = NetworkOutput.role o.Output
+
     /// What a network knows that was trained by it. Raises UserError for a classifier, which no samples come from.
     member o.Dynamics(network: Condition -> Field) : Dynamics = NetworkOutput.dynamics o.Path o.Output network
 

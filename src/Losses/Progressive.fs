@@ -65,6 +65,7 @@ module Progressive =
         match NetworkOutput.dynamics p.Path output network with
         | Denoising model -> Model.denoiser model condition
         | Transport _
+        | Jumping _
         | Landscape _
         | Mapping _ -> invalidArg (nameof p) "what is distilled step by step is a model that says the data"
 

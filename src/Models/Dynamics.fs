@@ -11,6 +11,8 @@ type Dynamics =
     | Mapping of FlowMap
     /// It knows an energy without time: samples are of chains, or where descent ends.
     | Landscape of Energy
+    /// It knows the rates of jumps, of tokens or on the line.
+    | Jumping of JumpProcess
 
 [<RequireQualifiedAccess>]
 module Dynamics =
@@ -36,3 +38,4 @@ module Dynamics =
         | Landscape energy ->
             let network (condition: Condition) : Field = let at = energy.Potential condition in fun _ x -> at x
             Landscape(Energy.ofNetwork energy.IsLaw (on network))
+        | Jumping jumps -> Jumping { jumps with Network = on jumps.Network }

@@ -18,6 +18,9 @@ type MapDomain =
     /// From any time to any earlier one inside these two: X(t, s, x_t) ≈ x_s. The network takes both times and says the mean velocity on the
     /// way, u = (x_s − x_t)/(s − t).
     | Between of noisy: float * clean: float
+    /// From either end to the other, 1 to 0 and 0 to 1, exactly: an exact flow, which knows nothing between them. Its map is told the end that x is at and says what x is at
+    /// the other. The model is of the data with noise of this deviation on them, which a last step takes off: x + noise² ∇log p(x).
+    | Ends of noise: float
 
 /// A map along the flow that a network has learned, in one evaluation.
 [<NoComparison; NoEquality>]
@@ -26,7 +29,8 @@ type FlowMap =
         Path: GaussianPath
         Domain: MapDomain
         Map: Condition -> Field
-        /// Two times and x ↦ (u, ℓ) with log |det ∂X(t, s, x)/∂x| = d (s − t) ℓ, ℓ [B]; where that was learned.
+        /// Two times and x ↦ (u, ℓ) with log |det ∂X(t, s, x)/∂x| = d (s − t) ℓ, ℓ [B]; where that was learned. Of an exact flow the one end that x is at and x ↦ (the other
+        /// end, ℓ) with log |det| = d ℓ.
         WithLogDeterminant: (Condition -> Tensor -> Tensor -> struct (Tensor * Tensor)) option
     }
 
@@ -73,11 +77,50 @@ module FlowMap =
             let at (t: float) = Tensor.scalar Kind.Float64 t
             Integrator.moved state until (jump u (at state.Time) (at until) state.X) [] 1
 
+    /// The map with its log-determinant for float64 states, in the network's own element type inside.
+    let widened (kind: Kind) (map: FlowMap) : FlowMap =
+        { map with
+            WithLogDeterminant =
+                map.WithLogDeterminant
+                |> Option.map (fun both ->
+                    fun condition ->
+                        let both = both condition
+
+                        fun times x ->
+                            let struct (said, rate) = both times (x.To kind.Dtype)
+                            struct (said.To Dtype.Float64, rate.To Dtype.Float64)) }
+
+    /// An exact flow at the end `time`, 0 for the data and 1 for the noise: what x [B; …] there is at the other end, and log |det| of the way, [B], in x's element type.
+    let across (map: FlowMap) (condition: Condition) (time: float) (x: Tensor) : struct (Tensor * Tensor) =
+        match map.WithLogDeterminant with
+        | Some both ->
+            let struct (y, rate) = both condition (Tensor.scalar Kind.Float64 time) x
+            struct (y, rate * float (x.Count / int64 x.Shape[0]))
+        | None -> invalidArg (nameof map) "an exact flow knows its log-determinant"
+
+    /// ∇log p(x) of an exact flow at the data's end.
+    let scoreOfEnds (map: FlowMap) (condition: Condition) (x: Tensor) : Tensor =
+        x
+        |> Diff.grad (fun x ->
+            let struct (z, logDeterminant) = across map condition 0.0 x
+            Tensor.sum (logDeterminant + Tensor.sumRows (Tensor.square z) * -0.5))
+
+    /// From one end to the other in one step; at the data's, a step down the noise that the model was trained under (Zhai et al. 2025, TarFlow, eq. 8: Tweedie's formula).
+    let private toOtherEnd (noise: float) (map: FlowMap) (condition: Condition) : Step =
+        fun _ until state ->
+            let struct (x, _) = across map condition state.Time state.X
+
+            let x, evaluations =
+                if noise = 0.0 || until > 0.0 then x, 1 else x + noise * noise * scoreOfEnds map condition x, 2
+
+            Integrator.moved state until x [] evaluations
+
     /// The step of a sampler, whichever kind of map it is.
     let step (map: FlowMap) (condition: Condition) : Step =
         match map.Domain with
         | ToData -> toData map.Path (map.Map condition)
         | Between _ -> between (map.Map condition)
+        | Ends noise -> toOtherEnd noise map condition
 
     /// Where jumps over times t₀, t₁, …, that rise or fall, lead x [B; …], and log |det| of the whole way, [B] float64: the log-determinants of the jumps add up.
     /// None where the map has not learned them. The network's numbers in `kind`, the sums in float64.
@@ -88,16 +131,28 @@ module FlowMap =
         (along: float[])
         (x: Tensor)
         : struct (Tensor * Tensor) option =
-        map.WithLogDeterminant
-        |> Option.map (fun both ->
-            let both = both condition
-            let at (t: float) = Tensor.scalar Kind.Float64 t
-
-            let jump (struct (x: Tensor, sum: Tensor)) (t: float, s: float) =
+        match map.Domain with
+        | Ends _ ->
+            let step (struct (x: Tensor, sum: Tensor)) (t: float, _) =
                 Scope.run (fun () ->
-                    let struct (u, rate) = both (times (at t) (at s)) (x.To kind.Dtype)
-                    let d = float (x.Count / int64 x.Shape[0])
-                    struct (x + (s - t) * u.To(Dtype.Float64), sum + d * (s - t) * rate.To(Dtype.Float64)))
+                    let struct (y, logDeterminant) = across map condition t (x.To kind.Dtype)
+                    struct (y.To Dtype.Float64, sum + logDeterminant.To Dtype.Float64))
 
             let x = x.To Dtype.Float64
-            Array.fold jump (struct (x, Tensor.zeros x.Kind [ x.Shape[0] ])) (Array.pairwise along))
+            Some(Array.fold step (struct (x, Tensor.zeros x.Kind [ x.Shape[0] ])) (Array.pairwise along))
+        | ToData
+        | Between _ ->
+
+            map.WithLogDeterminant
+            |> Option.map (fun both ->
+                let both = both condition
+                let at (t: float) = Tensor.scalar Kind.Float64 t
+
+                let jump (struct (x: Tensor, sum: Tensor)) (t: float, s: float) =
+                    Scope.run (fun () ->
+                        let struct (u, rate) = both (times (at t) (at s)) (x.To kind.Dtype)
+                        let d = float (x.Count / int64 x.Shape[0])
+                        struct (x + (s - t) * u.To(Dtype.Float64), sum + d * (s - t) * rate.To(Dtype.Float64)))
+
+                let x = x.To Dtype.Float64
+                Array.fold jump (struct (x, Tensor.zeros x.Kind [ x.Shape[0] ])) (Array.pairwise along))

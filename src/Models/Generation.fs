@@ -49,6 +49,8 @@ module Generation =
             let low, high = path.Interior
             { between (high, low) with Grid = Grid.karras }
         | Mapping { Domain = Between(noisy, clean) } -> { between (noisy, clean) with Grid = Grid.uniform }
+        | Mapping { Domain = Ends _ } -> { between (1.0, 0.0) with Grid = Grid.uniform; Steps = 1 }
+        | Jumping jumps -> { between (1.0, JumpProcess.last jumps) with Grid = Grid.uniform }
 
     /// The flow of what was dynamics, with the network in the plan's element type; none where it jumps.
     let flow (plan: SamplingPlan) (dynamics: Dynamics) (condition: Condition) : Ode option =
@@ -57,6 +59,7 @@ module Generation =
             Some(Ode.ofModel condition { model with Network = Sampling.widened plan.Kind model.Network })
         | Transport flow -> Some(Flow.ode condition { flow with Velocity = Sampling.widened plan.Kind flow.Velocity })
         | Mapping _
+        | Jumping _
         | Landscape _ -> None
 
     /// What takes the noise off that is left at the end of a plan's span: E[x₀ | x], where that is how it ends.
@@ -81,11 +84,12 @@ module Generation =
             | Velocity tableau, _ -> Integrator.rungeKutta tableau (Flow.ode condition flow)
             | Process(_, step), Some sde -> step sde
             | _ -> invalidArg (nameof plan) "a coupled flow has no score: see Generation.plan"
-        | Mapping map -> FlowMap.step { map with Map = widened map.Map } condition
+        | Mapping map -> FlowMap.step (FlowMap.widened plan.Kind { map with Map = widened map.Map }) condition
         | Landscape energy ->
             match plan.Sampler.Follows with
             | Target step -> step (Energy.target plan.Kind energy condition)
             | _ -> invalidArg (nameof plan) "an energy has no flow: see Generation.plan"
+        | Jumping jumps -> JumpProcess.step { jumps with Network = widened jumps.Network } condition
 
     /// The states of one batch from the start x to the sample, as they are reached. The caller owns each, and may stop at any.
     let states
@@ -99,5 +103,6 @@ module Generation =
         match dynamics with
         | Denoising model -> Sampling.states plan model condition noise x
         | Transport _
+        | Jumping _
         | Landscape _
         | Mapping _ -> Integrator.states (step plan dynamics condition) noise (Sampling.times plan path) x

@@ -81,6 +81,7 @@ type GenerativeModel =
         match Dynamics.following model.Dynamics with
         | Denoising score -> score
         | Transport _
+        | Jumping _
         | Landscape _
         | Mapping _ ->
             refuseWith

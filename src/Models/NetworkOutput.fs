@@ -24,6 +24,12 @@ type NetworkOutput =
     /// The mean velocity u((t, s), x_t) of a flow map between any two times of this range and, where `withLogDeterminant`, by a second output whose mean over coordinates
     /// is ℓ, log |det ∂X/∂x| = d (s − t) ℓ.
     | MeanVelocity of noisy: float * clean: float * withLogDeterminant: bool
+    /// What x is at the other end of an exact flow, of data with noise of this deviation on them, and by a second output whose mean over coordinates is ℓ, log |det| = d ℓ.
+    | OtherEnd of noise: float
+    /// log p(x₀ⁱ | x_t) but for a constant, for each coordinate and token.
+    | TokenLogits of Tokens
+    /// t times the rates of jumps to each cell, before their softplus, and where there is a flow too its velocity.
+    | JumpRates of Cells
     /// The logits of p(c | t, x_t): a classifier of noisy samples, which guides and is not sampled from.
     | ClassLogits
 
@@ -35,7 +41,10 @@ module NetworkOutput =
         match output with
         | NetworkOutput.Prediction(_, _, true)
         | NetworkOutput.Bridge(_, true)
-        | NetworkOutput.MeanVelocity(_, _, true) -> 2
+        | NetworkOutput.MeanVelocity(_, _, true)
+        | NetworkOutput.OtherEnd _ -> 2
+        | NetworkOutput.TokenLogits tokens -> tokens.Count
+        | NetworkOutput.JumpRates cells -> GeneratorMatching.outputs cells
         | _ -> 1
 
     /// Whether the network says one number for each sample, a potential.
@@ -44,6 +53,12 @@ module NetworkOutput =
         | NetworkOutput.Potential _
         | NetworkOutput.Energy _ -> true
         | _ -> false
+
+    /// What the network is for.
+    let role (output: NetworkOutput) : NetworkRole =
+        match output with
+        | NetworkOutput.OtherEnd _ -> NetworkRole.Bijection
+        | _ -> NetworkRole.Field
 
     /// Times that the network is told: 2 for a map from one to the other.
     let times (output: NetworkOutput) : int =
@@ -92,6 +107,19 @@ module NetworkOutput =
             let width = x.Shape[1]
             struct (Tensor.narrow 1 0 width y, Tensor.narrow 1 width width y)
 
+    let private withLogDeterminant (path: GaussianPath) (domain: MapDomain) (network: Condition -> Field) : Dynamics =
+        Mapping
+            { Path = path
+              Domain = domain
+              Map = Networks.part 0 network
+              WithLogDeterminant =
+                Some(fun condition ->
+                    let both = both network condition
+
+                    fun times x ->
+                        let struct (said, rate) = both times x
+                        struct (said, Tensor.meanRows rate)) }
+
     /// What a network of this output knows on a path. Raises UserError for a classifier: there are no dynamics in it.
     let rec dynamics (path: GaussianPath) (output: NetworkOutput) (network: Condition -> Field) : Dynamics =
         match output with
@@ -120,18 +148,11 @@ module NetworkOutput =
             Mapping { Path = path; Domain = ToData; Map = network >> bounded path boundary; WithLogDeterminant = None }
         | NetworkOutput.MeanVelocity(noisy, clean, false) ->
             Mapping { Path = path; Domain = Between(noisy, clean); Map = network; WithLogDeterminant = None }
-        | NetworkOutput.MeanVelocity(noisy, clean, true) ->
-            Mapping
-                { Path = path
-                  Domain = Between(noisy, clean)
-                  Map = Networks.part 0 network
-                  WithLogDeterminant =
-                    Some(fun condition ->
-                        let both = both network condition
-
-                        fun times x ->
-                            let struct (u, rate) = both times x
-                            struct (u, Tensor.meanRows rate)) }
+        | NetworkOutput.MeanVelocity(noisy, clean, true) -> withLogDeterminant path (Between(noisy, clean)) network
+        | NetworkOutput.OtherEnd noise -> withLogDeterminant path (Ends noise) network
+        | NetworkOutput.TokenLogits tokens ->
+            Jumping { Path = path; Space = JumpSpace.Tokens tokens; Network = network }
+        | NetworkOutput.JumpRates cells -> Jumping { Path = path; Space = JumpSpace.Line cells; Network = network }
         | NetworkOutput.ClassLogits ->
             raise (UserError "a classifier is no law to sample from or to measure: it guides a model")
 
@@ -191,6 +212,19 @@ module NetworkOutput =
 
             if withLogDeterminant then
                 flag "logDeterminant" true
+        | NetworkOutput.OtherEnd noise ->
+            text "says" "other-end"
+            number "noise" noise
+        | NetworkOutput.TokenLogits tokens ->
+            text "says" "token-logits"
+            number "tokens" (float tokens.Count)
+            number "bound" tokens.Bound
+            text "source" (if tokens.Source.IsMask then "mask" else "uniform")
+        | NetworkOutput.JumpRates cells ->
+            text "says" "jump-rates"
+            number "cells" (float cells.Count)
+            number "bound" cells.Bound
+            number "flow" cells.Flow
         | NetworkOutput.ClassLogits -> text "says" "class-logits"
 
         json
@@ -243,5 +277,20 @@ module NetworkOutput =
                 required "clean" number,
                 field "logDeterminant" flag = Some true
             )
+        | "other-end" -> NetworkOutput.OtherEnd(required "noise" number)
+        | "token-logits" ->
+            NetworkOutput.TokenLogits
+                { Count = int (required "tokens" number)
+                  Bound = required "bound" number
+                  Source =
+                    match required "source" text with
+                    | "mask" -> TokenSource.Mask
+                    | "uniform" -> TokenSource.Uniform
+                    | other -> raise (FormatException $"tokens from the source '{other}' are not known here") }
+        | "jump-rates" ->
+            NetworkOutput.JumpRates
+                { Count = int (required "cells" number)
+                  Bound = required "bound" number
+                  Flow = required "flow" number }
         | "class-logits" -> NetworkOutput.ClassLogits
         | other -> raise (FormatException $"a network that says '{other}' is not known here")

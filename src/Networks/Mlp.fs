@@ -194,4 +194,9 @@ module Mlp =
 
                     output p h
 
-        { Name = "mlp"; Settings = settings s; Specs = specs; Apply = apply; Uncertainty = None }
+        { Name = "mlp"
+          Settings = settings s
+          Specs = specs
+          Apply = apply
+          Uncertainty = None
+          Fitted = None }

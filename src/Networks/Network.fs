@@ -31,6 +31,8 @@ type Network =
         Apply: Tensor[] -> Condition -> Field
         /// parameters ↦ t ↦ u(t) [B], the learned log-variance of the error at time t, for weights that are learned.
         Uncertainty: (Tensor[] -> Tensor -> Tensor) option
+        /// parameters before training ↦ labels ↦ the first samples ↦ parameters that suit them; none where nothing depends on the samples.
+        Fitted: (Tensor[] -> Condition -> Tensor -> Tensor[]) option
     }
 
 [<RequireQualifiedAccess>]

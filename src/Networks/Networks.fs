@@ -2,6 +2,14 @@ namespace Fokker
 
 open System.Globalization
 
+/// What a network is for.
+[<RequireQualifiedAccess>]
+type NetworkRole =
+    /// Numbers of every coordinate at a time.
+    | Field
+    /// The other end of an exact flow, and its log-determinant (`ExactFlow.ofBijection`).
+    | Bijection
+
 /// What a network is asked to be.
 type NetworkRequest =
     {
@@ -16,6 +24,7 @@ type NetworkRequest =
         Outputs: int
         /// How many labels there are; none for an unconditional network.
         Classes: int option
+        Role: NetworkRole
     }
 
 /// The networks by name.
@@ -70,6 +79,9 @@ module Networks =
               match ask.Classes with
               | Some classes -> "classes", string classes
               | None -> ()
+              match ask.Role with
+              | NetworkRole.Field -> ()
+              | NetworkRole.Bijection -> "role", "bijection"
               for p, number in List.zip part.Parameters numbers do
                   $"number-{p.Name}", number.ToString("R", CultureInfo.InvariantCulture) ]
 
@@ -95,7 +107,11 @@ module Networks =
               Depth = whole "depth"
               Times = whole "times"
               Outputs = whole "outputs"
-              Classes = if settings.ContainsKey "classes" then Some(whole "classes") else None }
+              Classes = if settings.ContainsKey "classes" then Some(whole "classes") else None
+              Role =
+                match Map.tryFind "role" settings with
+                | Some "bijection" -> NetworkRole.Bijection
+                | _ -> NetworkRole.Field }
 
     /// The network of a name, one of the caller's own or one of the library's, and of the settings that it wrote (`Network.Settings`): the architecture
     /// without its parameters. None where there is no network of that name. Raises FormatException or KeyNotFoundException where a setting is missing or of
@@ -111,13 +127,33 @@ module Networks =
         | None, "residual-mlp" -> Some(ResidualMlp.network (Mlp.ofSettings settings))
         | None, "unet" -> Some(unet (Unet.ofSettings settings))
         | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
-        | None, _ -> None
+        | None, "tarflow" -> Some(TarFlow.network (TarFlow.ofSettings settings))
+        | None, _ -> ExactFlow.ofSettings name settings |> Option.map ExactFlow.network
         |> Option.map (if EnergyNetwork.isAmong settings then EnergyNetwork.ofNetwork else id)
         |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)
 
     let private shapes (ask: NetworkRequest) = System.String.Join("; ", ask.Sample)
 
+    /// Refuses a network that is asked to be what it is not.
+    let private requireRole (name: string) (role: NetworkRole) (ask: NetworkRequest) =
+        match ask.Role, role with
+        | NetworkRole.Bijection, NetworkRole.Field ->
+            refuseWith
+                Setting.Network
+                name
+                $"a loss of exact densities trains a network that has an inverse, and this one has none"
+                $"""take {Setting.Network.Is "spline"}, realnvp or maf"""
+        | NetworkRole.Field, NetworkRole.Bijection ->
+            refuseWith
+                Setting.Network
+                name
+                $"it is an exact flow, which knows the data and the noise and no time between them"
+                $"""train it by {Setting.Loss.Is "mle"}, or take {Setting.Network.Is "mlp"}"""
+        | _ -> ()
+
     let private ofVectors (name: string) (make: Mlp -> Network) (ask: NetworkRequest) : Network =
+        requireRole name NetworkRole.Field ask
+
         match ask.Sample with
         | [ dimension ] ->
             make
@@ -134,6 +170,8 @@ module Networks =
                 $"""the samples of {ask.Data} are [{shapes ask}], not vectors: use {Setting.Network.Is "unet"}"""
 
     let private convolutional (ask: NetworkRequest) : Network =
+        requireRole "unet" NetworkRole.Field ask
+
         match ask.Sample with
         | [ channels; height; width ] ->
             let standard = Unet.standard channels
@@ -165,6 +203,56 @@ module Networks =
                 Setting.Network
                 "unet"
                 $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
+
+    let private exact (name: string) (kind: ExactFlowKind) (layers: float) (ask: NetworkRequest) : Network =
+        requireRole name NetworkRole.Bijection ask
+
+        match ask.Sample with
+        | [ dimension ] ->
+            ExactFlow.network
+                { Kind = kind
+                  Dimension = dimension
+                  Layers = int layers
+                  Width = ask.Width
+                  Depth = ask.Depth
+                  Classes = ask.Classes }
+        | _ ->
+            refuse
+                Setting.Network
+                name
+                $"""the samples of {ask.Data} are [{shapes ask}], not vectors: use {Setting.Network.Is "tarflow"}"""
+
+    let private tarflow (numbers: float list) (ask: NetworkRequest) : Network =
+        requireRole "tarflow" NetworkRole.Bijection ask
+        let blocks, patch, heads = int numbers[0], int numbers[1], int numbers[2]
+
+        match ask.Sample with
+        | [ _; height; width ] ->
+            if height % patch <> 0 || width % patch <> 0 then
+                refuse
+                    Setting.Network
+                    "tarflow"
+                    $"the images of {ask.Data} are {height} × {width}: their sides must be multiples of the patch, {patch}"
+
+            if ask.Width % heads <> 0 then
+                refuse Setting.Width ask.Width $"it is shared between {heads} heads of attention: give a multiple"
+
+            TarFlow.network
+                { Shape = ask.Sample
+                  Patch = patch
+                  Blocks = blocks
+                  Width = ask.Width
+                  Depth = ask.Depth
+                  Heads = heads
+                  Classes = ask.Classes }
+        | _ ->
+            refuse
+                Setting.Network
+                "tarflow"
+                $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "spline"}"""
+
+    let private layersOf count =
+        Parameter.make "layers" count (Allowed.Whole 1) "layers, each with a perceptron of its own"
 
     let private make name equation reference (network: NetworkRequest -> Network) : Part<NetworkRequest -> Network> =
         { Name = name
@@ -214,4 +302,38 @@ module Networks =
               "unet"
               "residual blocks and self-attention at several scales, for images, with classes or without"
               "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021"
-              convolutional ]
+              convolutional
+          { make
+                "spline"
+                "an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors"
+                "Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow"
+                (exact "spline" (ExactFlowKind.Spline(8, 4.0)) 6.0) with
+              Parameters =
+                  [ layersOf 6.0
+                    Parameter.make "bins" 8.0 (Allowed.Within(2.0, 500.0)) "bins of each spline"
+                    Parameter.make "bound" 4.0 Allowed.Positive "B, beyond which a spline is the identity" ]
+              Make = fun n -> exact "spline" (ExactFlowKind.Spline(int n[1], n[2])) n[0] }
+          { make
+                "realnvp"
+                "an exact flow of affine couplings, ActNorm and P L U maps between them, for vectors"
+                "Dinh et al. 2017, Real NVP; Kingma, Dhariwal 2018, Glow"
+                (exact "realnvp" ExactFlowKind.RealNvp 8.0) with
+              Parameters = [ layersOf 8.0 ]
+              Make = fun n -> exact "realnvp" ExactFlowKind.RealNvp n[0] }
+          { make
+                "maf"
+                "an exact flow of masked autoregressive layers: one pass to the noise, as many as coordinates to the data; for vectors"
+                "Papamakarios et al. 2017, Masked autoregressive flow; Germain et al. 2015, MADE"
+                (exact "maf" ExactFlowKind.Maf 8.0) with
+              Parameters = [ layersOf 8.0 ]
+              Make = fun n -> exact "maf" ExactFlowKind.Maf n[0] }
+          { make
+                "tarflow"
+                "an exact flow of causal transformers over patches: one pass to the noise, as many as patches to the data; for images"
+                "Zhai et al. 2025, Normalizing flows are capable generative models"
+                (tarflow [ 4.0; 4.0; 4.0 ]) with
+              Parameters =
+                  [ Parameter.make "blocks" 4.0 (Allowed.Whole 1) "blocks, between which the patches' order turns round"
+                    Parameter.make "patch" 4.0 (Allowed.Whole 1) "pixels of a patch's side"
+                    Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention" ]
+              Make = tarflow } ]

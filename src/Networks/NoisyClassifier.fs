@@ -76,7 +76,8 @@ module NoisyClassifier =
           Settings = [ "shape", String.Join(" ", s.Shape); "classes", string s.Classes; "width", string s.Width ]
           Specs = specs
           Apply = apply
-          Uncertainty = None }
+          Uncertainty = None
+          Fitted = None }
 
     /// log p(label | t, x_t) [B] of a trained one, for labels int64 [B]: what `Guidance.byClassifier` asks for.
     let logClass (network: Network) (parameters: Tensor[]) : Tensor -> Tensor -> Tensor -> Tensor =

@@ -251,4 +251,9 @@ module Unet =
 
                     Layer.unfold s.Patch (out p (Tensor.silu (norm p h)))
 
-        { Name = "unet"; Settings = settings s; Specs = specs; Apply = apply; Uncertainty = None }
+        { Name = "unet"
+          Settings = settings s
+          Specs = specs
+          Apply = apply
+          Uncertainty = None
+          Fitted = None }

@@ -11,6 +11,8 @@ type DensityWay =
     | ByJumps of FlowMap * times: float[]
     /// −E − log Z of an energy, Z by annealed importance sampling of so many chains over so many laws (`Energy.partition`).
     | Normalized of Energy * chains: int * stages: int
+    /// A lower bound by what jumps of tokens say at so many times, each density that of the token's cell.
+    | ByBound of JumpProcess * draws: int
 
 /// The log-densities that were found of some samples, in the data's units.
 type Densities =
@@ -151,6 +153,17 @@ module Densities =
 
                 report (float (first + size) / float n) ""
                 only (log - (Tensor.ofArray [ size ] logZ).To log.Kind - volume)
+            | ByBound(jumps, draws) ->
+                let condition =
+                    Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+
+                let inside = (Units.toNetwork model.Units own).To model.Kind.Device
+
+                match JumpProcess.bound model.Kind jumps condition draws (Rng.rows (int64 first) rng) inside with
+                | None -> invalidOp "jumps on the line have no bound and are refused before"
+                | Some bound ->
+                    report (float (first + size) / float n) ""
+                    { only (-bound - volume) with Evaluations = Array.create size draws }
             | AlongFlow(flow, likelihood) ->
                 let condition =
                     Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
@@ -208,12 +221,13 @@ module Densities =
         | Landscape energy -> Some(Normalized(energy, (if model.IsImage then 64 else 1000), defaultArg stages 200))
         | _ -> None
 
-    /// The way that suits a model and the time of its density: an energy normalized, any other along its own flow, exactly for vectors and by one probe for images. Raises RefusedException where
+    /// The way that suits a model and the time of its density: an energy normalized, an exact flow by itself, any other along its own flow, exactly for vectors and by one probe for images. Raises RefusedException where
     /// there is none.
     let standardFor (model: GenerativeModel) : struct (DensityWay * float) =
-        match normalized model None with
-        | Some way -> struct (way, 0.0)
-        | None ->
+        match normalized model None, model.Dynamics with
+        | Some way, _ -> struct (way, 0.0)
+        | None, Mapping({ Domain = Ends _ } as map) -> struct (ByJumps(map, [| 0.0; 1.0 |]), 0.0)
+        | None, _ ->
             let flow = FlowPlan.make "a likelihood" model (Samples.standardFor model) None
             struct (alongFlow flow (trace model None None) None, flow.Plan.Span.Clean)
 

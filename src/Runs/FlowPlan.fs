@@ -60,7 +60,13 @@ module FlowPlan =
                 model.Name
                 $"{what} follows the flow dx/dt = v, and this model is an energy without time"
                 $"take one that learned a velocity or a score"
-        | Mapping { Domain = Between _ }
+        | Jumping _ ->
+            refuseWith
+                Setting.Model
+                model.Name
+                $"{what} follows the flow dx/dt = v, and the samples of this model jump"
+                $"take one that learned a velocity or a score"
+        | Mapping { Domain = Between _ | Ends _ }
         | Denoising _
         | Transport _ -> ()
 
@@ -87,16 +93,26 @@ module FlowPlan =
         // A map of two times is followed by its own velocity, in as many steps as any other flow.
         let model, drawing =
             match model.Dynamics with
+            | Mapping { Domain = Ends _ } -> model, drawing
             | Mapping _ ->
                 let flow = GenerativeModel.following model
                 let usual = Samples.standardFor model
                 let isUsual = drawing.Steps = usual.Steps && drawing.Grid.Name = usual.Grid.Name
                 flow, (if isUsual then { drawing with Steps = (Samples.standardFor flow).Steps } else drawing)
             | Denoising _
+            | Jumping _
             | Landscape _
             | Transport _ -> model, drawing
         let natural = (Samples.plan model drawing).Span
         let span = { natural with Clean = defaultArg clean natural.Clean; Finish = Stop }
+
+        match model.Dynamics, clean with
+        | Mapping { Domain = Ends _ }, Some time when time <> 0.0 ->
+            refuse
+                Setting.Time
+                time
+                $"{model.Name} is an exact flow, which knows nothing between the data and the noise"
+        | _ -> ()
 
         if span.Clean >= span.Noisy then
             refuse
@@ -132,12 +148,21 @@ module FlowPlan =
 
     /// x [n; …] in the network's units, carried from the clean end to the noisy one, or back.
     let carry (flow: FlowPlan) (toNoise: bool) (condition: Condition) (x: Tensor) : Carried =
-        let falling = Sampling.times flow.Plan flow.Model.Path
-        let times = if toNoise then Array.rev falling else falling
+        match flow.Model.Dynamics with
+        | Mapping({ Domain = Ends _ } as map) ->
+            let struct (y, _) =
+                Scope.run (fun () ->
+                    FlowMap.across map condition (if toNoise then 0.0 else 1.0) (x.To flow.Plan.Kind.Dtype))
 
-        match Latents.carry flow.Control flow.Tableau (ode flow) condition times x with
-        | Ok carried -> carried
-        | Error failure -> failed failure
+            { X = y.To Dtype.Float64; Evaluations = Array.create x.Shape[0] 1 }
+        | _ ->
+
+            let falling = Sampling.times flow.Plan flow.Model.Path
+            let times = if toNoise then Array.rev falling else falling
+
+            match Latents.carry flow.Control flow.Tableau (ode flow) condition times x with
+            | Ok carried -> carried
+            | Error failure -> failed failure
 
     /// `carry` in batches of at most so many, on the CPU in float64; `report` hears how far it has come.
     let carryAll

@@ -72,7 +72,9 @@ module Guided =
         refuseWith
             setting
             given
-            $"{model.Name} is a map along the flow, and the maps of two classes cannot be added"
+            (match model.Dynamics with
+             | Jumping _ -> $"{model.Name} jumps, and the rates of two classes cannot be added"
+             | _ -> $"{model.Name} is a map along the flow, and the maps of two classes cannot be added")
             $"guide a model that knows a velocity or a score"
 
     /// A network that is told how far to guide: one evaluation, whatever the scale.
@@ -141,7 +143,8 @@ module Guided =
                     | Denoising score -> Denoising(Guidance.model guidance score)
                     | Transport flow -> Transport(Guidance.flow guidance flow)
                     | Landscape energy -> Landscape(guidedEnergy guidance energy)
-                    | Mapping _ -> refuseMap Setting.Guidance (string guidance.Scale) model }
+                    | Mapping _
+                    | Jumping _ -> refuseMap Setting.Guidance (string guidance.Scale) model }
 
     let private byAnother (guidance: Guidance) (weaker: GenerativeModel) (model: GenerativeModel) : GenerativeModel =
         let own, other = model.ScoreModel(Setting.Weaker, weaker.Name), weaker.ScoreModel(Setting.Weaker, weaker.Name)
@@ -260,6 +263,7 @@ module Guided =
         let dynamics = Dynamics.following model.Dynamics
 
         match dynamics with
+        | Jumping _
         | Mapping _ -> refuseMap Setting.Composition given model
         | Landscape _
         | Denoising _

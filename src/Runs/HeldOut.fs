@@ -71,9 +71,11 @@ module HeldOut =
         let followsFlow =
             match model.Dynamics with
             | Denoising _
-            | Transport _ -> true
-            | Mapping _ -> false
+            | Transport _
+            | Mapping { Domain = Ends _ } -> true
             | Landscape energy -> energy.IsLaw
+            | Mapping _
+            | Jumping _ -> false
 
         let isSmall = not model.IsImage && model.Dimension <= 16
         // A student of a few steps says the data of those, and no velocity.

@@ -265,7 +265,8 @@ module Job =
           Depth = recipe.Depth
           Times = objective.Times
           Outputs = objective.Outputs
-          Classes = if recipe.Labels then Some data.Classes.Length else None }
+          Classes = if recipe.Labels then Some data.Classes.Length else None
+          Role = objective.Role }
         |> known.Networks.Make recipe.Network
         |> Objective.network objective
 
@@ -335,6 +336,13 @@ module Job =
             else
                 network known recipe data objective
 
+        if objective.Role = NetworkRole.Bijection && arithmetic = Dtype.BFloat16 then
+            refuseWith
+                Setting.Dtype
+                recipe.Dtype
+                $"an exact flow and its inverse would each be rounded to three digits, and be no inverses"
+                $"""take {Setting.Dtype.Is "float32"} or float64"""
+
         if not objective.Rounds.IsEmpty && recipe.Steps < int64 objective.Rounds.Length then
             refuse
                 Setting.Steps
@@ -364,6 +372,13 @@ module Job =
           Arithmetic = arithmetic
           Training = Recipe.training objective recipe }
 
+    /// The parameters that a network draws from the seed, as its first samples suit them: so many that a mean is one.
+    let private fitted (job: Job) (fit: Tensor[] -> Condition -> Tensor -> Tensor[]) : Tensor[] =
+        let key = Rng.ofSeed job.Recipe.Seed
+        let drawn = Network.init job.Kind (Rng.named "parameters" key) job.Network
+        let first = Dataset.batches job.Kind (max 1024 job.Recipe.Batch) (Rng.named "first samples" key) job.Data 0L
+        fit drawn (if job.Recipe.Labels then first.Label else None) first.Data
+
     /// What the library's training loop is to do.
     let plan (job: Job) : Plan =
         { Dataset = job.Data
@@ -373,7 +388,11 @@ module Job =
           BatchSize = job.Recipe.Batch
           Settings = job.Training
           Seed = job.Recipe.Seed
-          Start = job.Start |> Option.map (fun (_, start) -> fun () -> start.Value.Parameters)
+          Start =
+            match job.Start, job.Network.Fitted with
+            | Some(_, start), _ -> Some(fun () -> start.Value.Parameters)
+            | None, Some fit -> Some(fun () -> fitted job fit)
+            | None, None -> None
           Milestones = [ for last, round in job.Rounds -> last, $"student-{round.Student}" ]
           Kind = job.Kind
           Budget = Budget.Steps job.Recipe.Steps

@@ -454,6 +454,82 @@ module Objectives =
                 entry own.Name summary own.Equation own.Reference [] (fun parts ->
                     ContinuousFlow.maximumLikelihood (trace parts) Tableau.rk4 (int steps)))
 
+    let private exact =
+        Part.of1
+            (Parameter.make
+                "noise"
+                0.0
+                (Allowed.AtLeast 0.0)
+                "s, deviation of noise put on the data, which sampling takes off again")
+            (fun noise ->
+                entry
+                    MaximumLikelihood.name
+                    "Maximum likelihood: an exact flow learns the data's density itself, by the determinant of its Jacobian."
+                    MaximumLikelihood.equation
+                    MaximumLikelihood.reference
+                    []
+                    (fun _ -> MaximumLikelihood.objective noise))
+
+    let private tokens =
+        let count = Parameter.make "tokens" 128.0 (Allowed.Whole 2) "K, the tokens of each coordinate"
+
+        let bound =
+            Parameter.make
+                "bound"
+                4.0
+                Allowed.Positive
+                "B: the tokens lie evenly from −B to B in the network's units, 1 for pictures"
+
+        [ for name, source, asBound, summary in
+              [ "dfm",
+                TokenSource.Mask,
+                false,
+                "Discrete flow matching from masks: learns which token a masked coordinate is, from those that are seen."
+                "dfm-kl",
+                TokenSource.Mask,
+                true,
+                "Discrete flow matching from masks by the bound on the likelihood: early times, where little is masked, count more."
+                "dfm-uniform",
+                TokenSource.Uniform,
+                false,
+                "Discrete flow matching from random tokens: learns which token each coordinate was before some were drawn anew."
+                "dfm-uniform-kl",
+                TokenSource.Uniform,
+                true,
+                "Discrete flow matching from random tokens by the bound on the likelihood." ] ->
+              Part.of2 count bound (fun count bound ->
+                  let tokens: Tokens = { Count = int count; Bound = bound; Source = source }
+
+                  let equation =
+                      (if asBound then JumpMatching.boundEquation else JumpMatching.crossEntropyEquation)
+                      + (if source = TokenSource.Mask then
+                             ", masked with probability t"
+                         else
+                             ", drawn anew with probability t")
+
+                  let citation = if asBound then JumpMatching.boundReference else JumpMatching.discreteReference
+                  entry name summary equation citation [] (fun _ -> JumpMatching.discrete name asBound tokens)) ]
+
+    let private jump =
+        Part.of3
+            (Parameter.make "cells" 128.0 (Allowed.Whole 2) "K, the cells that a coordinate jumps to")
+            (Parameter.make "bound" 4.0 Allowed.Positive "B: the cells lie from −B to B in the network's units")
+            (Parameter.make
+                "flow"
+                0.0
+                (Allowed.Within(0.0, 1.0))
+                "a, the share of the flow of the same path in what samples follow: 0 jumps only, 1 flows only")
+            (fun count bound flow ->
+                let cells: Cells = { Count = int count; Bound = bound; Flow = flow }
+
+                entry
+                    "jump"
+                    "Generator matching: samples jump from where the path has too much mass to where it wants more, one coordinate at a time."
+                    JumpMatching.lineEquation
+                    JumpMatching.lineReference
+                    []
+                    (fun _ -> JumpMatching.line "jump" cells))
+
     /// Regression on what a teacher says instead of on what one sample says.
     let private taught =
         let esm = "E σ² ‖s − ∇log p_t‖², ∇log p_t the teacher's"
@@ -523,6 +599,9 @@ module Objectives =
               "Simulation-free score and flow matching: sb-cfm that learns the score too, and so the Schrödinger bridge as a process."
               Matching.withScore
           flow
+          exact
+          yield! tokens
+          jump
           progressive
           guided
           yield! maps

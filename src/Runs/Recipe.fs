@@ -107,11 +107,28 @@ module Recipe =
             Labels = true
             LabelDropout = 0.0 }
 
+    /// A network with an inverse, and numbers that suit it.
+    let internal withInverse (recipe: Recipe) : Recipe =
+        if recipe.Network.Name = "unet" then
+            // What images have by default.
+            { recipe with Network = networkNamed "tarflow"; Width = 64; Depth = 2 }
+        else
+            { recipe with
+                Network = networkNamed "spline"
+                Width = 64
+                Depth = 2
+                LearningRate = 2e-3
+                Batch = 512
+                Steps = 3_000L }
+
     /// `withLoss` where names may be those of the caller's own parts.
     let withLossAmong (known: Known) (text: string) (recipe: Recipe) : Recipe =
         let name = known.Losses.Parse text
         let loss = known.Losses.Make name
-        let recipe = if loss.Name = Objectives.classifier.Name then classifying recipe else recipe
+        let recipe =
+            if loss.Name = Objectives.classifier.Name then classifying recipe
+            elif loss.Name = MaximumLikelihood.name then withInverse recipe
+            else recipe
 
         parts known
         |> List.fold
@@ -247,6 +264,17 @@ module Recipe =
 
         if recipe.Loss.Name = Objectives.classifier.Name && data.Classes.IsEmpty then
             refuse Setting.Loss recipe.Loss $"the data set {data.Name} has no classes to tell apart"
+
+        if
+            recipe.Loss.Name = MaximumLikelihood.name
+            && data.IsImage
+            && recipe.Loss.Numbers |> List.exists ((=) ("noise", 0.0))
+        then
+            refuseWith
+                Setting.Loss
+                recipe.Loss
+                $"pixels are whole numbers, on which a density grows without end: they are learned under noise"
+                $"""say {Setting.Loss.Is "mle:noise=0.1"}"""
 
         if recipe.Labels && data.Classes.IsEmpty then
             refuse Setting.Labels "" $"the data set {data.Name} has no classes"

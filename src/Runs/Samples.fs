@@ -56,9 +56,11 @@ module Samples =
                 Samplers.ddim,
                 Grid.ofTimes "distilled" "the times that the model was distilled for" times,
                 times.Length - 1
+            | [], Mapping { Domain = Ends _ } -> Samplers.heun, Samplers.heun.Grid, 1
             | [], Mapping _ -> Samplers.heun, Samplers.heun.Grid, 2
             | [], Landscape { IsLaw = true } -> EnergySamplers.mala, Grid.uniform, 200
             | [], Landscape { IsLaw = false } -> EnergySamplers.descent, Grid.uniform, 200
+            | [], Jumping _ -> Samplers.heun, Samplers.heun.Grid, 100
             | [], (Denoising _ | Transport _) -> Samplers.heun, Samplers.heun.Grid, (if image then 10 else 25)
 
         { Sampler = sampler
@@ -143,6 +145,7 @@ module Samples =
                 // A jump lays its own grid.
                 Grid =
                     match model.Dynamics with
+                    | Jumping _
                     | Mapping _ -> natural.Grid
                     | Landscape _
                     | Denoising _
@@ -348,6 +351,7 @@ module Samples =
             let atOnce how =
                 match dynamics with
                 | Transport _
+                | Jumping _
                 | Landscape _
                 | Mapping _ ->
                     refuse

@@ -274,6 +274,11 @@ module SteeringChoice =
             let other = other.Value
 
             match other.Dynamics with
+            | Mapping { Domain = Ends _ } ->
+                refuse
+                    Setting.LookAhead
+                    other.Name
+                    $"it is an exact flow, which knows nothing of samples on their way: take one trained by lsd, psd or ct for instance"
             | Mapping map when
                 other.Shape = model.Shape && other.Path.Name = model.Path.Name && other.Units = model.Units
                 ->

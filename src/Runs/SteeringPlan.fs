@@ -124,6 +124,7 @@ module SteeringPlan =
 
             match map.Domain with
             | ToData -> network
+            | Ends _ -> invalidOp "an exact flow as a look-ahead is refused before"
             | Between(_, clean) ->
                 fun t x ->
                     if (Tensor.max t).ToFloat() > clean then FlowMap.jump network t (Integrator.time clean) x else x

@@ -153,6 +153,23 @@ module Validation =
             |> List.choose (fun (setting, value) -> value |> Option.map (fun value -> setting, value))
 
         match model.Dynamics, asked with
+        | Mapping { Domain = Ends _ }, (setting, value) :: _ ->
+            refuseWith
+                setting
+                value
+                $"{model.Name} is an exact flow: one evaluation takes the noise to the data, and it needs no solver"
+                $"leave {setting} out"
+        | Jumping _, (setting, value) :: _ ->
+            refuseWith
+                setting
+                value
+                $"the samples of {model.Name} jump: there is no flow that a solver could follow"
+                $"leave {setting} out, and say how many steps with {Setting.Steps}"
+        | Mapping { Domain = Ends _ }, [] when (request.Steps |> Option.exists ((<>) 1)) ->
+            refuse
+                Setting.Steps
+                request.Steps.Value
+                $"{model.Name} is an exact flow, whose samples take one step: leave it out"
         | Mapping { Domain = ToData }, (setting, value) :: _ ->
             refuseWith
                 setting
@@ -331,7 +348,7 @@ module Validation =
         | _ -> ()
 
         match request.Parallel, model.Dynamics with
-        | Some window, (Transport _ | Landscape _ | Mapping _) ->
+        | Some window, (Transport _ | Landscape _ | Mapping _ | Jumping _) ->
             refuse Setting.Parallel window $"it needs a model that knows the score, and {model.Name} does not"
         | _ -> ()
 
@@ -411,6 +428,18 @@ module Validation =
                     Setting.Grid
                     drawing.Grid.Name
                     $"it begins and ends where its own times do: leave {Setting.From} and {Setting.To} out"
+            | from, until when
+                (match model.Dynamics with
+                 | Mapping { Domain = Ends _ }
+                 | Jumping _ -> defaultArg from 1.0 <> 1.0 || defaultArg until 0.0 <> 0.0
+                 | _ -> false)
+                ->
+                let setting = if defaultArg from 1.0 <> 1.0 then Setting.From else Setting.To
+
+                refuse
+                    setting
+                    (defaultArg (if setting = Setting.From then from else until) 0.0)
+                    $"the samples of {model.Name} go all the way from the noise to the data: leave it out"
             | from, until -> { drawing with Span = Some(Samples.spanBetween model drawing from until request.Denoise) }
 
         let given =
@@ -492,6 +521,44 @@ module Validation =
                 let jumps = defaultArg request.Generation.Steps 4
                 let times = Array.init (jumps + 1) (fun k -> clean + float k / float jumps * (noisy - clean))
                 Some(struct (model, drawing, ByJumps(map, times), clean))
+            | Jumping jumps ->
+                for setting, isGiven in
+                    [ Setting.Trace, request.Trace.IsSome
+                      Setting.Memory, request.Memory.IsSome
+                      Setting.Method, request.Method.IsSome
+                      Setting.Time, (request.Time.IsSome && request.Time <> Some 0.0) ] do
+                    if isGiven then
+                        refuse
+                            setting
+                            ""
+                            $"{model.Name} jumps: of its log-density a bound is known, at the data, and no flow is followed: leave it out"
+
+                match jumps.Space with
+                | JumpSpace.Line _ ->
+                    refuseWith
+                        Setting.Model
+                        model.Name
+                        $"it jumps on the line, and the density of that is not known"
+                        $"take one trained by dfm-kl for a bound, or by cfm"
+                | JumpSpace.Tokens _ -> ()
+
+                let struct (model, drawing) = generation model request.Generation
+                Some(struct (model, drawing, ByBound(jumps, defaultArg request.Probes 16), 0.0))
+            | Mapping({ Domain = Ends _ } as map) ->
+                for setting, isGiven in
+                    [ Setting.Trace, request.Trace.IsSome
+                      Setting.Probes, request.Probes.IsSome
+                      Setting.Memory, request.Memory.IsSome
+                      Setting.Method, request.Method.IsSome
+                      Setting.Time, (request.Time.IsSome && request.Time <> Some 0.0) ] do
+                    if isGiven then
+                        refuse
+                            setting
+                            ""
+                            $"{model.Name} is an exact flow, which says the density of the data itself: leave it out"
+
+                let struct (model, drawing) = generation model request.Generation
+                Some(struct (model, drawing, ByJumps(map, [| 0.0; 1.0 |]), 0.0))
             | _ -> None
 
         let struct (model, drawing, way, time) =

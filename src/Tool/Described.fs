@@ -17,6 +17,7 @@ module Described =
           match model.Dynamics with
           | Denoising score -> "prediction", Json.text score.Prediction.Name
           | Transport _
+          | Jumping _
           | Landscape _
           | Mapping _ -> ()
 
@@ -52,6 +53,8 @@ module Described =
 
         match model.Dynamics, drawing.Control with
         | Mapping { Domain = ToData }, _ -> $"in {steps} of the consistency function"
+        | Mapping { Domain = Ends _ }, _ -> "in one evaluation of the exact flow"
+        | Jumping _, _ -> $"by jumps in {steps}"
         | Mapping { Domain = Between _ }, _ -> $"in {steps} of the flow map"
         | Landscape _, _ -> $"by `{drawing.Sampler.Name}`, {steps} of the chain"
         | _, Adaptive tolerance ->
@@ -76,7 +79,8 @@ module Described =
     /// How samples were made, for a command's JSON: a map along the flow has neither sampler nor grid.
     let sampling (model: GenerativeModel) (drawing: Drawing) (plan: SamplingPlan) =
         [ match model.Dynamics with
-          | Mapping _ -> "steps", Json.whole (int64 plan.Steps)
+          | Mapping _
+          | Jumping _ -> "steps", Json.whole (int64 plan.Steps)
           | Denoising _
           | Landscape _
           | Transport _ ->

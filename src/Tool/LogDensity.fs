@@ -145,7 +145,7 @@ module LogDensity =
 
         Terminal.tell
             terminal
-            $"log p at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"
+            $"""{if way.IsByBound then "a lower bound on log p" else "log p"} at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"""
 
         for label, z in found.Partitions do
             let of' =
@@ -191,6 +191,9 @@ module LogDensity =
                                           "standardError", Json.number z.StandardError
                                           "effectiveShare", Json.number z.EffectiveShare ]
                                 ) ]
+                  | ByBound(_, draws) ->
+                      "method", Json.text "bound"
+                      "evaluations", Json.whole (int64 draws)
                   | AlongFlow(flow, likelihood) ->
                       "method", Json.text "flow"
                       yield! Described.flow flow

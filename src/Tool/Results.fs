@@ -109,6 +109,7 @@ module Results =
         match model.Dynamics with
         | Denoising score -> Some(Model.velocity score None)
         | Transport flow -> Some(flow.Velocity None)
+        | Jumping _
         | Landscape _
         | Mapping _ -> None
 

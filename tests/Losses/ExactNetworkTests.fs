@@ -74,6 +74,42 @@ let private second (path: GaussianPath) (steps: int) : Field =
 
     fun t x -> Tensor.perSample x (Tensor.ofArray [ t.Shape[0] ] (Array.map at (Tensor.toFloats t))) + 0.0 * x
 
+/// The exact flow of N(mean, deviation²) on the line at its data: z = (x − mean)/deviation, log |det| = −log deviation.
+let private exactFlow (mean: float) (deviation: float) : Field =
+    fun _ x -> Tensor.cat 1 [ (x - mean) / deviation; Tensor.full x.Kind [ x.Shape[0]; 1 ] -(log deviation) ]
+
+/// log p(x₀ = k | x_t) of the tokens that a Gaussian on the line falls on: all of them for a mask, and by Bayes for a token that may have been drawn anew.
+let private tokenLogits (tokens: Tokens) : Field =
+    fun t x ->
+        let h = 0.5 * Tokens.spacing tokens
+        let places = Tensor.linspace Kind.Float64 -tokens.Bound tokens.Bound tokens.Count
+        let below (y: Tensor) = 0.5 * (1.0 + Tensor.erf ((y - m) / (s * sqrt 2.0)))
+        let law = log (Tensor.clamp 1e-300 1.0 (below (places + h) - below (places - h)))
+        let law = Tensor.reshape [ 1; tokens.Count ] law
+
+        match tokens.Source with
+        | TokenSource.Mask -> Tensor.expand [ x.Shape[0]; tokens.Count ] law
+        | TokenSource.Uniform ->
+            let all = Tensor.reshape [ 1; tokens.Count ] (Tensor.range Kind.Int64 0 tokens.Count)
+            let same = (Tensor.equal (Tokens.ofValues tokens x) all).To Dtype.Float64
+            let t = Tensor.reshape [ -1; 1 ] t
+            law + log ((1.0 - t) * same + t / float tokens.Count)
+
+/// What softplus makes t·Q of: the mean of the rates over x₀ given x_t, which is Gaussian.
+let private jumpRates (cells: Cells) (path: GaussianPath) : Field =
+    fun t x ->
+        let n, nodes = x.Shape[0], 25
+        let at (curve: Curve) = Tensor.reshape [ -1; 1 ] (Curve.values curve t)
+        let alpha, variance = at path.Alpha, at path.Variance
+        let spread = 1.0 / (1.0 / (s * s) + Tensor.square alpha / variance)
+        let middle = spread * (m / (s * s) + alpha * x / variance)
+        let z = Tensor.reshape [ 1; nodes ] (Tensor.linspace Kind.Float64 -4.0 4.0 nodes)
+        let weights = exp (-0.5 * Tensor.square z) / Tensor.sum (exp (-0.5 * Tensor.square z))
+        let x0 = middle + sqrt spread * z
+        let rates = GeneratorMatching.rates cells path t x0 (Tensor.expand [ n; nodes ] x)
+        let mean = Tensor.sumOver [ 2 ] (rates * Tensor.unsqueeze 1 weights) * Tensor.reshape [ -1; 1 ] t
+        log (Tensor.expm1 (Tensor.clamp 1e-12 50.0 mean))
+
 /// A loss of the catalogue, what its network says where it is exact, and how many samples tell a network a fifth off from it.
 let private exact (name: string) (path: GaussianPath) (output: NetworkOutput) : Field * int =
     let bridge = Interpolant.bridge 0.5
@@ -106,6 +142,9 @@ let private exact (name: string) (path: GaussianPath) (output: NetworkOutput) : 
 
             Tensor.cat 1 [ meanVelocity path times x; Tensor.expand x.Shape (Tensor.unsqueeze 1 rate) ]),
         2000
+    | NetworkOutput.OtherEnd _ -> exactFlow m s, 4000
+    | NetworkOutput.TokenLogits tokens -> tokenLogits tokens, 20_000
+    | NetworkOutput.JumpRates cells -> jumpRates cells path, 1000
     | NetworkOutput.Guided _ ->
         (fun times x -> Mixture.velocity path law (Tensor.flatten (Tensor.narrow 1 0 1 times)) x), 4000
     | _ ->
@@ -206,12 +245,22 @@ let tests =
               let least = value truth
               Expect.isTrue (Double.IsFinite least) ""
 
-              for gain, shift in [ 0.8, 0.0; 1.2, 0.0; 1.0, 0.2; 1.0, -0.2 ] do
-                  let off =
-                      value (fun t x ->
+              let varied (gain: float) (shift: float) : Field =
+                  match objective.Output with
+                  // Another exact flow: an output that is none has no density.
+                  | NetworkOutput.OtherEnd _ -> exactFlow (m + shift) (s / gain)
+                  // What is added to all logits alike adds nothing.
+                  | NetworkOutput.TokenLogits tokens ->
+                      let tilt = Tensor.reshape [ 1; -1 ] (Tensor.linspace Kind.Float64 -10.0 10.0 tokens.Count)
+                      fun t x -> gain * truth t x + shift * tilt
+                  | _ ->
+                      fun t x ->
                           let said = truth t x
                           // What is added to a potential counts by its gradient.
-                          gain * said + shift * (if said.Rank = 1 then Tensor.sumRows x else Tensor.onesLike x))
+                          gain * said + shift * (if said.Rank = 1 then Tensor.sumRows x else Tensor.onesLike x)
+
+              for gain, shift in [ 0.8, 0.0; 1.2, 0.0; 1.0, 0.2; 1.0, -0.2 ] do
+                  let off = value (varied gain shift)
                   Expect.isGreaterThan
                       off
                       least

@@ -25,7 +25,14 @@ let private listed =
     [ for part in Networks.parts do
           for shape in [ [ 3 ]; [ 2; 8; 8 ] ] do
               let ask: NetworkRequest =
-                  { Sample = shape; Data = "a test"; Width = 8; Depth = 2; Times = 1; Outputs = 1; Classes = Some 3 }
+                  { Sample = shape
+                    Data = "a test"
+                    Width = 8
+                    Depth = 2
+                    Times = 1
+                    Outputs = 1
+                    Classes = Some 3
+                    Role = NetworkRole.Field }
 
               match answer (fun () -> Part.standard part ask) with
               | Ok network -> $"the list's {part.Name}", network, shape
@@ -416,7 +423,8 @@ let tests =
                         Settings = []
                         Specs = [| { Name = "w"; Shape = [ 256; 256 ]; Initializer = initializer } |]
                         Apply = fun _ _ _ x -> x
-                        Uncertainty = None }
+                        Uncertainty = None
+                        Fitted = None }
 
                   let draw initializer =
                       (Network.init Kind.Float32 (Rng.ofSeed 4L) (network initializer))

@@ -30,7 +30,8 @@ let private affine: Part<NetworkRequest -> Network> =
               Settings = []
               Specs = b.Specs
               Apply = fun p _ t x -> line p (numbers[0] * x) ((features t).To x.Kind)
-              Uncertainty = None } }
+              Uncertainty = None
+              Fitted = None } }
 
 let private loss: Part<LossEntry> =
     Part.fixedAt

@@ -220,6 +220,42 @@ public static class Losses
     public static TrainingLoss ContinuousNormalizingFlow(int steps = 8) =>
         TrainingLoss.Of("cnf", [("steps", nameof(steps), steps)]);
 
+    /// <summary>Maximum likelihood: an exact flow learns the data's density itself, by the determinant of its Jacobian. <c>mle</c>: −(log N(z(x); 0, I) + log |det ∂z/∂x|)/d, x = x₀ + s·η, η ~ N(0, I) (Dinh et al. 2017, Real NVP, eq. 2–3; Zhai et al. 2025, TarFlow, section 3.3).</summary>
+    /// <param name="noise">s, deviation of noise put on the data, which sampling takes off again: a number of at least 0.</param>
+    public static TrainingLoss MaximumLikelihood(double noise = 0) =>
+        TrainingLoss.Of("mle", [("noise", nameof(noise), noise)]);
+
+    /// <summary>Discrete flow matching from masks: learns which token a masked coordinate is, from those that are seen. <c>dfm</c>: −Σᵢ log p(x₀ⁱ | x_t)/d over coordinates that are not yet their data, masked with probability t (Gat et al. 2024, Discrete flow matching, eq. 24; Campbell et al. 2024).</summary>
+    /// <param name="tokens">K, the tokens of each coordinate: a whole number from 2 to 1000000.</param>
+    /// <param name="bound">B: the tokens lie evenly from −B to B in the network's units, 1 for pictures: a positive number.</param>
+    public static TrainingLoss DiscreteFlowMatching(int tokens = 128, double bound = 4) =>
+        TrainingLoss.Of("dfm", [("tokens", nameof(tokens), tokens), ("bound", nameof(bound), bound)]);
+
+    /// <summary>Discrete flow matching from masks by the bound on the likelihood: early times, where little is masked, count more. <c>dfm-kl</c>: 1/t · Σᵢ (δ − p(x_tⁱ | x_t) − (1 − δ) log p(x₀ⁱ | x_t))/d, δ = [x_tⁱ = x₀ⁱ], masked with probability t (Shaul et al. 2024, Flow matching with general discrete paths, eq. 21; Gat et al. 2024).</summary>
+    /// <param name="tokens">K, the tokens of each coordinate: a whole number from 2 to 1000000.</param>
+    /// <param name="bound">B: the tokens lie evenly from −B to B in the network's units, 1 for pictures: a positive number.</param>
+    public static TrainingLoss DiscreteFlowMatchingByBound(int tokens = 128, double bound = 4) =>
+        TrainingLoss.Of("dfm-kl", [("tokens", nameof(tokens), tokens), ("bound", nameof(bound), bound)]);
+
+    /// <summary>Discrete flow matching from random tokens: learns which token each coordinate was before some were drawn anew. <c>dfm-uniform</c>: −Σᵢ log p(x₀ⁱ | x_t)/d over coordinates that are not yet their data, drawn anew with probability t (Gat et al. 2024, Discrete flow matching, eq. 24; Campbell et al. 2024).</summary>
+    /// <param name="tokens">K, the tokens of each coordinate: a whole number from 2 to 1000000.</param>
+    /// <param name="bound">B: the tokens lie evenly from −B to B in the network's units, 1 for pictures: a positive number.</param>
+    public static TrainingLoss UniformDiscreteFlowMatching(int tokens = 128, double bound = 4) =>
+        TrainingLoss.Of("dfm-uniform", [("tokens", nameof(tokens), tokens), ("bound", nameof(bound), bound)]);
+
+    /// <summary>Discrete flow matching from random tokens by the bound on the likelihood. <c>dfm-uniform-kl</c>: 1/t · Σᵢ (δ − p(x_tⁱ | x_t) − (1 − δ) log p(x₀ⁱ | x_t))/d, δ = [x_tⁱ = x₀ⁱ], drawn anew with probability t (Shaul et al. 2024, Flow matching with general discrete paths, eq. 21; Gat et al. 2024).</summary>
+    /// <param name="tokens">K, the tokens of each coordinate: a whole number from 2 to 1000000.</param>
+    /// <param name="bound">B: the tokens lie evenly from −B to B in the network's units, 1 for pictures: a positive number.</param>
+    public static TrainingLoss UniformDiscreteFlowMatchingByBound(int tokens = 128, double bound = 4) =>
+        TrainingLoss.Of("dfm-uniform-kl", [("tokens", nameof(tokens), tokens), ("bound", nameof(bound), bound)]);
+
+    /// <summary>Generator matching: samples jump from where the path has too much mass to where it wants more, one coordinate at a time. <c>jump</c>: Σ (Q − q log Q)/d over cells, q = λ(x_t | x₀) J(cell | x₀) (Holderrieth et al. 2024, Generator matching, eq. 22 and table 1).</summary>
+    /// <param name="cells">K, the cells that a coordinate jumps to: a whole number from 2 to 1000000.</param>
+    /// <param name="bound">B: the cells lie from −B to B in the network's units: a positive number.</param>
+    /// <param name="flow">a, the share of the flow of the same path in what samples follow: 0 jumps only, 1 flows only: a number from 0 to 1.</param>
+    public static TrainingLoss GeneratorMatching(int cells = 128, double bound = 4, double flow = 0) =>
+        TrainingLoss.Of("jump", [("cells", nameof(cells), cells), ("bound", nameof(bound), bound), ("flow", nameof(flow), flow)]);
+
     /// <summary>Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round. <c>progressive</c>: E w ‖x̃ − D(z_t, t)‖², x̃ of the teacher's two steps of DDIM, in rounds from N = 16 to 1; a teacher, its network and its times, no derivatives (Salimans, Ho 2022, Progressive distillation, algorithm 2).</summary>
     /// <param name="steps">N, the steps of the first teacher's DDIM, a power of two: a whole number from 2 to 1000000.</param>
     public static TrainingLoss ProgressiveDistillation(int steps = 16) =>
@@ -333,6 +369,12 @@ public static class Losses
         SchrodingerBridgeFlowMatching(),
         ScoreAndFlowMatching(),
         ContinuousNormalizingFlow(),
+        MaximumLikelihood(),
+        DiscreteFlowMatching(),
+        DiscreteFlowMatchingByBound(),
+        UniformDiscreteFlowMatching(),
+        UniformDiscreteFlowMatchingByBound(),
+        GeneratorMatching(),
         ProgressiveDistillation(),
         GuidedDistillation(),
         ConsistencyTraining,
@@ -1264,6 +1306,18 @@ public enum NetworkKind
     /// <summary><c>unet</c>: residual blocks and self-attention at several scales, for images, with classes or without (Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021).</summary>
     Unet,
 
+    /// <summary><c>spline</c>: an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors (Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow).</summary>
+    Spline,
+
+    /// <summary><c>realnvp</c>: an exact flow of affine couplings, ActNorm and P L U maps between them, for vectors (Dinh et al. 2017, Real NVP; Kingma, Dhariwal 2018, Glow).</summary>
+    Realnvp,
+
+    /// <summary><c>maf</c>: an exact flow of masked autoregressive layers: one pass to the noise, as many as coordinates to the data; for vectors (Papamakarios et al. 2017, Masked autoregressive flow; Germain et al. 2015, MADE).</summary>
+    Maf,
+
+    /// <summary><c>tarflow</c>: an exact flow of causal transformers over patches: one pass to the noise, as many as patches to the data; for images (Zhai et al. 2025, Normalizing flows are capable generative models).</summary>
+    Tarflow,
+
 }
 
 internal static class NetworkKinds
@@ -1274,6 +1328,10 @@ internal static class NetworkKinds
             NetworkKind.Mlp => "mlp",
             NetworkKind.ResidualMlp => "residual-mlp",
             NetworkKind.Unet => "unet",
+            NetworkKind.Spline => "spline",
+            NetworkKind.Realnvp => "realnvp",
+            NetworkKind.Maf => "maf",
+            NetworkKind.Tarflow => "tarflow",
             _ => throw new ArgumentOutOfRangeException(nameof(kind)),
         };
 }

@@ -1,0 +1,168 @@
+namespace Fokker
+
+open System
+
+/// What every coordinate starts as at the noisy end of a discrete flow.
+[<RequireQualifiedAccess>]
+type TokenSource =
+    /// One state more, which no data have.
+    | Mask
+    /// Any of the tokens, all alike.
+    | Uniform
+
+/// K tokens for each coordinate: the K values evenly from −bound to bound, in the network's units, both included. Pixels from −1 to 1 are two tokens by their sign, bytes
+/// that are laid from −1 to 1 are 256 as they are, and coordinates of vectors fall on the nearest value of a fine grid.
+type Tokens = { Count: int; Bound: float; Source: TokenSource }
+
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module Tokens =
+
+    /// Between the values of neighbouring tokens.
+    let spacing (tokens: Tokens) : float = 2.0 * tokens.Bound / float (tokens.Count - 1)
+
+    /// The states of a coordinate: the tokens, and the mask as the last where that is the source.
+    let states (tokens: Tokens) : int =
+        match tokens.Source with
+        | TokenSource.Mask -> tokens.Count + 1
+        | TokenSource.Uniform -> tokens.Count
+
+    /// The tokens nearest to values [B; …], int64; of data, which have no masks.
+    let ofData (tokens: Tokens) (x: Tensor) : Tensor =
+        (Tensor.clamp 0.0 (float (tokens.Count - 1)) (Tensor.round ((x + tokens.Bound) / spacing tokens))).To
+            Dtype.Int64
+
+    /// States of coordinates as values that a network is told: tokens as they lie, the mask well apart from them.
+    let values (tokens: Tokens) (kind: Kind) (states: Tensor) : Tensor =
+        let lying = states.To kind * spacing tokens - tokens.Bound
+        let isMask = Tensor.greaterThan (float tokens.Count - 0.5) states
+        Tensor.where isMask (Tensor.full kind [] (2.0 * tokens.Bound)) lying
+
+    /// The inverse of `values`.
+    let ofValues (tokens: Tokens) (x: Tensor) : Tensor =
+        let mask = (Tensor.full x.Kind [] (float tokens.Count)).To Dtype.Int64
+        let own = ofData tokens x
+
+        match tokens.Source with
+        | TokenSource.Mask -> Tensor.where (Tensor.greaterThan (1.5 * tokens.Bound) x) mask own
+        | TokenSource.Uniform -> own
+
+/// Discrete flow matching: every coordinate is its datum with probability κ(t) = 1 − t and the source's otherwise, independently of the others given the data, and is led back by
+/// a jump process whose rates are an average of those given the data (Gat et al. 2024, Discrete flow matching; Campbell et al. 2024, Generative flows on discrete state-spaces).
+/// The network says log p(x₀ⁱ | x_t) but for a constant, for each coordinate and token.
+[<RequireQualifiedAccess>]
+module DiscreteFlow =
+
+    /// The first time that is drawn: rates are 1/t.
+    let First = 1e-3
+
+    /// Uniform numbers out of standard normal ones.
+    let private uniform (z: Tensor) = 0.5 * (1.0 + Tensor.erf (z * Math.Sqrt 0.5))
+
+    /// Tokens of the source for standard normal numbers z [B; …].
+    let source (tokens: Tokens) (z: Tensor) : Tensor =
+        match tokens.Source with
+        | TokenSource.Mask -> (Tensor.full z.Kind z.Shape (float tokens.Count)).To Dtype.Int64
+        | TokenSource.Uniform ->
+            let k = float tokens.Count
+            (Tensor.clamp 0.0 (k - 1.0) (Tensor.floor (k * uniform z))).To Dtype.Int64
+
+    /// x_t: each coordinate of x₀ [B; …] is the source's with probability t [B].
+    let corrupt (tokens: Tokens) (rng: Rng) (t: Tensor) (x0: Tensor) : Tensor =
+        let normal name = Rng.normal Kind.Float64 x0.Shape (Rng.named name rng)
+        let isGone = Tensor.less (uniform (normal "gone")) (Tensor.perSample (normal "gone") t)
+        Tensor.where isGone (source tokens (normal "source")) x0
+
+    /// log p(x₀ⁱ = k | x_t), [B; K; d], of what a network says at times t for states [B; …]: log-softmax over the tokens.
+    let logPosterior (tokens: Tokens) (kind: Kind) (network: Field) (t: Tensor) (states: Tensor) : Tensor =
+        network t (Tokens.values tokens kind states)
+        |> Tensor.reshape [ states.Shape[0]; tokens.Count; -1 ]
+        |> Nn.logSoftmax 1
+
+    /// The logarithm's entries at states [B; …], [B; d]; those of masks are of no token, and of no use.
+    let private at (tokens: Tokens) (states: Tensor) (logs: Tensor) : Tensor =
+        let index = (Tensor.clamp 0.0 (float (tokens.Count - 1)) (Tensor.flattenRows states)).To Dtype.Int64
+        Tensor.squeeze 1 (Tensor.gather 1 (Tensor.unsqueeze 1 index) logs)
+
+    /// Where coordinates are not yet their data: masked ones, or those of another token than the datum; 1 and 0, [B; d].
+    let private isOpen (tokens: Tokens) (x0: Tensor) (states: Tensor) (kind: Kind) : Tensor =
+        let mask = Tensor.flattenRows states
+        match tokens.Source with
+        | TokenSource.Mask -> (Tensor.greaterThan (float tokens.Count - 0.5) mask).To kind
+        | TokenSource.Uniform -> (Tensor.not (Tensor.equal mask (Tensor.flattenRows x0))).To kind
+
+    /// −Σᵢ log p(x₀ⁱ | x_t) over the coordinates that the data do not show at once, [B] (Gat et al. 2024, eq. 24).
+    let crossEntropy (tokens: Tokens) (x0: Tensor) (states: Tensor) (logs: Tensor) : Tensor =
+        let own = -(at tokens x0 logs)
+
+        match tokens.Source with
+        | TokenSource.Mask -> Tensor.sumRows (own * isOpen tokens x0 states logs.Kind)
+        | TokenSource.Uniform -> Tensor.sumRows own
+
+    /// The rate of the bound at time t [B], [B]: in the mean over x_t its integral over t from 0 to 1 is no less than −log p(x₀). Of masks it is equal where the network is exact; of
+    /// uniform tokens it is not, since tokens that the data lead there once are led there several times by a process that does not know them.
+    /// With δ = [x_tⁱ = x₀ⁱ] it is 1/t · Σᵢ (δ − p(x_tⁱ | x_t) − (1 − δ) log p(x₀ⁱ | x_t)); of a mask only the logarithm is left (Shaul et al. 2024, eq. 21: the
+    /// generalized KL divergence of the rates; Holderrieth et al. 2024, proposition 2).
+    let boundRate (tokens: Tokens) (t: Tensor) (x0: Tensor) (states: Tensor) (logs: Tensor) : Tensor =
+        let isOpen = isOpen tokens x0 states logs.Kind
+        let jump = -(at tokens x0 logs) * isOpen
+
+        let terms =
+            match tokens.Source with
+            | TokenSource.Mask -> jump
+            | TokenSource.Uniform -> (1.0 - isOpen) - Tensor.exp (at tokens states logs) + jump
+
+        Tensor.sumRows terms / t.To(logs.Kind)
+
+    /// The rates at which state x jumps at time t, as generation goes on: 1/t · p(x₀ⁱ = y | x) for each coordinate's jump to a token y, [B; K; d]; 0 for coordinates that have
+    /// left the mask.
+    let rates (tokens: Tokens) (t: float) (states: Tensor) (logs: Tensor) : Tensor =
+        let rates = Tensor.exp logs / t
+
+        match tokens.Source with
+        | TokenSource.Uniform -> rates
+        | TokenSource.Mask ->
+            rates
+            * Tensor.unsqueeze
+                1
+                ((Tensor.greaterThan (float tokens.Count - 0.5) (Tensor.flattenRows states)).To rates.Kind)
+
+    /// From t to s < t each coordinate draws x₀ⁱ ~ p(· | x_t) and goes there with probability (t − s)/t, the integral of its rate; at s = 0 with certainty (Gat et al. 2024,
+    /// algorithm 1). Of a masked source only masks move. At the noisy end the state's standard normal numbers are made the source's tokens.
+    let step (tokens: Tokens) (network: Field) : Step =
+        fun noise until state ->
+            let struct (t, s) = struct (state.Time, until)
+
+            let states = if t >= 1.0 then source tokens state.X else Tokens.ofValues tokens state.X
+
+            let draw k = uniform (Noise.draw noise state.Step (t, s) (k, 2) state.X)
+            let logs = logPosterior tokens Kind.Float64 network (Integrator.time t) states
+            // The token at which the distribution function passes a uniform number.
+            let passed = Tensor.cumsum 1 (Tensor.exp logs)
+            let place = Tensor.unsqueeze 1 (Tensor.flattenRows (draw 0))
+            let chosen = Tensor.sumOver [ 1 ] ((Tensor.less passed place).To Dtype.Int64)
+            let chosen =
+                (Tensor.clamp 0.0 (float (tokens.Count - 1)) (Tensor.reshape states.Shape chosen)).To Dtype.Int64
+            let goes = Tensor.lessThan ((t - s) / t) (draw 1)
+
+            let goes =
+                match tokens.Source with
+                | TokenSource.Uniform -> goes
+                | TokenSource.Mask -> Tensor.both goes (Tensor.greaterThan (float tokens.Count - 0.5) states)
+
+            Integrator.moved state until (Tokens.values tokens Kind.Float64 (Tensor.where goes chosen states)) [] 1
+
+    /// An estimate without bias of the bound on −log p(x₀) in nats, [B]: the mean of the rate at `draws` stratified times.
+    let bound (tokens: Tokens) (kind: Kind) (network: Field) (draws: int) (rng: Rng) (x: Tensor) : Tensor =
+        let x0 = Tokens.ofData tokens x
+        let n = x0.Shape[0]
+
+        Seq.init draws (fun k ->
+            Scope.run (fun () ->
+                let own = Rng.at (int64 k) (Rng.named "bound" rng)
+                let within = Rng.uniform Kind.Float64 [ n ] (Rng.named "times" own)
+                let t = Tensor.clamp First 1.0 ((within + float k) / float draws)
+                let states = corrupt tokens own t x0
+                let logs = (logPosterior tokens kind network t states).To Dtype.Float64
+                boundRate tokens t x0 states logs))
+        |> Seq.reduce (+)
+        |> fun sum -> sum / float draws
