@@ -16,4 +16,5 @@ module Table =
           FewSteps.study
           Branching.study
           Bridge.study
+          BlindStudy.study
           FiguresStudy.study ]

@@ -39,6 +39,7 @@ type Setting =
     static member Network = Setting "Network"
     static member Width = Setting "Width"
     static member Depth = Setting "Depth"
+    static member Blind = Setting "Blind"
     static member Labels = Setting "Labels"
     static member LabelDropout = Setting "LabelDropout"
     static member Seed = Setting "Seed"

@@ -186,15 +186,8 @@ module GenerativeModel =
     let ownData (model: GenerativeModel) : Dataset option =
         match model.Origin with
         | Origin.Exact(file, mixture) ->
-            Some
-                { Name = string (Path.GetFileNameWithoutExtension file)
-                  Summary = $"a mixture of {mixture.Components} Gaussians in {mixture.Dimension} dimensions"
-                  Reference = file
-                  Shape = model.Shape
-                  Classes = model.Classes
-                  Units = Units.Same
-                  Range = None
-                  Content = Law(fun rng n -> Mixture.sample n rng mixture) }
+            let data = Dataset.ofMixture (string (Path.GetFileNameWithoutExtension file)) file mixture
+            Some { data with Classes = model.Classes; Units = Units.Same }
         | Origin.Trained _
         | Origin.Supplied -> None
 

@@ -58,6 +58,16 @@ module Networks =
                     let added = parameters[own..]
                     Tensor.flatten (line added ((features t).To added[0].Kind))) }
 
+    /// The network without the time: it is told t = 0 whatever the noise, and has to see from x how much of it there is. Its best answer is then the mean of the best
+    /// answers at all times, by how likely x is at each (Sun, Jiang, Zhao, He 2025, Is noise conditioning necessary for denoising generative models?).
+    let blind (network: Network) : Network =
+        { network with
+            Settings = network.Settings @ [ "blind", "on" ]
+            Apply =
+                fun parameters condition ->
+                    let field = network.Apply parameters condition
+                    fun t x -> field (Tensor.zerosLike t) x }
+
     /// Part k of a network that says several things of every coordinate.
     let part (k: int) (network: Condition -> Field) : Condition -> Field =
         fun condition ->
@@ -129,6 +139,7 @@ module Networks =
         | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
         | None, "tarflow" -> Some(TarFlow.network (TarFlow.ofSettings settings))
         | None, _ -> ExactFlow.ofSettings name settings |> Option.map ExactFlow.network
+        |> Option.map (if Map.containsKey "blind" settings then blind else id)
         |> Option.map (if EnergyNetwork.isAmong settings then EnergyNetwork.ofNetwork else id)
         |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)
 

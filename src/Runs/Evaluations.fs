@@ -249,7 +249,7 @@ module Evaluations =
 
         match data.Content, model.Origin with
         | Law _, Origin.Exact(file, mixture) when data.Reference = file ->
-            { data with Content = Law(fun rng n -> Mixture.sample n rng (Mixture.ofClass label mixture)) }
+            { data with Content = (Dataset.ofMixture data.Name file (Mixture.ofClass label mixture)).Content }
         | Finite(_, ({ Labels = Some labels } as heldOut)), _ ->
             let rows = only labels heldOut
             { data with Content = Finite(rows, rows) }

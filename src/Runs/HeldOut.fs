@@ -29,38 +29,21 @@ type HeldOutDensity =
 [<RequireQualifiedAccess>]
 module HeldOut =
 
-    let private planeLaw (data: Dataset) : PlaneLaw option =
+    /// log p of the law of a data set, [n; …] in its own units ↦ [n] in nats, where it is known: a law of the plane or a mixture.
+    let law (data: Dataset) : (Tensor -> Tensor) option =
         match data.Content with
-        | Law draw -> Plane.all |> List.tryFind (fun law -> Object.ReferenceEquals(law.Draw, draw))
+        | Law law -> law.LogDensity
         | Finite _ -> None
 
-    /// log p of the law of a data set, [n; …] in its own units ↦ [n] in nats, where it is known: a law of the plane or a mixture.
-    let law (model: GenerativeModel) (data: Dataset) : (Tensor -> Tensor) option =
-        match model.Origin, data.Content with
-        | Origin.Exact(file, mixture), Law _ when data.Reference = file -> Some(Mixture.logDensityOfData mixture)
-        | _ -> planeLaw data |> Option.bind _.LogDensity
-
-    /// Laws of the plane whose density is known, each with what all but a thousandth of its own samples have of it at least, by 40,000 of them.
-    let private levels =
-        [ for law in Plane.all do
-              match law.LogDensity with
-              | None -> ()
-              | Some logDensity ->
-                  let level =
-                      lazy
-                          Scope.run (fun () ->
-                              let nats = Tensor.toFloats (logDensity (law.Draw (Rng.ofSeed 0L) 40_000))
-                              Array.sortInPlace nats
-                              nats[40])
-
-                  law.Name, (logDensity, level) ]
-        |> Map.ofList
-
-    /// What of a model's samples lies where the data's law hardly has any (`Measures.outside`), for laws of the plane whose density is known.
+    /// What of a model's samples lies where the data's law hardly has any (`Measures.outside`), for laws whose density is known: where it is below what all but a
+    /// thousandth of the law's own samples have of it at least, by 40,000 of them.
     let outside (data: Dataset) : Measure option =
-        planeLaw data
-        |> Option.bind (fun law -> Map.tryFind law.Name levels)
-        |> Option.map (fun (logDensity, level) -> Measures.outside logDensity level.Value)
+        match data.Content with
+        | Law { LogDensity = Some logDensity; Draw = draw } ->
+            let nats = Scope.run (fun () -> Tensor.toFloats (logDensity (draw (Rng.ofSeed 0L) 40_000)))
+            Array.sortInPlace nats
+            Some(Measures.outside logDensity nats[40])
+        | _ -> None
 
     /// Samples that a mean is over: its error is about 0.01 nats for laws of a nat's spread.
     let standardCount = 2000
@@ -109,7 +92,7 @@ module HeldOut =
                     { estimate with StandardError = Math.Sqrt(estimate.StandardError ** 2.0 + shared * shared) }
                 let negative (values: float[]) = Array.map (fun nats -> -nats) values
                 let own = negative found.Nats
-                let truth = law model data |> Option.map (fun law -> negative (Tensor.toFloats (law x)))
+                let truth = law data |> Option.map (fun law -> negative (Tensor.toFloats (law x)))
 
                 Some
                     { Nats = widened (Estimate.ofDraws own)

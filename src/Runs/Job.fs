@@ -242,7 +242,8 @@ module Job =
             [ Setting.Network, string recipe.Network, string given.Network
               Setting.Depth, string recipe.Depth, string given.Depth
               Setting.Labels, (if recipe.Labels then "on" else "off"), "on"
-              Setting.LabelDropout, string recipe.LabelDropout, "0" ] do
+              Setting.LabelDropout, string recipe.LabelDropout, "0"
+              Setting.Blind, (if recipe.Blind then "on" else "off"), "off" ] do
             if value <> own then
                 refuseWith
                     setting
@@ -259,6 +260,13 @@ module Job =
         NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
 
     let private network (known: Known) (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
+        if recipe.Blind && objective.Times > 1 then
+            refuseWith
+                Setting.Blind
+                "on"
+                $"{recipe.Loss} learns a map between two times, which nothing in x says"
+                $"leave it out, or take a loss that learns a field: cfm, dsm, simple"
+
         { Sample = data.Shape
           Data = data.Name
           Width = recipe.Width
@@ -268,6 +276,7 @@ module Job =
           Classes = if recipe.Labels then Some data.Classes.Length else None
           Role = objective.Role }
         |> known.Networks.Make recipe.Network
+        |> (if recipe.Blind then Networks.blind else id)
         |> Objective.network objective
 
     /// The parameters of a model for a network. Raises RefusedException where none fits, or the network is to be the model's and is not.

@@ -28,6 +28,8 @@ type Recipe =
         Width: int
         /// Hidden layers, or residual blocks at each scale.
         Depth: int
+        /// Whether the time is withheld from the network.
+        Blind: bool
         /// Whether the network is told the class.
         Labels: bool
         /// The probability that a label is left out in training: the network then learns what no class looks like, which guidance needs.
@@ -164,6 +166,7 @@ module Recipe =
               Network = PartName.plain "mlp"
               Width = 256
               Depth = 3
+              Blind = false
               Labels = false
               LabelDropout = 0.0
               Seed = 0L
@@ -364,7 +367,7 @@ module Recipe =
 
     /// What later versions have put into a recipe, with what runs before them did.
     let private since: (string * JsonNode) list =
-        [ "labelDropout", JsonValue.Create 0.0; "finalRate", JsonValue.Create 0.0 ]
+        [ "labelDropout", JsonValue.Create 0.0; "finalRate", JsonValue.Create 0.0; "blind", JsonValue.Create false ]
 
     /// The inverse of `settings`. Raises UserError, naming the file, where something is missing or of the wrong kind.
     let ofSettings (file: string) (settings: Map<string, JsonNode>) : Recipe =
@@ -418,6 +421,7 @@ type TrainingRequest =
         Network: string option
         Width: int option
         Depth: int option
+        Blind: bool option
         Labels: bool option
         LabelDropout: float option
         Seed: int64 option
@@ -451,6 +455,7 @@ module TrainingRequest =
           Network = None
           Width = None
           Depth = None
+          Blind = None
           Labels = None
           LabelDropout = None
           Seed = None
@@ -491,6 +496,7 @@ module TrainingRequest =
             Network = request.Network |> Option.map (Recipe.networkAmong known) |> Option.defaultValue recipe.Network
             Width = defaultArg request.Width recipe.Width
             Depth = defaultArg request.Depth recipe.Depth
+            Blind = defaultArg request.Blind recipe.Blind
             Labels = labels
             LabelDropout = defaultArg request.LabelDropout (if labels then recipe.LabelDropout else 0.0)
             Seed = defaultArg request.Seed recipe.Seed

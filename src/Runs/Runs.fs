@@ -116,10 +116,15 @@ module Runs =
                       Units = Units.ofText ((field "units").GetValue<string>())
                       Range = None
                       Content =
-                        Law(fun _ _ ->
-                            raise (
-                                UserError $"{run.Name}: it was trained on data in memory, which are not kept with it"
-                            )) }
+                        Law
+                            { Draw =
+                                fun _ _ ->
+                                    raise (
+                                        UserError
+                                            $"{run.Name}: it was trained on data in memory, which are not kept with it"
+                                    )
+                              LogDensity = None
+                              Numbers = [] } }
                 with
                 | :? NullReferenceException
                 | :? InvalidOperationException
@@ -265,6 +270,7 @@ module Runs =
                             Network = own.Network
                             Width = own.Width
                             Depth = own.Depth
+                            Blind = own.Blind
                             Labels = own.Labels
                             LabelDropout = own.LabelDropout }
 

@@ -33,6 +33,7 @@ type TrainArgument =
     | [<Unique>] Network of network: string
     | [<Unique>] Width of units: int
     | [<Unique>] Depth of layers: int
+    | [<Unique>] Blind
     | [<Unique>] Labels of on_or_off: string
     | [<Unique>] Label_Dropout of probability: float
     | [<Unique>] Device of device: string
@@ -75,6 +76,7 @@ type TrainArgument =
             | Network _ -> "mlp for vectors, unet for images (fokker list networks)"
             | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
             | Depth _ -> "hidden layers, or residual blocks at each scale"
+            | Blind -> "withhold the time from the network: it has to see from x how much noise there is"
             | Labels _ -> "whether the network takes the class as an input: on or off (on where there are classes)"
             | Label_Dropout _ ->
                 "how often a label is left out in training, so that samples can be guided: from 0 to below 1 (0.1 for images with classes, 0 elsewhere)"
@@ -114,6 +116,7 @@ module Train =
         | Network name -> { request with Network = Some name }
         | Width units -> { request with Width = Some units }
         | Depth layers -> { request with Depth = Some layers }
+        | Blind -> { request with Blind = Some true }
         | Labels word ->
             { request with
                 Labels =

@@ -16,11 +16,23 @@ type Table =
 
     member table.Count = table.Rows.Shape[0]
 
+/// A law that samples are drawn from.
+[<NoComparison; ReferenceEquality>]
+type DataLaw =
+    {
+        /// n independent draws, float64 [n; …]; row i depends on the key and on i only.
+        Draw: Rng -> int -> Tensor
+        /// log p of samples in the data's units, [n; …] ↦ [n] float64 in nats, where it is known.
+        LogDensity: (Tensor -> Tensor) option
+        /// The numbers of a person's own that make it what it is; none where its name says all.
+        Numbers: Tensor list
+    }
+
 /// Where samples come from.
 [<NoComparison; ReferenceEquality>]
 type Content =
-    /// As many independent draws as anyone asks for: n ↦ float64 [n; …].
-    | Law of draw: (Rng -> int -> Tensor)
+    /// As many independent draws as anyone asks for.
+    | Law of DataLaw
     /// A file's samples, those to train on and those kept from it.
     | Finite of train: Table * heldOut: Table
 
@@ -47,7 +59,7 @@ type Dataset =
     interface IHoldTensors with
         member d.Visit visit =
             match d.Content with
-            | Law _ -> ()
+            | Law law -> List.iter visit law.Numbers
             | Finite(train, heldOut) ->
                 for table in [ train; heldOut ] do
                     visit table.Rows
@@ -72,7 +84,26 @@ module Dataset =
           Classes = []
           Units = { Shift = law.Mean; Scale = Array.create 2 (sqrt (Array.average law.Variance)) }
           Range = None
-          Content = Law law.Draw }
+          Content = Law { Draw = law.Draw; LogDensity = law.LogDensity; Numbers = [] } }
+
+    /// A mixture of Gaussians as data, with the shift and the one scale that give it mean 0 and a mean variance of 1. `file` is where it was read from.
+    let ofMixture (name: string) (file: string) (mixture: Mixture) : Dataset =
+        let variances = Tensor.toFloats (Linalg.einsum "ii->i" [ Mixture.covariance mixture ])
+
+        { Name = name
+          Summary = $"a mixture of {mixture.Components} Gaussians in {mixture.Dimension} dimensions"
+          Reference = file
+          Shape = [ mixture.Dimension ]
+          Classes = []
+          Units =
+            { Shift = Tensor.toFloats (Mixture.mean mixture)
+              Scale = Array.create mixture.Dimension (sqrt (Array.average variances)) }
+          Range = None
+          Content =
+            Law
+                { Draw = fun rng n -> Mixture.sample n rng mixture
+                  LogDensity = Some(Mixture.logDensityOfData mixture)
+                  Numbers = [ Mixture.weights mixture; Mixture.means mixture; Mixture.covariances mixture ] } }
 
     /// Rows `index` (int64 [n]) of a table in network units.
     let private take (kind: Kind) (units: Units) (table: Table) (index: int64[]) : Batch =
@@ -86,8 +117,8 @@ module Dataset =
           Label = table.Labels |> Option.map (fun labels -> (Tensor.indexSelect 0 index labels).To kind.Device)
           Source = None }
 
-    let private draw (kind: Kind) (units: Units) law (rng: Rng) (n: int) : Batch =
-        { Data = (Units.toNetwork units (law rng n)).To kind; Label = None; Source = None }
+    let private draw (kind: Kind) (units: Units) (law: DataLaw) (rng: Rng) (n: int) : Batch =
+        { Data = (Units.toNetwork units (law.Draw rng n)).To kind; Label = None; Source = None }
 
     /// The batch of every step: a function of the key and the step alone, so that a run can be taken up anywhere.
     ///
@@ -152,17 +183,25 @@ module Dataset =
         | Law _ -> None
         | Finite(table, _) -> Some table.Count
 
-    /// SHA-256 of a file's samples and labels, in hexadecimal: two data sets with the same one hold the same numbers. None for a law.
+    /// SHA-256 of a file's samples and labels, or of the numbers that make a law what it is, in hexadecimal: two data sets with the same one hold the same numbers.
+    /// None for a law whose name says all.
     let digest (dataset: Dataset) : string option =
-        match dataset.Content with
-        | Law _ -> None
-        | Finite(train, heldOut) ->
+        let numbers =
+            match dataset.Content with
+            | Law law -> law.Numbers
+            | Finite(train, heldOut) ->
+                [ for table in [ train; heldOut ] do
+                      table.Rows
+                      yield! Option.toList table.Labels ]
+
+        if numbers.IsEmpty then
+            None
+        else
             use sha = SHA256.Create()
             use stream = new CryptoStream(Stream.Null, sha, CryptoStreamMode.Write)
 
-            for table in [ train; heldOut ] do
-                Exchange.toStream table.Rows stream
-                table.Labels |> Option.iter (fun labels -> Exchange.toStream labels stream)
+            for tensor in numbers do
+                Exchange.toStream tensor stream
 
             stream.FlushFinalBlock()
             Some(Convert.ToHexStringLower(nonNull sha.Hash))

@@ -145,6 +145,16 @@ module Datasets =
                 let file = named "csv" file
                 Scope.run (fun () -> Dataset.ofSamples $"csv:{file}" "rows of a table" file (Csv.read file) None) }
 
+    let private mixture: DatasetEntry =
+        { Name = "mixture:FILE"
+          Summary = "as many draws as one likes of a mixture of Gaussians, the file that --oracle takes"
+          Source = "a file of yours"
+          Shape = "[d]"
+          Open =
+            fun file ->
+                let file = named "mixture" file
+                Dataset.ofMixture $"mixture:{file}" file (Mixture.read file) }
+
     let private idx: DatasetEntry =
         { Name = "idx:IMAGES[,LABELS]"
           Summary = "MNIST's format, plain or gzip-compressed; bytes are pixels"
@@ -182,7 +192,7 @@ module Datasets =
                 let file = named "npy" file
                 Scope.run (fun () -> Dataset.ofSamples $"npy:{file}" "rows of an array" file (Npy.read file) None) }
 
-    let all: DatasetEntry list = [ yield! List.map law Plane.all; fashionMnist; mnist; npy; csv; idx ]
+    let all: DatasetEntry list = [ yield! List.map law Plane.all; fashionMnist; mnist; mixture; npy; csv; idx ]
 
     let private stem (entry: DatasetEntry) =
         match entry.Name.IndexOf ':' with

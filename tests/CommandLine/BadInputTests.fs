@@ -47,6 +47,14 @@ let tests =
                   (fun () -> train folder [ "mooons" ])
                   [ "mooons"; "did you mean moons"; "checkerboard" ]
 
+          testCase "a map between two times cannot be learned blind"
+          <| fun () ->
+              use folder = new Folder()
+              refusedWithout
+                  folder
+                  (fun () -> train folder [ "moons"; "--loss"; "lsd"; "--blind" ])
+                  [ "--blind"; "lsd learns a map between two times"; "cfm" ]
+
           testTheory
               "a number out of range is refused"
               [ "--steps", "0"

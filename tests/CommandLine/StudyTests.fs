@@ -24,6 +24,7 @@ let private toys =
       "few-steps", "--seeds 1 --steps 20 --count 20"
       "branching", "--steps 2 --count 2"
       "bridge", "--seeds 1 --steps 2"
+      "blind", "--seeds 1 --steps 2 --count 32"
       "figures", "--steps 2" ]
 
 /// The study from its options to its page; what it finds at this size means nothing.

@@ -458,6 +458,30 @@ let tests =
               // 3·8+8 of the first layer with 2·4 features, 8·8+8 of the second, 8·3+3 of the output.
               Expect.equal (Network.size (Networks.mlp mlp)) (int64 ((3 + 8) * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3)) ""
 
+          testCase "a blind network answers alike at all times, and comes back from its settings as one"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let seeing =
+                      Networks.mlp
+                          { Mlp.standard 3 with
+                              Width = 8
+                              Depth = 1
+                              Input = Some { Count = 4; Scale = 1.0; Fade = 1.0 } }
+
+                  let blind = Networks.blind seeing
+                  let again = Option.get (Networks.ofSettings [] "mlp" (Map.ofList blind.Settings))
+                  let parameters =
+                      Network.init Kind.Float64 (Rng.ofSeed 1L) blind
+                      |> Array.mapi (fun k p ->
+                          p + 0.1 * Rng.normal Kind.Float64 (List.ofArray p.Shape) (Rng.ofSeed (int64 k)))
+                  let x = Rng.normal Kind.Float64 [ 5; 3 ] (Rng.ofSeed 2L)
+                  let at (network: Network) (t: float) =
+                      Tensor.toFloats (network.Apply parameters None (Tensor.full Kind.Float64 [ 5 ] t) x)
+
+                  Expect.equal (at blind 0.9) (at blind 0.1) "without the time"
+                  Expect.equal (at again 0.9) (at blind 0.0) "from its settings"
+                  Expect.notEqual (at seeing 0.9) (at seeing 0.1) "with the time")
+
           testCase "Gaussian frequencies are the quantiles of the half-normal law"
           <| fun () ->
               let f = Embedding.gaussianFrequencies 2.0 1000

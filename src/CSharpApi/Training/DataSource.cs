@@ -26,7 +26,7 @@ public sealed class DataSource
     /// <summary>Whether the library finds it by its name.</summary>
     internal bool IsNamed { get; private init; }
 
-    /// <summary>A data set by the name that the command line has for it: <c>moons</c>, <c>fashion-mnist</c>, <c>npy:FILE</c>, <c>csv:FILE</c>.</summary>
+    /// <summary>A data set by the name that the command line has for it: <c>moons</c>, <c>fashion-mnist</c>, <c>npy:FILE</c>, <c>csv:FILE</c>, <c>mixture:FILE</c>.</summary>
     /// <param name="name">The name.</param>
     public static DataSource Named(string name)
     {

@@ -69,6 +69,9 @@ public sealed record TrainingOptions
         init => field = Check.AtLeast(1, value);
     }
 
+    /// <summary>Whether the time is withheld from the network, which then has to see from x how much noise there is (false).</summary>
+    public bool? Blind { get; init; }
+
     /// <summary>Whether the network is told the class (where images have classes).</summary>
     public bool? UseLabels { get; init; }
 
@@ -187,6 +190,7 @@ public sealed record TrainingOptions
             network: Maybe.Reference(Network?.ToName()),
             width: Maybe.Value(Width),
             depth: Maybe.Value(Depth),
+            blind: Maybe.Value(Blind),
             labels: Maybe.Value(UseLabels),
             labelDropout: Maybe.Value(LabelDropout),
             seed: Maybe.Value<long>(Seed),

@@ -1,0 +1,139 @@
+namespace Fokker.Experiments
+
+open Fokker
+open Fokker.Tool
+open Fokker.Report
+
+/// What it costs a network not to be told the time: the same training with the time and without it, for several parametrizations.
+module BlindStudy =
+
+    let private standardSeeds, standardSteps, standardCount = 2, 5000L, 4000
+    let private laws = [ "moons"; "eight-gaussians" ]
+
+    /// A velocity, a noise and a preconditioned denoiser, each on the path that it is known on.
+    let private losses = [ "cfm"; "simple"; "edm" ]
+
+    let private draws = 4
+
+    [<NoComparison; NoEquality>]
+    type private Outcome =
+        {
+            Law: string
+            Loss: string
+            Blind: bool
+            /// Nats above the entropy, for each seed.
+            Excess: float list
+            /// W₂ over that of two sets of the law's own samples.
+            Ratio: float list
+        }
+
+    let private measured (data: Dataset) (count: int) (model: GenerativeModel) : float * float =
+        let size = max 8 (count / draws)
+        let nats = HeldOut.density model data count (model.Stream "nats") (fun _ _ -> ())
+        let rng = Rng.ofSeed 0L |> Rng.named "blind"
+        let measure = Measures.wasserstein2
+        let floor = (Measure.floor (2 * draws) rng (fun rng -> Evaluations.heldOut data rng size) measure).Mean
+
+        let distance =
+            Scope.run (fun () ->
+                let drawn =
+                    Samples.draw model (Samples.standardFor model) (model.Stream "samples") (draws * size) (fun _ _ ->
+                        ())
+
+                (Measure.overDraws draws (fun k ->
+                    let rng = Rng.at (int64 k) (model.Stream "measured")
+                    let own = Tensor.narrow 0 (k * size) size drawn
+                    measure.Between (Rng.named "measure" rng) own (Evaluations.heldOut data rng size)))
+                    .Mean)
+
+        let excess = nats |> Option.bind _.Excess |> Option.map _.Mean |> Option.defaultValue nan
+        excess, distance / floor
+
+    let private outcomes (report: Ticker) (seeds: int) (steps: int64) (count: int) : Outcome list =
+        let total = float (laws.Length * losses.Length * 2)
+
+        [ for i, law in List.indexed laws do
+              let data = Datasets.load law
+
+              for j, loss in List.indexed losses do
+                  for isBlind in [ false; true ] do
+                      let own =
+                          [ for seed in 1..seeds ->
+                                let place = 2 * (i * losses.Length + j) + (if isBlind then 1 else 0)
+                                let words = if isBlind then "without the time" else "with the time"
+                                report
+                                    ((float place + float (seed - 1) / float seeds) / total)
+                                    $"{law}, {loss}, {words}"
+
+                                let recipe =
+                                    TrainingRequest.recipe
+                                        data
+                                        { TrainingRequest.standard with
+                                            Loss = Some loss
+                                            Blind = Some isBlind
+                                            Steps = Some steps
+                                            Seed = Some(int64 seed) }
+
+                                let model = Runs.fit recipe data
+                                let found = measured data count model
+                                Scope.free model
+                                found ]
+
+                      { Law = law; Loss = loss; Blind = isBlind; Excess = List.map fst own; Ratio = List.map snd own } ]
+
+    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
+        let seeds, steps = defaultArg options.Seeds standardSeeds, defaultArg options.Steps standardSteps
+        let count = defaultArg options.Count standardCount
+        let all = Progress.run terminal "blind" 1.0 (fun report -> outcomes report seeds steps count)
+
+        let shown (values: float list) =
+            match values with
+            | [ value ] -> Cell.Number value
+            | values -> Cell.Text(Study.plusMinus (Study.meanAndDeviation values))
+
+        let row law loss =
+            let of' isBlind = all |> List.find (fun o -> o.Law = law && o.Loss = loss && o.Blind = isBlind)
+            let told, withheld = of' false, of' true
+
+            [ Cell.Text law
+              Cell.Text loss
+              shown told.Excess
+              shown withheld.Excess
+              shown told.Ratio
+              shown withheld.Ratio ]
+
+        { DataSet = String.concat ", " laws
+          Summary =
+            "The same training with the time and without it: a network that is not told the noise has to see it in the sample."
+          Headlines = []
+          Sections =
+            [ Study.table
+                  "With the time and without it"
+                  $"Nats above the entropy over {count} held-out samples, and W₂ over the floor of the law's own samples, {draws} sets; {steps} steps, mean and deviation over {seeds} seeds."
+                  [ "law"; "loss"; "nats, with the time"; "nats, without"; "W₂ / floor, with"; "W₂ / floor, without" ]
+                  [ for law in laws do
+                        for loss in losses -> row law loss ] ]
+          Json =
+            [ "steps", Json.whole steps
+              "outcomes",
+              Json.array
+                  [ for o in all ->
+                        Json.node (
+                            Json.object
+                                [ "law", Json.text o.Law
+                                  "loss", Json.text o.Loss
+                                  "blind", Json.flag o.Blind
+                                  "excess", Json.array (List.map Json.number o.Excess)
+                                  "ratio", Json.array (List.map Json.number o.Ratio) ]
+                        ) ] ] }
+
+    let study: Study =
+        { Name = "blind"
+          Summary = "what it costs a network not to be told the time"
+          Source =
+            "Song and Ermon 2019, section 4.2, where the network is conditioned on the noise; Sun, Jiang, Zhao, He 2025, Is noise conditioning necessary for denoising generative models?"
+          Uses =
+            [ "--seeds", "trainings of each (2)"
+              "--steps", "steps of each training (5,000)"
+              "--count", "samples that are measured (4,000)" ]
+          Run = run }
