@@ -301,6 +301,7 @@ let studies =
       ("branching", "What a latent x_t of Fashion-MNIST has decided (10 minutes with its training)")
       ("bridge", "One data set turned into another and back, twice, by three couplings (5 minutes)")
       ("blind", "What it costs a network not to be told the time (10 minutes)")
+      ("bias", "Nats above a known entropy, and samples, for every road to a model (2 hours)")
       ("figures", "The schematics of the lectures, drawn from exact quantities (1 minute)") ]
 
 let study name = fokker ([ "study"; name ] @ rest)

@@ -17,4 +17,5 @@ module Table =
           Branching.study
           Bridge.study
           BlindStudy.study
+          BiasStudy.study
           FiguresStudy.study ]

@@ -25,6 +25,7 @@ let private toys =
       "branching", "--steps 2 --count 2"
       "bridge", "--seeds 1 --steps 2"
       "blind", "--seeds 1 --steps 2 --count 32"
+      "bias", "--seeds 1 --steps 2 --count 32"
       "figures", "--steps 2" ]
 
 /// The study from its options to its page; what it finds at this size means nothing.

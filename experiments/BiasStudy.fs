@@ -1,0 +1,182 @@
+namespace Fokker.Experiments
+
+open System
+open Fokker
+open Fokker.Tool
+open Fokker.Pictures
+open Fokker.Report
+
+/// Who is biased by how much: every road to a generative model on laws whose entropy is known, from one budget of training time. What a model's own likelihood is above
+/// the entropy is KL(law ‖ model), which nothing but a distance between laws makes zero.
+module BiasStudy =
+
+    let private standardSeeds, standardMinutes, standardCount = 3, 1.0, 4000
+    let private draws = 4
+
+    /// The mixtures' entropies are estimated with the likelihoods, sample by sample; the moons' density is found by quadrature.
+    let private data () : Dataset list =
+        [ for d in [ 2; 8 ] -> Dataset.ofMixture $"mixture in {d}-D" $"mixture in {d}-D" (LikelihoodStudy.mixture d)
+          Datasets.load "moons" ]
+
+    [<NoComparison; NoEquality>]
+    type private Road = { Name: string; What: string; Ask: TrainingRequest }
+
+    let private roads: Road list =
+        let standard = TrainingRequest.standard
+        let loss name = { standard with Loss = Some name }
+        let flow network = { loss "mle" with Network = Some network }
+
+        [ { Name = "cnf"; What = "a velocity, by the likelihood of its flow"; Ask = loss "cnf" }
+          { Name = "cfm"; What = "a velocity, by regression"; Ask = loss "cfm" }
+          { Name = "dsm"; What = "a score, by regression"; Ask = loss "dsm" }
+          { Name = "vlb"; What = "a score, by the variational bound"; Ask = loss "vlb" }
+          { Name = "edm"; What = "a denoiser, preconditioned"; Ask = loss "edm" }
+          { Name = "realnvp"; What = "an exact flow of affine couplings"; Ask = flow "realnvp" }
+          { Name = "spline"; What = "an exact flow of spline couplings"; Ask = flow "spline" }
+          { Name = "maf"; What = "an exact autoregressive flow"; Ask = flow "maf" }
+          { Name = "persistent"; What = "an energy, by persistent contrastive divergence"; Ask = loss "persistent" }
+          { Name = "equilibrium"; What = "an energy whose slope leads to the data; it has no density"; Ask = loss "equilibrium" }
+          { Name = "f2d2"; What = "a flow map with its log-determinant, 8 jumps"; Ask = loss "f2d2" } ]
+
+    [<NoComparison; NoEquality>]
+    type private Outcome =
+        {
+            Law: string
+            Road: string
+            /// Nats above the entropy and their error, for each seed; none without a density.
+            Excess: Estimate option list
+            /// W₂ over that of two sets of the law's own samples.
+            Ratio: float list
+            Steps: int64
+        }
+
+    /// W₂ of samples over the floor, sets of the same size.
+    let private distance (data: Dataset) (count: int) (model: GenerativeModel) : float =
+        let size = max 8 (count / draws)
+        let rng = Rng.ofSeed 0L |> Rng.named "bias"
+        let measure = Measures.wasserstein2
+        let floor = (Measure.floor (2 * draws) rng (fun rng -> Evaluations.heldOut data rng size) measure).Mean
+
+        Scope.run (fun () ->
+            let drawn = Samples.draw model (Samples.standardFor model) (model.Stream "samples") (draws * size) (fun _ _ -> ())
+
+            let found =
+                Measure.overDraws draws (fun k ->
+                    let rng = Rng.at (int64 k) (model.Stream "measured")
+                    let own = Tensor.narrow 0 (k * size) size drawn
+                    measure.Between (Rng.named "measure" rng) own (Evaluations.heldOut data rng size))
+
+            found.Mean / floor)
+
+    let private outcomes (terminal: Terminal) (options: StudyOptions) : Outcome list =
+        let seeds, count = defaultArg options.Seeds standardSeeds, defaultArg options.Count standardCount
+        let laws = data ()
+        let total = float (laws.Length * roads.Length * seeds)
+        let quiet = { terminal with Quiet = true }
+        let mutable finished = 0
+
+        Progress.run terminal "bias" 1.0 (fun report ->
+            [ for data in laws do
+                  for road in roads do
+                      let recipe = TrainingRequest.recipe data road.Ask
+
+                      let steps =
+                          match options.Steps with
+                          | Some steps -> steps
+                          | None ->
+                              // The same for all seeds: what differs between them is then the seed.
+                              Train.stepsIn quiet (defaultArg options.Minutes standardMinutes) (Runs.job recipe data)
+
+                      let own =
+                          [ for seed in 1..seeds ->
+                                report (float finished / total) $"{data.Name}, {road.Name}, {steps} steps"
+                                finished <- finished + 1
+                                let model = Runs.fit { recipe with Steps = steps; Seed = int64 seed } data
+                                let nats = HeldOut.density model data count (model.Stream "nats") (fun _ _ -> ())
+                                let ratio = distance data count model
+                                Scope.free model
+                                nats |> Option.bind _.Excess, ratio ]
+
+                      { Law = data.Name
+                        Road = road.Name
+                        Excess = List.map fst own
+                        Ratio = List.map snd own
+                        Steps = steps } ])
+
+    let private shown (values: float list) =
+        match values with
+        | [ value ] -> Cell.Number value
+        | values -> Cell.Text(Study.plusMinus (Study.meanAndDeviation values))
+
+    let private run (terminal: Terminal) (options: StudyOptions) : Findings =
+        let all = outcomes terminal options
+        let laws = all |> List.map _.Law |> List.distinct
+
+        let table law =
+            let own = all |> List.filter (fun o -> o.Law = law)
+
+            Study.table
+                law
+                "Nats above the entropy (mean and deviation over seeds, or one seed's), the error of the estimate, W₂ over the floor of the law's own samples, and the steps that the budget paid for."
+                [ "road"; "what is learned"; "nats above the entropy"; "± of one"; "W₂ / floor"; "steps" ]
+                [ for o in own ->
+                      [ Cell.Text o.Road
+                        Cell.Text (roads |> List.find (fun r -> r.Name = o.Road)).What
+                        match List.choose id o.Excess with
+                        | [] ->
+                            Cell.Missing
+                            Cell.Missing
+                        | known ->
+                            shown (known |> List.map _.Mean)
+                            Cell.Number (known |> List.averageBy _.StandardError)
+                        shown o.Ratio
+                        Cell.Number(float o.Steps) ] ]
+
+        let chart: LineChart =
+            { XLabel = "W₂ over its floor"
+              YLabel = "nats above the entropy"
+              LogX = true
+              LogY = true
+              Lines =
+                [ for k, road in List.indexed roads do
+                      let own = all |> List.filter (fun o -> o.Road = road.Name && List.exists Option.isSome o.Excess)
+
+                      { Label = road.Name
+                        Tone = Tone.Series k
+                        Stroke = Stroke.Marked
+                        X = [| for o in own -> List.average o.Ratio |]
+                        Y = [| for o in own -> o.Excess |> List.choose id |> List.averageBy _.Mean |> max 1e-4 |] } ] }
+
+        { DataSet = String.concat ", " laws
+          Summary =
+            "Diffusion, flow matching and consistency models have been called biased approximations of continuous normalizing flows. Here is by how much each road misses laws whose entropy is known, from one budget of training."
+          Headlines = []
+          Sections =
+            [ yield! List.map table laws
+              { Title = "Density against samples"
+                Note = "A road has a mark for each law: to the left are good samples, below good densities. Values under 0.0001 nats are drawn there."
+                Bodies = [ Body.Lines chart ] } ]
+          Json =
+            [ "outcomes",
+              Json.array
+                  [ for o in all ->
+                        Json.node (
+                            Json.object
+                                [ "law", Json.text o.Law
+                                  "road", Json.text o.Road
+                                  "steps", Json.whole o.Steps
+                                  "excess",
+                                  Json.array [ for e in o.Excess -> Json.optional (fun (e: Estimate) -> Json.number e.Mean) e ]
+                                  "ratio", Json.array (List.map Json.number o.Ratio) ]
+                        ) ] ] }
+
+    let study: Study =
+        { Name = "bias"
+          Summary = "nats above a known entropy and distance of samples, for every road to a model"
+          Source = "the claim of a discussion of flow-based models; the roads' own papers, which `fokker list losses` names"
+          Uses =
+            [ "--minutes", "minutes of each training (1)"
+              "--steps", "steps of each training in place of minutes"
+              "--seeds", "trainings of each (3)"
+              "--count", "samples that are measured (4,000)" ]
+          Run = run }
