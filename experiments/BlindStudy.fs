@@ -130,7 +130,7 @@ module BlindStudy =
     let study: Study =
         { Name = "blind"
           Summary = "what it costs a network not to be told the time"
-          Source =
+          Reference =
             "Song and Ermon 2019, section 4.2, where the network is conditioned on the noise; Sun, Jiang, Zhao, He 2025, Is noise conditioning necessary for denoising generative models?"
           Uses =
             [ "--seeds", "trainings of each (2)"

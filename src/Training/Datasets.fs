@@ -148,7 +148,7 @@ module Datasets =
     let private mixture: DatasetEntry =
         { Name = "mixture:FILE"
           Summary = "as many draws as one likes of a mixture of Gaussians, the file that --oracle takes"
-          Source = "a file of yours"
+          Reference = "a file of yours"
           Shape = "[d]"
           Open =
             fun file ->
