@@ -15,8 +15,9 @@ module BiasStudy =
 
     /// The mixtures' entropies are estimated with the likelihoods, sample by sample; the moons' density is found by quadrature.
     let private data () : Dataset list =
-        [ for d in [ 2; 8 ] -> Dataset.ofMixture $"mixture in {d}-D" $"mixture in {d}-D" (LikelihoodStudy.mixture d)
-          Datasets.load "moons" ]
+        [ for d in [ 2; 8 ] do
+              yield Dataset.ofMixture $"mixture in {d}-D" $"mixture in {d}-D" (LikelihoodStudy.mixture d)
+          yield Datasets.load "moons" ]
 
     [<NoComparison; NoEquality>]
     type private Road = { Name: string; What: string; Ask: TrainingRequest }

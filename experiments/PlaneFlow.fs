@@ -38,7 +38,8 @@ module PlaneFlow =
         { Optimizer = { Optimizer.adam with Rate = Schedule.Constant rate; Decay = decay; MaxNorm = None }
           Average = Average.constant 0.0
           Rounds = None
-          Memory = None }
+          Memory = None
+          Players = [] }
 
     /// Times drawn one by one on all of [0, 1].
     let uniform: Times =

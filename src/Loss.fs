@@ -31,6 +31,9 @@ type LossContext =
         Round: int
         /// What the objective keeps from step to step beside the parameters, as it is for this step; empty where it keeps nothing, and before the first step.
         Memory: Tensor[]
+        /// The networks of the other players, by name and at their current parameters, where a training has several: without gradient in those, but with one in what they are told. Where
+        /// another player is trained, `LossContext.main` is the network that the model is of.
+        Others: Map<string, Condition -> Field>
         /// u(t), the learned log-variance of the error at time t; none where the network has none.
         Uncertainty: (Tensor -> Tensor) option
         /// Optimization steps made so far, for losses that follow a schedule.
@@ -40,6 +43,9 @@ type LossContext =
 [<RequireQualifiedAccess>]
 module LossContext =
 
+    /// What the other players of a training call the network that the model is of.
+    let main = "main"
+
     /// A network that is not under training: its own target, its own average.
     let ofNetwork (network: Condition -> Field) : LossContext =
         { Network = network
@@ -48,6 +54,7 @@ module LossContext =
           Teacher = network
           Round = 0
           Memory = [||]
+          Others = Map.empty
           Uncertainty = None
           Step = 0L }
 

@@ -65,6 +65,8 @@ let private abbreviations =
           "f2d2", "FlowMapWithLogDeterminant"
           "progressive", "ProgressiveDistillation"
           "guided", "GuidedDistillation"
+          "gan", "GenerativeAdversarialNetwork"
+          "dmd", "DistributionMatchingDistillation"
           "energy-dsm", "EnergyScoreMatching"
           "contrastive", "ContrastiveDivergence"
           "persistent", "PersistentContrastiveDivergence"

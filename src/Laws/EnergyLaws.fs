@@ -34,9 +34,9 @@ module EnergyLaws =
                     let! r = Draw.rng
 
                     let network =
-                        EnergyNetwork.ofNetwork (
-                            Networks.mlp { Mlp.standard 3 with Width = 12; Depth = 2; Input = input }
-                        )
+                        EnergyNetwork.ofNetwork
+                            Head.Dot
+                            (Networks.mlp { Mlp.standard 3 with Width = 12; Depth = 2; Input = input })
 
                     let potential = network.Apply (generic r network) None
                     let score =
@@ -64,7 +64,8 @@ module EnergyLaws =
                     let! path = Draw.path
                     let! t = Draw.between 0.1 0.9
                     let! r = Draw.rng
-                    let network = EnergyNetwork.ofNetwork (Networks.mlp { Mlp.standard 2 with Width = 12; Depth = 2 })
+                    let network =
+                        EnergyNetwork.ofNetwork Head.Dot (Networks.mlp { Mlp.standard 2 with Width = 12; Depth = 2 })
                     let potential = network.Apply (generic r network) None
                     let x = Draw.vectors r "x" [ 4; 2 ]
                     let t = Measure.at t

@@ -17,6 +17,7 @@ module Table =
         @ EnergyLaws.all
         @ ExactFlowLaws.all
         @ JumpLaws.all
+        @ AdversaryLaws.all
         @ ProcessLaws.all
         @ SamplingLaws.all
         @ GuidanceLaws.all

@@ -13,7 +13,7 @@ module Equilibrium =
 
     /// E‖∇E(x_t) − c(t) (ε − x₀)‖², x_t = (1 − t) x₀ + t ε, t ~ U(0, 1).
     let objective (a: float) (gain: float) : Objective =
-        let equation = $"E‖∇E(x_t) − c(t) (ε − x₀)‖², c = {gain} min(1, t/{1.0 - a})"
+        let equation = $"E‖∇E(x_t) − c(t) (ε − x₀)‖², c = {gain} min(1, t/{System.Math.Round(1.0 - a, 6)})"
         let draw = Times.uniform.Draw Path.condOT
 
         let loss: Loss =

@@ -11,6 +11,26 @@ type Round =
         Times: float list
     }
 
+/// What a player beside the main network is made of: a critic, or a second network of the same kind.
+[<RequireQualifiedAccess>]
+type Role =
+    /// One number for each sample: the mean of what the architecture says.
+    | Critic
+    /// What the teacher's network says; it begins at the teacher's parameters where there are some.
+    | Twin
+
+/// A network that is trained beside the one that the model is of, by a loss of its own.
+[<NoComparison; NoEquality>]
+type PlayerSpec =
+    {
+        Name: string
+        Role: Role
+        /// Moves of it before each of the main network's.
+        Turns: int
+        /// Its context has its own network as `Network`, and the main one among `Others`.
+        Loss: Loss
+    }
+
 /// A loss together with what it makes of a network: all that a trainer and a sampler have to agree on.
 [<NoComparison; NoEquality>]
 type Objective =
@@ -30,6 +50,12 @@ type Objective =
         Memory: (LossContext -> Rng -> Batch -> Tensor[]) option
         /// The decay of the parameters' average at each step, where the loss has a say in it: its target is that average.
         Decay: (int64 -> float) option
+        /// Networks that are trained in turns with the one that the model is of.
+        Players: PlayerSpec list
+        /// β₁ of all players' optimizers, where the loss has a say in it: adversaries forget sooner.
+        Beta1: float option
+        /// The times of the steps that samples take, falling, 0 for the data; empty where any will do, and where rounds say it.
+        Jumps: float list
         /// The rounds of its training; none for one that is of one piece.
         Rounds: Round list
         Loss: Loss
@@ -60,6 +86,9 @@ module Objective =
           Uncertain = false
           Prepare = None
           Memory = None
+          Players = []
+          Beta1 = None
+          Jumps = []
           Decay = None
           Rounds = []
           Loss = loss }
@@ -67,7 +96,7 @@ module Objective =
     /// An architecture as the objective wants it: one that says a number where it learns a potential, with a learned u(t) where it needs one.
     let network (o: Objective) (network: Network) : Network =
         network
-        |> (if NetworkOutput.isPotential o.Output then EnergyNetwork.ofNetwork else id)
+        |> (NetworkOutput.head o.Output |> Option.map EnergyNetwork.ofNetwork |> Option.defaultValue id)
         |> if o.Uncertain then Networks.withUncertainty else id
 
     /// A loss under which a network learns the given prediction on a path.
@@ -123,11 +152,13 @@ module Objective =
     /// The same objective with the labels withheld from the network.
     let withoutLabels (o: Objective) : Objective =
         let untold (batch: Batch) = { batch with Label = None }
+        let untelling (loss: Loss) : Loss = fun context rng batch -> loss context rng (untold batch)
 
         { o with
             Prepare = o.Prepare |> Option.map (fun prepare -> fun rng batch -> prepare rng (untold batch))
             Memory = o.Memory |> Option.map (fun memory -> fun context rng batch -> memory context rng (untold batch))
-            Loss = fun context rng batch -> o.Loss context rng (untold batch) }
+            Players = o.Players |> List.map (fun player -> { player with Loss = untelling player.Loss })
+            Loss = untelling o.Loss }
 
     /// The share of a batch's data that is in the pairs made of it, 1 but for a coupling that leaves some out; none where no pairs are made.
     let used (rng: Rng) (batch: Batch) (o: Objective) : float option =

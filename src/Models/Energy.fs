@@ -41,21 +41,14 @@ module Energy =
         let potential = energy.Potential condition
 
         fun beta x ->
-            let inner = x.To kind.Dtype
-
-            let _, gradients, value =
-                Diff.valueAndGrads
-                    (fun xs ->
-                        let value = potential xs[0]
-                        Tensor.sum value, value)
-                    [| inner |]
-
-            let g, slope = value.To x.Dtype, gradients[0].To x.Dtype
+            // −g and −∇g.
+            let struct (g, slope) = Langevin.ofEnergy potential (x.To kind.Dtype)
+            let g, slope = g.To x.Dtype, slope.To x.Dtype
 
             if energy.IsLaw then
-                struct (-0.5 * Tensor.sumRows (Tensor.square x) - beta * g, -x - beta * slope)
+                struct (beta * g - 0.5 * Tensor.sumRows (Tensor.square x), beta * slope - x)
             else
-                struct (-g, -slope)
+                struct (g, slope)
 
     /// log ∫ e^{−½‖x‖²} dx = ½ d log 2π.
     let private logReference (dimension: int) = 0.5 * float dimension * Math.Log(2.0 * Math.PI)

@@ -47,12 +47,13 @@ module NetworkOutput =
         | NetworkOutput.JumpRates cells -> GeneratorMatching.outputs cells
         | _ -> 1
 
-    /// Whether the network says one number for each sample, a potential.
-    let isPotential (output: NetworkOutput) : bool =
+    /// How the numbers of a network become the one that is its output, where that is a potential. An energy's law is to have a Z: its potential must grow no faster than ½ ‖x‖².
+    let head (output: NetworkOutput) : Head option =
         match output with
         | NetworkOutput.Potential _
-        | NetworkOutput.Energy _ -> true
-        | _ -> false
+        | NetworkOutput.Energy false -> Some Head.Dot
+        | NetworkOutput.Energy true -> Some Head.Sum
+        | _ -> None
 
     /// What the network is for.
     let role (output: NetworkOutput) : NetworkRole =

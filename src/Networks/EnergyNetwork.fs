@@ -1,42 +1,53 @@
 namespace Fokker
 
+/// How the numbers that a network says of a sample become one.
+[<RequireQualifiedAccess>]
+type Head =
+    /// ⟨x, y⟩. Every smooth g with g(0) = 0 is of this form (Hadamard's lemma); ∇g = y + (∂y/∂x)ᵀ x says y directly, so that a potential is learned as the network's field would be
+    /// (Wang, Du 2025, Equilibrium matching, section 3.3).
+    | Dot
+    /// Σ yᵢ, which grows as the network does: of a perceptron no faster than ‖x‖.
+    | Sum
+    /// The mean of the yᵢ: a critic's.
+    | Mean
+
 /// Networks that say one number for each sample, a potential g(t, x), and the fields that are its gradient. A field is a gradient where its Jacobian is symmetric, as that
 /// of a score is: what is learned through a potential is the score of a law, −∇E of an energy that can be asked for.
 [<RequireQualifiedAccess>]
 module EnergyNetwork =
 
-    /// The setting of a network that says a potential.
-    let internal setting = "potential"
+    let private setting = "potential"
+    let private heads = [ "dot", Head.Dot; "sum", Head.Sum; "mean", Head.Mean ]
 
-    /// g(t, x) = ⟨x, y(t, x)⟩ [B] of a network's output y in x's shape, whatever its architecture. Every smooth g with g(t, 0) = 0 is of this form (Hadamard's lemma); ∇g = y + (∂y/∂x)ᵀ x
-    /// says y directly, so that a potential is learned as the network's field would be (Wang, Du 2025, Equilibrium matching, section 3.3, the dot-product form).
-    let ofNetwork (network: Network) : Network =
+    let private together (head: Head) (x: Tensor) (y: Tensor) : Tensor =
+        match head with
+        | Head.Dot -> Tensor.sumRows (x * y)
+        | Head.Sum -> Tensor.sumRows y
+        | Head.Mean -> Tensor.meanRows y
+
+    /// g(t, x) [B] of a network whose output has x's shape, whatever its architecture. Its specs are the network's, and so are its first parameters.
+    let ofNetwork (head: Head) (network: Network) : Network =
         { network with
-            Settings = network.Settings @ [ setting, "dot" ]
+            Settings = network.Settings @ [ setting, heads |> List.find (snd >> (=) head) |> fst ]
             Apply =
                 fun parameters ->
                     let network = network.Apply parameters
 
                     fun condition ->
                         let network = network condition
-                        fun t x -> Tensor.sumRows (x * network t x) }
+                        fun t x -> together head x (network t x) }
 
-    /// Whether a network says a potential, by its settings.
-    let internal isAmong (settings: Map<string, string>) : bool = Map.containsKey setting settings
+    /// The head of a network that says a potential, by its settings; none of any other. Raises FormatException for one that is not known.
+    let internal headOf (settings: Map<string, string>) : Head option =
+        Map.tryFind setting settings
+        |> Option.map (fun name ->
+            match List.tryFind (fst >> (=) name) heads with
+            | Some(_, head) -> head
+            | None ->
+                raise (System.FormatException $"its network says a potential by '{name}', which is not known here"))
 
     /// ∇ₓ g(t, x), in the shape of x: each sample's potential is a function of that sample alone.
     let gradient (potential: Field) : Field = fun t x -> Diff.grad (fun x -> Tensor.sum (potential t x)) x
-
-    /// g(t, x) and ∇ₓ g(t, x), by one evaluation.
-    let valueAndGradient (potential: Field) (t: Tensor) (x: Tensor) : struct (Tensor * Tensor) =
-        let _, gradients, value =
-            Diff.valueAndGrads
-                (fun xs ->
-                    let value = potential t xs[0]
-                    Tensor.sum value, value)
-                [| x |]
-
-        struct (value, gradients[0])
 
     /// E(t, x) [B] with −∇E = ∇log p_t where ∇g is a prediction on a Gaussian path: the score is c x + k ∇g, so E = −½ c ‖x‖² − k g, up to a function of t.
     let energy (path: GaussianPath) (prediction: Prediction) (potential: Field) : Field =

@@ -140,7 +140,7 @@ module Networks =
         | None, "tarflow" -> Some(TarFlow.network (TarFlow.ofSettings settings))
         | None, _ -> ExactFlow.ofSettings name settings |> Option.map ExactFlow.network
         |> Option.map (if Map.containsKey "blind" settings then blind else id)
-        |> Option.map (if EnergyNetwork.isAmong settings then EnergyNetwork.ofNetwork else id)
+        |> Option.map (EnergyNetwork.headOf settings |> Option.map EnergyNetwork.ofNetwork |> Option.defaultValue id)
         |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)
 
     let private shapes (ask: NetworkRequest) = System.String.Join("; ", ask.Sample)

@@ -59,7 +59,11 @@ type Job =
             // Of the student that is being trained, or is just done.
             (match job.Rounds |> List.tryFind (fun (last, _) -> steps <= last) with
              | Some(_, round) -> round.Times
-             | None -> job.Rounds |> List.tryLast |> Option.map (fun (_, last) -> last.Times) |> Option.defaultValue [])
+             | None ->
+                 job.Rounds
+                 |> List.tryLast
+                 |> Option.map (fun (_, last) -> last.Times)
+                 |> Option.defaultValue job.Objective.Jumps)
           Kind = job.Kind
           Training =
             { Data = job.Recipe.DataSet
@@ -259,14 +263,7 @@ module Job =
 
         NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
 
-    let private network (known: Known) (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
-        if recipe.Blind && objective.Times > 1 then
-            refuseWith
-                Setting.Blind
-                "on"
-                $"{recipe.Loss} learns a map between two times, which nothing in x says"
-                $"leave it out, or take a loss that learns a field: cfm, dsm, simple"
-
+    let private requested (recipe: Recipe) (data: Dataset) (objective: Objective) : NetworkRequest =
         { Sample = data.Shape
           Data = data.Name
           Width = recipe.Width
@@ -275,9 +272,46 @@ module Job =
           Outputs = objective.Outputs
           Classes = if recipe.Labels then Some data.Classes.Length else None
           Role = objective.Role }
-        |> known.Networks.Make recipe.Network
-        |> (if recipe.Blind then Networks.blind else id)
-        |> Objective.network objective
+
+    let private made (known: Known) (recipe: Recipe) (ask: NetworkRequest) : Network =
+        known.Networks.Make recipe.Network ask |> if recipe.Blind then Networks.blind else id
+
+    let private network (known: Known) (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
+        if recipe.Blind && objective.Times > 1 then
+            refuseWith
+                Setting.Blind
+                "on"
+                $"{recipe.Loss} learns a map between two times, which nothing in x says"
+                $"leave it out, or take a loss that learns a field: cfm, dsm, simple"
+
+        requested recipe data objective |> made known recipe |> Objective.network objective
+
+    /// The networks that are trained beside the main one, of the same architecture; a twin begins where the main one does.
+    let private players
+        (known: Known)
+        (recipe: Recipe)
+        (data: Dataset)
+        (objective: Objective)
+        (start: (string * Lazy<WarmStart>) option)
+        (optimizer: Optimizer)
+        : Player list =
+        [ for player in objective.Players ->
+              let own =
+                  { requested recipe data objective with Outputs = 1; Times = 1 }
+                  |> made known recipe
+
+              { Name = player.Name
+                Network =
+                  (match player.Role with
+                   | Role.Critic -> EnergyNetwork.ofNetwork Head.Mean own
+                   | Role.Twin -> own)
+                Loss = player.Loss
+                Optimizer = optimizer
+                Turns = player.Turns
+                Start =
+                  match player.Role with
+                  | Role.Twin -> start |> Option.map (fun (_, start) -> fun () -> start.Value.Parameters)
+                  | Role.Critic -> None } ]
 
     /// The parameters of a model for a network. Raises RefusedException where none fits, or the network is to be the model's and is not.
     let private warmStart
@@ -293,13 +327,13 @@ module Job =
         | Origin.Supplied ->
             refuse setting given $"it is no network that was trained: there are no parameters to begin at"
         | Origin.Trained trained when
-            EnergyNetwork.isAmong (Map.ofList trained.Network.Settings)
-            <> EnergyNetwork.isAmong (Map.ofList network.Settings)
+            EnergyNetwork.headOf (Map.ofList trained.Network.Settings)
+            <> EnergyNetwork.headOf (Map.ofList network.Settings)
             ->
             refuse
                 setting
                 given
-                $"one of the two networks says an energy and the other a field: their parameters mean different things"
+                $"one of the two networks says an energy and the other a field, or an energy of another kind: their parameters mean different things"
         | Origin.Trained trained ->
             Scope.run (fun () ->
                 let fresh = Network.init kind (Rng.ofSeed recipe.Seed |> Rng.named "parameters") network
@@ -379,7 +413,9 @@ module Job =
           Start = start
           Kind = kind
           Arithmetic = arithmetic
-          Training = Recipe.training objective recipe }
+          Training =
+            (let training = Recipe.training objective recipe
+             { training with Players = players known recipe data objective start training.Optimizer }) }
 
     /// The parameters that a network draws from the seed, as its first samples suit them: so many that a mean is one.
     let private fitted (job: Job) (fit: Tensor[] -> Condition -> Tensor -> Tensor[]) : Tensor[] =

@@ -44,14 +44,15 @@ module MinimizationRequest =
 [<RequireQualifiedAccess>]
 module Minimization =
 
-    /// −E and its slope in the network's units, of what has an energy: one without time, one of time where the noise ends, −log p of an exact law. Raises RefusedException elsewhere.
+    /// −E and its slope in the network's units, of what has an energy: one without time, one of time where its noise is a tenth of the data, −log p of an exact law. Raises RefusedException elsewhere.
     let target (model: GenerativeModel) (condition: Condition) : Unnormalized =
         match model.Dynamics, model.Origin with
         | Landscape energy, _ -> Energy.target model.Kind energy condition 1.0
         | Denoising _, Origin.Trained { Output = NetworkOutput.Potential prediction; Network = network; Parameters = p } ->
             let potential = network.Apply p condition
             let energy = EnergyNetwork.energy model.Path prediction potential
-            let t = Tensor.scalar Kind.Float64 (fst model.Path.Interior)
+            // Where the noise is a tenth of the data: nearer to them the energy is as steep as 1/σ, and no descent has steps for it.
+            let t = Tensor.scalar Kind.Float64 (Path.timeOfLambda model.Path (Math.Log 10.0))
             Langevin.ofEnergy (fun x -> (energy t (x.To model.Kind.Dtype)).To x.Dtype)
         | Denoising _, Origin.Exact(_, mixture) -> Langevin.ofEnergy (fun x -> -(Mixture.logDensityOfData mixture x))
         | _ ->

@@ -118,6 +118,12 @@ module Objectives =
               "Song et al. 2019, Sliced score matching, eq. 7"
               (fun p -> ScoreMatching.sliced 1 p.Weight p.Times p.Path) ]
 
+    /// Losses whose every step takes the moves of chains as well.
+    let internal chained = [ "contrastive"; "persistent" ]
+
+    /// Losses of several players.
+    let internal playing = [ "gan"; "dmd" ]
+
     /// Energies without time.
     let private energies: Part<LossEntry> list =
         let moves count = Parameter.make "moves" count (Allowed.Whole 1) "moves of a chain at each step"
@@ -148,12 +154,12 @@ module Objectives =
                 length
                 Parameter.make
                     "batches"
-                    4.0
+                    16.0
                     (Allowed.Whole 1)
                     "the chains that go on, as so many batches: each step moves one of them"
                 Parameter.make
                     "restart"
-                    0.02
+                    0.0
                     (Allowed.Within(0.0, 1.0))
                     "the share of chains that begin anew at each of their turns"
                 penalty ]
@@ -399,6 +405,43 @@ module Objectives =
                               Times = Progressive.times teacher.Path n
                               Weight = parts.Weight }))
 
+    let private adversary =
+        Part.of2
+            (Parameter.make "gamma" 1.0 (Allowed.AtLeast 0.0) "γ, how much the critic's squared slope costs")
+            (Parameter.make "turns" 1.0 (Allowed.Whole 1) "moves of the critic before each of the generator's")
+            (fun gamma turns ->
+                let own = Adversarial.objective gamma (int turns)
+
+                entry
+                    own.Name
+                    "Generative adversarial network: a generator of one pass against a critic that tells its samples from data."
+                    own.Equation
+                    own.Reference
+                    []
+                    (fun _ -> Adversarial.objective gamma (int turns)))
+
+    let private matchingDistributions =
+        Part.of1
+            (Parameter.make
+                "turns"
+                5.0
+                (Allowed.Whole 1)
+                "moves of the network that learns the generator's own score before each of the generator's")
+            (fun turns ->
+                let shown =
+                    DistributionMatching.objective (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)) 1
+
+                entry
+                    shown.Name
+                    "Distribution matching distillation: a generator of one pass, moved along the difference of its teacher's score and of its own samples' score."
+                    $"{shown.Equation}; a teacher, its network and one time, no derivatives"
+                    shown.Reference
+                    [ Setting.Teacher, None; Setting.Begin, None ]
+                    (fun parts ->
+                        let teacher = teacherOf shown.Name parts
+                        requireData' shown.Name teacher
+                        DistributionMatching.objective teacher (int turns)))
+
     let private guided =
         Part.of2
             (Parameter.make "least" 0.0 Allowed.Real "the least weight w = guidance − 1")
@@ -604,6 +647,8 @@ module Objectives =
           jump
           progressive
           guided
+          matchingDistributions
+          adversary
           yield! maps
           yield! List.map Part.fixedAt (taught @ [ classifier ]) ]
 

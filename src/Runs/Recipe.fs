@@ -123,6 +123,22 @@ module Recipe =
                 Batch = 512
                 Steps = 3_000L }
 
+    /// Losses whose every step takes the moves of chains as well: on vectors a narrower network without features of x, whose energy has no ripples where chains get stuck, and fewer steps.
+    let private chained (recipe: Recipe) : Recipe =
+        if recipe.Network.Name = "mlp" then
+            { recipe with
+                Network = networkNamed "mlp"
+                Width = 128
+                Steps = 4_000L
+                LearningRate = 4e-3
+                Ema = 0.998 }
+        else
+            recipe
+
+    /// Losses of several players, each of which moves at every step: on vectors fewer steps, and shorter ones, since each chases the other.
+    let private playing (recipe: Recipe) : Recipe =
+        if recipe.Network.Name = "mlp" then { recipe with Steps = 4_000L; LearningRate = 1e-3 } else recipe
+
     /// `withLoss` where names may be those of the caller's own parts.
     let withLossAmong (known: Known) (text: string) (recipe: Recipe) : Recipe =
         let name = known.Losses.Parse text
@@ -130,6 +146,8 @@ module Recipe =
         let recipe =
             if loss.Name = Objectives.classifier.Name then classifying recipe
             elif loss.Name = MaximumLikelihood.name then withInverse recipe
+            elif List.contains loss.Name Objectives.chained then chained recipe
+            elif List.contains loss.Name Objectives.playing then playing recipe
             else recipe
 
         parts known
@@ -224,9 +242,12 @@ module Recipe =
 
         { Rounds = rounds
           Memory = objective.Memory
+          // With the networks that the job makes.
+          Players = []
           Optimizer =
             { Optimizer.adam with
                 Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, recipe.FinalRate, recipe.Steps))
+                Beta1 = defaultArg objective.Beta1 Optimizer.adam.Beta1
                 Decay = recipe.WeightDecay
                 MaxNorm = if recipe.Clip > 0.0 then Some recipe.Clip else None }
           Average =

@@ -58,7 +58,7 @@ module Samples =
                 times.Length - 1
             | [], Mapping { Domain = Ends _ } -> Samplers.heun, Samplers.heun.Grid, 1
             | [], Mapping _ -> Samplers.heun, Samplers.heun.Grid, 2
-            | [], Landscape { IsLaw = true } -> EnergySamplers.mala, Grid.uniform, 200
+            | [], Landscape { IsLaw = true } -> EnergySamplers.hamiltonian, Grid.uniform, 100
             | [], Landscape { IsLaw = false } -> EnergySamplers.descent, Grid.uniform, 200
             | [], Jumping _ -> Samplers.heun, Samplers.heun.Grid, 100
             | [], (Denoising _ | Transport _) -> Samplers.heun, Samplers.heun.Grid, (if image then 10 else 25)

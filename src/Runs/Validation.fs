@@ -352,6 +352,9 @@ module Validation =
             refuse Setting.Parallel window $"it needs a model that knows the score, and {model.Name} does not"
         | _ -> ()
 
+        if request.Brownian && model.Dynamics.IsLandscape then
+            refuse Setting.Brownian "" $"the moves of a chain are no increments of one motion: leave it out"
+
         let generationRequest =
             // The standard sampler takes two evaluations a step, and is found at once no faster.
             if request.Parallel.IsSome && request.Generation.Solver.IsNone then

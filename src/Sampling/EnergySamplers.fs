@@ -25,8 +25,15 @@ module EnergySamplers =
     /// A step of `moves` moves of a Metropolis-adjusted chain towards the law at the step's end, each of so many evaluations beside the first one of all.
     let private chained anneal moves (each: int) (move: Unnormalized -> Noise -> Chain -> struct (Chain * Move)) =
         fun (target: float -> Unnormalized) (noise: Noise) (until: float) (state: State) ->
-            let target = target (temper anneal until)
-            let chain = { Langevin.init target state.X with Step = state.Step * moves }
+            let beta = temper anneal until
+            let target = target beta
+
+            let chain, first =
+                match state.Memory with
+                // What the target says is known where it is the one of the step before.
+                | [ _, log; _, score ] when temper anneal state.Time = beta ->
+                    { Step = state.Step * moves; X = state.X; LogDensity = log; Score = score }, 0
+                | _ -> { Langevin.init target state.X with Step = state.Step * moves }, 1
 
             let chain =
                 Seq.fold
@@ -36,7 +43,7 @@ module EnergySamplers =
                     chain
                     (seq { 1..moves })
 
-            Integrator.moved state until chain.X [] (1 + moves * each)
+            Integrator.moved state until chain.X [ until, chain.LogDensity; until, chain.Score ] (first + moves * each)
 
     /// x + h ∇log p + √(2h) z, moves of a bias of order h.
     let langevinWith (h: float) (moves: int) (anneal: float) : Sampler =
@@ -117,7 +124,7 @@ module EnergySamplers =
 
     let langevin = langevinWith 0.005 1 0.5
     let mala = malaWith 0.01 1 0.5
-    let hamiltonian = hamiltonianWith 0.08 5 1 0.5
+    let hamiltonian = hamiltonianWith 0.1 5 1 0.5
     let descent = descentWith 0.02 0.0
 
     /// What samples an energy, by name.
@@ -137,7 +144,7 @@ module EnergySamplers =
         [ Part.of3 (length 0.005) moves anneal (fun h moves anneal -> langevinWith h (int moves) anneal)
           Part.of3 (length 0.01) moves anneal (fun h moves anneal -> malaWith h (int moves) anneal)
           Part.leaving
-              [ length 0.08; Parameter.make "leaps" 5.0 (Allowed.Whole 1) "leaps of a move"; moves; anneal ]
+              [ length 0.1; Parameter.make "leaps" 5.0 (Allowed.Whole 1) "leaps of a move"; moves; anneal ]
               (fun n -> hamiltonianWith n[0] (int n[1]) (int n[2]) n[3])
           Part.of2
               (Parameter.make "eta" 0.02 Allowed.Positive "η, the length of a step")

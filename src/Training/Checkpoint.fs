@@ -21,6 +21,10 @@ module Checkpoint =
     /// What the objective keeps beside the parameters: tensors of any shape, numbered.
     let private memory = "memory"
 
+    /// What is kept of another player: as of the main one, its tensors numbered as its network has them.
+    let private playerParts (player: Moments) =
+        List.zip parts [ player.Parameters; player.Average; player.First; player.Second ]
+
     let private tensors (state: TrainState) : (string * Tensor[]) list =
         [ yield! List.zip parts [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ]
           if state.Teacher.Length > 0 then
@@ -44,7 +48,12 @@ module Checkpoint =
             tensors state
             |> List.collect (fun (part, tensors) ->
                 [ for spec, tensor in Array.zip network.Specs tensors -> $"{part}.{spec.Name}", tensor ])
-            |> fun all -> all @ [ for k, tensor in Seq.indexed state.Memory -> $"{memory}.{k}", tensor ]
+            |> fun all ->
+                all
+                @ [ for k, tensor in Seq.indexed state.Memory -> $"{memory}.{k}", tensor ]
+                @ [ for k, player in Seq.indexed state.Players do
+                        for part, tensors in playerParts player do
+                            for i, tensor in Seq.indexed tensors -> $"player.{k}.{part}.{i}", tensor ]
             |> Safetensors.write file metadata)
 
     let private refuse file what = raise (UserError $"{file}: {what}")
@@ -150,6 +159,18 @@ module Checkpoint =
                     Seq.initInfinite (fun k -> Map.tryFind $"{memory}.{k}" content.Tensors)
                     |> Seq.takeWhile Option.isSome
                     |> Seq.choose id
+                    |> Array.ofSeq
+                  Players =
+                    let numbered (prefix: string) =
+                        Seq.initInfinite (fun k -> Map.tryFind $"{prefix}.{k}" content.Tensors)
+                        |> Seq.takeWhile Option.isSome
+                        |> Seq.choose id
+                        |> Array.ofSeq
+
+                    Seq.initInfinite (fun k -> [ for part in parts -> numbered $"player.{k}.{part}" ])
+                    |> Seq.takeWhile (fun found -> not (Array.isEmpty found.Head))
+                    |> Seq.map (fun found ->
+                        { Parameters = found[0]; Average = found[1]; First = found[2]; Second = found[3] })
                     |> Array.ofSeq }
 
             state, Map.ofList (withPrefix "note." metadata))

@@ -3,6 +3,20 @@ namespace Fokker
 open System
 open System.Diagnostics
 
+/// A network that is trained in turns with the one that a model is of: its architecture, its loss, its optimizer.
+[<NoComparison; NoEquality>]
+type Player =
+    {
+        Name: string
+        Network: Network
+        Loss: Loss
+        Optimizer: Optimizer
+        /// Its moves before each of the main network's.
+        Turns: int
+        /// The parameters that it begins at; drawn where there are none.
+        Start: (unit -> Tensor[]) option
+    }
+
 /// Everything that training carries from one step to the next, and all that a checkpoint holds.
 [<NoComparison; ReferenceEquality>]
 type TrainState =
@@ -18,6 +32,8 @@ type TrainState =
         Teacher: Tensor[]
         /// What the objective keeps from step to step beside the parameters: chains. Empty where it keeps nothing.
         Memory: Tensor[]
+        /// The other players' parameters and what their optimizers keep, in the order of `TrainSettings.Players`; empty where there are none.
+        Players: Moments[]
         /// Every random number of the run comes from here; a state never advances it.
         Key: Rng
     }
@@ -26,6 +42,10 @@ type TrainState =
         member s.Visit visit =
             for tensors in [| s.Parameters; s.Average; s.FirstMoment; s.SecondMoment; s.Teacher; s.Memory |] do
                 Array.iter visit tensors
+
+            for player in s.Players do
+                for tensors in [| player.Parameters; player.Average; player.First; player.Second |] do
+                    Array.iter visit tensors
 
 /// What there is to say about one step.
 [<Struct>]
@@ -76,6 +96,8 @@ type TrainSettings =
         Rounds: Rounds option
         /// What the objective keeps from step to step (`Objective.Memory`).
         Memory: (LossContext -> Rng -> Batch -> Tensor[]) option
+        /// The networks that are trained in turns with the main one.
+        Players: Player list
     }
 
 /// How long a run goes on.
@@ -112,7 +134,8 @@ module Trainer =
         { Optimizer = { Optimizer.adam with Rate = Schedule.WarmUp(100L, Schedule.Constant 1e-3); MaxNorm = Some 1.0 }
           Average = Average.standard
           Rounds = None
-          Memory = None }
+          Memory = None
+          Players = [] }
 
     let private ofMoments (step: int64) (key: Rng) (teacher: Tensor[]) (memory: Tensor[]) (m: Moments) : TrainState =
         { Step = step
@@ -122,6 +145,7 @@ module Trainer =
           SecondMoment = m.Second
           Teacher = teacher
           Memory = memory
+          Players = [||]
           Key = key }
 
     /// The state before the first step; the same key gives the same parameters.
@@ -149,7 +173,14 @@ module Trainer =
             FirstMoment = convert state.FirstMoment
             SecondMoment = convert state.SecondMoment
             Teacher = convert state.Teacher
-            Memory = convert state.Memory }
+            Memory = convert state.Memory
+            Players =
+                state.Players
+                |> Array.map (fun player ->
+                    { Parameters = convert player.Parameters
+                      Average = convert player.Average
+                      First = convert player.First
+                      Second = convert player.Second }) }
 
     /// The round that the next step is of, and the steps made in it.
     let private within (settings: TrainSettings) (step: int64) : struct (int * int64) =
@@ -196,6 +227,10 @@ module Trainer =
             (let struct (round, _) = within settings state.Step
              round)
           Memory = state.Memory
+          Others =
+            Map
+                [ for player, moments in Seq.zip settings.Players state.Players ->
+                      player.Name, (fun condition -> player.Network.Apply moments.Parameters condition) ]
           Uncertainty = network.Uncertainty |> Option.map (fun u -> u parameters)
           Step = state.Step }
 
@@ -211,6 +246,66 @@ module Trainer =
         | Some advance ->
             let rng = state.Key |> Rng.named "memory" |> Rng.at state.Step
             { state with Memory = advance (contextOf settings network state state.Parameters) rng batch }
+
+    /// The state with the players that its settings name, before their first step.
+    let private joined (settings: TrainSettings) (kind: Kind) (state: TrainState) : TrainState =
+        if settings.Players.IsEmpty || state.Players.Length > 0 then
+            state
+        else
+            { state with
+                Players =
+                    [| for player in settings.Players do
+                           match player.Start with
+                           | Some start -> start () |> Array.map (fun p -> Tensor.clone (p.To kind)) |> Optimizer.init
+                           | None ->
+                               Network.init
+                                   kind
+                                   (Rng.named "parameters" (Rng.named player.Name state.Key))
+                                   player.Network
+                               |> Optimizer.init |] }
+
+    /// The state after the other players' moves, and whether all of their numbers are finite.
+    let private played
+        (settings: TrainSettings)
+        (network: Network)
+        (batch: Batch)
+        (state: TrainState)
+        : struct (TrainState * bool) =
+        let turn (index: int) (player: Player) (struct (state: TrainState, isGood: bool)) (k: int) =
+            if not isGood then
+                struct (state, false)
+            else
+                let rng = state.Key |> Rng.named player.Name |> Rng.at state.Step |> Rng.at (int64 k)
+                let own = state.Players[index]
+                let shared = contextOf settings network state state.Parameters
+
+                let objective (parameters: Tensor[]) =
+                    let context =
+                        { shared with
+                            Network = player.Network.Apply parameters
+                            Frozen = fun condition -> player.Network.Apply own.Parameters condition
+                            Average = fun condition -> player.Network.Apply own.Average condition
+                            Uncertainty = None
+                            Others = shared.Others |> Map.add LossContext.main shared.Frozen }
+
+                    Tensor.mean (player.Loss context rng batch), ()
+
+                let value, gradients, () = Diff.valueAndGrads objective own.Parameters
+                let made = state.Step * int64 player.Turns + int64 k
+
+                let struct (moments, norm, isFinite) =
+                    Optimizer.step player.Optimizer settings.Average made gradients own
+
+                let players = Array.copy state.Players
+                players[index] <- moments
+
+                struct ({ state with Players = players },
+                        isFinite && Double.IsFinite(value.ToFloat()) && Double.IsFinite(norm.ToFloat()))
+
+        Seq.indexed settings.Players
+        |> Seq.fold
+            (fun state (index, player) -> Seq.fold (turn index player) state (seq { 0 .. player.Turns - 1 }))
+            (struct (state, true))
 
     /// The mean of the loss over a batch, at the state's key and step and at the given parameters.
     let private meanLoss
@@ -244,7 +339,9 @@ module Trainer =
         (state: TrainState)
         : Result<TrainState * StepInfo, Divergence> =
         Scope.run (fun () ->
+            let state = joined settings state.Parameters[0].Kind state
             let state = entered settings state |> remembered settings network batch
+            let struct (state, areGood) = played settings network batch state
             let objective parameters = meanLoss settings network loss batch state parameters, ()
 
             let value, gradients, () = Diff.valueAndGrads objective state.Parameters
@@ -264,9 +361,10 @@ module Trainer =
 
             let value, norm = value.ToFloat(), norm.ToFloat()
 
-            if Double.IsFinite value && Double.IsFinite norm && isFinite then
+            if Double.IsFinite value && Double.IsFinite norm && isFinite && areGood then
                 Ok(
-                    ofMoments (state.Step + 1L) state.Key state.Teacher state.Memory moments,
+                    { ofMoments (state.Step + 1L) state.Key state.Teacher state.Memory moments with
+                        Players = state.Players },
                     { Step = state.Step + 1L
                       Loss = value
                       GradientNorm = norm

@@ -183,7 +183,7 @@ let private exact (name: string) (path: GaussianPath) (output: NetworkOutput) : 
 
 // Where the model's samples are held fixed the difference of two energies has no least value, and the energy of equilibrium matching is an integral: the laws of section Energies
 // say where these rest.
-let private byLaws = [ "contrastive"; "persistent"; "equilibrium" ]
+let private byLaws = [ "contrastive"; "persistent"; "equilibrium"; "gan"; "dmd" ]
 
 let names = Objectives.all |> List.map (fun l -> l.Name) |> List.except byLaws
 

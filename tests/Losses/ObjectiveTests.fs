@@ -275,7 +275,22 @@ let tests =
                       | rounds ->
                           Some { Lengths = rounds |> List.map (fun _ -> 10L); Rate = fun _ -> Schedule.Constant 1e-3 }
 
-                  let settings = { Trainer.standard with Rounds = rounds; Memory = objective.Memory }
+                  let players: Player list =
+                      [ for player in objective.Players ->
+                            let own = Networks.mlp { Mlp.standard 2 with Width = 16 }
+
+                            { Name = player.Name
+                              Network =
+                                (match player.Role with
+                                 | Role.Critic -> EnergyNetwork.ofNetwork Head.Mean own
+                                 | Role.Twin -> own)
+                              Loss = player.Loss
+                              Optimizer = Trainer.standard.Optimizer
+                              Turns = player.Turns
+                              Start = None } ]
+
+                  let settings =
+                      { Trainer.standard with Rounds = rounds; Memory = objective.Memory; Players = players }
 
                   // A student that is its teacher is nearly right: it is to be something else for a gradient that shows.
                   let state =

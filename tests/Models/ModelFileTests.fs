@@ -43,7 +43,7 @@ let private trained (output: NetworkOutput) (path: GaussianPath) (source: Datase
                 Times = NetworkOutput.times output
                 Outputs = NetworkOutput.count output
                 Classes = Some 3 }
-        |> if NetworkOutput.isPotential output then EnergyNetwork.ofNetwork else id
+        |> (NetworkOutput.head output |> Option.map EnergyNetwork.ofNetwork |> Option.defaultValue id)
 
     { Network = network
       // Zeros at the end of a network that was not trained would hide every difference.

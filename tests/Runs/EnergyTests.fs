@@ -105,7 +105,8 @@ let tests =
           <| fun loss ->
               inFolder (fun folder ->
                   let whole, cut = Path.Combine(folder, "a"), Path.Combine(folder, "b")
-                  let recipe = small $"{loss}:moves=3" 24L
+                  let recipe =
+                      small (if loss = "persistent" then "persistent:moves=3,batches=4" else "contrastive:moves=3") 24L
                   train whole recipe None
                   train cut recipe (Some 13L)
                   Expect.isTrue
@@ -127,7 +128,7 @@ let tests =
           testCase "a loss that is not finite stops the run, and the last good state stays with its chains"
           <| fun () ->
               inFolder (fun folder ->
-                  let recipe = small "persistent:moves=2" 40L
+                  let recipe = small "persistent:moves=2,batches=4,restart=0.1" 40L
                   let job = Runs.job recipe (Datasets.load "moons")
                   use claim = Run.claim folder
                   Run.create claim (Recipe.settings recipe)
