@@ -24,7 +24,10 @@ type Score =
     member score.Excess =
         let error = Math.Sqrt(score.Value.StandardError ** 2.0 + score.Floor.StandardError ** 2.0)
 
-        (score.Value.Mean - score.Floor.Mean) / error
+        let above = score.Value.Mean - score.Floor.Mean
+
+        // Counts may agree exactly, and have no spread.
+        if above = 0.0 then 0.0 else above / error
 
     /// Whether samples and data are told apart by this measure: a sampler without fault comes to three standard errors once in seven hundred times.
     member score.IsSeen = score.Excess >= 3.0

@@ -296,9 +296,7 @@ module Job =
         (optimizer: Optimizer)
         : Player list =
         [ for player in objective.Players ->
-              let own =
-                  { requested recipe data objective with Outputs = 1; Times = 1 }
-                  |> made known recipe
+              let own = { requested recipe data objective with Outputs = 1; Times = 1 } |> made known recipe
 
               { Name = player.Name
                 Network =

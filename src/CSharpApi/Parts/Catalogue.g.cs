@@ -174,10 +174,10 @@ public static class Losses
     /// <param name="batches">The chains that go on, as so many batches: each step moves one of them: a whole number from 1 to 1000000.</param>
     /// <param name="restart">The share of chains that begin anew at each of their turns: a number from 0 to 1.</param>
     /// <param name="penalty">a, how much the squares of the energies count beside their difference: a number of at least 0.</param>
-    public static TrainingLoss PersistentContrastiveDivergence(int moves = 10, double h = 0.01, int batches = 4, double restart = 0.02, double penalty = 0) =>
+    public static TrainingLoss PersistentContrastiveDivergence(int moves = 10, double h = 0.01, int batches = 16, double restart = 0, double penalty = 0) =>
         TrainingLoss.Of("persistent", [("moves", nameof(moves), moves), ("h", nameof(h), h), ("batches", nameof(batches), batches), ("restart", nameof(restart), restart), ("penalty", nameof(penalty), penalty)]);
 
-    /// <summary>Equilibrium matching: an energy without time whose slope leads from noise to data and vanishes there; samples are where descent ends. <c>equilibrium</c>: E‖∇E(x_t) − c(t) (ε − x₀)‖², c = 1 min(1, t/0.19999999999999996) (Wang, Du 2025, Equilibrium matching, eq. 4 and 5).</summary>
+    /// <summary>Equilibrium matching: an energy without time whose slope leads from noise to data and vanishes there; samples are where descent ends. <c>equilibrium</c>: E‖∇E(x_t) − c(t) (ε − x₀)‖², c = 1 min(1, t/0.2) (Wang, Du 2025, Equilibrium matching, eq. 4 and 5).</summary>
     /// <param name="a">The share of the way over which the slope keeps its size: a number from 0 to 0.99.</param>
     /// <param name="gain">The size of the slope: a positive number.</param>
     public static TrainingLoss EquilibriumMatching(double a = 0.8, double gain = 1) =>
@@ -266,6 +266,17 @@ public static class Losses
     /// <param name="most">The greatest weight w = guidance − 1: a finite number.</param>
     public static TrainingLoss GuidedDistillation(double least = 0, double most = 4) =>
         TrainingLoss.Of("guided", [("least", nameof(least), least), ("most", nameof(most), most)]);
+
+    /// <summary>Distribution matching distillation: a generator of one pass, moved along the difference of its teacher's score and of its own samples' score. <c>dmd</c>: ½‖x − sg(x − √(α² + σ²)/σ (D_fake(x_t) − D_teacher(x_t)))‖², x = G(z), D_fake learned on x; a teacher, its network and one time, no derivatives (Yin et al. 2024, Improved distribution matching distillation, eq. 1; One-step diffusion with distribution matching distillation, eq. 3).</summary>
+    /// <param name="turns">Moves of the network that learns the generator's own score before each of the generator's: a whole number from 1 to 1000000.</param>
+    public static TrainingLoss DistributionMatchingDistillation(int turns = 5) =>
+        TrainingLoss.Of("dmd", [("turns", nameof(turns), turns)]);
+
+    /// <summary>Generative adversarial network: a generator of one pass against a critic that tells its samples from data. <c>gan</c>: E softplus(C(x₀) − C(G(z))) against E softplus(C(G(z)) − C(x₀)) + ½ 1 (‖∇C(x₀)‖² + ‖∇C(G(z))‖²) (Goodfellow et al. 2014; Huang et al. 2024, The GAN is dead; long live the GAN, eq. 3).</summary>
+    /// <param name="gamma">γ, how much the critic's squared slope costs: a number of at least 0.</param>
+    /// <param name="turns">Moves of the critic before each of the generator's: a whole number from 1 to 1000000.</param>
+    public static TrainingLoss GenerativeAdversarialNetwork(double gamma = 1, int turns = 1) =>
+        TrainingLoss.Of("gan", [("gamma", nameof(gamma), gamma), ("turns", nameof(turns), turns)]);
 
     /// <summary>Consistency training: learns, without a teacher, a map from any time to the data that says the same all along a path. <c>ct</c>: E d(f(t', x_t'), f⁻(t, x_t)), d = ‖x − y‖²/d, ⁻ the average; one time, no teacher, no derivatives (Song et al. 2023, Consistency models, algorithm 3).</summary>
     public static TrainingLoss ConsistencyTraining { get; } = TrainingLoss.FromName("ct");
@@ -377,6 +388,8 @@ public static class Losses
         GeneratorMatching(),
         ProgressiveDistillation(),
         GuidedDistillation(),
+        DistributionMatchingDistillation(),
+        GenerativeAdversarialNetwork(),
         ConsistencyTraining,
         ImprovedConsistencyTraining,
         ConsistencyDistillation(),
@@ -1007,12 +1020,12 @@ public static class Solvers
     public static Solver AdjustedLangevin(double h = 0.01, int moves = 1, double anneal = 0.5) =>
         Solver.Of("mala", [("h", nameof(h), h), ("moves", nameof(moves), moves), ("anneal", nameof(anneal), anneal)]);
 
-    /// <summary><c>hmc</c>: 1 times 5 leaps of dx/dt = p, dp/dt = −∇E from p ~ N(0, I), taken with min(1, e^(H − H')), h = 0.08; order 0, 6 evaluations a step, a chain of an energy (Duane et al. 1987; Neal 2011, MCMC using Hamiltonian dynamics, section 5.3.2).</summary>
+    /// <summary><c>hmc</c>: 1 times 5 leaps of dx/dt = p, dp/dt = −∇E from p ~ N(0, I), taken with min(1, e^(H − H')), h = 0.1; order 0, 6 evaluations a step, a chain of an energy (Duane et al. 1987; Neal 2011, MCMC using Hamiltonian dynamics, section 5.3.2).</summary>
     /// <param name="h">The length of a step, for data of unit variance: a positive number.</param>
     /// <param name="leaps">Leaps of a move: a whole number from 1 to 1000000.</param>
     /// <param name="moves">Moves of the chain in each step: a whole number from 1 to 1000000.</param>
     /// <param name="anneal">The share of the steps over which the law is reached from N(0, I): a number from 0 to 1.</param>
-    public static Solver HamiltonianMonteCarlo(double h = 0.08, int leaps = 5, int moves = 1, double anneal = 0.5) =>
+    public static Solver HamiltonianMonteCarlo(double h = 0.1, int leaps = 5, int moves = 1, double anneal = 0.5) =>
         Solver.Of("hmc", [("h", nameof(h), h), ("leaps", nameof(leaps), leaps), ("moves", nameof(moves), moves), ("anneal", nameof(anneal), anneal)]);
 
     /// <summary><c>descent</c>: v ← μ v − η ∇E(x + μ v), x ← x + v, η = 0.02, μ = 0; order 0, one evaluation a step, on an energy (Nesterov 1983; Wang, Du 2025, Equilibrium matching, section 3.2).</summary>
