@@ -64,6 +64,7 @@ let private abbreviations =
           "scm", "ContinuousTimeConsistency"
           "f2d2", "FlowMapWithLogDeterminant"
           "progressive", "ProgressiveDistillation"
+          "reward", "RewardTuning"
           "guided", "GuidedDistillation"
           "gan", "GenerativeAdversarialNetwork"
           "dmd", "DistributionMatchingDistillation"

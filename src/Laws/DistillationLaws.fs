@@ -178,4 +178,64 @@ module DistillationLaws =
                     return { Error = max end' (max 0.0 rise); Case = $"N({m}, {v}): end {end'}, rise {rise}" }
                 } }
 
-    let all = [ progressive; rounds; guided; reflow ]
+    let straightening =
+        { Name = "reflow-straightens"
+          Section = section
+          Statement =
+            "S = ∫ E‖(x̂ − ε) + v‖² dt of the flow of one Gaussian N(m, v) is ∫ V̇²/4V dt − (1 − √v)², V = (1 − t)² v + t², and 0 for the flow that its pairs have"
+          Reference = "Liu, Gong, Liu 2023, Flow straight and fast, section 2.2 and theorem 3.7"
+          Tolerance = 1e-5 // of the quadrature, and of the solver at 80 steps
+          Cases = 8
+          Check =
+            Check.guarding Reflow.pair (fun plan path dynamics rng batch ->
+                let made = Reflow.pair plan path dynamics rng batch
+                { made with Data = made.Data + 0.1 * Tensor.square made.Data })
+            <| fun pair ->
+                gen {
+                    let! m = Draw.between -1.5 1.5
+                    let! v = Draw.between 0.2 2.0
+                    let! r = Draw.rng
+                    let path = Path.condOT
+                    let rk4 = Samplers.all |> List.find (fun sampler -> sampler.Name = "rk4")
+                    let law =
+                        Mixture.ofStds
+                            [| 1.0 |]
+                            (Tensor.ofArray [ 1; 1 ] [| m |])
+                            (Tensor.ofArray [ 1; 1 ] [| sqrt v |])
+                    let dynamics = Denoising(Mixture.model path Prediction.velocity law)
+                    let plan = { Generation.plan rk4 80 dynamics with Kind = Kind.Float64 }
+                    let x0 = Mixture.sample 60 (Rng.named "data" r) law
+                    let made = pair plan path dynamics r { Data = x0; Label = None; Source = None }
+                    let x, noise = made.Data, made.Source.Value
+                    let flow = ConsistencyLaws.gaussianFlow path m v
+                    let middles = [ for k in 0..199 -> (float k + 0.5) / 200.0 ]
+                    let squares (errors: float -> Tensor) =
+                        middles |> List.averageBy (fun t -> (Tensor.mean (Tensor.square (errors t))).ToFloat())
+
+                    // Of the flow itself, along its own trajectories.
+                    let first =
+                        squares (fun t ->
+                            let on = flow (ConsistencyLaws.many 60 1.0) (ConsistencyLaws.many 60 t) noise
+                            Mixture.velocity path law (scalar t) on - (noise - x))
+
+                    // Of the pairs' flow: where no two of their lines meet it is the line through a point, and these are the lines that one linear map of noise has.
+                    let slope = sqrt v - 1.0
+                    let second =
+                        squares (fun t ->
+                            let on = (1.0 - t) * x + t * noise
+                            let start = (on - (1.0 - t) * m) / (t + (1.0 - t) * sqrt v)
+                            -m - slope * start - (noise - x))
+
+                    let rate t =
+                        let spread = (1.0 - t) * (1.0 - t) * v + t * t
+                        let change = t - (1.0 - t) * v
+                        change * change / spread
+                    let closed = List.averageBy rate middles - (1.0 - sqrt v) ** 2.0
+                    let drawn = (Tensor.mean (Tensor.square noise)).ToFloat()
+
+                    return
+                        { Error = Measure.worst [ Measure.difference first (closed * drawn); second ]
+                          Case = $"N({m}, {v}): S falls from {first} to {second}" }
+                } }
+
+    let all = [ progressive; rounds; guided; reflow; straightening ]

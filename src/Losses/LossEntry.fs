@@ -15,12 +15,14 @@ type Parts =
         Coupling: Coupling
         /// The law of x₁; none for N(0, I).
         Source: (Rng -> Tensor -> Tensor) option
-        /// The model that a distillation learns from.
+        /// The model that a distillation learns from, or that a tuning towards a reward begins at.
         Teacher: Model option
         /// What its network says, where it was trained.
         TeacherTrained: TeacherTrained option
         /// What makes the pairs of a batch, where a run does and no coupling.
         Pairs: (Rng -> Batch -> Batch) option
+        /// What samples are to have more of, in the network's units, and how strongly: λ.
+        Reward: (Reward * float) option
         /// Steps of the whole training, for schedules.
         Steps: int64
         /// Coordinates of a sample.
@@ -45,3 +47,6 @@ type LossEntry =
 
     /// Whether what is trained begins at the teacher's parameters: it uses `Setting.Begin`.
     member loss.BeginsAtTeacher = loss.Uses |> List.exists (fst >> (=) Setting.Begin)
+
+    /// Whether it tunes the model that training begins at towards a reward.
+    member loss.Tunes = loss.Uses |> List.exists (fst >> (=) Setting.Reward)

@@ -86,9 +86,20 @@ module Job =
         for setting, _, get, _ in Recipe.parts Known.standard do
             match get recipe with
             | Some given when not (uses setting loss || Recipe.isForAll setting) ->
-                let others = Names.either (Objectives.all |> List.filter (uses setting) |> List.map _.Name)
-                refuse setting given $"the loss {loss.Name} has no use for it; {others} have"
+                let others = Objectives.all |> List.filter (uses setting) |> List.map _.Name
+                let have = if others.Length = 1 then "has" else "have"
+                refuse setting given $"the loss {loss.Name} has no use for it; {Names.either others} {have}"
             | _ -> ()
+
+        match recipe.Tilt with
+        | Some tilt when not loss.Tunes ->
+            refuseWith
+                Setting.Tilt
+                tilt
+                $"the loss {loss.Name} tunes towards no reward"
+                $"leave it out, or take {Setting.Loss.Is AdjointMatching.name}"
+        | Some tilt when not (Double.IsFinite tilt) -> refuse Setting.Tilt tilt $"expected a finite number"
+        | _ -> ()
 
         if times.FollowsWeight && not (uses Setting.Prediction loss && recipe.Weight.IsSome) then
             refuse
@@ -175,6 +186,53 @@ module Job =
 
             Reflow.table make draw count (Rng.ofSeed recipe.Seed |> Rng.named "table of pairs")
 
+    /// The reward that a model is tuned towards, in the network's units, and λ. Raises RefusedException where it says something else, or does not fit the model.
+    let reward
+        (recipe: Recipe)
+        (model: GenerativeModel)
+        (find: Setting -> string -> string * TrainedNetwork)
+        : (Reward * float) option =
+        recipe.Reward
+        |> Option.map (fun text ->
+            let file =
+                try
+                    RewardFile.ofJson "the reward" (Text.Encoding.UTF8.GetBytes text)
+                with :? UserError as error ->
+                    refuse Setting.Reward "" $"{error.Message}"
+
+            let choice =
+                match file with
+                | RewardFile.Known reward -> RewardChoice.Known reward
+                | RewardFile.OfClass(label, run) ->
+                    let posterior = find Setting.Reward run ||> ClassPosterior.ofTrained
+                    RewardChoice.OfClass(label, ClassifierChoice.Trained posterior)
+
+            RewardChoice.reward choice model, defaultArg recipe.Tilt 1.0)
+
+    /// The model that a loss learns from, as it is asked for: a distillation's teacher, or what a tuning begins at. Raises RefusedException where it is of other units than the data.
+    let private taughtBy
+        (loss: LossEntry)
+        (recipe: Recipe)
+        (data: Dataset)
+        (find: Setting -> string -> string * TrainedNetwork)
+        : (Setting * string * GenerativeModel) option =
+        if loss.Tunes then
+            recipe.From
+            |> Option.map (fun given ->
+                let model = find Setting.Begin given ||> GenerativeModel.ofTrained
+
+                if model.Units <> data.Units then
+                    refuse
+                        Setting.Begin
+                        given
+                        $"its samples are in other units than those of {data.Name}: name the data that it was trained on"
+
+                Setting.Begin, given, model)
+        else
+            recipe.Teacher
+            |> Option.map (fun given ->
+                Setting.Teacher, given, find Setting.Teacher given ||> GenerativeModel.ofTrained)
+
     /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
     let private objective
         (known: Known)
@@ -182,7 +240,7 @@ module Job =
         (data: Dataset)
         (kind: Kind)
         (source: Dataset option)
-        (find: Setting -> string -> GenerativeModel)
+        (find: Setting -> string -> string * TrainedNetwork)
         : Objective =
         let loss = known.Losses.Make recipe.Loss
         let make (list: PartList<'T>) (name: PartName option) (other: 'T) =
@@ -190,7 +248,7 @@ module Job =
         let times = make known.Times recipe.Times Times.uniform
         requireUsed loss times recipe
         let path = make known.Paths recipe.Path Path.condOT
-        let teacher = recipe.Teacher |> Option.map (fun name -> name, find Setting.Teacher name)
+        let teacher = taughtBy loss recipe data find
 
         let objective =
             loss.Make
@@ -204,21 +262,23 @@ module Job =
                      | None -> make known.Couplings recipe.Coupling Coupling.independent)
                   Pairs =
                     pairsOf recipe
-                    |> Option.map (fun given -> pairs recipe data kind given (find Setting.Coupling given.Run))
+                    |> Option.map (fun given ->
+                        find Setting.Coupling given.Run ||> GenerativeModel.ofTrained |> pairs recipe data kind given)
                   Source =
                     source
                     |> Option.map (fun source ->
                         // In the units that a network of its own would see.
                         fun rng (x0: Tensor) -> (Dataset.sample kind x0.Shape[0] rng source).To x0.Kind)
-                  Teacher = teacher |> Option.map (fun (name, model) -> model.ScoreModel(Setting.Teacher, name))
+                  Teacher = teacher |> Option.map (fun (setting, name, model) -> model.ScoreModel(setting, name))
                   TeacherTrained =
                     teacher
-                    |> Option.bind (fun (_, model) ->
+                    |> Option.bind (fun (_, _, model) ->
                         match model.Origin with
                         | Origin.Trained trained ->
                             Some { Output = trained.Output; HasNull = trained.Labels && trained.Null }
                         | Origin.Exact _
                         | Origin.Supplied -> None)
+                  Reward = teacher |> Option.bind (fun (_, _, model) -> reward recipe model find)
                   Steps = recipe.Steps
                   Dimension = List.fold (*) 1 data.Shape
                   HasNull = recipe.Labels && recipe.LabelDropout > 0.0 }
@@ -319,6 +379,7 @@ module Job =
         (network: Network)
         (kind: Kind)
         (recipe: Recipe)
+        (mustFit: bool)
         : WarmStart =
         match model.Origin with
         | Origin.Exact _
@@ -342,18 +403,23 @@ module Job =
                     with :? FormatException as e ->
                         refuse setting given $"{e.Message}; take the network of that run"
 
-                // A student that begins as something else than its teacher has nothing to be distilled from.
-                if setting = Setting.Teacher && not (start.Fresh.IsEmpty && start.Left.IsEmpty) then
+                // A student that begins as something else than its teacher has nothing to be distilled from, and what is tuned is the model itself.
+                if mustFit && not (start.Fresh.IsEmpty && start.Left.IsEmpty) then
                     refuse
                         setting
                         given
-                        $"{recipe.Loss} begins at its teacher, whose network is another than the one that is asked for ({WarmStart.text given start})"
+                        $"{recipe.Loss} begins at this model, whose network is another than the one that is asked for ({WarmStart.text given start})"
 
                 start)
 
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
     /// EnvironmentException where the device is not there. Names may be those of the caller's own parts.
-    let make (own: OwnParts) (find: Setting -> string -> GenerativeModel) (recipe: Recipe) (data: Dataset) : Job =
+    let make
+        (own: OwnParts)
+        (find: Setting -> string -> string * TrainedNetwork)
+        (recipe: Recipe)
+        (data: Dataset)
+        : Job =
         Recipe.check recipe data
         let known = Known.including own
         Known.requireNew known
@@ -390,8 +456,10 @@ module Job =
                 recipe.Steps
                 $"{recipe.Loss} trains in {objective.Rounds.Length} rounds: a step for each is the least"
 
+        let loss = known.Losses.Make recipe.Loss
+
         let begun =
-            match recipe.From, (known.Losses.Make recipe.Loss).BeginsAtTeacher, recipe.Teacher with
+            match recipe.From, loss.BeginsAtTeacher, recipe.Teacher with
             | Some name, _, _ -> Some(Setting.Begin, name)
             | None, true, Some name -> Some(Setting.Teacher, name)
             | _ -> None
@@ -399,7 +467,9 @@ module Job =
         let start =
             begun
             |> Option.map (fun (setting, given) ->
-                let found () = warmStart setting given (find setting given) network kind recipe
+                let model () = find setting given ||> GenerativeModel.ofTrained
+                let found () =
+                    warmStart setting given (model ()) network kind recipe (loss.Tunes || setting = Setting.Teacher)
                 given, lazy (Scope.outside found))
 
         { Recipe = recipe

@@ -23,6 +23,9 @@ type Recipe =
         Teacher: string option
         /// The folder of the run whose parameters training begins at.
         From: string option
+        /// The reward that a model is tuned towards, as the JSON text of its file, and its λ.
+        Reward: string option
+        Tilt: float option
         Network: PartName
         /// Units in a hidden layer, or channels at a U-Net's finest scale.
         Width: int
@@ -74,7 +77,8 @@ module Recipe =
           _.Preconditioning,
           (fun name r -> { r with Preconditioning = name })
           Setting.Teacher, None, (fun r -> plain r.Teacher), (fun name r -> { r with Teacher = word name })
-          Setting.Begin, None, (fun r -> plain r.From), (fun name r -> { r with From = word name }) ]
+          Setting.Begin, None, (fun r -> plain r.From), (fun name r -> { r with From = word name })
+          Setting.Reward, None, (fun r -> plain r.Reward), (fun name r -> { r with Reward = word name }) ]
 
     /// Settings that go with every loss, and stay as they are when another is taken.
     let internal isForAll (setting: Setting) = setting = Setting.Begin
@@ -139,15 +143,26 @@ module Recipe =
     let private playing (recipe: Recipe) : Recipe =
         if recipe.Network.Name = "mlp" then { recipe with Steps = 4_000L; LearningRate = 1e-3 } else recipe
 
+    /// Tuning begins at a model that is trained, and each of its steps draws whole trajectories: it is short, and careful.
+    let private tuning (recipe: Recipe) : Recipe =
+        { recipe with
+            Steps = 500L
+            Batch = min 128 recipe.Batch
+            LearningRate = min 1e-3 recipe.LearningRate
+            WarmUp = 20L }
+
     /// `withLoss` where names may be those of the caller's own parts.
     let withLossAmong (known: Known) (text: string) (recipe: Recipe) : Recipe =
         let name = known.Losses.Parse text
         let loss = known.Losses.Make name
+        let isAnother = recipe.Loss.Name <> loss.Name
+
         let recipe =
             if loss.Name = Objectives.classifier.Name then classifying recipe
             elif loss.Name = MaximumLikelihood.name then withInverse recipe
             elif List.contains loss.Name Objectives.chained then chained recipe
             elif List.contains loss.Name Objectives.playing then playing recipe
+            elif loss.Tunes && isAnother then tuning recipe
             else recipe
 
         parts known
@@ -181,6 +196,8 @@ module Recipe =
               Preconditioning = None
               Teacher = None
               From = None
+              Reward = None
+              Tilt = None
               Network = PartName.plain "mlp"
               Width = 256
               Depth = 3
@@ -439,6 +456,10 @@ type TrainingRequest =
         Teacher: string option
         /// The run whose parameters training begins at.
         From: string option
+        /// The reward that a model is tuned towards, as JSON text: `{"linear": [1, 0]}`.
+        Reward: string option
+        /// λ of e^{λ r}.
+        Tilt: float option
         Network: string option
         Width: int option
         Depth: int option
@@ -473,6 +494,8 @@ module TrainingRequest =
           Preconditioning = None
           Teacher = None
           From = None
+          Reward = None
+          Tilt = None
           Network = None
           Width = None
           Depth = None
@@ -505,7 +528,8 @@ module TrainingRequest =
               Setting.Source, request.Source
               Setting.Preconditioning, request.Preconditioning
               Setting.Teacher, request.Teacher
-              Setting.Begin, request.From ]
+              Setting.Begin, request.From
+              Setting.Reward, request.Reward ]
             |> List.fold
                 (fun recipe (setting, text) ->
                     text |> Option.fold (fun recipe text -> Recipe.withPartAmong known setting text recipe) recipe)
@@ -514,6 +538,7 @@ module TrainingRequest =
         let labels = defaultArg request.Labels recipe.Labels
 
         { recipe with
+            Tilt = Option.orElse recipe.Tilt request.Tilt
             Network = request.Network |> Option.map (Recipe.networkAmong known) |> Option.defaultValue recipe.Network
             Width = defaultArg request.Width recipe.Width
             Depth = defaultArg request.Depth recipe.Depth

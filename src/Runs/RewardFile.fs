@@ -102,5 +102,19 @@ module RewardFile =
                 refuse (Refusal.reason e)
         | _ -> refuse "\"class\" and \"classifier\" go together, and with nothing else"
 
-    /// As `ofJson`, from a file.
-    let read (file: string) : RewardFile = ofJson file (Disk.readBytes (64L <<< 20) file)
+    /// The JSON of a file, or what is JSON itself, as the command of a run has it.
+    let private given (fileOrJson: string) : string * byte[] =
+        if fileOrJson.TrimStart().StartsWith '{' then
+            "the reward", Text.Encoding.UTF8.GetBytes fileOrJson
+        else
+            fileOrJson, Disk.readBytes (64L <<< 20) fileOrJson
+
+    /// As `ofJson`, from a file, or from the JSON itself.
+    let read (fileOrJson: string) : RewardFile = given fileOrJson ||> ofJson
+
+    /// The JSON of a reward in one line: what a run keeps of it. Raises UserError as `read` does.
+    let text (fileOrJson: string) : string =
+        let where, json = given fileOrJson
+        ofJson where json |> ignore
+        use document = JsonDocument.Parse(ReadOnlyMemory json)
+        JsonSerializer.Serialize document.RootElement

@@ -239,7 +239,7 @@ module Runs =
                     given
                     $"it was trained on {trained.Training.Data}, whose samples have another shape than those of {data.Name}"
 
-            GenerativeModel.ofTrained name trained
+            name, trained
 
         Job.make own find recipe data
 

@@ -30,15 +30,10 @@ module SteeringChoice =
                         $"it does not say what samples are steered towards"
                         $"give an observation with {Setting.Observe} and {Setting.Observed}, or a reward with {Setting.Reward}"
 
-        match request.Observation, request.Observed, request.Reward with
-        | Some _, _, Some _ ->
-            refuse
-                Setting.Reward
-                ""
-                $"{Setting.Observe} says what samples are steered towards too: leave one of them out"
-        | Some _, None, _ ->
+        match request.Observation, request.Observed with
+        | Some _, None ->
             refuseWith Setting.Observe "" $"it does not say what was seen" $"give that with {Setting.Observed}"
-        | None, Some given, _ ->
+        | None, Some given ->
             refuseWith
                 Setting.Observed
                 given.Name
@@ -91,36 +86,6 @@ module SteeringChoice =
             Some(Sensor.through (Units.toData model.Units) scale sensor, y)
         | _ -> None
 
-    /// The reward of samples in the network's units. Raises RefusedException where it does not fit.
-    let private reward (choice: RewardChoice) (model: GenerativeModel) : Reward =
-        match choice with
-        | RewardChoice.Known reward ->
-            match reward.Form with
-            | Some(w, _) when int w.Count <> model.Dimension ->
-                refuse Setting.Reward "" $"it is of {w.Count} numbers, a sample of {model.Name} has {model.Dimension}"
-            | _ when model.Units = Units.Same -> reward
-            | _ -> Reward.through (Units.toData model.Units) reward
-        | RewardChoice.OfClass(label, classifier) ->
-            let posterior =
-                match classifier with
-                | ClassifierChoice.Own -> ClassPosterior.exact model
-                | ClassifierChoice.Trained posterior -> posterior
-
-            if posterior.Shape <> model.Shape then
-                refuse
-                    Setting.Reward
-                    posterior.Name
-                    $"its samples are others than those of {model.Name}: take a classifier trained on the same data"
-
-            let own = GenerativeModel.classOf Setting.Reward { model with Classes = posterior.Classes } label
-            let clean = Integrator.time (fst posterior.Path.Interior)
-
-            let value (x: Tensor) =
-                let labels = Tensor.full (Kind.Int64.On x.Device) [ x.Shape[0] ] (float own)
-                (posterior.LogClass labels clean x).To x.Kind
-
-            Reward.ofFunction $"log p({posterior.Classes[own]} | x)" value
-
     /// The request for how the flow is followed, with the sampler that the method's authors take where none is named: with particles one that draws.
     let generation (request: SteeringRequest) (own: GenerationRequest) : GenerationRequest =
         let method = request.Method
@@ -147,30 +112,34 @@ module SteeringChoice =
 
                 let conditioned =
                     try
-                        match sensor request model, request.Reward with
-                        | Some(_, y), _ when y.Shape[0] > 1 ->
-                            refuse
-                                Setting.Observed
-                                (observedName request)
-                                $"an exact law takes in one observation: expected one, and it is of {y.Shape[0]}"
-                        | Some(sensor, y), _ ->
-                            let a, offset = Sensor.matrixOf sensor
-                            let rows = Tensor.flattenRows (Sensor.basis sensor)
-                            let seen = Linalg.matmul rows (Tensor.flatten y) - offset
-                            Conditioning.observed a sensor.Noise seen mixture
-                        | None, Some choice ->
-                            match (reward choice model).Form with
-                            | Some(w, q) -> Conditioning.tilted (defaultArg request.Tilt 1.0) w q mixture
+                        let seen =
+                            match sensor request model with
+                            | Some(_, y) when y.Shape[0] > 1 ->
+                                refuse
+                                    Setting.Observed
+                                    (observedName request)
+                                    $"an exact law takes in one observation: expected one, and it is of {y.Shape[0]}"
+                            | Some(sensor, y) ->
+                                let a, offset = Sensor.matrixOf sensor
+                                let rows = Tensor.flattenRows (Sensor.basis sensor)
+                                let seen = Linalg.matmul rows (Tensor.flatten y) - offset
+                                (Conditioning.observed a sensor.Noise seen mixture).Law
+                            | None -> mixture
+
+                        match request.Reward with
+                        | None -> seen
+                        | Some choice ->
+                            match (RewardChoice.reward choice model).Form with
+                            | Some(w, q) -> (Conditioning.tilted (defaultArg request.Tilt 1.0) w q seen).Law
                             | None ->
                                 refuse
                                     Setting.Exact
                                     ""
                                     $"the tilt of a mixture is known for linear and quadratic rewards, and this is neither"
-                        | None, None -> invalidOp "what is asked for is checked before"
                     with :? ArgumentException as e ->
                         refuse Setting.Exact "" $"{Refusal.reason e}"
 
-                GenerativeModel.ofMixture file model.Path score.Prediction model.Kind conditioned.Law
+                GenerativeModel.ofMixture file model.Path score.Prediction model.Kind conditioned
             | _ ->
                 refuseWith
                     Setting.Exact
@@ -191,7 +160,20 @@ module SteeringChoice =
     let private requireFits (method: SteeringMethod) (target: SteeringTarget) =
         let named what = Steering.all |> List.filter what |> List.map _.Name |> Names.either
 
+        let isLinear, isSeen =
+            target.Seen
+            |> Option.map (fun (sensor, _) -> sensor.Linear.IsSome, sensor.Seen.IsSome)
+            |> Option.defaultValue (true, true)
+
+        let sensorName = target.Seen |> Option.map (fun (sensor, _) -> sensor.Name) |> Option.defaultValue ""
+
         match target with
+        | SteeringTarget.Both _ when not method.TakesBoth ->
+            refuseWith
+                Setting.Steer
+                method.Name
+                $"""it steers towards {if method.TakesRewards then "rewards" else "observations"} alone, and how it is to weigh both is not defined"""
+                $"for an observation and a reward together take {named _.TakesBoth}"
         | SteeringTarget.Rewarded _ when not method.TakesRewards ->
             refuseWith
                 Setting.Steer
@@ -204,17 +186,18 @@ module SteeringChoice =
                 method.Name
                 $"it steers towards rewards"
                 $"for an observation take {named _.TakesObservations}"
-        | SteeringTarget.Observed({ Linear = None } as sensor, _) when not method.TakesFunctions ->
+        // A reward is any function, and so is what is seen where it is a part of one.
+        | _ when not isLinear && not method.TakesFunctions && method.TakesObservations ->
             refuseWith
                 Setting.Steer
                 method.Name
-                $"it is for linear observations, and {sensor.Name} is not"
-                $"take {named (fun m -> m.TakesFunctions && m.TakesObservations)}"
-        | SteeringTarget.Observed({ Seen = None } as sensor, _) when method.SeenOnly ->
+                $"it is for linear observations, and {sensorName} is not"
+                $"take {named (fun m -> m.TakesFunctions && (m.TakesBoth || not target.IsBoth))}"
+        | _ when not isSeen && method.SeenOnly ->
             refuseWith
                 Setting.Steer
                 method.Name
-                $"it puts numbers that are seen in their place, and {sensor.Name} shows none as they are"
+                $"it puts numbers that are seen in their place, and {sensorName} shows none as they are"
                 $"take mmps, or observe by a mask or coordinates"
         | _ -> ()
 
@@ -235,8 +218,8 @@ module SteeringChoice =
         | asked, usual, way ->
             let count = defaultArg asked usual
 
-            match target with
-            | SteeringTarget.Observed(sensor, _) when sensor.Noise = 0.0 ->
+            match target.Seen with
+            | Some(sensor, _) when sensor.Noise = 0.0 ->
                 refuse
                     Setting.Particles
                     count
@@ -302,9 +285,14 @@ module SteeringChoice =
             if request.Exact then
                 None
             else
-                match sensor request model, request.Reward with
-                | Some(sensor, y), _ -> Some(SteeringTarget.Observed(sensor, y))
-                | None, Some choice -> Some(SteeringTarget.Rewarded(reward choice model, defaultArg request.Tilt 1.0))
+                let rewarded =
+                    request.Reward
+                    |> Option.map (fun choice -> RewardChoice.reward choice model, defaultArg request.Tilt 1.0)
+
+                match sensor request model, rewarded with
+                | Some(sensor, y), None -> Some(SteeringTarget.Observed(sensor, y))
+                | None, Some(reward, tilt) -> Some(SteeringTarget.Rewarded(reward, tilt))
+                | Some(sensor, y), Some(reward, tilt) -> Some(SteeringTarget.Both(sensor, y, reward, tilt))
                 | None, None -> None
 
         match target with
@@ -317,19 +305,22 @@ module SteeringChoice =
                 match target with
                 | SteeringTarget.Rewarded _ -> Steering.gradient
                 | SteeringTarget.Observed({ Linear = None }, _) -> Steering.dps
-                | SteeringTarget.Observed _ -> Steering.mmps
+                | SteeringTarget.Both({ Linear = None }, _, _, _) -> Steering.fkDifference
+                | SteeringTarget.Observed _
+                | SteeringTarget.Both _ -> Steering.mmps
 
             let method = defaultArg request.Method usual
             requireFits method target
             let particles = particles request method target sampler
 
-            // What the weights need of an observation is known before the first step, and refused there.
-            match particles, method.Way with
-            | Some _, Corrects make ->
+            // What a method needs of an observation, for its weights or at all, is known before the first step, and refused there.
+            match method.Way with
+            | Corrects make ->
                 try
-                    Scope.run0 (fun () -> make true target |> ignore)
+                    Scope.run0 (fun () -> make particles.IsSome target |> ignore)
                 with :? ArgumentException as e ->
-                    refuse Setting.Particles "" $"{Refusal.reason e}"
+                    let setting = if particles.IsSome then Setting.Particles else Setting.Steer
+                    refuse setting "" $"{Refusal.reason e}"
             | _ -> ()
 
             Some
@@ -341,6 +332,6 @@ module SteeringChoice =
 
     /// How many samples the observation has a row for; none where all have the same.
     let rows (steering: SteeringPlan option) : int option =
-        match steering with
-        | Some { Target = SteeringTarget.Observed(_, y) } when y.Shape[0] > 1 -> Some y.Shape[0]
+        match steering |> Option.bind _.Target.Seen with
+        | Some(_, y) when y.Shape[0] > 1 -> Some y.Shape[0]
         | _ -> None

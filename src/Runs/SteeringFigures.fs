@@ -9,7 +9,7 @@ type SteeringFigures =
         Misfit: (float * float) option
         /// r(x₀) over the samples.
         Reward: Estimate option
-        /// log p(y), or log E e^{λ r(x₀)}, and its standard error by the delta method: log of the mean of the particles' unbiased estimates.
+        /// log p(y), log E e^{λ r(x₀)}, or that of both, and its standard error by the delta method: log of the mean of the particles' unbiased estimates.
         LogEvidence: (float * float) option
         /// Time and effective share of the particles.
         Effective: (float * float) list
@@ -33,15 +33,11 @@ module SteeringFigures =
 
         Scope.run (fun () ->
             { Misfit =
-                match steering.Target with
-                | SteeringTarget.Observed(sensor, y) ->
+                steering.Target.Seen
+                |> Option.map (fun (sensor, y) ->
                     let each = (Tensor.mean (Sensor.misfit sensor y x)).ToFloat() / float sensor.Count
-                    Some(Math.Sqrt each, sensor.Noise)
-                | SteeringTarget.Rewarded _ -> None
-              Reward =
-                match steering.Target with
-                | SteeringTarget.Observed _ -> None
-                | SteeringTarget.Rewarded(reward, _) -> Some(Estimate.ofTensor (reward.Value x))
+                    Math.Sqrt each, sensor.Noise)
+              Reward = steering.Target.Reward |> Option.map (fun (reward, _) -> Estimate.ofTensor (reward.Value x))
               LogEvidence = if evidence.Length = 0 then None else Some(logMeanExp evidence)
               Effective = steering.Record.Effective
               Resamplings = steering.Record.Resamplings })

@@ -47,15 +47,14 @@ module SteeringPlan =
 
     /// The target of samples `first` … `first + n − 1`, each `times` times in a row.
     let private rows (first: int) (n: int) (times: int) (target: SteeringTarget) : SteeringTarget =
-        match target with
-        | SteeringTarget.Observed(sensor, y) when y.Shape[0] > 1 ->
-            SteeringTarget.Observed(sensor, Tensor.repeatInterleave times 0 (Tensor.narrow 0 first n y))
-        | target -> target
+        match target.Seen with
+        | Some(_, y) when y.Shape[0] > 1 -> target.Seeing(Tensor.repeatInterleave times 0 (Tensor.narrow 0 first n y))
+        | _ -> target
 
     let private onDevice (device: Device) (target: SteeringTarget) : SteeringTarget =
-        match target with
-        | SteeringTarget.Observed(sensor, y) -> SteeringTarget.Observed(sensor, y.To device)
-        | target -> target
+        match target.Seen with
+        | Some(_, y) -> target.Seeing(y.To device)
+        | None -> target
 
     let private target (plan: SamplingPlan) (first: int) (n: int) (times: int) (steering: SteeringPlan) =
         rows first n times steering.Target |> onDevice plan.Kind.Device
@@ -80,9 +79,10 @@ module SteeringPlan =
 
     /// log of what a sample is weighed by in the end.
     let final (target: SteeringTarget) (x: Tensor) : Tensor =
-        match target with
-        | SteeringTarget.Observed(sensor, y) -> Sensor.logLikelihood sensor y x
-        | SteeringTarget.Rewarded(reward, tilt) -> tilt * reward.Value x
+        [ target.Seen |> Option.map (fun (sensor, y) -> Sensor.logLikelihood sensor y x)
+          target.Reward |> Option.map (fun (reward, tilt) -> tilt * reward.Value x) ]
+        |> List.choose id
+        |> List.reduce (+)
 
     /// The particles of samples `first` … `first + n − 1` from their starts x [n · K; …].
     let swarm

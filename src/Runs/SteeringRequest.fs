@@ -1,13 +1,5 @@
 namespace Fokker
 
-/// What samples are to have more of, as it is asked for.
-[<RequireQualifiedAccess; NoComparison; NoEquality>]
-type RewardChoice =
-    /// A function of samples in the data's units.
-    | Known of Reward
-    /// log p(c | x₀) under a classifier, the class by number or name.
-    | OfClass of label: string * ClassifierChoice
-
 /// How samples are asked to be steered; what is left out is not.
 [<NoComparison; NoEquality>]
 type SteeringRequest =
@@ -41,3 +33,7 @@ module SteeringRequest =
           Particles = None
           Exact = false
           LookAhead = None }
+
+    /// Whether a method is to steer: what an exact law takes in needs none.
+    let isMethod (request: SteeringRequest) : bool =
+        not request.Exact && (request.Observation.IsSome || request.Reward.IsSome)

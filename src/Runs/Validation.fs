@@ -270,10 +270,7 @@ module Validation =
             let draws = steering.Method.SeenOnly
             let swarms = steering.Particles.IsSome
 
-            let several =
-                match steering.Target with
-                | SteeringTarget.Observed(_, y) -> y.Shape[0] > 1
-                | SteeringTarget.Rewarded _ -> false
+            let several = steering.Target.Seen |> Option.exists (fun (_, y) -> y.Shape[0] > 1)
 
             let steps: FormattableString = $"{steering.Method.Name} steers the steps of a grid, one after the other"
             let particles: FormattableString = $"the particles that stand for one sample are of one run on a grid"
@@ -363,6 +360,10 @@ module Validation =
                 SteeringChoice.generation request.Steering request.Generation
 
         let model = SteeringChoice.exact request.Steering request.Generation.Guidance model
+
+        // What steers corrects a denoiser or a step: a map of two times has one by its own velocity.
+        let model = if SteeringRequest.isMethod request.Steering then GenerativeModel.following model else model
+
         let struct (model, drawing) = generation model generationRequest
         let drawing = { drawing with Steering = SteeringChoice.plan request.Steering model drawing.Sampler }
         refuseBesideSteering request drawing

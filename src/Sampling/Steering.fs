@@ -25,6 +25,29 @@ type SteeringTarget =
     | Observed of Sensor * y: Tensor
     /// p(x₀) e^{λ r(x₀)}.
     | Rewarded of Reward * tilt: float
+    /// p(x₀) p(y | x₀) e^{λ r(x₀)}.
+    | Both of Sensor * y: Tensor * Reward * tilt: float
+
+    /// What is seen and what was seen, where something was.
+    member target.Seen: (Sensor * Tensor) option =
+        match target with
+        | Observed(sensor, y)
+        | Both(sensor, y, _, _) -> Some(sensor, y)
+        | Rewarded _ -> None
+
+    /// The reward and λ, where there is one.
+    member target.Reward: (Reward * float) option =
+        match target with
+        | Rewarded(reward, tilt)
+        | Both(_, _, reward, tilt) -> Some(reward, tilt)
+        | Observed _ -> None
+
+    /// The same with something else seen.
+    member target.Seeing(y: Tensor) : SteeringTarget =
+        match target with
+        | Observed(sensor, _) -> Observed(sensor, y)
+        | Both(sensor, _, reward, tilt) -> Both(sensor, y, reward, tilt)
+        | Rewarded _ -> target
 
 /// A method of steering held against its target.
 [<NoComparison; NoEquality>]
@@ -74,6 +97,8 @@ type SteeringMethod =
         TakesObservations: bool
         TakesFunctions: bool
         TakesRewards: bool
+        /// Whether an observation and a reward together.
+        TakesBoth: bool
         /// Whether it is for observations that show numbers of the sample as they are, masks and coordinates, only.
         SeenOnly: bool
     }
@@ -132,7 +157,8 @@ module Steering =
     let private observed name (target: SteeringTarget) : struct (Sensor * Tensor) =
         match target with
         | SteeringTarget.Observed(sensor, y) -> struct (sensor, y)
-        | SteeringTarget.Rewarded _ -> reject name "observations"
+        | SteeringTarget.Rewarded _
+        | SteeringTarget.Both _ -> reject name "observations"
 
     let private residual (sensor: Sensor) (y: Tensor) (look: Look) = y.To look.Data.Kind - sensor.Apply look.Data
 
@@ -256,13 +282,42 @@ module Steering =
 
     let private gradientOf (reward: Reward) (x: Tensor) : Tensor = Diff.grad (reward.Value >> Tensor.sum) x
 
-    /// x̂ + (σ²/α) λ Jᵀ ∇r(x̂): the score with λ ∇ r(x̂(x_t)) added to it.
+    /// x̂ + (σ²/α) λ Jᵀ ∇r(x̂): the score with λ ∇ r(x̂(x_t)) added to it. What was seen as well is a part of the reward, log N(y; A x̂, s² I).
     let private ascent name (_: bool) (target: SteeringTarget) : Steered =
+        let climbing (reward: Reward) =
+            { Correct = fun look -> look.Data + spread look (gradientOf reward look.Data)
+              Twist = fun look -> reward.Value look.Data }
+
         match target with
         | SteeringTarget.Observed _ -> reject name "rewards"
         | SteeringTarget.Rewarded(reward, tilt) ->
-            { Correct = fun look -> look.Data + tilt * spread look (gradientOf reward look.Data)
-              Twist = fun look -> tilt * reward.Value look.Data }
+            climbing (Reward.ofFunction reward.Name (fun x -> tilt * reward.Value x))
+        | SteeringTarget.Both(sensor, _, _, _) when sensor.Noise = 0.0 ->
+            invalidArg
+                (nameof target)
+                $"{name} takes what was seen as a part of the reward, and divides by the variance of its noise: give it a little, or take mmps"
+        | SteeringTarget.Both(sensor, y, reward, tilt) ->
+            climbing (
+                Reward.ofFunction reward.Name (fun x ->
+                    tilt * reward.Value x + Sensor.logLikelihood sensor (y.To x.Kind) x)
+            )
+
+    /// A method for observations with a reward beside: x̂ is tilted first, x̂ + V λ ∇r(x̂), and that is what y corrects. For one Gaussian and a linear reward it is exact where the method is.
+    let private alsoRewarded
+        (make: string -> bool -> SteeringTarget -> Steered)
+        (name: string)
+        (weighs: bool)
+        (target: SteeringTarget)
+        : Steered =
+        match target with
+        | SteeringTarget.Both(sensor, y, reward, tilt) ->
+            let own = make name weighs (SteeringTarget.Observed(sensor, y))
+            let climbing = ascent name weighs (SteeringTarget.Rewarded(reward, tilt))
+            let tilted (look: Look) = { look with Data = climbing.Correct look }
+
+            { Correct = fun look -> own.Correct(tilted look)
+              Twist = fun look -> own.Twist(tilted look) + climbing.Twist look }
+        | target -> make name weighs target
 
     // ---- methods that wrap a step
 
@@ -383,25 +438,28 @@ module Steering =
           TakesObservations = true
           TakesFunctions = false
           TakesRewards = false
+          TakesBoth = false
           SeenOnly = false }
 
     /// Moment matching with so many conjugate gradients.
     let mmpsWith (iterations: int) : SteeringMethod =
-        method
-            "mmps"
-            "x̂ + V Aᵀ (s² I + A V Aᵀ)⁻¹ (y − A x̂), V = (σ²/α) J"
-            "Rozet, Andry, Lanusse, Louppe 2024, Learning diffusion priors from observations, eq. 18"
-            (Corrects(moments "mmps" iterations))
+        { method
+              "mmps"
+              "x̂ + V Aᵀ (s² I + A V Aᵀ)⁻¹ (y − A x̂), V = (σ²/α) J"
+              "Rozet, Andry, Lanusse, Louppe 2024, Learning diffusion priors from observations, eq. 18"
+              (Corrects(alsoRewarded (fun name -> moments name iterations) "mmps")) with
+            TakesBoth = true }
 
     let mmps = mmpsWith 5
 
     /// ΠGDM for data of this standard deviation.
     let pigdmWith (deviation: float) : SteeringMethod =
-        method
-            "pigdm"
-            "x̂ + (σ²/α) Jᵀ Aᵀ (r_t² A Aᵀ + s² I)⁻¹ (y − A x̂), r_t² = c² σ²/(α² c² + σ²)"
-            "Song, Vahdat, Mardani, Kautz 2023, Pseudoinverse-guided diffusion models, eq. 8"
-            (Corrects(pseudoinverse "pigdm" deviation))
+        { method
+              "pigdm"
+              "x̂ + (σ²/α) Jᵀ Aᵀ (r_t² A Aᵀ + s² I)⁻¹ (y − A x̂), r_t² = c² σ²/(α² c² + σ²)"
+              "Song, Vahdat, Mardani, Kautz 2023, Pseudoinverse-guided diffusion models, eq. 8"
+              (Corrects(alsoRewarded (fun name -> pseudoinverse name deviation) "pigdm")) with
+            TakesBoth = true }
 
     let pigdm = pigdmWith 1.0
 
@@ -454,15 +512,17 @@ module Steering =
               "Dhariwal, Nichol 2021, section 4, with a reward of x̂ in the classifier's place"
               (Corrects(ascent "gradient")) with
             TakesObservations = false
-            TakesRewards = true }
+            TakesRewards = true
+            TakesBoth = true }
 
     let tdsWith (deviation: float) : SteeringMethod =
         { method
               "tds"
               "particles that pigdm proposes, weighed by N(y; A x̂, r_t² A Aᵀ + s² I)"
               "Wu, Trippe, Naesseth, Blei, Cunningham 2023, Practical and asymptotically exact conditional sampling in diffusion models"
-              (Corrects(pseudoinverse "tds" deviation)) with
-            Particles = 64 }
+              (Corrects(alsoRewarded (fun name -> pseudoinverse name deviation) "tds")) with
+            Particles = 64
+            TakesBoth = true }
 
     let tds = tdsWith 1.0
 
@@ -474,7 +534,8 @@ module Steering =
               (Weighs potential) with
             Particles = 64
             TakesFunctions = true
-            TakesRewards = true }
+            TakesRewards = true
+            TakesBoth = true }
 
     let fkDifference = particles "fk-difference" "e^{λ (r(x̂_s) − r(x̂_t))}" Potential.Difference
     let fkMax = particles "fk-max" "the growth of e^{λ max r(x̂)}" Potential.Max

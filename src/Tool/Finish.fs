@@ -102,6 +102,11 @@ module Finish =
         Runs.writeJson run.Evaluation (Json.object (json ()))
         json ()
 
+    /// What a report says of a training of its own kind.
+    let sections (terminal: Terminal) (run: RunFolder) (recipe: Recipe) (data: Dataset) (model: GenerativeModel) =
+        [ RoundsReport.section terminal run recipe data; TuningReport.section terminal run recipe model ]
+        |> List.choose id
+
     /// The seed's own samples: as many as the measures want. Where too little is held out there are samples and a report without measures.
     let all
         (terminal: Terminal)
@@ -127,10 +132,10 @@ module Finish =
                 Terminal.warn terminal $"{data.Name}: too few samples are held out for a measurement"
                 [], None
 
-        let rounds = RoundsReport.section terminal run recipe data |> Option.toList
+        let own = sections terminal run recipe data model
 
         Progress.run terminal "report" 1.0 (fun _ ->
-            Results.report terminal.Known run recipe data model drawn scores density rounds)
+            Results.report terminal.Known run recipe data model drawn scores density own)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"
         scores, density

@@ -17,7 +17,8 @@ type ImputeArgument =
     interface IArgParserTemplate with
         member argument.Usage =
             match argument with
-            | Data _ -> "a .csv file of rows with empty cells, its columns those of the data that the model learned"
+            | Data _ ->
+                "a .csv file of rows with empty cells, its columns those of the data that the model learned; it may stand behind the run without the option"
             | Count _ -> "how often each row is completed (1)"
             | Steer _ -> "how samples are steered towards the cells that are there (mmps; fokker list steerings)"
             | Label _ -> "one class for all rows: its number or its name"
@@ -88,9 +89,12 @@ module Impute =
         let file =
             choice.Data
             |> Option.defaultWith (fun () ->
-                raise (UserError "say which rows are to be completed, --data FILE.csv: its empty cells are filled in"))
+                raise (
+                    UserError
+                        "say which rows are to be completed, ./fokker impute RUN FILE.csv or --data FILE.csv: its empty cells are filled in"
+                ))
 
-        let model = ModelChoice.model "./fokker impute table --data rows.csv" options
+        let model = ModelChoice.model "./fokker impute table rows.csv" options
 
         if model.Shape.Length <> 1 then
             raise (
@@ -126,11 +130,32 @@ module Impute =
 
         Exit.Success
 
+    /// The words with `--data` in front of a .csv file that no option has for its own.
+    let private named (words: string list) : string list =
+        let takesNothing = [ "--quiet"; "--json" ]
+
+        let belongs (before: string option) =
+            match before with
+            | Some word -> word.StartsWith '-' && not (List.contains word takesNothing)
+            | None -> false
+
+        [ for before, word in List.zip (None :: List.map Some words |> List.take words.Length) words do
+              if
+                  word.EndsWith(".csv", StringComparison.OrdinalIgnoreCase)
+                  && not (word.StartsWith '-' || belongs before)
+              then
+                  "--data"
+
+              word ]
+
     let command =
-        Command.makeWith<ModelArgument, ImputeArgument>
-            "impute"
-            "completes rows with empty cells by samples of what they may hold"
-            [ "./fokker impute table --data rows.csv --out filled.csv -n 20",
-              "each row twenty times, for multiple imputation"
-              "./fokker impute --oracle mixture.json --data rows.csv", "where the law is known" ]
-            run
+        let command =
+            Command.makeWith<ModelArgument, ImputeArgument>
+                "impute"
+                "completes rows with empty cells by samples of what they may hold"
+                [ "./fokker impute table rows.csv --out filled.csv -n 20",
+                  "each row twenty times, for multiple imputation"
+                  "./fokker impute --oracle mixture.json rows.csv", "where the law is known" ]
+                run
+
+        { command with Run = fun terminal words -> command.Run terminal (named words) }

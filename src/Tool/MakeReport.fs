@@ -66,10 +66,10 @@ module MakeReport =
         | Some(scores, density) ->
             let n = if model.IsImage then 100 else 4000
             let drawn = Finish.samples terminal model (Samples.standardFor model) (model.Stream "samples") n
-            let rounds = RoundsReport.section terminal folder recipe data |> Option.toList
+            let own = Finish.sections terminal folder recipe data model
 
             Progress.run terminal "report" 1.0 (fun _ ->
-                Results.report terminal.Known folder recipe data model drawn scores density rounds)
+                Results.report terminal.Known folder recipe data model drawn scores density own)
 
             Terminal.tell terminal $"report: {folder.Report}"
         | None -> Finish.all terminal folder recipe data model None |> ignore

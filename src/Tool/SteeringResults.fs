@@ -16,6 +16,7 @@ module SteeringResults =
         match steering.Target with
         | SteeringTarget.Observed _ -> "log p(y)"
         | SteeringTarget.Rewarded _ -> "log E exp(λ r)"
+        | SteeringTarget.Both _ -> "log E p(y | x) exp(λ r)"
 
     /// The method and its particles in a few words.
     let how (steering: SteeringPlan) : string =
@@ -84,8 +85,8 @@ module SteeringResults =
         let shown = low + deviation * 2.0
 
         let observation =
-            match steering.Target with
-            | SteeringTarget.Observed(sensor, y) when sensor.Output.Length = 3 ->
+            match steering.Target.Seen with
+            | Some(sensor, y) when sensor.Output.Length = 3 ->
                 // What a mask hides is 0 in y, and shown in the middle of the range.
                 let y =
                     match sensor.Seen with

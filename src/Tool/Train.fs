@@ -30,6 +30,8 @@ type TrainArgument =
     | [<Unique>] Preconditioning of kind: string
     | [<Unique>] Teacher of run: string
     | [<Unique>] From of run: string
+    | [<Unique>] Reward of file: string
+    | [<Unique>] Tilt of factor: float
     | [<Unique>] Network of network: string
     | [<Unique>] Width of units: int
     | [<Unique>] Depth of layers: int
@@ -73,6 +75,9 @@ type TrainArgument =
             | Teacher _ -> "the run that a distillation (cd, lmd, progressive, …) learns from"
             | From _ ->
                 "the run whose parameters training begins at, for any loss: what fits is taken, and new inputs enter with zero weight"
+            | Reward _ ->
+                "what --loss reward tunes the model of --from towards: a file of JSON, {\"linear\": [1, 0]} for instance, or that itself"
+            | Tilt _ -> "how strongly the reward counts: λ of e^{λ r} (1)"
             | Network _ -> "mlp for vectors, unet for images (fokker list networks)"
             | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
             | Depth _ -> "hidden layers, or residual blocks at each scale"
@@ -113,6 +118,8 @@ module Train =
         | Preconditioning name -> { request with Preconditioning = Some name }
         | Teacher run -> { request with Teacher = Some run }
         | From run -> { request with From = Some run }
+        | Reward file -> { request with Reward = Some(RewardFile.text file) }
+        | Tilt factor -> { request with Tilt = Some factor }
         | Network name -> { request with Network = Some name }
         | Width units -> { request with Width = Some units }
         | Depth layers -> { request with Depth = Some layers }

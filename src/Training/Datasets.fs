@@ -147,7 +147,7 @@ module Datasets =
 
     let private mixture: DatasetEntry =
         { Name = "mixture:FILE"
-          Summary = "as many draws as one likes of a mixture of Gaussians, the file that --oracle takes"
+          Summary = "as many draws as one likes of a mixture of Gaussians, in the JSON of an exact law"
           Reference = "a file of yours"
           Shape = "[d]"
           Open =

@@ -492,6 +492,31 @@ public class TrainingTests
             }
         );
 
+        await Train(
+            Short with
+            {
+                Folder = At("tuned"),
+                From = At("first"),
+                Loss = Losses.RewardTuning(steps: 4, states: 2),
+                Reward = TrainingReward.Quadratic(
+                    new double[,]
+                    {
+                        { -1, 0 },
+                        { 0, -1 },
+                    },
+                    1,
+                    0
+                ),
+                Tilt = 2,
+            }
+        );
+
+        var unrewarded = new TrainingOptions { Loss = Losses.RewardTuning(), From = At("first") };
+        Assert.That(
+            Assert.CatchAsync<ArgumentException>(() => Train(unrewarded))!.Message,
+            Does.Contain(nameof(TrainingOptions.Reward))
+        );
+
         await using var two = await FlowModel.LoadAsync(Path.Combine(At("fast"), "student-2.safetensors"));
         var samples = await two.SampleAsync(new SampleOptions { Count = 3 });
         Assert.That(samples.Count, Is.EqualTo(3));

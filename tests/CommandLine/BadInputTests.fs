@@ -53,7 +53,7 @@ let tests =
               refusedWithout
                   folder
                   (fun () -> train folder [ "moons"; "--loss"; "lsd"; "--blind" ])
-                  [ "--blind"; "lsd learns a map between two times"; "cfm" ]
+                  [ "--blind"; "lsd"; "learns a map between two times"; "cfm" ]
 
           testTheory
               "a number out of range is refused"

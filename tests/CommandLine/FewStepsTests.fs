@@ -44,6 +44,40 @@ let private withLoss (loss: string) = { plain with Loss = Some loss }
 
 let private withoutSteps = small |> List.skip 2
 
+/// A run of a recipe that is stopped after every so many steps and taken up again: its files of tensors.
+let private stopping (folder: Folder) (recipe: Recipe) (name: string) (every: int64 option) =
+    let path = folder.File name
+    let mutable go = true
+    let mutable isFirst = true
+
+    while go do
+        use claim = Run.claim path
+
+        if isFirst then
+            Run.create claim (Recipe.settings recipe)
+            isFirst <- false
+
+        let job = Runs.jobWith folder.Path OwnParts.none recipe data.Value
+        let mutable made = 0L
+        let stop () = every |> Option.exists (fun n -> made >= n)
+        let result = Run.train claim (Job.plan job) (fun _ _ -> made <- made + 1L) stop
+        go <- not result.Ending.IsFinished
+        Scope.free result.State
+
+    Directory.GetFiles(path, "*.safetensors")
+    |> Array.sort
+    |> Array.map (fun file -> nonNull (Path.GetFileName file), Convert.ToHexString(File.ReadAllBytes file))
+
+/// A model of its own run, tuned to more of the second coordinate.
+let private tuned =
+    { TrainingRequest.standard with
+        Loss = Some "reward:steps=6,states=2"
+        From = Some "first"
+        Reward = Some """{"linear": [0, 1]}"""
+        Tilt = Some 4.0
+        LearningRate = Some 3e-3
+        Steps = Some 60L }
+
 /// The program as a process of its own, killed at random times and taken up again.
 let private killed (kills: int) =
     use folder = new Folder()
@@ -158,41 +192,10 @@ let tests =
               made folder "teacher" plain
               let data = data.Value
 
-              let recipe =
-                  { Recipe.standardFor data with
-                      DataSet = "moons"
-                      Batch = 32
-                      Width = 16
-                      Depth = 1
-                      Teacher = Some "teacher" }
-                  |> Recipe.withLoss "progressive:steps=8"
+              let recipe = { Recipe.standardFor data with DataSet = "moons" } |> Recipe.withLoss "progressive:steps=8"
 
               let recipe = { recipe with Teacher = Some "teacher"; Steps = 11L; Width = 16; Depth = 1; Batch = 32 }
-
-              let run (name: string) (stopEvery: int64 option) =
-                  let path = folder.File name
-                  let mutable go = true
-                  let mutable isFirst = true
-
-                  while go do
-                      use claim = Run.claim path
-
-                      if isFirst then
-                          Run.create claim (Recipe.settings recipe)
-                          isFirst <- false
-
-                      let job = Runs.jobWith folder.Path OwnParts.none recipe data
-                      let mutable made = 0L
-                      let stop () = stopEvery |> Option.exists (fun n -> made >= n)
-                      let result = Run.train claim (Job.plan job) (fun _ _ -> made <- made + 1L) stop
-                      go <- not result.Ending.IsFinished
-                      Scope.free result.State
-
-                  Directory.GetFiles(path, "*.safetensors")
-                  |> Array.sort
-                  |> Array.map (fun file ->
-                      nonNull (Path.GetFileName file), Convert.ToHexString(File.ReadAllBytes file))
-
+              let run = stopping folder recipe
               let whole = run "whole" None
               equal 5 whole.Length
               equal whole (run "ones" (Some 1L))
@@ -272,6 +275,15 @@ let tests =
               Expect.notEqual followed jumps "another way"
               done' (on folder [ "likelihood"; "map"; "-n"; "8" ])
               done' (on folder [ "encode"; "map"; "-n"; "8"; "--out"; folder.File "z.npy" ])
+              // Steered, it is followed too.
+              File.WriteAllText(folder.File "o.json", """{"coordinates": [0], "noise": 0.05}""")
+              Npy.write (folder.File "y.npy") (Tensor.ofArray [ 1 ] [| 0.5 |])
+              let seen = [ "--observe"; folder.File "o.json"; "--observed"; folder.File "y.npy" ]
+              let steered = drawn folder ([ "map"; "--steps"; "12" ] @ seen)
+              let apart (x: float[]) = [ for k in 0 .. x.Length / 2 - 1 -> abs (x[2 * k] - 0.5) ] |> List.average
+              Expect.isLessThan (apart steered) (0.5 * apart jumps) "nearer to what was seen"
+              made folder "ends" (withLoss "ct")
+              assertRefused (on folder ([ "sample"; "ends"; "-n"; "4" ] @ seen)) [ "ends"; "score" ]
               made folder "both" (withLoss "f2d2")
 
               let said (field: string) words =
@@ -280,4 +292,61 @@ let tests =
 
               equal "jumps" (said "method" [])
               equal "2" (said "evaluations" [ "--steps"; "2" ])
-              equal "flow" (said "method" [ "--solver"; "heun" ]) ]
+              equal "flow" (said "method" [ "--solver"; "heun" ])
+
+          testCase "a model is tuned towards a reward"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "first" { plain with Steps = Some 200L }
+              made folder "second" tuned
+
+              let reward name =
+                  let file = folder.File "x.npy"
+                  done' (on folder [ "sample"; name; "-n"; "300"; "--out"; file ])
+                  Scope.run (fun () -> (Tensor.mean (Tensor.select 1 1 (Npy.read file))).ToFloat())
+
+              Expect.isGreaterThan (reward "second" - reward "first") 0.2 "more of the reward"
+              // A report has it beside the model that training began at.
+              File.WriteAllText(folder.File "r.json", """{"linear": [0, 1]}""")
+
+              done' (
+                  train
+                      folder
+                      "third"
+                      [ "--loss"; "reward:steps=4,states=1"; "--from"; "first"; "--reward"; folder.File "r.json" ]
+              )
+
+              Expect.stringContains (File.ReadAllText(folder.File "third/report.html")) "that training began at" "it"
+
+              // Stopped anywhere it ends with the same bytes.
+              let recipe = { Runs.recipe (Runs.at (folder.File "second")) with Steps = 5L }
+              equal (stopping folder recipe "whole" None) (stopping folder recipe "ones" (Some 1L))
+
+          testCase "what cannot be tuned is refused with the reason"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "first" plain
+              made folder "map" (withLoss "psd")
+              made folder "coupled" (withLoss "ot-cfm")
+              File.WriteAllText(folder.File "r.json", """{"linear": [0, 1]}""")
+              File.WriteAllText(folder.File "three.json", """{"linear": [0, 1, 2]}""")
+              File.WriteAllText(folder.File "odd.json", """{"liner": [0, 1]}""")
+              File.WriteAllText(folder.File "class.json", """{"class": 0, "classifier": "nobody"}""")
+              let reward name = [ "--reward"; folder.File name ]
+              let tuning from = [ "--loss"; "reward"; "--from"; from ]
+              let refused words = assertRefused (train folder "no" words)
+              refused (tuning "first") [ "--loss reward"; "--reward" ]
+              refused ([ "--loss"; "reward" ] @ reward "r.json") [ "--loss reward"; "--from" ]
+              refused (reward "r.json") [ "--reward"; "cfm has no use for it" ]
+              refused [ "--tilt"; "2" ] [ "--tilt 2"; "--loss reward" ]
+              refused (tuning "first" @ reward "r.json" @ [ "--tilt"; "nan" ]) [ "--tilt"; "finite" ]
+              refused (tuning "map" @ reward "r.json") [ "--from"; "map"; "cfm" ]
+              refused (tuning "coupled" @ reward "r.json") [ "--from coupled"; "score"; "cfm" ]
+              refused (tuning "first" @ reward "three.json") [ "--reward"; "3 numbers" ]
+              refused (tuning "first" @ reward "odd.json") [ "odd.json"; "liner" ]
+              refused (tuning "first" @ reward "class.json") [ "nobody" ]
+              refused
+                  (tuning "first" @ reward "r.json" @ [ "--network"; "residual-mlp" ])
+                  [ "--from first"; "residual-mlp" ]
+              refused (tuning "first" @ reward "r.json" @ [ "--path"; "vp" ]) [ "--path vp"; "no use" ]
+              Expect.isFalse (Directory.Exists(folder.File "no")) "nothing is left behind" ]

@@ -93,6 +93,128 @@ let tests =
               | Ok expected -> Expect.isLessThan ((Tensor.max (abs (found - expected))).ToFloat()) 1e-12 ""
               | Error failure -> failtest (string failure)
 
+          testCase "every method without particles, from given numbers, is its equation written out"
+          <| fun () ->
+              use folder =
+                  folderWith
+                      [ line; "mask.json", """{"mask": [1, 0], "noise": 0.2}"""; "r.json", """{"linear": [1, -0.5]}""" ]
+
+              let steps, n = 8, 4
+              let start = Rng.normal Kind.Float64 [ n; 2 ] (Rng.ofSeed 1L)
+              // As many as RePaint's five repeats need.
+              let z = Rng.normal Kind.Float64 [ 14 * steps; n; 2 ] (Rng.ofSeed 2L)
+              Npy.write (folder.File "e.npy") start
+              Npy.write (folder.File "z.npy") z
+              Npy.write (folder.File "full.npy") (Tensor.ofArray [ 2 ] [| 0.4; 9.0 |])
+              let path, law = Path.vp, Mixture.ofJson "" mixture
+              let times =
+                  Sampling.times
+                      (Sampling.plan Samplers.ancestral steps (Mixture.model path Prediction.velocity law))
+                      path
+              let a, s, y, w = [| 1.0; 0.5 |], 0.2, 0.4, [| 1.0; -0.5 |]
+              let aa = 1.25
+
+              /// V v, with the covariance of x₀ given x_t in closed form.
+              let along (v: float[]) (covariance: Tensor) =
+                  Tensor.squeeze 2 (Linalg.matmul covariance (Tensor.ofArray [ 2; 1 ] v))
+
+              let inner (v: float[]) (x: Tensor) = Linalg.matmul x (Tensor.ofArray [ 2; 1 ] v)
+              let row (v: float[]) = Tensor.ofArray [ 1; 2 ] v
+
+              /// x̂ steered, and what the step is moved by.
+              let look (name: string) (t: float) (x: Tensor) =
+                  let struct (alpha, sigma) = Path.alphaSigma path t
+                  let at = Tensor.scalar Kind.Float64 t
+                  let data = Mixture.denoiser path law at x
+                  let covariance = Mixture.posteriorCovariance path law at x
+                  let e = y - inner a data
+                  let va = along a covariance
+                  let r2 = sigma * sigma / (alpha * alpha + sigma * sigma)
+                  let still = Tensor.zerosLike x
+
+                  match name with
+                  | "mmps" -> data + va * e / (s * s + inner a va), still
+                  | "pigdm" -> data + va * e / (r2 * aa + s * s), still
+                  | "diffpir" -> data + row a * e / (aa + s * s * (alpha / sigma) ** 2.0), still
+                  | "gradient" -> data + 2.0 * along w covariance, still
+                  // −∇|y − a·x̂| = sign(e) Jᵀ a, J = (α/σ²) V, and α² + σ² = 1.
+                  | "dps" -> data, e / abs e * (alpha / (sigma * sigma)) * va
+                  | _ -> data, still
+
+              let moved (t: float, until: float) (x: Tensor) (data: Tensor) (z: Tensor) =
+                  let struct (alpha, sigma) = Path.alphaSigma path t
+                  let struct (alpha', sigma') = Path.alphaSigma path until
+                  let up = alpha / alpha'
+                  let forward = sigma * sigma - up * up * sigma' * sigma'
+
+                  up * sigma' * sigma' / (sigma * sigma) * x
+                  + alpha' * forward / (sigma * sigma) * data
+                  + sqrt forward * sigma' / sigma * z
+
+              let draw k = Tensor.select 0 k z
+
+              let written (name: string) =
+                  let repeats =
+                      match name with
+                      | "repaint" -> 5
+                      | "replacement" -> 1
+                      | _ -> 0
+
+                  let step (x: Tensor) (k: int) =
+                      let t, until = times[k], times[k + 1]
+                      let once x z = let data, push = look name t x in moved (t, until) x data z + push
+
+                      if repeats = 0 then
+                          once x (draw k)
+                      else
+                          let struct (alpha, sigma) = Path.alphaSigma path t
+                          let struct (alpha', sigma') = Path.alphaSigma path until
+                          let first = k * (3 * repeats - 1)
+
+                          let rec go j x =
+                              let next = once x (draw (first + 3 * j))
+                              let left = sqrt (sigma' * sigma' - (alpha' * s) ** 2.0 |> max 0.0)
+                              let known = alpha' * y + left * draw (first + 3 * j + 1)
+                              let next = Tensor.cat 1 [ Tensor.narrow 1 0 1 known; Tensor.narrow 1 1 1 next ]
+
+                              if j = repeats - 1 then
+                                  next
+                              else
+                                  let up = alpha / alpha'
+                                  let back = sqrt (sigma * sigma - up * up * sigma' * sigma')
+                                  go (j + 1) (up * next + back * draw (first + 3 * j + 2))
+
+                          go 0 x
+
+                  let last = times.Length - 1
+                  let struct (_, sigma) = Path.alphaSigma path times[0]
+                  Seq.fold step (sigma * start) [ 0 .. last - 1 ] |> look name times[last] |> fst
+
+              let given (name: string) =
+                  match name with
+                  | "gradient" -> [ "--reward"; folder.File "r.json"; "--tilt"; "2" ]
+                  | "repaint"
+                  | "replacement" -> [ "--observe"; folder.File "mask.json"; "--observed"; folder.File "full.npy" ]
+                  | _ -> observed folder
+
+              let all = Steering.all |> List.filter (fun method -> method.Particles = 0) |> List.map _.Name
+              equal 7 all.Length
+
+              for name in all do
+                  let file = folder.File "x.npy"
+
+                  let outcome =
+                      sample
+                          folder
+                          (given name
+                           @ [ "--steer"; name; "--solver"; "ancestral"; "--steps"; string steps; "--quiet" ]
+                           @ [ "--noise"; folder.File "e.npy"; "--replay"; folder.File "z.npy"; "--out"; file ])
+
+                  Expect.equal outcome.Code 0 outcome.Error
+                  let found = Npy.read file
+                  equal Dtype.Float64 found.Dtype
+                  Expect.isLessThan ((Tensor.max (abs (found - written name))).ToFloat()) 1e-9 name
+
           testCase "the exact posterior is sampled by any solver, and a page shows steered samples beside it"
           <| fun () ->
               use folder = folderWith [ line ]
@@ -141,6 +263,41 @@ let tests =
                       0.3
                       (String.Join(" ", words))
 
+          testCase "an observation and a reward together have the exact law of both"
+          <| fun () ->
+              use folder = folderWith [ line; "r.json", """{"linear": [0, 1]}""" ]
+              let file = folder.File "x.npy"
+              let both = observed folder @ [ "--reward"; folder.File "r.json"; "--tilt"; "3" ]
+
+              let mean words =
+                  let outcome =
+                      sample folder (both @ [ "-n"; "400"; "--steps"; "40"; "--out"; file; "--quiet" ] @ words)
+                  Expect.equal outcome.Code 0 outcome.Error
+                  let x = Npy.read file
+                  // What is observed, and what is rewarded.
+                  let at k = (Tensor.mean (Tensor.select 1 k x)).ToFloat()
+                  at 0 + 0.5 * at 1, at 1
+
+              let law = Mixture.read (folder.File "mixture.json")
+              let row = Tensor.ofArray [ 1; 2 ] [| 1.0; 0.5 |]
+              let seen = (Conditioning.observed row 0.2 (Tensor.ofArray [ 1 ] [| 0.4 |]) law).Law
+              let w = Tensor.ofArray [ 2 ] [| 0.0; 1.0 |]
+              let truth = Mixture.mean (Conditioning.tilted 3.0 w None seen).Law |> Tensor.toFloats
+
+              for words, tolerance in [ [ "--exact" ], 0.1; [ "--steer"; "tds"; "--particles"; "32" ], 0.15 ] do
+                  let seen, rewarded = mean words
+                  let what = String.Join(" ", words)
+                  Expect.within tolerance seen (truth[0] + 0.5 * truth[1]) what
+                  Expect.within tolerance rewarded (truth[1]) what
+
+              // The others are approximations, or want many particles; each says how it did with both.
+              for name in [ "mmps"; "pigdm"; "gradient"; "fk-difference" ] do
+                  let outcome =
+                      sample folder (both @ [ "--steer"; name; "-n"; "8"; "--steps"; "8"; "--out"; file; "--json" ])
+                  Expect.equal outcome.Code 0 outcome.Error
+                  let number (what: string) = (field ("steering." + what) (json outcome)).GetValue<float>()
+                  Expect.isTrue (Double.IsFinite(number "misfit") && Double.IsFinite(number "reward")) name
+
           testCase "what does not fit is one line that names the option or the file"
           <| fun () ->
               use folder =
@@ -152,6 +309,7 @@ let tests =
                         "odd.json", """{"averige": 2, "noise": 0.1}"""
                         "exact.json", """{"matrix": [[1, 0.5]], "noise": 0}"""
                         "r.json", """{"quadratic": [[1, 2], [3, 4]]}"""
+                        "r2.json", """{"linear": [1, 0]}"""
                         "r3.json", """{"linear": [1, 2, 3]}""" ]
 
               let file = folder.File
@@ -178,6 +336,10 @@ let tests =
                     [ "--trajectory"; "particles" ]
                     [ "--reward"; file "r.json" ], [ "r.json"; "symmetric" ]
                     [ "--reward"; file "r3.json" ], [ "--reward"; "3 numbers" ]
+                    observe "o.json" @ [ "--reward"; file "r2.json"; "--steer"; "dps" ],
+                    [ "--steer dps"; "reward together"; "tds" ]
+                    observe "exact.json" @ [ "--reward"; file "r2.json"; "--steer"; "gradient" ],
+                    [ "--steer"; "variance of its noise" ]
                     [ "--tilt"; "2" ], [ "--tilt 2"; "--reward" ] ] do
                   assertRefused (sample folder (words @ [ "-n"; "4"; "--out"; file "x.npy" ])) expected
 
@@ -205,10 +367,9 @@ let tests =
                       ""
 
               Expect.hasLength (Array.distinct cells) 12 ""
+              // The file may stand without its option, where no other option has it.
               let again =
-                  impute
-                      folder
-                      [ "--data"; folder.File "rows.csv"; "-n"; "3"; "--out"; folder.File "again.csv"; "--quiet" ]
+                  impute folder [ "-n"; "3"; "--out"; folder.File "again.csv"; "--quiet"; folder.File "rows.csv" ]
               Expect.equal again.Code 0 (again.Error)
               equal (File.ReadAllText out) (File.ReadAllText(folder.File "again.csv"))
 

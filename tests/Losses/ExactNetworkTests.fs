@@ -161,6 +161,10 @@ let private exact (name: string) (path: GaussianPath) (output: NetworkOutput) : 
         | "progressive"
         | "fm" -> Mixture.velocity path law, 4000
         | "cnf" -> Mixture.velocity path law, 1000
+        // Of the tilted law; what is held fixed is that too.
+        | "reward" ->
+            let tilted = Conditioning.tilted 0.5 (Tensor.ones Kind.Float64 [ 1 ]) None law
+            Mixture.velocity path tilted.Law, 1000
         | "i-cfm" -> fst (between (Interpolant.ofPath path) 0.0), 4000
         | "ot-cfm" -> fst (between (Interpolant.ofPath path) s), 400
         | "sb-cfm" -> fst (between bridge schrodinger), 400
@@ -216,6 +220,7 @@ let tests =
                         Teacher = Some(Mixture.model teacherPath Prediction.velocity law)
                         TeacherTrained = None
                         Pairs = None
+                        Reward = Some(Reward.linear (Tensor.ones Kind.Float64 [ 1 ]), 0.5)
                         // Late in a training: consistency functions are learned from neighbouring times, and agree with the exact one in the limit.
                         Steps = 1000L
                         Dimension = 1

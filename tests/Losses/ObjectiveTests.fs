@@ -254,6 +254,7 @@ let tests =
                         Teacher = Some(Mixture.model Path.condOT Prediction.velocity mixture)
                         TeacherTrained = None
                         Pairs = None
+                        Reward = Some(Reward.linear (Tensor.ones Kind.Float64 [ 2 ]), 0.5)
                         Steps = 100L
                         Dimension = 2
                         HasNull = false }

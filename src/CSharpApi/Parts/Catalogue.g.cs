@@ -278,6 +278,12 @@ public static class Losses
     public static TrainingLoss GenerativeAdversarialNetwork(double gamma = 1, int turns = 1) =>
         TrainingLoss.Of("gan", [("gamma", nameof(gamma), gamma), ("turns", nameof(turns), turns)]);
 
+    /// <summary>Adjoint matching: tunes a trained model towards a reward, from p(x) to p(x) e^{λ r(x)}. <c>reward</c>: E g² ‖s(x_t) − s₀(x_t) + a_t‖², a₀ = −λ ∇r(x₀), a_t = (∂x_s/∂x_t)ᵀ a_s along the model's own trajectories; a model to begin at that knows a score, a reward and λ, one time, no forward derivatives (Domingo-Enrich, Drozdzal, Karrer, Chen 2024, Adjoint matching, arXiv 2409.08861).</summary>
+    /// <param name="steps">Ancestral steps of a trajectory: a whole number from 2 to 1000000.</param>
+    /// <param name="states">States of each trajectory that are learned from: a whole number from 1 to 1000000.</param>
+    public static TrainingLoss RewardTuning(int steps = 20, int states = 4) =>
+        TrainingLoss.Of("reward", [("steps", nameof(steps), steps), ("states", nameof(states), states)]);
+
     /// <summary>Consistency training: learns, without a teacher, a map from any time to the data that says the same all along a path. <c>ct</c>: E d(f(t', x_t'), f⁻(t, x_t)), d = ‖x − y‖²/d, ⁻ the average; one time, no teacher, no derivatives (Song et al. 2023, Consistency models, algorithm 3).</summary>
     public static TrainingLoss ConsistencyTraining { get; } = TrainingLoss.FromName("ct");
 
@@ -390,6 +396,7 @@ public static class Losses
         GuidedDistillation(),
         DistributionMatchingDistillation(),
         GenerativeAdversarialNetwork(),
+        RewardTuning(),
         ConsistencyTraining,
         ImprovedConsistencyTraining,
         ConsistencyDistillation(),

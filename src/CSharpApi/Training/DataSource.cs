@@ -34,8 +34,8 @@ public sealed class DataSource
         return new DataSource(name, _ => default) { IsNamed = true };
     }
 
-    /// <summary>The samples of a file: numpy’s .npy, a .csv of numbers, or MNIST’s format.</summary>
-    /// <param name="path">The file; its ending says what it is (.npy, .csv, everything else MNIST’s).</param>
+    /// <summary>The samples of a file: numpy’s .npy, a .csv of numbers, MNIST’s format, or the mixture of Gaussians that a .json describes.</summary>
+    /// <param name="path">The file; its ending says what it is (.npy, .csv, .json, everything else MNIST’s).</param>
     public static DataSource FromFile(string path)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
@@ -43,6 +43,7 @@ public sealed class DataSource
         {
             ".npy" => "npy",
             ".csv" => "csv",
+            ".json" => "mixture",
             _ => "idx",
         };
         return Named($"{kind}:{path}");

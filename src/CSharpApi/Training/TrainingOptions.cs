@@ -52,6 +52,16 @@ public sealed record TrainingOptions
     /// until they are trained. The network’s settings are those of that run unless you say otherwise.</summary>
     public string? From { get; init; }
 
+    /// <summary>What <see cref="Losses.RewardTuning"/> tunes the model of <see cref="From"/> towards.</summary>
+    public TrainingReward? Reward { get; init; }
+
+    /// <summary>How strongly the reward counts: λ of e^{λ r} (1).</summary>
+    public double? Tilt
+    {
+        get;
+        init => field = Check.Finite(value);
+    }
+
     /// <summary>The kind of network (a perceptron for vectors, a U-Net for images).</summary>
     public NetworkKind? Network { get; init; }
 
@@ -187,6 +197,8 @@ public sealed record TrainingOptions
             preconditioning: Maybe.Reference(Preconditioner?.ToString()),
             teacher: Maybe.Reference(Teacher),
             from: Maybe.Reference(From),
+            reward: Maybe.Reference(Reward?.ToString()),
+            tilt: Maybe.Value(Tilt),
             network: Maybe.Reference(Network?.ToName()),
             width: Maybe.Value(Width),
             depth: Maybe.Value(Depth),
