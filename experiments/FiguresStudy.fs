@@ -42,6 +42,10 @@ module FiguresStudy =
                   "The same with the reversed stochastic equation: other trajectories, the same laws."
                   (Schematics.diffusions ())
               section
+                  "Flow, diffusion and jumps"
+                  "Three kinds of process with the same law at every time: the terms of a Markov generator. Samples flow, wander, or stay where they are until they jump."
+                  (Schematics.flowDiffusionJump ())
+              section
                   "A grid carried by the flow"
                   "The flow is a smooth invertible map: lines do not tear or cross. Where they are pressed together the density is high."
                   (Schematics.carriedGrid ())

@@ -198,6 +198,98 @@ module Schematics =
                         arrows Tone.Model 12 (velocity law.Value t) ] ]
           Legend = [ Tone.Noise, "the grid of t = 1"; Tone.Model, "the field"; Tone.Data, "lines of equal density" ] }
 
+    /// A flow, a diffusion and a process of jumps with the same marginals, on the line. The jumps have the exact rates: at x a datum x₀ is drawn from p(x₀ | x), and the
+    /// rate and the landing are those given x₀, whose means are the law's.
+    let flowDiffusionJump () : Schematic =
+        let means, stds = Tensor.ofArray [ 2; 1 ] [| -1.5; 1.0 |], Tensor.ofArray [ 2; 1 ] [| 0.25; 0.4 |]
+        let m = Mixture.ofStds [| 0.4; 0.6 |] means stds
+        let steps, n = 240, 10
+        let times = [| for k in 0..steps -> 0.98 - 0.96 * float k / float steps |]
+        let key = Rng.ofSeed 21L
+        let window: Window = { Left = 0.0f; Right = 1.0f; Bottom = -3.0f; Top = 3.0f }
+
+        let start =
+            Path.sample
+                path
+                (time times[0])
+                (Mixture.sample n (Rng.named "data" key) m)
+                (Rng.normal Kind.Float64 [ n; 1 ] (Rng.named "start" key))
+
+        let ground =
+            let rows = Tensor.linspace Kind.Float64 -3.0 3.0 fine |> Tensor.reshape [ fine; 1 ]
+
+            let column k =
+                let t = Math.Clamp(1.0 - float k / float (fine - 1), 0.02, 0.98)
+                floats (exp (Mixture.logDensity path m (time t) rows))
+
+            let columns = [| for k in 0 .. fine - 1 -> Scope.run (fun () -> column k) |]
+            Mark.Shade(
+                Tone.Data,
+                fine,
+                [| for row in 0 .. fine - 1 do
+                       for k in 0 .. fine - 1 -> columns[k][row] |]
+            )
+
+        let walked (step: Step) =
+            [| for state in Integrator.states step (Noise.fresh (Rng.named "noise" key)) times start do
+                   match state with
+                   | Ok s -> floats s.X
+                   | Error failure -> raise (UserError(failure.ToString())) |]
+
+        let velocity, score = Mixture.velocity path m, Mixture.score path m
+
+        let jumped k (x: Tensor) : Tensor =
+            let t = times[k]
+            let struct (alpha, sigma) = Path.alphaSigma path t
+            let uniform = Rng.uniform Kind.Float64 [ n; 3 ] (Rng.at (int64 k) (Rng.named "jumps" key))
+            let column j = Tensor.narrow 1 j 1 uniform
+            let isSecond = Tensor.less (Tensor.narrow 1 0 1 (Mixture.responsibilities path m (time t) x)) (column 0)
+            let pick (values: Tensor) = Tensor.where isSecond (values[1] + 0.0 * x) (values[0] + 0.0 * x)
+            let mean, variance = pick means, Tensor.square (pick stds)
+            let total = alpha * alpha * variance + sigma * sigma
+            let z = Rng.normal Kind.Float64 [ n; 1 ] (Rng.at (int64 k) (Rng.named "posterior" key))
+
+            let x0 = mean + alpha * variance / total * (x - alpha * mean) + sigma * sqrt (variance / total) * z
+
+            let rate = GeneratorMatching.intensity path (time t) x0 x
+            let jumps = Tensor.less (column 1) (1.0 - exp (-(t - times[k + 1]) * rate))
+            // The law of landing over ten deviations, by its distribution function.
+            let u = Tensor.linspace Kind.Float64 -5.0 5.0 801 |> Tensor.reshape [ 1; 801 ]
+            let share = Tensor.cumsum 1 (GeneratorMatching.landing path (time t) x0 (alpha * x0 + sigma * u))
+            let below = (Tensor.less share (column 2 * Tensor.narrow 1 800 1 share)).To Dtype.Float64
+            let landed = alpha * x0 + sigma * (Tensor.sumKeep [ 1 ] below / 80.0 - 5.0)
+            Tensor.where jumps landed x
+
+        let jumps =
+            (start, [ 0 .. steps - 1 ])
+            ||> List.scan (fun x k -> Scope.run (fun () -> jumped k x))
+            |> List.map floats
+            |> Array.ofList
+
+        // Where a sample jumps its line is interrupted.
+        let lines (isBroken: bool) (states: float[][]) =
+            [| for i in 0 .. n - 1 ->
+                   [| for k in 0..steps do
+                          if isBroken && k > 0 && abs (states[k][i] - states[k - 1][i]) > 1e-12 then
+                              1.0 - times[k], nan
+
+                          1.0 - times[k], states[k][i] |] |]
+
+        let drawn title isBroken states : SchematicPanel =
+            { Title = title
+              XLabel = "1 − t"
+              YLabel = "x"
+              Window = window
+              EqualAxes = false
+              Marks = [ ground; Mark.Curves(Tone.Model, Stroke.Solid, lines isBroken states) ] }
+
+        { Columns = 3
+          Panels =
+            [ drawn "a flow" false (walked (Integrator.rungeKutta Tableau.rk4 { Velocity = velocity }))
+              drawn "a diffusion" false (walked (Integrator.eulerMaruyama (Sde.withChurn 1.0 path velocity score)))
+              drawn "jumps" true jumps ]
+          Legend = [ Tone.Data, "the density of x at t"; Tone.Model, "samples, from noise to data" ] }
+
     /// The velocities of the pairs that pass a point, and their mean, which is the field.
     let velocitiesAtAPoint () : Schematic =
         let t = 0.6

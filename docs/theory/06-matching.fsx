@@ -170,5 +170,5 @@ expect "exchange" 0.0 1e-5 (List.max gap)
 (**
 What is left of the difference is which times are trained most, and what a solver makes of the curves: [design choices](07-choices.html).
 
-The same reasoning, a conditional process for each data point and its average for the whole, works for processes that jump (Holderrieth et al. 2025). The toolkit has flows and diffusions; it has no jump processes.
+The same reasoning, a conditional process for each data point and its average for the whole, works for processes that jump (Holderrieth et al. 2025): [jumps](../jumps.html), on the line and on tokens.
 *)
