@@ -124,7 +124,7 @@ module Runs =
                                             $"{run.Name}: it was trained on data in memory, which are not kept with it"
                                     )
                               LogDensity = None
-                              Numbers = [] } }
+                              Numbers = None } }
                 with
                 | :? NullReferenceException
                 | :? InvalidOperationException

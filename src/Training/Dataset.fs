@@ -24,8 +24,8 @@ type DataLaw =
         Draw: Rng -> int -> Tensor
         /// log p of samples in the data's units, [n; …] ↦ [n] float64 in nats, where it is known.
         LogDensity: (Tensor -> Tensor) option
-        /// The numbers of a person's own that make it what it is; none where its name says all.
-        Numbers: Tensor list
+        /// The numbers of a person's own that make it what it is, asked for where they are needed; none where its name says all.
+        Numbers: (unit -> Tensor list) option
     }
 
 /// Where samples come from.
@@ -59,7 +59,7 @@ type Dataset =
     interface IHoldTensors with
         member d.Visit visit =
             match d.Content with
-            | Law law -> List.iter visit law.Numbers
+            | Law _ -> ()
             | Finite(train, heldOut) ->
                 for table in [ train; heldOut ] do
                     visit table.Rows
@@ -84,26 +84,29 @@ module Dataset =
           Classes = []
           Units = { Shift = law.Mean; Scale = Array.create 2 (sqrt (Array.average law.Variance)) }
           Range = None
-          Content = Law { Draw = law.Draw; LogDensity = law.LogDensity; Numbers = [] } }
+          Content = Law { Draw = law.Draw; LogDensity = law.LogDensity; Numbers = None } }
 
-    /// A mixture of Gaussians as data, with the shift and the one scale that give it mean 0 and a mean variance of 1. `file` is where it was read from.
+    /// A mixture of Gaussians as data, with the shift and the one scale that give it mean 0 and a mean variance of 1. `file` is where it was read from. The mixture stays its
+    /// owner's: it must live as long as the data do.
     let ofMixture (name: string) (file: string) (mixture: Mixture) : Dataset =
-        let variances = Tensor.toFloats (Linalg.einsum "ii->i" [ Mixture.covariance mixture ])
+        let mean, variances =
+            Scope.run (fun () ->
+                Tensor.toFloats (Mixture.mean mixture),
+                Tensor.toFloats (Linalg.einsum "ii->i" [ Mixture.covariance mixture ]))
 
         { Name = name
           Summary = $"a mixture of {mixture.Components} Gaussians in {mixture.Dimension} dimensions"
           Reference = file
           Shape = [ mixture.Dimension ]
           Classes = []
-          Units =
-            { Shift = Tensor.toFloats (Mixture.mean mixture)
-              Scale = Array.create mixture.Dimension (sqrt (Array.average variances)) }
+          Units = { Shift = mean; Scale = Array.create mixture.Dimension (sqrt (Array.average variances)) }
           Range = None
           Content =
             Law
                 { Draw = fun rng n -> Mixture.sample n rng mixture
                   LogDensity = Some(Mixture.logDensityOfData mixture)
-                  Numbers = [ Mixture.weights mixture; Mixture.means mixture; Mixture.covariances mixture ] } }
+                  Numbers =
+                    Some(fun () -> [ Mixture.weights mixture; Mixture.means mixture; Mixture.covariances mixture ]) } }
 
     /// Rows `index` (int64 [n]) of a table in network units.
     let private take (kind: Kind) (units: Units) (table: Table) (index: int64[]) : Batch =
@@ -186,17 +189,7 @@ module Dataset =
     /// SHA-256 of a file's samples and labels, or of the numbers that make a law what it is, in hexadecimal: two data sets with the same one hold the same numbers.
     /// None for a law whose name says all.
     let digest (dataset: Dataset) : string option =
-        let numbers =
-            match dataset.Content with
-            | Law law -> law.Numbers
-            | Finite(train, heldOut) ->
-                [ for table in [ train; heldOut ] do
-                      table.Rows
-                      yield! Option.toList table.Labels ]
-
-        if numbers.IsEmpty then
-            None
-        else
+        let hashed (numbers: Tensor list) =
             use sha = SHA256.Create()
             use stream = new CryptoStream(Stream.Null, sha, CryptoStreamMode.Write)
 
@@ -205,6 +198,15 @@ module Dataset =
 
             stream.FlushFinalBlock()
             Some(Convert.ToHexStringLower(nonNull sha.Hash))
+
+        match dataset.Content with
+        | Law { Numbers = None } -> None
+        | Law { Numbers = Some numbers } -> Scope.run (fun () -> hashed (numbers ()))
+        | Finite(train, heldOut) ->
+            hashed
+                [ for table in [ train; heldOut ] do
+                      table.Rows
+                      yield! Option.toList table.Labels ]
 
     // ---- from files
 

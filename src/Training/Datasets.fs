@@ -153,7 +153,8 @@ module Datasets =
           Open =
             fun file ->
                 let file = named "mixture" file
-                Dataset.ofMixture $"mixture:{file}" file (Mixture.read file) }
+                // The data's for as long as anybody has them, whatever scope asked for them first.
+                Dataset.ofMixture $"mixture:{file}" file (Scope.outside (fun () -> Mixture.read file)) }
 
     let private idx: DatasetEntry =
         { Name = "idx:IMAGES[,LABELS]"
