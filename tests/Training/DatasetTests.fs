@@ -193,6 +193,49 @@ let tests =
                   let back = Dataset.inData (Dataset.ofLaw law) batch.Data
                   close 1e-12 (floats (law.Draw (Rng.at 0L key) 100_000)) (floats back)
 
+          testCase "a mixture in a file is drawn from, scored and known again, whatever scope opened it"
+          <| fun () ->
+              inFolder (fun folder ->
+                  let file = Path.Combine(folder, "law.json")
+                  let write (mean: float) =
+                      File.WriteAllText(
+                          file,
+                          $$"""{"weights": [1, 1], "means": [[{{mean}}, 0], [1, 2]], "stds": [0.5, 2]}"""
+                      )
+
+                  write -1.0
+                  let data = Scope.run (fun () -> Datasets.load $"mixture:{file}")
+                  Expect.equal data.Shape [ 2 ] ""
+                  Expect.equal (data.Name.Split(':')[0]) "mixture" ""
+
+                  Scope.run0 (fun () ->
+                      let seen = (Dataset.batches Kind.Float64 200_000 (Rng.ofSeed 1L) data 0L).Data
+                      // In the network's units the mean is 0 and the mean variance 1.
+                      Expect.isLessThan ((Tensor.max (abs (Tensor.meanOver [ 0 ] seen))).ToFloat()) 0.02 "the mean"
+                      let variance = (Tensor.mean (Tensor.square seen)).ToFloat()
+                      Expect.within 0.02 variance 1.0 "the mean variance"
+                      let x = Tensor.ofArray [ 1; 2 ] [| 0.3; -0.2 |]
+
+                      let byHand =
+                          [ 0.5, (-1.0, 0.0), 0.5; 0.5, (1.0, 2.0), 2.0 ]
+                          |> List.sumBy (fun (w, (a, b), s) ->
+                              w / (2.0 * Math.PI * s * s)
+                              * exp (-((0.3 - a) ** 2.0 + (-0.2 - b) ** 2.0) / (2.0 * s * s)))
+
+                      match data.Content with
+                      | Law { LogDensity = Some logDensity } ->
+                          Expect.floatClose
+                              Accuracy.high
+                              (Array.head (floats (logDensity x)))
+                              (log byHand)
+                              "the density"
+                      | _ -> failtest "a law whose density is known")
+
+                  let digest = Dataset.digest data
+                  Expect.equal (Dataset.digest (Datasets.load $"mixture:{file}")) digest ""
+                  write -1.5
+                  Expect.notEqual (Dataset.digest (Datasets.load $"mixture:{file}")) digest "another law")
+
           testCase "every sample comes exactly once in a pass, whatever the batch size"
           <| fun () ->
               let dataset = numbered 100
