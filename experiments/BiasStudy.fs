@@ -74,19 +74,20 @@ module BiasStudy =
 
             found.Mean / floor)
 
-    /// Nats above the entropy: of a map by the log-determinant that it has learned, over eight jumps, of every other model as `evaluate` finds them.
+    /// Nats above the entropy, as `evaluate` finds them; of a map that has learned its log-determinant, over eight jumps.
     let private excess (data: Dataset) (count: int) (model: GenerativeModel) : Estimate option =
         let rng = model.Stream "nats"
 
-        match model.Dynamics, HeldOut.law data with
-        | Mapping map, Some law ->
+        match HeldOut.density model data count rng (fun _ _ -> ()), model.Dynamics, HeldOut.law data with
+        | Some found, _, _ -> found.Excess
+        | None, Mapping map, Some law ->
             Scope.run (fun () ->
                 let x = Dataset.inData data (Dataset.heldOut Kind.Float64 count rng data).Data
                 let way = ByJumps(map, [| for k in 0..8 -> float k / 8.0 |])
                 let batch = (Samples.standardFor model).Batch
                 let found = Densities.find model way 0.0 batch (Rng.named "probes" rng) (fun _ _ -> ()) (x, None)
                 Some(Estimate.ofDraws (Array.map2 (-) (Tensor.toFloats (law x)) found.Nats)))
-        | _ -> HeldOut.density model data count rng (fun _ _ -> ()) |> Option.bind _.Excess
+        | None, _, _ -> None
 
     let private outcomes (terminal: Terminal) (options: StudyOptions) : Outcome list =
         let seeds, count = defaultArg options.Seeds standardSeeds, defaultArg options.Count standardCount

@@ -293,8 +293,11 @@ module Trainer =
                 let value, gradients, () = Diff.valueAndGrads objective own.Parameters
                 let made = state.Step * int64 player.Turns + int64 k
 
-                let struct (moments, norm, isFinite) =
-                    Optimizer.step player.Optimizer settings.Average made gradients own
+                // Its moments count its own moves; its rate is that of the training's step, or it would have stopped learning after one in `Turns` of them.
+                let optimizer =
+                    { player.Optimizer with Rate = Schedule.Constant(Schedule.at player.Optimizer.Rate state.Step) }
+
+                let struct (moments, norm, isFinite) = Optimizer.step optimizer settings.Average made gradients own
 
                 let players = Array.copy state.Players
                 players[index] <- moments

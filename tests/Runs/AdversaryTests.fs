@@ -74,6 +74,26 @@ let tests =
                       Expect.equal drawing.Steps 1 ""
                       Expect.equal (Samples.ofSeed 1L 5 model).Shape [| 5; 2 |] ""))
 
+          testCase "a player that moves twice in a step learns until the last one"
+          <| fun () ->
+              inFolder (fun folder ->
+                  let recipe = gan 24L
+                  let job = Runs.job recipe moons.Value
+                  let critic stop =
+                      Scope.free (train folder (Job.plan job) recipe stop).State
+                      let state, _ = Checkpoint.read (Run.checkpointFile folder) job.Network
+                      state.Players[0].Parameters
+
+                  Scope.run0 (fun () ->
+                      // By its own count it has made all of its moves at the twelfth step.
+                      let before, after = critic (Some 14L), critic None
+                      Expect.isTrue
+                          (Array.exists2
+                              (fun (a: Tensor) (b: Tensor) -> (Tensor.max (abs (a - b))).ToFloat() > 0.0)
+                              before
+                              after)
+                          "the critic has gone on"))
+
           testCase "a player whose loss is not finite stops the run, and the last good state stays"
           <| fun () ->
               inFolder (fun folder ->
