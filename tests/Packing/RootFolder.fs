@@ -49,7 +49,7 @@ let private folder (release: string) (packages: string list) : string =
     folder
 
 /// Runs a command in a root folder, whose arguments are the folders' names and what `inside` says of itself, a line of sh that ends in `chroot "$root" … sh "$@"`:
-/// .NET is there at its own place, `work` as /work, NuGet's packages of this machine as /packages for reading, its network and its certificates. The mounts go with it.
+/// .NET is there at its own place, `work` as /project, NuGet's packages of this machine as /packages for reading, its network and its certificates. The mounts go with it.
 let private within (root: string) (work: string) (inside: string) (command: string list) : string =
     let packages =
         match Environment.GetEnvironmentVariable "NUGET_PACKAGES" with
@@ -59,9 +59,9 @@ let private within (root: string) (work: string) (inside: string) (command: stri
 
     let mounts =
         "root=$1 dotnet=$2 work=$3 packages=$4; shift 4; set -e
-         mkdir -p \"$root$dotnet\" \"$root/work\" \"$root/packages\"
+         mkdir -p \"$root$dotnet\" \"$root/project\" \"$root/packages\"
          mount --bind \"$dotnet\" \"$root$dotnet\"
-         mount --bind \"$work\" \"$root/work\"
+         mount --bind \"$work\" \"$root/project\"
          mount --bind \"$packages\" \"$root/packages\"
          mount -o remount,ro,bind \"$root/packages\"
          mount --bind /etc/ssl \"$root/etc/ssl\"
@@ -77,18 +77,18 @@ let private within (root: string) (work: string) (inside: string) (command: stri
     Expect.equal code 0 $"in {root}: {said}"
     said
 
-/// What a program printed, which must succeed: run by root in a bare Debian with `work` as /work, the folder it starts in. Of this machine's environment
+/// What a program printed, which must succeed: run by root in a bare Debian with `work` as /project, the folder it starts in. Of this machine's environment
 /// nothing is left. (.NET itself would ask for ICU, or to be told that no languages are asked for.)
 let run (release: string) (work: string) (command: string list) : string =
     within
         (folder release [])
         work
         "exec chroot \"$root\" /usr/bin/env -i HOME=/root PATH=\"$dotnet:/usr/bin:/bin\" DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 \
-         /bin/sh -c 'cd /work && exec \"$@\"' sh \"$@\""
+         /bin/sh -c 'cd /project && exec \"$@\"' sh \"$@\""
         command
 
-/// The same as a user without root, in /work/checkout: on its PATH are the programs of coreutils, bash, sh and git, and `dotnet`, and nothing else. The folder
-/// /work is the user's, its home in it; NuGet's packages that this machine has are not fetched once more.
+/// The same as a user without root, in /project/checkout: on its PATH are the programs of coreutils, bash, sh and git, and `dotnet`, and nothing else. The folder
+/// /project is the user's, its home in it; NuGet's packages that this machine has are not fetched once more.
 let runAsUser (release: string) (work: string) (variables: (string * string) list) (command: string list) : string =
     let variables = variables |> List.map (fun (name, value) -> $" {name}='{value}'") |> String.concat ""
 
@@ -96,15 +96,15 @@ let runAsUser (release: string) (work: string) (variables: (string * string) lis
         (folder release [ "git"; "ca-certificates" ])
         work
         ("chroot \"$root\" /bin/sh -c '
-            mkdir -p /work/bin /work/home/.nuget/packages
+            mkdir -p /project/bin /project/home/.nuget/packages
             for file in $(dpkg -L coreutils bash dash git); do
-              case $file in */bin/*) ln -sf \"$file\" /work/bin/ ;; esac
+              case $file in */bin/*) ln -sf \"$file\" /project/bin/ ;; esac
             done
-            ln -sf \"$1/dotnet\" /work/bin/
-            for package in /packages/*; do ln -sfn \"$package\" /work/home/.nuget/packages/; done
-            chown -R 1000:1000 /work' sh \"$dotnet\"
+            ln -sf \"$1/dotnet\" /project/bin/
+            for package in /packages/*; do ln -sfn \"$package\" /project/home/.nuget/packages/; done
+            chown -R 1000:1000 /project' sh \"$dotnet\"
          exec chroot \"$root\" setpriv --reuid 1000 --regid 1000 --clear-groups \
-         env -i HOME=/work/home PATH=/work/bin DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1"
+         env -i HOME=/project/home PATH=/project/bin DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1"
          + variables
-         + " /bin/sh -c 'cd /work/checkout && exec \"$@\"' sh \"$@\"")
+         + " /bin/sh -c 'cd /project/checkout && exec \"$@\"' sh \"$@\"")
         command
