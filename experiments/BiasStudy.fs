@@ -55,25 +55,6 @@ module BiasStudy =
             Steps: int64
         }
 
-    /// W₂ of samples over the floor, sets of the same size.
-    let private distance (data: Dataset) (count: int) (model: GenerativeModel) : float =
-        let size = max 8 (count / draws)
-        let rng = Rng.ofSeed 0L |> Rng.named "bias"
-        let measure = Measures.wasserstein2
-        let floor = (Measure.floor (2 * draws) rng (fun rng -> Evaluations.heldOut data rng size) measure).Mean
-
-        Scope.run (fun () ->
-            let drawn =
-                Samples.draw model (Samples.standardFor model) (model.Stream "samples") (draws * size) (fun _ _ -> ())
-
-            let found =
-                Measure.overDraws draws (fun k ->
-                    let rng = Rng.at (int64 k) (model.Stream "measured")
-                    let own = Tensor.narrow 0 (k * size) size drawn
-                    measure.Between (Rng.named "measure" rng) own (Evaluations.heldOut data rng size))
-
-            found.Mean / floor)
-
     /// Nats above the entropy, as `evaluate` finds them; of a map that has learned its log-determinant, over eight jumps.
     let private excess (data: Dataset) (count: int) (model: GenerativeModel) : Estimate option =
         let rng = model.Stream "nats"
@@ -114,7 +95,7 @@ module BiasStudy =
                                 finished <- finished + 1
                                 let model = Runs.fit { recipe with Steps = steps; Seed = int64 seed } data
                                 let nats = excess data count model
-                                let ratio = distance data count model
+                                let ratio = OverFloor.wasserstein2 data draws count model
                                 Scope.free model
                                 nats, ratio ]
 

@@ -28,26 +28,9 @@ module BlindStudy =
         }
 
     let private measured (data: Dataset) (count: int) (model: GenerativeModel) : float * float =
-        let size = max 8 (count / draws)
         let nats = HeldOut.density model data count (model.Stream "nats") (fun _ _ -> ())
-        let rng = Rng.ofSeed 0L |> Rng.named "blind"
-        let measure = Measures.wasserstein2
-        let floor = (Measure.floor (2 * draws) rng (fun rng -> Evaluations.heldOut data rng size) measure).Mean
-
-        let distance =
-            Scope.run (fun () ->
-                let drawn =
-                    Samples.draw model (Samples.standardFor model) (model.Stream "samples") (draws * size) (fun _ _ ->
-                        ())
-
-                (Measure.overDraws draws (fun k ->
-                    let rng = Rng.at (int64 k) (model.Stream "measured")
-                    let own = Tensor.narrow 0 (k * size) size drawn
-                    measure.Between (Rng.named "measure" rng) own (Evaluations.heldOut data rng size)))
-                    .Mean)
-
         let excess = nats |> Option.bind _.Excess |> Option.map _.Mean |> Option.defaultValue nan
-        excess, distance / floor
+        excess, OverFloor.wasserstein2 data draws count model
 
     let private outcomes (report: Ticker) (seeds: int) (steps: int64) (count: int) : Outcome list =
         let total = float (laws.Length * losses.Length * 2)

@@ -120,12 +120,11 @@ module FewSteps =
 
         let draws = 4
         let size = (Evaluations.fit data { Draws = draws; Size = max 8 (count / draws); Pool = count }).Size
-        let rng = Rng.ofSeed 0L |> Rng.named "few-steps"
 
         { Measure = measure
           Draws = draws
           Size = size
-          Floor = (Measure.floor (2 * draws) rng (fun rng -> Evaluations.heldOut data rng size) measure).Mean }
+          Floor = OverFloor.floor measure data draws size "few-steps" }
 
     /// The distance of a drawing's samples over the floor, and the seconds that a thousand samples take.
     let private measured
@@ -141,12 +140,9 @@ module FewSteps =
             let seconds = clock.Elapsed.TotalSeconds * 1000.0 / float n
 
             let value =
-                Measure.overDraws scale.Draws (fun k ->
-                    let rng = Rng.at (int64 k) (model.Stream "few-steps measured")
-                    let own = Tensor.narrow 0 (k * scale.Size) scale.Size drawn
-                    scale.Measure.Between (Rng.named "measure" rng) own (Evaluations.heldOut data rng scale.Size))
+                OverFloor.between scale.Measure data scale.Draws scale.Size (model.Stream "few-steps measured") drawn
 
-            struct (value.Mean / scale.Floor, seconds))
+            struct (value / scale.Floor, seconds))
 
     let private modelOf (name: string) (trained: TrainedNetwork) = GenerativeModel.ofTrained name trained
 
