@@ -134,6 +134,17 @@ module DistillationLaws =
                     return { Error = max error atZero; Case = $"{path.Name}, w = {w}, ±{apart}, t = {t}" }
                 } }
 
+    /// The pairs of the exact flow of N(m, v) by 80 steps of the classical method, for n draws of it.
+    let private gaussianPairs pair (n: int) (r: Rng) (m: float) (v: float) : GaussianPath * Mixture * Batch =
+        let path = Path.condOT
+        let rk4 = Samplers.all |> List.find (fun sampler -> sampler.Name = "rk4")
+        let one (x: float) = Tensor.ofArray [ 1; 1 ] [| x |]
+        let law = Mixture.ofStds [| 1.0 |] (one m) (one (sqrt v))
+        let dynamics = Denoising(Mixture.model path Prediction.velocity law)
+        let plan = { Generation.plan rk4 80 dynamics with Kind = Kind.Float64 }
+        let data = Mixture.sample n (Rng.named "data" r) law
+        path, law, pair plan path dynamics r { Data = data; Label = None; Source = None }
+
     let reflow =
         { Name = "reflow-pairs"
           Section = section
@@ -153,18 +164,8 @@ module DistillationLaws =
                     let! m = Draw.between -1.5 1.5
                     let! v = Draw.between 0.2 2.0
                     let! r = Draw.rng
-                    let path = Path.condOT
-                    let rk4 = Samplers.all |> List.find (fun sampler -> sampler.Name = "rk4")
-                    let law =
-                        Mixture.ofStds
-                            [| 1.0 |]
-                            (Tensor.ofArray [ 1; 1 ] [| m |])
-                            (Tensor.ofArray [ 1; 1 ] [| sqrt v |])
-                    let dynamics = Denoising(Mixture.model path Prediction.velocity law)
-                    let plan = { Generation.plan rk4 80 dynamics with Kind = Kind.Float64 }
                     let n = 400
-                    let x0 = Mixture.sample n (Rng.named "data" r) law
-                    let made = pair plan path dynamics r { Data = x0; Label = None; Source = None }
+                    let path, law, (made: Batch) = gaussianPairs pair n r m v
                     let noise = made.Source.Value
                     // The flow between two Gaussians is the monotone map.
                     let end' = Measure.apart made.Data (m + sqrt v * noise)
@@ -195,17 +196,7 @@ module DistillationLaws =
                     let! m = Draw.between -1.5 1.5
                     let! v = Draw.between 0.2 2.0
                     let! r = Draw.rng
-                    let path = Path.condOT
-                    let rk4 = Samplers.all |> List.find (fun sampler -> sampler.Name = "rk4")
-                    let law =
-                        Mixture.ofStds
-                            [| 1.0 |]
-                            (Tensor.ofArray [ 1; 1 ] [| m |])
-                            (Tensor.ofArray [ 1; 1 ] [| sqrt v |])
-                    let dynamics = Denoising(Mixture.model path Prediction.velocity law)
-                    let plan = { Generation.plan rk4 80 dynamics with Kind = Kind.Float64 }
-                    let x0 = Mixture.sample 60 (Rng.named "data" r) law
-                    let made = pair plan path dynamics r { Data = x0; Label = None; Source = None }
+                    let path, law, (made: Batch) = gaussianPairs pair 60 r m v
                     let x, noise = made.Data, made.Source.Value
                     let flow = ConsistencyLaws.gaussianFlow path m v
                     let middles = [ for k in 0..199 -> (float k + 0.5) / 200.0 ]

@@ -189,6 +189,24 @@ module SteeringLaws =
                           Case = $"{path.Name} at t = {time}, {a.Shape[0]} of {m.Dimension} observed" }
                 } }
 
+    /// How far a method is from the posterior of one isotropic Gaussian of deviation c; `exact` makes it for a path, a time and c.
+    let private isotropic exact =
+        gen {
+            let! r = Draw.rng
+            let! d = Gen.choose (1, 3)
+            let! c = Draw.between 0.4 2.0
+            let mean = Draw.vectors r "mean" [ 1; d ]
+            let m = Mixture.ofStds [| 1.0 |] mean (Tensor.full Kind.Float64 [ 1; d ] c)
+            let! a, noise, y = observing m
+            let! path = Draw.path
+            let! time = Draw.time
+            let x = Mixture.sampleAt path time 3 (Rng.named "x" r) m
+
+            return
+                { Error = denoisers (exact path time c) m path (a, noise, y) (Measure.at time) x
+                  Case = $"{path.Name} at t = {time}, c = {c}, {a.Shape[0]} of {d} observed" }
+        }
+
     let pseudoinverse =
         { Name = "pigdm-isotropic-gaussian"
           Section = section
@@ -198,22 +216,7 @@ module SteeringLaws =
           Cases = 60
           Check =
             Check.guarding Steering.pigdmWith (fun c -> Steering.pigdmWith (1.3 * c))
-            <| fun pigdm ->
-                gen {
-                    let! r = Draw.rng
-                    let! d = Gen.choose (1, 3)
-                    let! c = Draw.between 0.4 2.0
-                    let mean = Draw.vectors r "mean" [ 1; d ]
-                    let m = Mixture.ofStds [| 1.0 |] mean (Tensor.full Kind.Float64 [ 1; d ] c)
-                    let! a, noise, y = observing m
-                    let! path = Draw.path
-                    let! time = Draw.time
-                    let x = Mixture.sampleAt path time 3 (Rng.named "x" r) m
-
-                    return
-                        { Error = denoisers (pigdm c) m path (a, noise, y) (Measure.at time) x
-                          Case = $"{path.Name} at t = {time}, c = {c}, {a.Shape[0]} of {d} observed" }
-                } }
+            <| fun pigdm -> isotropic (fun _ _ c -> pigdm c) }
 
     let proximal =
         { Name = "diffpir-isotropic-gaussian"
@@ -227,23 +230,9 @@ module SteeringLaws =
           Check =
             Check.guarding Steering.diffpirWith (fun weight -> Steering.diffpirWith (1.3 * weight))
             <| fun diffpir ->
-                gen {
-                    let! r = Draw.rng
-                    let! d = Gen.choose (1, 3)
-                    let! c = Draw.between 0.4 2.0
-                    let mean = Draw.vectors r "mean" [ 1; d ]
-                    let m = Mixture.ofStds [| 1.0 |] mean (Tensor.full Kind.Float64 [ 1; d ] c)
-                    let! a, noise, y = observing m
-                    let! path = Draw.path
-                    let! time = Draw.time
-                    let x = Mixture.sampleAt path time 3 (Rng.named "x" r) m
+                isotropic (fun path time c ->
                     let struct (alpha, sigma) = Path.alphaSigma path time
-                    let weight = 1.0 + (sigma / (alpha * c)) ** 2.0
-
-                    return
-                        { Error = denoisers (diffpir weight) m path (a, noise, y) (Measure.at time) x
-                          Case = $"{path.Name} at t = {time}, c = {c}, {a.Shape[0]} of {d} observed" }
-                } }
+                    diffpir (1.0 + (sigma / (alpha * c)) ** 2.0)) }
 
     /// One Gaussian with independent coordinates under ancestral sampling, towards e^{⟨w, x₀⟩}: the twist and the twisted steps of the very chain, step by step.
     let exactTwist =

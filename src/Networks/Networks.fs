@@ -273,6 +273,19 @@ module Networks =
           Parameters = []
           Make = fun _ -> network }
 
+    /// An exact flow of so many layers unless it is said, whose further numbers say what a layer is.
+    let private exactly
+        name
+        equation
+        reference
+        (layers: float)
+        (numbers: Parameter list)
+        (kind: float list -> ExactFlowKind)
+        =
+        { make name equation reference (exact name (kind (numbers |> List.map _.Default)) layers) with
+            Parameters = layersOf layers :: numbers
+            Make = fun n -> exact name (kind n.Tail) n.Head }
+
     let parts: Part<NetworkRequest -> Network> list =
         [ { make
                 "mlp"
@@ -314,30 +327,28 @@ module Networks =
               "residual blocks and self-attention at several scales, for images, with classes or without"
               "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021"
               convolutional
-          { make
-                "spline"
-                "an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors"
-                "Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow"
-                (exact "spline" (ExactFlowKind.Spline(8, 4.0)) 6.0) with
-              Parameters =
-                  [ layersOf 6.0
-                    Parameter.make "bins" 8.0 (Allowed.Within(2.0, 500.0)) "bins of each spline"
-                    Parameter.make "bound" 4.0 Allowed.Positive "B, beyond which a spline is the identity" ]
-              Make = fun n -> exact "spline" (ExactFlowKind.Spline(int n[1], n[2])) n[0] }
-          { make
-                "realnvp"
-                "an exact flow of affine couplings, ActNorm and P L U maps between them, for vectors"
-                "Dinh et al. 2017, Real NVP; Kingma, Dhariwal 2018, Glow"
-                (exact "realnvp" ExactFlowKind.RealNvp 8.0) with
-              Parameters = [ layersOf 8.0 ]
-              Make = fun n -> exact "realnvp" ExactFlowKind.RealNvp n[0] }
-          { make
-                "maf"
-                "an exact flow of masked autoregressive layers: one pass to the noise, as many as coordinates to the data; for vectors"
-                "Papamakarios et al. 2017, Masked autoregressive flow; Germain et al. 2015, MADE"
-                (exact "maf" ExactFlowKind.Maf 8.0) with
-              Parameters = [ layersOf 8.0 ]
-              Make = fun n -> exact "maf" ExactFlowKind.Maf n[0] }
+          exactly
+              "spline"
+              "an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors"
+              "Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow"
+              6.0
+              [ Parameter.make "bins" 8.0 (Allowed.Within(2.0, 500.0)) "bins of each spline"
+                Parameter.make "bound" 4.0 Allowed.Positive "B, beyond which a spline is the identity" ]
+              (fun n -> ExactFlowKind.Spline(int n[0], n[1]))
+          exactly
+              "realnvp"
+              "an exact flow of affine couplings, ActNorm and P L U maps between them, for vectors"
+              "Dinh et al. 2017, Real NVP; Kingma, Dhariwal 2018, Glow"
+              8.0
+              []
+              (fun _ -> ExactFlowKind.RealNvp)
+          exactly
+              "maf"
+              "an exact flow of masked autoregressive layers: one pass to the noise, as many as coordinates to the data; for vectors"
+              "Papamakarios et al. 2017, Masked autoregressive flow; Germain et al. 2015, MADE"
+              8.0
+              []
+              (fun _ -> ExactFlowKind.Maf)
           { make
                 "tarflow"
                 "an exact flow of causal transformers over patches: one pass to the noise, as many as patches to the data; for images"

@@ -507,6 +507,24 @@ module Validation =
                 struct (model, drawing, AlongFlow(flow, { likelihood with Memory = bytes }), flow.Plan.Span.Clean)
             | way, _ -> struct (model, drawing, way, flow.Plan.Span.Clean)
 
+        // What some ways of finding a density have no use for, and whether it was given.
+        let solver = [ Setting.Solver, request.Generation.Solver.IsSome; Setting.Grid, request.Generation.Grid.IsSome ]
+
+        let steps = [ Setting.Steps, request.Generation.Steps.IsSome ]
+        let trace = [ Setting.Trace, request.Trace.IsSome ]
+        let probes = [ Setting.Probes, request.Probes.IsSome ]
+        let memory = [ Setting.Memory, request.Memory.IsSome ]
+
+        let elsewhere =
+            [ Setting.Method, request.Method.IsSome; Setting.Time, (request.Time.IsSome && request.Time <> Some 0.0) ]
+
+        let tolerances =
+            [ Setting.RelativeTolerance, request.Generation.RelativeTolerance.IsSome
+              Setting.AbsoluteTolerance, request.Generation.AbsoluteTolerance.IsSome ]
+
+        let refusing (settings: (Setting * bool) list) (say: Setting -> unit) =
+            settings |> List.filter snd |> List.iter (fst >> say)
+
         let byJumps =
             match model.Dynamics with
             | Mapping({ Domain = Between(noisy, clean); WithLogDeterminant = Some _ } as map) when
@@ -526,16 +544,11 @@ module Validation =
                 let times = Array.init (jumps + 1) (fun k -> clean + float k / float jumps * (noisy - clean))
                 Some(struct (model, drawing, ByJumps(map, times), clean))
             | Jumping jumps ->
-                for setting, isGiven in
-                    [ Setting.Trace, request.Trace.IsSome
-                      Setting.Memory, request.Memory.IsSome
-                      Setting.Method, request.Method.IsSome
-                      Setting.Time, (request.Time.IsSome && request.Time <> Some 0.0) ] do
-                    if isGiven then
-                        refuse
-                            setting
-                            ""
-                            $"{model.Name} jumps: of its log-density a bound is known, at the data, and no flow is followed: leave it out"
+                refusing (trace @ memory @ elsewhere) (fun setting ->
+                    refuse
+                        setting
+                        ""
+                        $"{model.Name} jumps: of its log-density a bound is known, at the data, and no flow is followed: leave it out")
 
                 match jumps.Space with
                 | JumpSpace.Line _ ->
@@ -549,17 +562,11 @@ module Validation =
                 let struct (model, drawing) = generation model request.Generation
                 Some(struct (model, drawing, ByBound(jumps, defaultArg request.Probes 16), 0.0))
             | Mapping({ Domain = Ends _ } as map) ->
-                for setting, isGiven in
-                    [ Setting.Trace, request.Trace.IsSome
-                      Setting.Probes, request.Probes.IsSome
-                      Setting.Memory, request.Memory.IsSome
-                      Setting.Method, request.Method.IsSome
-                      Setting.Time, (request.Time.IsSome && request.Time <> Some 0.0) ] do
-                    if isGiven then
-                        refuse
-                            setting
-                            ""
-                            $"{model.Name} is an exact flow, which says the density of the data itself: leave it out"
+                refusing (trace @ probes @ memory @ elsewhere) (fun setting ->
+                    refuse
+                        setting
+                        ""
+                        $"{model.Name} is an exact flow, which says the density of the data itself: leave it out")
 
                 let struct (model, drawing) = generation model request.Generation
                 Some(struct (model, drawing, ByJumps(map, [| 0.0; 1.0 |]), 0.0))
@@ -568,21 +575,12 @@ module Validation =
         let struct (model, drawing, way, time) =
             match request.Method, model.Origin with
             | (None | Some DensityMethod.ClosedForm), Origin.Exact(_, mixture) ->
-                for setting, isGiven in
-                    [ Setting.Solver, request.Generation.Solver.IsSome
-                      Setting.Grid, request.Generation.Grid.IsSome
-                      Setting.Steps, request.Generation.Steps.IsSome
-                      Setting.Trace, request.Trace.IsSome
-                      Setting.Probes, request.Probes.IsSome
-                      Setting.Memory, request.Memory.IsSome
-                      Setting.RelativeTolerance, request.Generation.RelativeTolerance.IsSome
-                      Setting.AbsoluteTolerance, request.Generation.AbsoluteTolerance.IsSome ] do
-                    if isGiven then
-                        refuseWith
-                            setting
-                            ""
-                            $"the closed form takes no steps"
-                            $"""it goes with {Setting.Method.Is "flow"}"""
+                refusing (solver @ steps @ trace @ probes @ memory @ tolerances) (fun setting ->
+                    refuseWith
+                        setting
+                        ""
+                        $"the closed form takes no steps"
+                        $"""it goes with {Setting.Method.Is "flow"}""")
 
                 let struct (model, drawing) = generation model request.Generation
                 let time = defaultArg request.Time 0.0
@@ -594,20 +592,13 @@ module Validation =
                     $"the density of {model.Name} has no closed form"
                     $"""it is found with {Setting.Method.Is "flow"}"""
             | None, _ when model.Dynamics.IsLandscape ->
-                for setting, isGiven in
-                    [ Setting.Solver, request.Generation.Solver.IsSome
-                      Setting.Grid, request.Generation.Grid.IsSome
-                      Setting.Trace, request.Trace.IsSome
-                      Setting.Probes, request.Probes.IsSome
-                      Setting.Memory, request.Memory.IsSome
-                      Setting.Time, request.Time.IsSome
-                      Setting.RelativeTolerance, request.Generation.RelativeTolerance.IsSome
-                      Setting.AbsoluteTolerance, request.Generation.AbsoluteTolerance.IsSome ] do
-                    if isGiven then
-                        refuse
-                            setting
-                            ""
-                            $"an energy is normalized by annealed importance sampling, over as many laws as {Setting.Steps} says: leave it out"
+                let time = [ Setting.Time, request.Time.IsSome ]
+
+                refusing (solver @ trace @ probes @ memory @ time @ tolerances) (fun setting ->
+                    refuse
+                        setting
+                        ""
+                        $"an energy is normalized by annealed importance sampling, over as many laws as {Setting.Steps} says: leave it out")
 
                 let struct (model, drawing) = generation model request.Generation
                 struct (model, drawing, (Densities.normalized model request.Generation.Steps).Value, 0.0)
