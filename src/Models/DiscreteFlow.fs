@@ -52,7 +52,7 @@ module Tokens =
 [<RequireQualifiedAccess>]
 module DiscreteFlow =
 
-    /// The first time that is drawn: rates are 1/t.
+    /// The first time that is looked at: rates are 1/t, and at earlier times they are taken for what they are there.
     let First = 1e-3
 
     /// Uniform numbers out of standard normal ones.
@@ -151,7 +151,7 @@ module DiscreteFlow =
 
             Integrator.moved state until (Tokens.values tokens Kind.Float64 (Tensor.where goes chosen states)) [] 1
 
-    /// An estimate without bias of the bound on −log p(x₀) in nats, [B]: the mean of the rate at `draws` stratified times.
+    /// An estimate of the bound on −log p(x₀) in nats, [B]: the mean of the rate at `draws` stratified times, without bias but for times before `First`.
     let bound (tokens: Tokens) (kind: Kind) (network: Field) (draws: int) (rng: Rng) (x: Tensor) : Tensor =
         let x0 = Tokens.ofData tokens x
         let n = x0.Shape[0]
