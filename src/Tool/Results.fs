@@ -104,9 +104,10 @@ module Results =
           Classes = [||]
           Behind = behind |> Option.map (fun behind -> { behind with Points = Array.truncate 4000 behind.Points }) }
 
-    /// The velocity of what was learned, for no label; none where a jump was.
+    /// The velocity of what was learned, for no label; none where a jump was, and none of a student of a few steps, which knows no other time than theirs.
     let private velocityOf (model: GenerativeModel) : Field option =
         match model.Dynamics with
+        | _ when not model.Times.IsEmpty -> None
         | Denoising score -> Some(Model.velocity score None)
         | Transport flow -> Some(flow.Velocity None)
         | Jumping _
