@@ -145,7 +145,7 @@ let gated: Part<NetworkRequest -> Network> =
         let features =
             Embedding.fourierOf ask.Times (Embedding.gaussianFrequencies 1.0 16)
         let first =
-            Layer.linearOfTwo (b.Inside "input") size (32 * ask.Times) ask.Width
+            Layer.linearOf (b.Inside "input") [ size; 32 * ask.Times ] ask.Width
 
         let blocks =
             [ for k in 1 .. ask.Depth ->
@@ -168,7 +168,7 @@ let gated: Part<NetworkRequest -> Network> =
                 |> List.fold
                     (fun h (value, gate) ->
                         h + Tensor.silu (value p h) * Tensor.sigmoid (gate p h))
-                    (first p x ((features t).To x.Kind))
+                    (first p [ x; (features t).To x.Kind ])
                 |> last p
 
         { Name = name

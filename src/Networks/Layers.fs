@@ -50,17 +50,27 @@ module Layer =
         let struct (w, bias) = affine b (uniform inputs) (uniform inputs) [ outputs; inputs ]
         fun p x -> affinely x p[w] p[bias]
 
-    /// `linear` of (x, y) side by side. Where y is one row for a whole batch it is multiplied once: (x, y) Wᵀ + b = x W_xᵀ + (y W_yᵀ + b).
-    let linearOfTwo (b: Blueprint) (first: int) (second: int) (outputs: int) : Tensor[] -> Tensor -> Tensor -> Tensor =
-        let inputs = first + second
+    /// `linear` of several inputs of these widths side by side. Where one is a single row for a whole batch it is multiplied once: (x, y) Wᵀ + b = x W_xᵀ + (y W_yᵀ + b).
+    let linearOf (b: Blueprint) (widths: int list) (outputs: int) : Tensor[] -> Tensor list -> Tensor =
+        let inputs = List.sum widths
         let struct (w, bias) = affine b (uniform inputs) (uniform inputs) [ outputs; inputs ]
+        let first = List.scan (+) 0 widths
 
-        fun p x y ->
-            if y.Shape[0] = x.Shape[0] then
-                affinely (Tensor.cat 1 [ x; y ]) p[w] p[bias]
-            else
-                let shift = affinely y (Tensor.narrow 1 first second p[w]) p[bias]
-                affinely x (Tensor.narrow 1 0 first p[w]) (Tensor.flatten shift)
+        let together =
+            function
+            | [ one ] -> one
+            | parts -> Tensor.cat 1 parts
+
+        fun p parts ->
+            let rows = parts |> List.map (fun part -> part.Shape[0]) |> List.max
+            let each, once = List.indexed parts |> List.partition (fun (_, part) -> part.Shape[0] = rows)
+            let weights = List.map (fun (k, _) -> Tensor.narrow 1 first[k] widths[k] p[w]) >> together
+
+            match once with
+            | [] -> affinely (together parts) p[w] p[bias]
+            | once ->
+                let shift = affinely (together (List.map snd once)) (weights once) p[bias]
+                affinely (together (List.map snd each)) (weights each) (Tensor.flatten shift)
 
     /// `linear` whose output is 0 before training.
     let linearFromZero (b: Blueprint) (inputs: int) (outputs: int) : Layer =

@@ -16,6 +16,15 @@ type TimeFeatures =
 /// no fine features, and what would follow them there follows the samples.
 type InputFeatures = { Count: int; Scale: float; Fade: float }
 
+/// With which of the times of a map its features of x fade.
+[<RequireQualifiedAccess>]
+type Fading =
+    /// With the last alone, to which the map leads: as models of two times were written at first. Such a network, begun at a velocity's, is told features of a noisy x that
+    /// the velocity never saw.
+    | Last
+    /// With the first, as those of a velocity do, and beside them once more with the last: a map to the data is as sharp as their law wherever it begins.
+    | FirstAndLast
+
 /// A multilayer perceptron on [B; Dimension].
 type Mlp =
     {
@@ -27,6 +36,8 @@ type Mlp =
         Time: TimeFeatures
         /// What it is told of x besides x.
         Input: InputFeatures option
+        /// Of a network of several times, with which of them `Input` fades.
+        Fading: Fading
         /// How many times it is told: 1, or 2 for a map from one time to another.
         Times: int
         /// How many numbers the network gives for each coordinate: y is [B; Outputs · Dimension], one output after the other.
@@ -45,6 +56,7 @@ module Mlp =
           Depth = 3
           Time = TimeFeatures.Fourier(16, 1.0)
           Input = None
+          Fading = Fading.FirstAndLast
           Times = 1
           Outputs = 1
           Classes = None }
@@ -52,6 +64,12 @@ module Mlp =
     let private positive name value =
         if value < 1 then
             invalidArg name $"mlp: {name} = {value}: at least 1"
+
+    /// Whether features of x are told twice.
+    let private fadesTwice (s: Mlp) =
+        match s.Input, s.Fading with
+        | Some input, Fading.FirstAndLast -> s.Times > 1 && input.Fade <> 0.0
+        | _ -> false
 
     let private settings (s: Mlp) =
         [ "dimension", string s.Dimension
@@ -65,12 +83,15 @@ module Mlp =
           | None -> ()
           if s.Times > 1 then
               "times", string s.Times
+          if fadesTwice s then
+              "fading", "first-and-last"
           "outputs", string s.Outputs
           "classes", string (Option.defaultValue 0 s.Classes) ]
 
     /// The inverse of a network's `Settings`. Raises FormatException or KeyNotFoundException where one is missing or of the wrong kind.
     let ofSettings (settings: Map<string, string>) : Mlp =
         let number name = int settings[name]
+        let times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
 
         { Dimension = number "dimension"
           Width = number "width"
@@ -86,7 +107,8 @@ module Mlp =
             // As models were written before features faded.
             | Some [| "fourier"; count; scale |] -> Some { Count = int count; Scale = float scale; Fade = 0.0 }
             | _ -> None
-          Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
+          Fading = if times > 1 && not (settings.ContainsKey "fading") then Fading.Last else Fading.FirstAndLast
+          Times = times
           Outputs = number "outputs"
           Classes =
             match number "classes" with
@@ -106,11 +128,12 @@ module Mlp =
             let squared = Seq.sum (seq { for d in 0 .. dimension - 1 -> turns[d * input.Count + k] ** 2.0 })
             -0.5 * input.Fade * input.Fade * squared)
 
-    /// (t, x) ↦ (x, sin 2πf·x, cos 2πf·x) as they are at t, and how wide that is. Of two times it is the last, to which a map leads: a map to the data is as sharp as
-    /// their law wherever it begins. A time that a preconditioning has made negative is one without noise.
-    let private inputFeatures (s: Mlp) : int * (Tensor -> Tensor -> Tensor) =
+    /// What is told of x, before the times and after them: how wide each is, and (t, x) ↦ (x, sin 2πf·x, cos 2πf·x) and, where features fade with the first and
+    /// with the last time, the sines and cosines again. What stands before the times is what a network of one time is told, so that a map can begin at it.
+    /// A time that a preconditioning has made negative is one without noise.
+    let private inputFeatures (s: Mlp) : struct (int * int * (Tensor -> Tensor -> struct (Tensor * Tensor list))) =
         match s.Input with
-        | None -> s.Dimension, (fun _ x -> x)
+        | None -> struct (s.Dimension, 0, (fun _ x -> struct (x, [])))
         | Some input ->
             positive "Input.Count" input.Count
 
@@ -125,29 +148,32 @@ module Mlp =
 
             let turns = frequencies s.Dimension input
             let fading = fading s.Dimension input turns
+            let width = 2 * input.Count
 
-            let left (t: Tensor) : Tensor =
-                let last = Tensor.narrow 1 (s.Times - 1) 1 (Tensor.reshape [ -1; s.Times ] t)
-                let noisy = Tensor.clamp 0.0 infinity (last.To Dtype.Float64)
+            /// What is left of each at time k of the sample's.
+            let left (k: int) (t: Tensor) : Tensor =
+                let time = Tensor.narrow 1 k 1 (Tensor.reshape [ -1; s.Times ] t)
+                let noisy = Tensor.clamp 0.0 infinity (time.To Dtype.Float64)
                 let exponent = Tensor.square noisy * (Tensor.ofArray [ 1; input.Count ] fading).To noisy.Kind
                 // What is left of the quickest would be denormal numbers in float32, with which processors multiply a hundred times more slowly.
                 Tensor.exp (Tensor.clamp -16.0 0.0 exponent)
 
-            s.Dimension + 2 * input.Count,
-            fun t x ->
-                let turns = (Tensor.ofArray [ s.Dimension; input.Count ] turns).To x.Kind
-                let angle = Linalg.matmul x turns
+            struct (s.Dimension + width,
+                    (if fadesTwice s then width else 0),
+                    fun t x ->
+                        let turns = (Tensor.ofArray [ s.Dimension; input.Count ] turns).To x.Kind
+                        let angle = Linalg.matmul x turns
+                        let sine, cosine = Tensor.sin angle, Tensor.cos angle
 
-                let waves =
-                    if input.Fade = 0.0 then
-                        [ Tensor.sin angle; Tensor.cos angle ]
-                    else
-                        let left = (left t).To x.Kind
-                        [ left * Tensor.sin angle; left * Tensor.cos angle ]
+                        let faded (k: int) =
+                            let left = (left k t).To x.Kind
+                            [ left * sine; left * cosine ]
 
-                Tensor.cat 1 (x :: waves)
+                        if input.Fade = 0.0 then struct (Tensor.cat 1 [ x; sine; cosine ], [])
+                        elif fadesTwice s then struct (Tensor.cat 1 (x :: faded 0), faded (s.Times - 1))
+                        else struct (Tensor.cat 1 (x :: faded (s.Times - 1)), []))
 
-    /// h₁ = silu(W₁ (φ(x, t), φ(t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
+    /// h₁ = silu(W₁ (φ(x, t), φ(t), φ'(x, t)) + b₁ + e_label), hₖ = silu(Wₖ hₖ₋₁ + bₖ), y = W h_depth + b, with W = 0 and b = 0 before training.
     /// Raises ArgumentException where a size is not positive, and in use where the labels, times or shapes do not fit.
     let network (s: Mlp) : Network =
         positive "Dimension" s.Dimension
@@ -164,8 +190,8 @@ module Mlp =
             | TimeFeatures.Fourier(count, scale) ->
                 s.Times * 2 * count, Embedding.fourierOf s.Times (Embedding.gaussianFrequencies scale count)
 
-        let inputWidth, input = inputFeatures s
-        let first = Layer.linearOfTwo (b.Inside "hidden1") inputWidth timeWidth s.Width
+        let struct (before, after, input) = inputFeatures s
+        let first = Layer.linearOf (b.Inside "hidden1") [ before; timeWidth; after ] s.Width
 
         let hidden = [| for k in 2 .. s.Depth -> Layer.linear (b.Inside("hidden" + string k)) s.Width s.Width |]
 
@@ -181,7 +207,14 @@ module Mlp =
 
                 fun (t: Tensor) (x: Tensor) ->
                     Network.checkInput "mlp" [ s.Dimension ] s.Times condition t x
-                    let mutable h = first p (input t x) ((features t).To x.Kind)
+                    let struct (before, after) = input t x
+
+                    let after =
+                        match after with
+                        | [] -> []
+                        | waves -> [ Tensor.cat 1 waves ]
+
+                    let mutable h = first p (before :: (features t).To x.Kind :: after)
 
                     match labels with
                     | Some embed -> h <- h + embed p condition

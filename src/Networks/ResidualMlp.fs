@@ -17,7 +17,7 @@ module ResidualMlp =
             | TimeFeatures.Plain -> 16, 1.0
 
         let features = Embedding.fourierOf s.Times (Embedding.gaussianFrequencies scale count)
-        let first = Layer.linearOfTwo (b.Inside "input") s.Dimension (s.Times * 2 * count) s.Width
+        let first = Layer.linearOf (b.Inside "input") [ s.Dimension; s.Times * 2 * count ] s.Width
 
         let blocks =
             [| for k in 1 .. s.Depth ->
@@ -37,7 +37,7 @@ module ResidualMlp =
 
                 fun (t: Tensor) (x: Tensor) ->
                     Network.checkInput name [ s.Dimension ] s.Times condition t x
-                    let start = first p x ((features t).To x.Kind)
+                    let start = first p [ x; (features t).To x.Kind ]
                     let start = labels |> Option.fold (fun h embed -> h + embed p condition) start
 
                     blocks

@@ -32,7 +32,7 @@ module WarmStart =
 
     /// The parameters of a network, each where the other network has one of its name and of its size or a smaller one, and otherwise those of `fresh`. What the other
     /// is told and the new one is not counts as left out. New inputs (a second time, a guidance weight, a class) enter with zero weight: the network says at first what the
-    /// other one says. Raises FormatException where the networks are of two kinds, or less than a tenth of the new one fits.
+    /// other one says. Raises FormatException where the networks are of two kinds, less than a tenth of the new one fits, or columns of the same place mean another thing.
     let fit (from: TrainedNetwork) (network: Network) (fresh: Tensor[]) : WarmStart =
         let there =
             Array.zip from.Network.Specs from.Parameters
@@ -75,6 +75,15 @@ module WarmStart =
             raise (
                 FormatException
                     $"less than a tenth of the network is of its sizes: it is of the kind {from.Network.Name}, and this one is of {network.Name}"
+            )
+
+        let fading (network: Network) = List.contains "fading" (List.map fst network.Settings)
+        let isOfTwoTimes = List.contains "times" (List.map fst from.Network.Settings)
+
+        if isOfTwoTimes && fading network && not (fading from.Network) then
+            raise (
+                FormatException
+                    "its features of x fade with the last of its times alone, as those of an earlier version did, and this network's with the first: train it anew"
             )
 
         let known = network.Specs |> Array.map _.Name |> Set.ofArray

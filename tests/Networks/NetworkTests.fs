@@ -156,11 +156,19 @@ let tests =
                       // The deviation of a sine is below 1.
                       Expect.isLessThan (largest (mean - told fade time x)) (5.0 / sqrt (float n)) $"t = {t}")
 
-          testCase "a map's features fade with the time that it leads to"
+          testCase "a map that was written before its features faded with two times is what it was"
           <| fun () ->
               Scope.run0 (fun () ->
                   let settings times = { mlp with Times = times; Input = Some { Count = 4; Scale = 3.0; Fade = 50.0 } }
-                  let one, two = Networks.mlp (settings 1), Networks.mlp (settings 2)
+                  let one, two = Networks.mlp (settings 1), Networks.mlp { settings 2 with Fading = Fading.Last }
+                  // What such a file says of it: nothing about its fading.
+                  Expect.isFalse (two.Settings |> List.exists (fst >> (=) "fading")) ""
+                  let read = Option.get (Networks.ofSettings [] "mlp" (Map.ofList two.Settings))
+                  Expect.isTrue (read.Specs = two.Specs && read.Settings = two.Settings) "from its settings"
+                  // x, 4 sines, 4 cosines, 4 sines and 4 cosines of each time.
+                  let weight = read.Specs |> Array.find (fun spec -> spec.Name = "hidden1.weight")
+                  Expect.isTrue (weight.Shape = [ 8; 3 + 8 + 2 * 8 ]) ""
+                  let two = read
                   let x = Rng.normal Kind.Float32 [ 6; 3 ] (Rng.ofSeed 2L)
 
                   // Only the features of x are read.
@@ -184,6 +192,40 @@ let tests =
                   Expect.isGreaterThan (largest (at 0.0 - at 1.0)) 1e-3 "faded"
                   // A preconditioning's time below 0 is one without noise.
                   close "below zero" 1e-6 (at 0.0) (at -1.5))
+
+          // The same columns as for one time, and at the end those of the second time: a velocity's network is a map's with nothing in the last.
+          testCase "a map's features fade with the time where it is, and beside that with the one that it leads to"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let settings times = { mlp with Times = times; Input = Some { Count = 4; Scale = 0.3; Fade = 1.0 } }
+                  let one, two = Networks.mlp (settings 1), Networks.mlp (settings 2)
+                  Expect.contains two.Settings ("fading", "first-and-last") ""
+                  let read = Option.get (Networks.ofSettings [] "mlp" (Map.ofList two.Settings))
+                  Expect.isTrue (read.Specs = two.Specs && read.Settings = two.Settings) "from its settings"
+                  let x = Rng.normal Kind.Float64 [ 6; 3 ] (Rng.ofSeed 2L)
+
+                  /// The network that reads these columns of its first layer alone, by the same weights wherever they are.
+                  let reading (network: Network) (first: int) (count: int) =
+                      generic Kind.Float64 1L network
+                      |> Array.mapi (fun k p ->
+                          match network.Specs[k].Name with
+                          | "hidden1.weight" ->
+                              let own = Rng.normal Kind.Float64 [ 8; count ] (Rng.ofSeed 3L)
+                              let nothing width = Tensor.zeros Kind.Float64 [ 8; width ]
+                              Tensor.cat 1 [ nothing first; own; nothing (p.Shape[1] - first - count) ]
+                          | "hidden1.bias" -> Tensor.zerosLike p
+                          | _ -> p)
+                      |> fun parameters -> network.Apply parameters None
+
+                  let at t = reading one 3 8 (Tensor.scalar Kind.Float64 t) x
+                  let each (t: float) (s: float) = Tensor.expand [ 6; 2 ] (Tensor.ofArray [ 1; 2 ] [| t; s |])
+
+                  for t, s in [ 1.0, 0.0; 0.6, 0.3; 0.2, 0.2; 0.3, 1.0 ] do
+                      for times in [ each t s; Tensor.ofArray [ 1; 2 ] [| t; s |] ] do
+                          close "the first" 1e-12 (at t) (reading two 3 8 times x)
+                          close "the last" 1e-12 (at s) (reading two 27 8 times x)
+
+                  Expect.isGreaterThan (largest (at 0.6 - at 0.3)) 1e-3 "they fade")
 
           testTheory "the output has the input's shape and kind, for either kind of time" caseNames
           <| fun (name) ->

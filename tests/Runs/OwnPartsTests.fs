@@ -23,13 +23,13 @@ let private affine: Part<NetworkRequest -> Network> =
       Make =
         fun numbers ask ->
             let b = Blueprint()
-            let line = Layer.linearOfTwo (b.Inside "line") ask.Sample.Head 2 (ask.Outputs * ask.Sample.Head)
+            let line = Layer.linearOf (b.Inside "line") [ ask.Sample.Head; 2 ] (ask.Outputs * ask.Sample.Head)
             let features = Embedding.fourier [| 1.0 |]
 
             { Name = "whatever"
               Settings = []
               Specs = b.Specs
-              Apply = fun p _ t x -> line p (numbers[0] * x) ((features t).To x.Kind)
+              Apply = fun p _ t x -> line p [ numbers[0] * x; (features t).To x.Kind ]
               Uncertainty = None
               Fitted = None } }
 

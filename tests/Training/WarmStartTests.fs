@@ -20,8 +20,10 @@ let private at (t: float) = Tensor.scalar Kind.Float64 t
 let private pairs =
     let mlp = { Mlp.standard 2 with Width = 8 }
     let unet = { Unet.standard 1 with Width = 8 }
+    let fading = { mlp with Input = Some { Count = 6; Scale = 1.0; Fade = 1.0 } }
 
     [ "mlp", Networks.mlp mlp, Networks.mlp { mlp with Times = 2 }, [ 2 ]
+      "mlp with features that fade", Networks.mlp fading, Networks.mlp { fading with Times = 2 }, [ 2 ]
       "residual-mlp", ResidualMlp.network mlp, ResidualMlp.network { mlp with Times = 2 }, [ 2 ]
       "unet", Networks.unet unet, Networks.unet { unet with Times = 2 }, [ 1; 8; 8 ] ]
 
@@ -43,6 +45,58 @@ let tests =
                           let said = two.Apply start.Parameters None (FlowMap.times (at 0.6) (at until)) x
                           // The same sums, in another order.
                           holds ((Tensor.max (abs (said - wanted))).ToFloat() < 1e-12) $"{name} until {until}")
+
+          testCase "a map that begins at a velocity is at first that velocity, and one of its jumps is an Euler step"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let plane = { Mlp.standard 2 with Width = 8; Input = Some { Count = 6; Scale = 1.0; Fade = 1.0 } }
+                  let network = Networks.mlp plane
+                  let velocity: TrainedNetwork =
+                      { trained network with Output = NetworkOutput.Prediction(Prediction.velocity, None, false) }
+                  let two = Networks.mlp { plane with Times = 2 }
+                  let start = WarmStart.fit velocity two (fresh two)
+
+                  let map: TrainedNetwork =
+                      { velocity with
+                          Network = two
+                          Parameters = start.Parameters
+                          Output = NetworkOutput.MeanVelocity(1.0, 0.0, false) }
+
+                  let x = Rng.normal Kind.Float64 [ 5; 2 ] (Rng.ofSeed 8L)
+
+                  let dynamics (trained: TrainedNetwork) = (GenerativeModel.ofTrained "it" trained).Dynamics
+
+                  let follow (trained: TrainedNetwork) : Field =
+                      match Dynamics.following (dynamics trained) with
+                      | Denoising model -> Model.velocity model None
+                      | _ -> failwith "no velocity"
+
+                  let jump (t: float) (s: float) =
+                      match dynamics map with
+                      | Mapping map -> FlowMap.jump (map.Map None) (at t) (at s) x
+                      | _ -> failwith "no map"
+
+                  for t in [ 0.02; 0.3; 1.0 ] do
+                      let v = follow velocity (at t) x
+                      let apart (a: Tensor) (b: Tensor) = (Tensor.max (abs (a - b))).ToFloat()
+                      holds (apart (follow map (at t) x) v < 1e-12) $"the diagonal at {t}"
+
+                      for s in [ 0.0; 0.01; 0.5 ] do
+                          holds (apart (jump t s) (x + (s - t) * v) < 1e-12) $"a jump from {t} to {s}")
+
+          testCase "a map of an earlier version, whose features fade with its last time, begins no map of this one"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let map =
+                      { Mlp.standard 2 with Width = 8; Times = 2; Input = Some { Count = 6; Scale = 1.0; Fade = 1.0 } }
+
+                  let earlier, today = Networks.mlp { map with Fading = Fading.Last }, Networks.mlp map
+
+                  raises<FormatException, _>(fun () -> WarmStart.fit (trained earlier) today (fresh today))
+                  |> names [ "fade"; "earlier version" ]
+
+                  let start = WarmStart.fit (trained today) today (fresh today)
+                  holds (start.Fresh = [] && start.Left = []) "one of this version does")
 
           testCase "classes enter with zero weight, and a second output with zero"
           <| fun () ->
