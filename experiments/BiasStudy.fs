@@ -41,6 +41,7 @@ module BiasStudy =
           { Name = "equilibrium"
             What = "an energy whose slope leads to the data; it has no density"
             Ask = loss "equilibrium" }
+          { Name = "dfm-kl"; What = "jumps between 128 cells a coordinate; a bound"; Ask = loss "dfm-kl" }
           { Name = "f2d2"; What = "a flow map with its log-determinant, 8 jumps"; Ask = loss "f2d2" } ]
 
     [<NoComparison; NoEquality>]
@@ -87,7 +88,11 @@ module BiasStudy =
                           | Some steps -> steps
                           | None ->
                               // The same for all seeds: what differs between them is then the seed.
-                              Train.stepsIn quiet (defaultArg options.Minutes standardMinutes) (Runs.job recipe data)
+                              Train.stepsOn
+                                  Study.processor
+                                  quiet
+                                  (defaultArg options.Minutes standardMinutes)
+                                  (Runs.job recipe data)
 
                       let own =
                           [ for seed in 1..seeds ->
@@ -180,7 +185,7 @@ module BiasStudy =
           Reference =
             "the claim of a discussion of flow-based models; the roads' own papers, which `fokker list losses` names"
           Uses =
-            [ "--minutes", "minutes of each training (1)"
+            [ "--minutes", "minutes of the processor for each training (1)"
               "--steps", "steps of each training in place of minutes"
               "--seeds", "trainings of each (3)"
               "--count", "samples that are measured (4,000)" ]

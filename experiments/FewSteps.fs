@@ -54,9 +54,6 @@ module FewSteps =
         | Steps of int64
         | Minutes of float
 
-    /// Seconds of this process on all cores. Minutes of a training are minutes of this clock: by that on the wall a method that is trained while the machine is busy would get less.
-    let private processor () = Process.GetCurrentProcess().TotalProcessorTime.TotalSeconds
-
     /// The run of a request on a data set, with its seconds: the one that is there where it is the same and finished, or a new one.
     let private trained
         (terminal: Terminal)
@@ -81,7 +78,7 @@ module FewSteps =
                 Runs.recipe run
             | Minutes minutes ->
                 { recipe with
-                    Steps = Train.stepsOn processor terminal minutes (Runs.jobWith root OwnParts.none recipe data) }
+                    Steps = Train.stepsOn Study.processor terminal minutes (Runs.jobWith root OwnParts.none recipe data) }
 
         if not (Runs.isThere run && OwnRun.isFinished run && Runs.recipe run = recipe) then
             use claim = Run.claim run.Path

@@ -1,6 +1,7 @@
 namespace Fokker.Experiments
 
 open System
+open System.Diagnostics
 open System.Text.Json.Nodes
 open Fokker
 open Fokker.Tool
@@ -50,6 +51,9 @@ type Study =
 
 [<RequireQualifiedAccess>]
 module Study =
+
+    /// Seconds of this process on all cores. Minutes of a training are minutes of this clock: by that on the wall a method that is trained while the machine is busy would get less.
+    let processor () = Process.GetCurrentProcess().TotalProcessorTime.TotalSeconds
 
     /// The mean of some values and their standard deviation, divided by n − 1.
     let meanAndDeviation (values: float list) =

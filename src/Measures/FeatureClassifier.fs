@@ -218,13 +218,26 @@ module FeatureClassifier =
         { Name = "frechet"
           Equation = "‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features"
           Reference = $"Heusel et al. 2017, with the features of a classifier of {classifier.Dataset}"
+          Better = Better.Lower
+          FloorIsKnown = false
           Between = fun _ x y -> Wasserstein.frechet (features classifier x) (features classifier y) }
 
-    /// The Fréchet distance on this classifier's features, without its bias in the sample size (`Wasserstein.frechetUnbiased`). Figures compare only where
+    /// The Fréchet distance between features [n; d] of this classifier, without its bias in the sample size (`Wasserstein.frechetUnbiased`). Figures compare only where
     /// the classifier is the same.
-    let frechet (classifier: FeatureClassifier) : Measure =
+    let frechetOfFeatures (classifier: FeatureClassifier) : Measure =
         { Name = "frechet"
           Equation = "‖m₁ − m₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) on 128 features, extrapolated to n = ∞"
           Reference =
             $"Heusel et al. 2017; Chong, Forsyth 2020, with the features of a classifier of {classifier.Dataset}"
-          Between = fun _ x y -> Wasserstein.frechetUnbiased (features classifier x) (features classifier y) }
+          Better = Better.Lower
+          FloorIsKnown = true
+          Between = fun _ x y -> Wasserstein.frechetUnbiased x y }
+
+    /// The same between images.
+    let frechet (classifier: FeatureClassifier) : Measure =
+        let measure = frechetOfFeatures classifier
+        let seen = features classifier
+        { measure with Between = fun rng x y -> measure.Between rng (seen x) (seen y) }
+
+    /// All that is measured on this classifier's features.
+    let measures (classifier: FeatureClassifier) : Measure list = frechetOfFeatures classifier :: FeatureMeasures.all

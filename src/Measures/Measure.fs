@@ -1,5 +1,15 @@
 namespace Fokker
 
+/// Where the measure of a sampler that errs lies from that of two sets of the data.
+[<RequireQualifiedAccess>]
+type Better =
+    /// Above it, as distances do.
+    | Lower
+    /// Below it, as shares of what is right do.
+    | Higher
+    /// On either side.
+    | Nearer
+
 /// A distance between the laws of two samples, x [n; …] and y [m; …].
 [<NoComparison; NoEquality>]
 type Measure =
@@ -8,6 +18,9 @@ type Measure =
         Name: string
         Equation: string
         Reference: string
+        Better: Better
+        /// Whether what equal laws score is known but for chance: 0 of a distance without bias, ½ of a classifier. A ratio to it means nothing.
+        FloorIsKnown: bool
         /// The key serves measures that draw projections; the others do not look at it.
         Between: Rng -> Tensor -> Tensor -> float
     }

@@ -221,10 +221,25 @@ module Densities =
         | Landscape energy -> Some(Normalized(energy, (if model.IsImage then 64 else 1000), defaultArg stages 200))
         | _ -> None
 
-    /// The way that suits a model and the time of its density: an energy normalized, an exact flow by itself, any other along its own flow, exactly for vectors and by one probe for images. Raises RefusedException where
-    /// there is none.
+    /// Jumps of tokens with what they bound log p by, at so many times for each sample or at 16; none where the model does not jump. Raises RefusedException for jumps on the
+    /// line.
+    let bounded (model: GenerativeModel) (draws: int option) : DensityWay option =
+        match model.Dynamics with
+        | Jumping { Space = JumpSpace.Line _ } ->
+            refuseWith
+                Setting.Model
+                model.Name
+                $"it jumps on the line, and the density of that is not known"
+                $"take one trained by dfm-kl for a bound, or by cfm"
+        | Jumping jumps -> Some(ByBound(jumps, defaultArg draws 16))
+        | _ -> None
+
+    /// The way that suits a model and the time of its density: an energy normalized, an exact flow by itself, jumps of tokens by their bound, any other along its own flow, exactly for vectors and by
+    /// one probe for images. Raises RefusedException where there is none.
     let standardFor (model: GenerativeModel) : struct (DensityWay * float) =
-        match normalized model None, model.Dynamics with
+        let other = normalized model None |> Option.orElse (bounded model None)
+
+        match other, model.Dynamics with
         | Some way, _ -> struct (way, 0.0)
         | None, Mapping({ Domain = Ends _ } as map) -> struct (ByJumps(map, [| 0.0; 1.0 |]), 0.0)
         | None, _ ->

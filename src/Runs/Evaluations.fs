@@ -11,6 +11,7 @@ type Score =
         Floor: Estimate
         /// Samples in each set that it was measured between.
         Size: int
+        Better: Better
         /// Whether what equal laws score is known but for chance, zero of a distance without bias, a half of a classifier or a thousandth of what is rare: a ratio to it means nothing.
         FloorIsKnown: bool
         /// Why there is no such figure for these data, where there is none: value and floor are then no numbers.
@@ -20,14 +21,19 @@ type Score =
     /// Value over floor; none where the floor is known but for chance.
     member score.Ratio = if score.FloorIsKnown then None else Some(score.Value.Mean / score.Floor.Mean)
 
-    /// How many standard errors the value lies above its floor.
+    /// How many standard errors the value lies above its floor, or below it where less is worse, or from it where both are.
     member score.Excess =
         let error = Math.Sqrt(score.Value.StandardError ** 2.0 + score.Floor.StandardError ** 2.0)
-
         let above = score.Value.Mean - score.Floor.Mean
 
+        let worse =
+            match score.Better with
+            | Better.Lower -> above
+            | Better.Higher -> -above
+            | Better.Nearer -> abs above
+
         // Counts may agree exactly, and have no spread.
-        if above = 0.0 then 0.0 else above / error
+        if worse = 0.0 then 0.0 else worse / error
 
     /// Whether samples and data are told apart by this measure: a sampler without fault comes to three standard errors once in seven hundred times.
     member score.IsSeen = score.Excess >= 3.0
@@ -41,9 +47,12 @@ type Score =
         elif not score.IsSeen then
             $"not distinguished by this measure at n = {size}"
         else
-            match score.Ratio with
-            | Some ratio -> $"{ratio:F2} × its floor, {score.Excess:F1} standard errors above it"
-            | None -> $"{score.Excess:F1} standard errors above its floor"
+            let side = if score.Value.Mean > score.Floor.Mean then "above" else "below"
+
+            match score.Better, score.Ratio with
+            | Better.Lower, Some ratio -> $"{ratio:F2} × its floor, {score.Excess:F1} standard errors above it"
+            | Better.Lower, None -> $"{score.Excess:F1} standard errors above its floor"
+            | _ -> $"{score.Excess:F1} standard errors {side} that of two sets of the data"
 
 /// How samples are measured.
 type Protocol =
@@ -125,32 +134,41 @@ module Evaluations =
 
             Dataset.inData data batch.Data, defaultArg names [||])
 
+    /// Samples [n; …] as data that are all held out: for `ofSamples` to measure others against.
+    let reference (name: string) (x: Tensor) : Dataset =
+        let table (x: Tensor) = { Rows = x; Labels = None }
+
+        { Name = name
+          Summary = "samples to measure others against"
+          Reference = name
+          Shape = List.ofArray x.Shape[1..]
+          Classes = []
+          Units = Units.Same
+          Range = None
+          Content = Finite(table (Tensor.narrow 0 0 0 x), table x) }
+
     // ---- what is measured
 
     /// Whether there is a Fréchet distance for the data: images of several classes.
     let hasFeatures (data: Dataset) : bool = data.IsImage && data.Classes.Length >= 2
 
-    /// The Fréchet distance between samples in the data's units, on the features of a classifier of the data's own classes, which is trained at its
-    /// first use and kept (`FeatureClassifier.cached`).
+    /// The classifier of the data's own classes whose features samples are measured on, which is trained at its first use and kept (`FeatureClassifier.cached`).
+    let classifier (data: Dataset) (report: Ticker) : FeatureClassifier =
+        FeatureClassifier.cached (fun made all -> report (float made / float all) "") data
+
+    /// The same where the data have one.
+    let classifierFor (data: Dataset) (report: Ticker) : FeatureClassifier option =
+        if hasFeatures data then Some(classifier data report) else None
+
+    /// The Fréchet distance between samples in the data's units, on the features of the data's classifier.
     let frechet (data: Dataset) (report: Ticker) : Measure =
-        let classifier = FeatureClassifier.cached (fun made all -> report (float made / float all) "") data
-        let measure = FeatureClassifier.frechet classifier
+        let measure = FeatureClassifier.frechet (classifier data report)
         let inside = Units.toNetwork data.Units
         { measure with Between = fun rng x y -> measure.Between rng (inside x) (inside y) }
 
     /// The name that programs know a measure by.
     let private publicName (measure: Measure) =
         if measure.Name = Measures.sliced.Name then "slicedWasserstein" else measure.Name
-
-    let private isFloorKnown (measure: Measure) =
-        List.contains
-            measure.Name
-            [ Measures.mmd.Name
-              Measures.multiquadric.Name
-              Measures.energy.Name
-              Measures.classifier.Name
-              "outside"
-              "frechet" ]
 
     /// The samples of pair k: its own where there are enough for all, a random choice of the pool elsewhere.
     let private chosen (protocol: Protocol) (samples: Tensor) (rng: Rng) (k: int) =
@@ -160,27 +178,21 @@ module Evaluations =
             let order = Rng.permutation samples.Shape[0] (Rng.named "pool" rng)
             Tensor.indexSelect 0 (Tensor.narrow 0 0 protocol.Size order) samples
 
-    /// Scores samples [pool; …] in the data's units against what the data hold out, by the library's measures and more; hears of each figure. A measure that
+    /// Scores samples [pool; …] in the data's units against what the data hold out, by some measures; hears of each figure. A measure that
     /// has nothing to go by, as a bandwidth where half of the data are one point, is undefined, with its reason, and the others are as they were.
-    let score
+    let private scoreBy
+        (measures: Measure list)
         (protocol: Protocol)
         (data: Dataset)
-        (more: Measure list)
         (samples: Tensor)
         (rng: Rng)
-        (report: Ticker)
+        (report: string -> unit)
         : Score list =
         let n = protocol.Size
-        // Distances that add columns up do not see one that is much narrower than others.
-        let columns = ColumnMeasures.suiting (heldOut data (Rng.named "columns" rng) n)
-        let measures = Measures.all @ columns @ Option.toList (HeldOut.outside data) @ more
-        let total = float (2 * protocol.Draws * measures.Length)
-        let mutable finished = 0
 
         let between (measure: Measure) rng x y =
             let value = measure.Between rng x y
-            finished <- finished + 1
-            report (float finished / total) measure.Name
+            report measure.Name
             value
 
         let ofMeasure (measure: Measure) : Score =
@@ -202,7 +214,8 @@ module Evaluations =
                   Value = value
                   Floor = floor
                   Size = n
-                  FloorIsKnown = isFloorKnown measure
+                  Better = measure.Better
+                  FloorIsKnown = measure.FloorIsKnown
                   Undefined = undefined }
 
             try
@@ -212,6 +225,38 @@ module Evaluations =
                 score none none (Some(Refusal.reason error))
 
         List.map ofMeasure measures
+
+    /// Scores samples [pool; …] in the data's units against what the data hold out: by the library's measures and, with a classifier of the data's, by those on its features.
+    let score
+        (protocol: Protocol)
+        (data: Dataset)
+        (classifier: FeatureClassifier option)
+        (samples: Tensor)
+        (rng: Rng)
+        (report: Ticker)
+        : Score list =
+        // Distances that add columns up do not see one that is much narrower than others.
+        let columns = ColumnMeasures.suiting (heldOut data (Rng.named "columns" rng) protocol.Size)
+        let usual = if data.IsImage then Measures.ofImages else Measures.all
+        let plain = usual @ columns @ Option.toList (HeldOut.outside data)
+        let featured = classifier |> Option.map FeatureClassifier.measures |> Option.defaultValue []
+        let total = float (2 * protocol.Draws * (plain.Length + featured.Length))
+        let mutable finished = 0
+
+        let report name =
+            finished <- finished + 1
+            report (float finished / total) name
+
+        [ yield! scoreBy plain protocol data samples rng report
+          match classifier, Dataset.heldOutCount data with
+          | Some classifier, Some count ->
+              // A picture's features are found once, however many of the pairs it is in.
+              let features x = FeatureClassifier.features classifier (Units.toNetwork data.Units x)
+              let truth =
+                  reference "features" (Scope.run (fun () -> features (heldOut data (Rng.named "features" rng) count)))
+              let seen = Scope.run (fun () -> features samples)
+              yield! scoreBy featured protocol truth seen rng report
+          | _ -> () ]
 
     /// What samples that data hold out are worth under a model: as many as there are, 2,000 at most.
     let density (model: GenerativeModel) (data: Dataset) (report: Ticker) : HeldOutDensity option =
@@ -270,9 +315,9 @@ module Evaluations =
         let protocol = { fit data { protocol with Size = min n protocol.Size } with Pool = n }
 
         Scope.run (fun () ->
-            let more = if hasFeatures data then [ frechet data (report Stage.Classifier) ] else []
+            let classifier = classifierFor data (report Stage.Classifier)
             { Protocol = protocol
-              Scores = score protocol data more x (measuresKey seed) (report Stage.Measuring) })
+              Scores = score protocol data classifier x (measuresKey seed) (report Stage.Measuring) })
 
     /// Draws samples of a model as the drawing says, and measures them against what the data hold out (of the drawing's class, where it has one): the
     /// figures of `fokker evaluate`. `seed` is that of the samples. Raises UserError where the data are of another shape than the model's, too few are held
@@ -296,23 +341,10 @@ module Evaluations =
 
         Scope.run (fun () ->
             let x = Samples.draw model drawing (samplesKey seed) protocol.Pool (report Stage.Sampling)
-            let more = if hasFeatures data then [ frechet data (report Stage.Classifier) ] else []
+            let classifier = classifierFor data (report Stage.Classifier)
             { Protocol = protocol
-              Scores = score protocol own more x (measuresKey model.Seed) (report Stage.Measuring) })
+              Scores = score protocol own classifier x (measuresKey model.Seed) (report Stage.Measuring) })
 
     /// A model's samples against what data hold out, drawn and measured in the way that suits them.
     let ofModel (data: Dataset) (model: GenerativeModel) : Evaluations =
         find (standardFor data) data model (Samples.standardFor model) model.Seed (fun _ _ _ -> ())
-
-    /// Samples [n; …] as data that are all held out: for `ofSamples` to measure others against.
-    let reference (name: string) (x: Tensor) : Dataset =
-        let table (x: Tensor) = { Rows = x; Labels = None }
-
-        { Name = name
-          Summary = "samples to measure others against"
-          Reference = name
-          Shape = List.ofArray x.Shape[1..]
-          Classes = []
-          Units = Units.Same
-          Range = None
-          Content = Finite(table (Tensor.narrow 0 0 0 x), table x) }

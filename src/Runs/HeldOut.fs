@@ -12,7 +12,12 @@ type HeldOutDensity =
         /// The difference, sample by sample: an estimate of KL(law ‖ model) without bias; none where the law is not known. It says more than the
         /// difference of the two means, whose errors are mostly common.
         Excess: Estimate option
+        /// Whether it is a bound that is known, as of jumps of tokens: −log p and the excess are then at most these.
+        IsBound: bool
     }
+
+    /// What is found, for tables: −log p, or that it is at most this.
+    member density.Symbol = if density.IsBound then "−log p ≤" else "−log p"
 
     /// What it says, in words; the command line and the report have it from here.
     member density.Verdict =
@@ -20,7 +25,9 @@ type HeldOutDensity =
         | None -> "the entropy of the data is not known"
         | Some excess when abs excess.Mean < 3.0 * excess.StandardError ->
             $"not distinguished from the entropy, ± {excess.StandardError:F3} nats"
-        | Some excess when excess.Mean > 0.0 -> $"{excess.Mean:F3} ± {excess.StandardError:F3} nats above the entropy"
+        | Some excess when excess.Mean > 0.0 ->
+            let most = if density.IsBound then "at most " else ""
+            $"{most}{excess.Mean:F3} ± {excess.StandardError:F3} nats above the entropy"
         // No law has held-out samples that are likelier than under itself: what was integrated is off.
         | Some excess ->
             $"{-excess.Mean:F3} ± {excess.StandardError:F3} nats below the entropy: the flow is followed too coarsely"
@@ -48,8 +55,8 @@ module HeldOut =
     /// Samples that a mean is over: its error is about 0.01 nats for laws of a nat's spread.
     let standardCount = 2000
 
-    /// Whether the model has a density that is found in a moment: it follows a flow from noise of known law, without guidance, between vectors of few numbers,
-    /// whose divergence is exact.
+    /// Whether the model has a density, or a bound on it, that is found in a moment: it follows a flow from noise of known law, without guidance, between vectors of few
+    /// numbers, whose divergence is exact.
     let hasDensity (model: GenerativeModel) : bool =
         let followsFlow =
             match model.Dynamics with
@@ -57,6 +64,7 @@ module HeldOut =
             | Transport _
             | Mapping { Domain = Ends _ } -> true
             | Landscape energy -> energy.IsLaw
+            | Jumping { Space = JumpSpace.Tokens _ } -> true
             | Mapping _
             | Jumping _ -> false
 
@@ -97,4 +105,5 @@ module HeldOut =
                 Some
                     { Nats = widened (Estimate.ofDraws own)
                       Entropy = truth |> Option.map Estimate.ofDraws
-                      Excess = truth |> Option.map (fun truth -> widened (Estimate.ofDraws (Array.map2 (-) own truth))) })
+                      Excess = truth |> Option.map (fun truth -> widened (Estimate.ofDraws (Array.map2 (-) own truth)))
+                      IsBound = way.IsByBound })

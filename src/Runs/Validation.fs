@@ -543,24 +543,16 @@ module Validation =
                 let jumps = defaultArg request.Generation.Steps 4
                 let times = Array.init (jumps + 1) (fun k -> clean + float k / float jumps * (noisy - clean))
                 Some(struct (model, drawing, ByJumps(map, times), clean))
-            | Jumping jumps ->
+            | Jumping _ ->
                 refusing (trace @ memory @ elsewhere) (fun setting ->
                     refuse
                         setting
                         ""
                         $"{model.Name} jumps: of its log-density a bound is known, at the data, and no flow is followed: leave it out")
 
-                match jumps.Space with
-                | JumpSpace.Line _ ->
-                    refuseWith
-                        Setting.Model
-                        model.Name
-                        $"it jumps on the line, and the density of that is not known"
-                        $"take one trained by dfm-kl for a bound, or by cfm"
-                | JumpSpace.Tokens _ -> ()
-
+                let way = Densities.bounded model request.Probes
                 let struct (model, drawing) = generation model request.Generation
-                Some(struct (model, drawing, ByBound(jumps, defaultArg request.Probes 16), 0.0))
+                way |> Option.map (fun way -> struct (model, drawing, way, 0.0))
             | Mapping({ Domain = Ends _ } as map) ->
                 refusing (trace @ probes @ memory @ elsewhere) (fun setting ->
                     refuse

@@ -17,6 +17,7 @@ module Evaluation =
               "floorStandardError", Json.number score.Floor.StandardError
               "ratio", Json.optional Json.number score.Ratio
               "standardErrorsAboveFloor", Json.number score.Excess
+              "better", Json.text ((string score.Better).ToLowerInvariant())
               "verdict", Json.text score.Verdict
               "samplesPerSet", Json.whole (int64 score.Size)
               "draws", Json.whole (int64 score.Value.Draws)
@@ -49,7 +50,11 @@ module Evaluation =
 
                     estimate "negativeLogDensity"
                     |> Option.map (fun nats ->
-                        { Nats = nats; Entropy = estimate "entropy"; Excess = estimate "excess" })
+                        { Nats = nats
+                          Entropy = estimate "entropy"
+                          Excess = estimate "excess"
+                          // Runs that were evaluated before bounds were are not of those.
+                          IsBound = json["bound"] |> Option.ofObj |> Option.exists _.GetValue<bool>() })
                 | _ -> None
 
             [ for KeyValue(name, value) in metrics.AsObject() do
@@ -71,6 +76,11 @@ module Evaluation =
                        // What runs before it was written were measured with.
                        | null -> 1000
                        | node -> node.GetValue<int>())
+                    Better =
+                      (match value["better"] |> Option.ofObj |> Option.map _.GetValue<string>() with
+                       | Some "higher" -> Better.Higher
+                       | Some "nearer" -> Better.Nearer
+                       | _ -> Better.Lower)
                     FloorIsKnown = isNull value["ratio"]
                     Undefined = value["undefined"] |> Option.ofObj |> Option.map _.GetValue<string>() } ],
             density
@@ -103,7 +113,7 @@ module Evaluation =
             | Some entropy -> $"entropy {estimate entropy}"
             | None -> ""
 
-        $"""  {"−log p", -18}{estimate density.Nats, -24}{entropy, -30}{density.Verdict}"""
+        $"""  {density.Symbol, -18}{estimate density.Nats, -24}{entropy, -30}{density.Verdict}"""
 
     /// `density` of the command line's JSON, in nats.
     let densityJson (density: HeldOutDensity) : JsonObject =
@@ -114,4 +124,5 @@ module Evaluation =
             [ "negativeLogDensity", estimate density.Nats
               "entropy", Json.optional estimate density.Entropy
               "excess", Json.optional estimate density.Excess
+              "bound", Json.flag density.IsBound
               "samples", Json.whole (int64 density.Nats.Draws) ]

@@ -20,18 +20,18 @@ module Finish =
         (protocol: Protocol)
         (samples: Tensor)
         : Score list =
-        let more =
+        let classifier =
             if Evaluations.hasFeatures data then
-                [ Progress.run terminal "classifier" 1.0 (Evaluations.frechet data) ]
+                Some(Progress.run terminal "classifier" 1.0 (Evaluations.classifier data))
             else
-                []
+                None
 
         let scores =
             Progress.run
                 terminal
                 "measuring"
                 1.0
-                (Evaluations.score protocol data more samples (Evaluations.measuresKey model.Seed))
+                (Evaluations.score protocol data classifier samples (Evaluations.measuresKey model.Seed))
 
         for score in scores do
             Terminal.tell terminal (Evaluation.line score)

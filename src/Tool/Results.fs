@@ -222,13 +222,21 @@ module Results =
         | Origin.Supplied -> None
 
     let private densityMetric (density: HeldOutDensity) : Report.Metric =
-        { Name = "−log p"
+        { Name = density.Symbol
           Value = density.Nats.Mean
           Error = Some density.Nats.StandardError
           Floor = density.Entropy |> Option.map _.Mean
           Verdict = density.Verdict
           Note =
             $"held-out samples under the model's density, in nats, beside the entropy of their law; {density.Nats.Draws} samples" }
+
+    /// Where there is no density to see what distances do not: the other measure that tells samples from data most clearly, where one does.
+    let private sharpest (scores: Score list) (density: HeldOutDensity option) : Score list =
+        scores
+        |> List.filter (fun s ->
+            density.IsNone && s.Undefined.IsNone && s.IsSeen && s.Name <> "wasserstein2" && s.Name <> "frechet")
+        |> List.sortByDescending _.Excess
+        |> List.truncate 1
 
     let private settings
         (known: Known)
@@ -266,8 +274,13 @@ module Results =
               { Label = (if score.Name = "frechet" then "Fréchet distance" else "2-Wasserstein")
                 Value = Markup.significant 3 score.Value.Mean
                 Note = score.Verdict }
+          for score in sharpest scores density do
+              { Label = $"What sees it best: {score.Name}"
+                Value = Markup.significant 3 score.Value.Mean
+                Note = score.Verdict }
           match density with
-          | Some density -> { Label = "Held-out −log p"; Value = $"{density.Nats.Mean:F3}"; Note = density.Verdict }
+          | Some density ->
+              { Label = "Held-out " + density.Symbol; Value = $"{density.Nats.Mean:F3}"; Note = density.Verdict }
           | None -> ()
           { Label = "Training"
             Value = Progress.duration seconds

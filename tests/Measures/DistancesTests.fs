@@ -50,6 +50,67 @@ let tests =
                   close 1e-14 0.0 (Wasserstein.sliced 10 (Rng.ofSeed 1L) x shuffled) "sliced"
                   close 1e-13 0.0 (Wasserstein.frechet x shuffled) "frechet")
 
+          // Whatever the law is, a sample is as likely as the others to be among the nearest: 200 draws of both against what follows from that.
+          testTheory "density and coverage of one law are what counting says" [ 1, 40, 40; 5, 60, 30 ]
+          <| fun (k, n, m) ->
+              let draws (of': int -> Tensor -> Tensor -> float) =
+                  Estimate.ofDraws
+                      [| for seed in 1..200 ->
+                             Scope.run (fun () -> of' k (exp (cloud "x" n 2 seed)) (exp (cloud "y" m 2 seed))) |]
+
+              let holds (found: Estimate) expected =
+                  Expect.within (4.0 * found.StandardError) found.Mean expected ""
+                  Expect.isLessThan found.StandardError 0.02 ""
+
+              holds (draws Neighbourhoods.density) 1.0
+              holds (draws Neighbourhoods.coverage) (Neighbourhoods.expectedCoverage k n m)
+
+          testCase "precision sees samples that are unlike the data, recall data that no sample is like"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let data = cloud "data" 200 2 1
+                  // A quarter of the samples far from all data; the data's own points but for those on the right.
+                  let astray =
+                      Tensor.cat 0 [ Tensor.narrow 0 0 150 (cloud "samples" 200 2 2); cloud "far" 50 2 3 + 100.0 ]
+                  let precision = Neighbourhoods.precision 3 astray data
+                  Expect.isTrue (precision <= 0.75 && precision > 0.65) $"precision {precision}"
+                  Expect.isGreaterThan (Neighbourhoods.recall 3 astray data) 0.9 "recall"
+                  let onLeft = Tensor.lessThan 0.0 (Tensor.select 1 0 data)
+                  let half = Tensor.masked onLeft data
+                  close 0.0 1.0 (Neighbourhoods.precision 3 half data) "a part of the data is like the data"
+                  let recall = Neighbourhoods.recall 3 half data
+                  Expect.isTrue (recall < 0.8) $"recall {recall}"
+                  close 0.0 1.0 (Neighbourhoods.coverage 5 data data) "coverage of itself"
+                  raises<ArgumentException, _>(fun () -> Neighbourhoods.precision 3 data (Tensor.narrow 0 0 3 data))
+                  |> ignore)
+
+          // E (⟨x, y⟩/2 + 1)³ for x ~ N(a, I), y ~ N(b, I) of the plane has moments of order 3 at most: of a = b it is cancelled, and against a Gaussian with another mean it is a polynomial.
+          testCase "the kernel distance has no bias, and is what the moments say"
+          <| fun () ->
+              let estimate shift =
+                  Estimate.ofDraws
+                      [| for seed in 1..400 ->
+                             Scope.run (fun () -> Discrepancy.cubic (cloud "x" 30 2 seed) (cloud "y" 30 2 seed + shift)) |]
+
+              // With u = ⟨x, y⟩/2 of independent normals, E u = ⟨a, b⟩/2, E u² and E u³ follow from u | y ~ N(⟨a, y⟩/2, ‖y‖²/4).
+              let mean (a: float) (b: float) =
+                  // Both means are (a, a) and (b, b): s = ‖y‖², p = ⟨a, y⟩.
+                  let p1 = 2.0 * a * b
+                  let p2 = p1 * p1 + 2.0 * a * a
+                  let p3 = p1 * p1 * p1 + 3.0 * p1 * (2.0 * a * a)
+                  let s = 2.0 + 2.0 * b * b
+                  // E[p ‖y‖²] = Σ over coordinates of a (E y³ + E y · E y'²).
+                  let ps = 2.0 * a * ((b * b * b + 3.0 * b) + b * (1.0 + b * b))
+                  let u1 = p1 / 2.0
+                  let u2 = (p2 + s) / 4.0
+                  let u3 = (p3 + 3.0 * ps) / 8.0
+                  1.0 + 3.0 * u1 + 3.0 * u2 + u3
+
+              for shift in [ 0.0; 0.5 ] do
+                  let found = estimate shift
+                  let expected = mean 0.0 0.0 + mean shift shift - 2.0 * mean 0.0 shift
+                  Expect.within (4.0 * found.StandardError) found.Mean expected $"shift {shift}"
+
           testPropertyWithConfig (tries 20) "a shift of the whole sample is its own optimal transport"
           <| fun (seed: int) ->
               Scope.run0 (fun () ->

@@ -113,10 +113,33 @@ let tests =
                   // A majority of 24 votes loses some of it.
                   holds (found.Mean > best - 0.03) $"{found} far below {best}"
 
+          // In 50 dimensions all are nearer to the narrow law's points than to those of their own: a majority is right for the narrow and wrong for the wide, whatever they are.
+          testCase
+              "a classifier by distances tells laws of other widths in many dimensions, and names half of the points of equal laws"
+          <| fun () ->
+              let both judge stretch =
+                  Measure.overDraws 20 (fun k ->
+                      judge (Rng.ofSeed (int64 k)) (normal "x" 200 50 k * stretch) (normal "y" 200 50 k))
+
+              holds ((both TwoSample.neighbours 1.5).Mean < 0.6) $"{both TwoSample.neighbours 1.5}"
+              holds ((both TwoSample.distances 1.5).Mean > 0.9) $"{both TwoSample.distances 1.5}"
+              agrees 0.0 0.5 (both TwoSample.distances 1.0) "equal laws"
+
+          // The best that any classifier does is Φ(Δ/2) = 0.6915 for normal laws Δ = 1 apart.
+          testCase "a classifier by distances comes near the best there is and not above it"
+          <| fun () ->
+              let found =
+                  Measure.overDraws 20 (fun k ->
+                      TwoSample.distances (Rng.ofSeed (int64 k)) (normal "x" 600 1 k) (normal "y" 600 1 k + 1.0))
+
+              let best = 0.6915
+              holds (found.Mean < best + 4.0 * found.StandardError && found.Mean > best - 0.06) $"{found}"
+
           testCase "a classifier is right half of the time on points that are all one point"
           <| fun () ->
               let x = Tensor.ones Kind.Float64 [ 50; 3 ]
               close 0.0 0.5 (TwoSample.neighbours (Rng.ofSeed 1L) x x) "one point"
+              close 0.0 0.5 (TwoSample.distances (Rng.ofSeed 1L) x x) "one point"
 
               raises<ArgumentException, _>(fun () -> TwoSample.neighbours (Rng.ofSeed 1L) x (normal "y" 49 3 0))
               |> names [ "50 and 49" ]

@@ -88,6 +88,36 @@ let tests =
                   // Sample by sample, the error is far below that of the means.
                   Expect.isLessThan excess.StandardError found.Nats.StandardError "")
 
+          // Data are uniform over a square that four tokens a coordinate divide. From masks the bound is exact: log 4 a coordinate for a network that says so, and as much more as the
+          // divergence from what it says where it says something else.
+          testTheory
+              "the bound of jumps of tokens is above the entropy by the divergence"
+              [ [ 0.25; 0.25; 0.25; 0.25 ]; [ 0.4; 0.3; 0.2; 0.1 ] ]
+          <| fun (said: float list) ->
+              Scope.run0 (fun () ->
+                  let square =
+                      { Plane.checkerboard with
+                          Name = "square"
+                          Draw = fun rng n -> Rng.uniform Kind.Float64 [ n; 2 ] rng * 6.0 - 3.0
+                          Mean = [| 0.0; 0.0 |]
+                          Variance = [| 3.0; 3.0 |]
+                          LogDensity = Some(fun x -> Tensor.full Kind.Float64 [ x.Shape[0] ] -(Math.Log 36.0)) }
+                  let data = Dataset.ofLaw square
+                  let tokens = { Count = 4; Bound = 0.75 * sqrt 3.0; Source = TokenSource.Mask }
+                  let logits = Tensor.ofArray [ 1; 4; 1 ] [| for p in said -> Math.Log p |]
+                  let network: Field = fun _ x -> Tensor.expand [ x.Shape[0]; 4; 2 ] (logits.To x.Kind)
+                  let mixture = Mixture.ofJson "" """{"means": [[0, 0]], "stds": [1]}"""
+                  let exact = GenerativeModel.ofMixture "square" Path.condOT Prediction.velocity Kind.Float64 mixture
+                  let jumps = { Path = Path.condOT; Space = JumpSpace.Tokens tokens; Network = fun _ -> network }
+                  let model = { exact with Origin = Origin.Supplied; Units = data.Units; Dynamics = Jumping jumps }
+                  let found = (HeldOut.density model data 2000 (Rng.ofSeed 3L) (fun _ _ -> ())).Value
+                  let excess = found.Excess.Value
+                  let divergence = -2.0 * List.averageBy (fun p -> Math.Log(4.0 * p)) said
+                  Expect.isTrue found.IsBound ""
+                  Expect.isLessThan excess.StandardError 0.04 ""
+                  // Times before a thousandth are taken for a thousandth, which is a thousandth of the whole.
+                  Expect.within (4.0 * excess.StandardError + 0.003) excess.Mean divergence "")
+
           testCase "one function says what a score means"
           <| fun () ->
               let estimate mean error = { Mean = mean; StandardError = error; Draws = 20 }
@@ -98,12 +128,19 @@ let tests =
                     Value = estimate value 0.03
                     Floor = estimate 1.0 0.04
                     Size = 1000
+                    Better = Better.Lower
                     FloorIsKnown = known
                     Undefined = None }
 
               equal "not distinguished by this measure at n = 1,000" (score 1.1 false).Verdict
               equal "1.50 × its floor, 10.0 standard errors above it" (score 1.5 false).Verdict
               equal "10.0 standard errors above its floor" (score 1.5 true).Verdict
+              // Of shares less is worse, and of what is to be 1 both sides are.
+              let share value better = { score value true with Better = better }
+              equal "10.0 standard errors below that of two sets of the data" (share 0.5 Better.Higher).Verdict
+              equal "not distinguished by this measure at n = 1,000" (share 1.5 Better.Higher).Verdict
+              equal "10.0 standard errors above that of two sets of the data" (share 1.5 Better.Nearer).Verdict
+              equal "10.0 standard errors below that of two sets of the data" (share 0.5 Better.Nearer).Verdict
               // No ratio of numbers whose floor is zero but for chance.
               equal None (score 1.5 true).Ratio
 

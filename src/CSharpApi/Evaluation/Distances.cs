@@ -10,7 +10,8 @@ namespace Fokker;
 /// <param name="Floor">The mean over pairs of two sets of data: what a perfect sampler would score.</param>
 /// <param name="FloorStandardError">The standard error of the floor.</param>
 /// <param name="Ratio">Value over floor, 1 for a perfect sampler; null for a measure whose floor is known but for chance: 0 of one without bias, ½ of a classifier.</param>
-/// <param name="StandardErrorsAboveFloor">(value − floor)/√(both standard errors squared): a few, or more, for a sampler that errs.</param>
+/// <param name="StandardErrorsAboveFloor">(value − floor)/√(both standard errors squared): a few, or more, for a sampler that errs. Of shares of what is right, such as
+/// precision and recall, whose value falls for a sampler that errs, it is (floor − value) by the same; of density its size.</param>
 public sealed record MeasuredDistance(
     string Name,
     string Equation,
