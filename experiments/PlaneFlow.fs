@@ -98,7 +98,8 @@ module PlaneFlow =
           Specs = Array.ofList specs
           Apply = fun p _ -> apply p
           Uncertainty = None
-          Fitted = None }
+          Fitted = None
+          Dropping = None }
 
     /// (t, x) ↦ three layers of 64 units with SELU between them: the network of Tong et al.'s two-dimensional experiments.
     let selu: Network =

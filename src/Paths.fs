@@ -252,16 +252,22 @@ module Paths =
 
     let private between first last n = Array.init n (fun k -> first + (last - first) * float k / float (n - 1))
 
-    /// β from 10⁻⁴ to 0.02 in N equal steps, for N = 1000; scaled by 1000/N for another N.
-    let ddpmBetas (n: int) =
+    /// β from one value to another in N equal steps, for N = 1000; scaled by 1000/N for another N.
+    let linearBetas (first: float) (last: float) (n: int) =
         let scale = 1000.0 / float n
-        between (1e-4 * scale) (min 0.999 (0.02 * scale)) n
+        between (first * scale) (min 0.999 (last * scale)) n
+
+    /// β from 10⁻⁴ to 0.02 in N equal steps.
+    let ddpmBetas (n: int) = linearBetas 1e-4 0.02 n
+
+    /// √β in equal steps from one value's to another's.
+    let squaredLinearBetas (first: float) (last: float) (n: int) =
+        let scale = 1000.0 / float n
+        between (Math.Sqrt(first * scale)) (Math.Sqrt(min 0.999 (last * scale))) n
+        |> Array.map (fun r -> r * r)
 
     /// √β in equal steps from √0.00085 to √0.012.
-    let scaledLinearBetas (n: int) =
-        let scale = 1000.0 / float n
-        between (Math.Sqrt(0.00085 * scale)) (Math.Sqrt(min 0.999 (0.012 * scale))) n
-        |> Array.map (fun r -> r * r)
+    let scaledLinearBetas (n: int) = squaredLinearBetas 0.00085 0.012 n
 
     /// The cosine schedule's table: β_k = 1 − ᾱ_k/ᾱ_{k−1}, at most 0.999.
     let cosineBetas (n: int) =
@@ -274,19 +280,26 @@ module Paths =
         between -6.0 6.0 n
         |> Array.map (fun z -> min 0.999 (scale * (1e-4 + (0.02 - 1e-4) / (1.0 + Math.Exp -z))))
 
-    let ddpmOf (steps: int) =
-        ofBetas
-            "ddpm"
-            $"β₁ … β_N from 10⁻⁴ to 0.02 (1000/N times that), N = {steps}"
-            "Ho, Jain, Abbeel 2020, section 4"
-            (ddpmBetas steps)
+    /// How a table of β becomes a path: as it is (`ofBetas`), or `zeroTerminal`.
+    type private Table = string -> string -> string -> float[] -> GaussianPath
 
-    let scaledLinearOf (steps: int) =
-        ofBetas
+    let private ddpmBetween (table: Table) (first: float) (last: float) (steps: int) =
+        table
+            "ddpm"
+            $"β₁ … β_N from {first} to {last} (1000/N times that), N = {steps}"
+            "Ho, Jain, Abbeel 2020, section 4"
+            (linearBetas first last steps)
+
+    let ddpmOf (steps: int) = ddpmBetween ofBetas 1e-4 0.02 steps
+
+    let private scaledLinearBetween (table: Table) (first: float) (last: float) (steps: int) =
+        table
             "scaled-linear"
-            $"√β₁ … √β_N from √0.00085 to √0.012 (1000/N times that), N = {steps}"
+            $"√β₁ … √β_N from √{first} to √{last} (1000/N times that), N = {steps}"
             "Rombach et al. 2022, Latent diffusion, appendix"
-            (scaledLinearBetas steps)
+            (squaredLinearBetas first last steps)
+
+    let scaledLinearOf (steps: int) = scaledLinearBetween ofBetas 0.00085 0.012 steps
 
     let ddpmCosineOf (steps: int) =
         ofBetas
@@ -393,26 +406,34 @@ module Paths =
         let least low = Parameter.make "sigma-min" low Allowed.Positive "σ at the data"
         let most high = Parameter.make "sigma-max" high Allowed.Positive "σ at the noise"
 
-        let steps (summary, make: int -> GaussianPath, betas: int -> float[]) =
-            Part.of2
-                (Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number N of discrete times")
-                (Parameter.make
-                    "zero-snr"
-                    0.0
-                    (Allowed.Whole 0)
-                    "1 for the table rescaled to pure noise at its end (Lin et al. 2024, algorithm 1), 0 for the table itself")
-                (fun steps zero ->
-                    let path = make (int steps)
+        let steps = Parameter.make "steps" 1000.0 (Allowed.Whole 2) "the number N of discrete times"
 
-                    match int zero with
-                    | 0 -> path
-                    | 1 ->
-                        zeroTerminal
-                            path.Name
-                            (path.Equation + ", rescaled to ᾱ_N = 0")
-                            path.Reference
-                            (betas (int steps))
-                    | other -> invalidArg "zero-snr" $"zero-snr is {other}: expected 0 or 1")
+        let zero =
+            Parameter.make
+                "zero-snr"
+                0.0
+                (Allowed.Whole 0)
+                "1 for the table rescaled to pure noise at its end (Lin et al. 2024, algorithm 1), 0 for the table itself"
+
+        let tableOf (zero: float) : Table =
+            match int zero with
+            | 0 -> ofBetas
+            | 1 -> fun name equation reference -> zeroTerminal name (equation + ", rescaled to ᾱ_N = 0") reference
+            | other -> invalidArg "zero-snr" $"zero-snr is {other}: expected 0 or 1"
+
+        let chain (summary, make: int -> GaussianPath, betas: int -> float[]) =
+            Part.of2 steps zero (fun n zero ->
+                let path = make (int n)
+                if zero = 0.0 then path else tableOf zero path.Name path.Equation path.Reference (betas (int n)))
+            |> Part.saying summary
+
+        let chainBetween summary (first: float) (last: float) (make: Table -> float -> float -> int -> GaussianPath) =
+            Part.leaving
+                [ steps
+                  zero
+                  Parameter.make "first" first (Allowed.Within(1e-12, 0.999)) "β₁ where N = 1000"
+                  Parameter.make "last" last (Allowed.Within(1e-12, 0.999)) "β_N where N = 1000" ]
+                (fun x -> make (tableOf x[1]) x[2] x[3] (int x[0]))
             |> Part.saying summary
 
         [ yield! Path.parts
@@ -432,17 +453,18 @@ module Paths =
               (Parameter.make "end" 3.0 Allowed.Real "b, where it is at the noise")
               (Parameter.make "tau" 1.0 Allowed.Positive "τ, the temperature")
               sigmoidBetween
-          yield!
-              List.map
-                  steps
-                  [ "Denoising diffusion probabilistic model: a chain of steps whose variances grow linearly.",
-                    ddpmOf,
-                    ddpmBetas
-                    "Latent diffusion's chain: the steps' standard deviations grow linearly.",
-                    scaledLinearOf,
-                    scaledLinearBetas
-                    "Improved DDPM's chain: the cosine path at discrete times.", ddpmCosineOf, cosineBetas
-                    "A chain of steps whose variances grow along a sigmoid.", ddpmSigmoidOf, sigmoidBetas ] ]
+          chainBetween
+              "Denoising diffusion probabilistic model: a chain of steps whose variances grow linearly."
+              1e-4
+              0.02
+              ddpmBetween
+          chainBetween
+              "Latent diffusion's chain: the steps' standard deviations grow linearly."
+              0.00085
+              0.012
+              scaledLinearBetween
+          chain ("Improved DDPM's chain: the cosine path at discrete times.", ddpmCosineOf, cosineBetas)
+          chain ("A chain of steps whose variances grow along a sigmoid.", ddpmSigmoidOf, sigmoidBetas) ]
         |> List.map named
 
     let all = List.map Part.standard parts

@@ -26,16 +26,17 @@ module EnergyNetwork =
         | Head.Mean -> Tensor.meanRows y
 
     /// g(t, x) [B] of a network whose output has x's shape, whatever its architecture. Its specs are the network's, and so are its first parameters.
-    let ofNetwork (head: Head) (network: Network) : Network =
-        { network with
-            Settings = network.Settings @ [ setting, heads |> List.find (snd >> (=) head) |> fst ]
-            Apply =
-                fun parameters ->
-                    let network = network.Apply parameters
+    let ofNetwork (head: Head) : Network -> Network =
+        Network.alike (fun network ->
+            { network with
+                Settings = network.Settings @ [ setting, heads |> List.find (snd >> (=) head) |> fst ]
+                Apply =
+                    fun parameters ->
+                        let network = network.Apply parameters
 
-                    fun condition ->
-                        let network = network condition
-                        fun t x -> together head x (network t x) }
+                        fun condition ->
+                            let network = network condition
+                            fun t x -> together head x (network t x) })
 
     /// The head of a network that says a potential, by its settings; none of any other. Raises FormatException for one that is not known.
     let internal headOf (settings: Map<string, string>) : Head option =

@@ -193,7 +193,8 @@ module ExactFlow =
           Specs = specs
           Apply = apply
           Uncertainty = None
-          Fitted = fitted }
+          Fitted = fitted
+          Dropping = None }
 
     /// Parameters that the first samples give layers, one layer after the other: each sees what those before it make of them.
     let private fitting (layers: FlowLayer list) (parameters: Tensor[]) (condition: Condition) (x: Tensor) : Tensor[] =

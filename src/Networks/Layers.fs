@@ -77,23 +77,42 @@ module Layer =
         let struct (w, bias) = affine b Initializer.Zeros Initializer.Zeros [ outputs; inputs ]
         fun p x -> affinely x p[w] p[bias]
 
-    let private convolution initializer (b: Blueprint) size stride inputs outputs : Layer =
+    let private convolutionOf
+        (prepare: Tensor -> Tensor)
+        padding
+        initializer
+        (b: Blueprint)
+        size
+        stride
+        inputs
+        outputs
+        : Layer =
         let struct (w, bias) = affine b initializer initializer [ outputs; inputs; size; size ]
-        fun p x -> Nn.conv2d stride (size / 2) (asIn p[w] x) p[w] p[bias]
+        fun p x -> Nn.conv2d stride padding (prepare (asIn p[w] x)) p[w] p[bias]
+
+    let private convolution initializer (b: Blueprint) size : int -> int -> int -> Layer =
+        convolutionOf id (size / 2) initializer b size
 
     /// A convolution with odd `size` that keeps the image's size (divides it by `stride`): [B; inputs; H; W] ↦ [B; outputs; H/stride; W/stride].
     let conv (b: Blueprint) (size: int) (stride: int) (inputs: int) (outputs: int) : Layer =
         convolution (uniform (inputs * size * size)) b size stride inputs outputs
+
+    /// `conv` with zeros below and to the right only, one less than its size.
+    let convAtEnd (b: Blueprint) (size: int) (stride: int) (inputs: int) (outputs: int) : Layer =
+        convolutionOf (Nn.padEnd (size / 2) (size / 2)) 0 (uniform (inputs * size * size)) b size stride inputs outputs
 
     /// `conv` whose output is 0 before training.
     let convFromZero (b: Blueprint) (size: int) (inputs: int) (outputs: int) : Layer =
         convolution Initializer.Zeros b size 1 inputs outputs
 
     /// Zero mean and unit variance over each of `groups` groups of channels and all of their pixels, then a scale and a shift for each channel: [B; C; H; W] ↦ the
-    /// same (Wu, He 2018, Group normalization, eq. 1–6, ε = 10⁻⁵).
-    let groupNorm (b: Blueprint) (groups: int) (channels: int) : Layer =
+    /// same (Wu, He 2018, Group normalization, eq. 1–6).
+    let groupNormBy (epsilon: float) (b: Blueprint) (groups: int) (channels: int) : Layer =
         let struct (w, bias) = affine b Initializer.Ones Initializer.Zeros [ channels ]
-        fun p x -> Nn.groupNorm groups 1e-5 x p[w] p[bias]
+        fun p x -> Nn.groupNorm groups epsilon x p[w] p[bias]
+
+    /// `groupNormBy` ε = 10⁻⁵.
+    let groupNorm (b: Blueprint) (groups: int) (channels: int) : Layer = groupNormBy 1e-5 b groups channels
 
     /// A row for each label and one for none (`Embedding.label`): parameters ↦ condition ↦ [B or 1; width].
     let labels (b: Blueprint) (classes: int) (width: int) : Tensor[] -> Condition -> Tensor =
@@ -128,3 +147,15 @@ module Layer =
     /// The inverse of `fold`.
     let unfold (size: int) (x: Tensor) =
         if size = 1 then x else Door.one pixelShuffleOp [| Arg.tensor x; Arg.int size |]
+
+    /// A network on images whose sides are multiples of a number, [B; C; H; W] ↦ [B; C'; H; W], on any others: zeros are put below and to the right, and what it says of them is cut off.
+    let padded (multiple: int) (network: Tensor -> Tensor) (x: Tensor) : Tensor =
+        let height, width = x.Shape[2], x.Shape[3]
+        let missing size = (multiple - size % multiple) % multiple
+
+        if missing height = 0 && missing width = 0 then
+            network x
+        else
+            network (Nn.padEnd (missing height) (missing width) x)
+            |> Tensor.narrow 2 0 height
+            |> Tensor.narrow 3 0 width

@@ -232,4 +232,5 @@ module Mlp =
           Specs = specs
           Apply = apply
           Uncertainty = None
-          Fitted = None }
+          Fitted = None
+          Dropping = None }

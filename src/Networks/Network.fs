@@ -33,6 +33,8 @@ type Network =
         Uncertainty: (Tensor[] -> Tensor -> Tensor) option
         /// parameters before training ↦ labels ↦ the first samples ↦ parameters that suit them; none where nothing depends on the samples.
         Fitted: (Tensor[] -> Condition -> Tensor -> Tensor[]) option
+        /// stream ↦ the network as a step of training has it, with a part of its units left out; none where none is.
+        Dropping: (Rng -> Network) option
     }
 
 [<RequireQualifiedAccess>]
@@ -55,6 +57,11 @@ module Network =
             | Initializer.Uniform bound -> Rng.uniform kind spec.Shape stream * (2.0 * bound) - bound
             | Initializer.Normal std -> Rng.normal kind spec.Shape stream * std)
 
+    /// What is done to a network, to the one that its training has as well.
+    let internal alike (change: Network -> Network) (network: Network) : Network =
+        { change network with
+            Dropping = network.Dropping |> Option.map (fun dropping -> dropping >> change) }
+
     let private show (sizes: seq<int>) =
         let sizes = String.Join("; ", sizes)
         $"[{sizes}]"
@@ -62,15 +69,16 @@ module Network =
     /// The same network, its layers in another element type than its parameters and x are in: the parameters are rounded to it, and so is x where it first meets
     /// one; the output is in x's again. Gradients are of the parameters as they are kept, which an optimizer's small steps do not
     /// get lost in (Micikevicius et al. 2018, Mixed precision training, §3.1). For networks made of `Layer`'s parts.
-    let computedIn (dtype: Dtype) (network: Network) : Network =
-        { network with
-            Apply =
-                fun parameters ->
-                    let field = parameters |> Array.map _.To(dtype) |> network.Apply
+    let computedIn (dtype: Dtype) : Network -> Network =
+        alike (fun network ->
+            { network with
+                Apply =
+                    fun parameters ->
+                        let field = parameters |> Array.map _.To(dtype) |> network.Apply
 
-                    fun condition ->
-                        let field = field condition
-                        fun t x -> (field t x).To x.Dtype }
+                        fun condition ->
+                            let field = field condition
+                            fun t x -> (field t x).To x.Dtype })
 
     /// Raises ArgumentException where the parameters are not those that the specs describe; it names the first that is not.
     let check (name: string) (specs: Spec[]) (parameters: Tensor[]) =

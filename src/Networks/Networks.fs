@@ -39,34 +39,36 @@ module Networks =
 
     /// The network with u(t) beside it, the log-variance of its error at time t: a line of 32 Fourier features of time, 0 before
     /// training (Karras et al. 2024, EDM2, section 2.3).
-    let withUncertainty (network: Network) : Network =
-        let b = Blueprint().Inside "uncertainty"
-        let features = Embedding.fourier (Embedding.gaussianFrequencies 1.0 16)
-        let line = Layer.linearFromZero b 32 1
-        let own = network.Specs.Length
-        let specs = Array.append network.Specs b.Specs
+    let withUncertainty: Network -> Network =
+        Network.alike (fun network ->
+            let b = Blueprint().Inside "uncertainty"
+            let features = Embedding.fourier (Embedding.gaussianFrequencies 1.0 16)
+            let line = Layer.linearFromZero b 32 1
+            let own = network.Specs.Length
+            let specs = Array.append network.Specs b.Specs
 
-        { network with
-            Settings = network.Settings @ [ "uncertainty", "on" ]
-            Specs = specs
-            Apply =
-                fun parameters ->
-                    Network.check network.Name specs parameters
-                    network.Apply parameters[.. own - 1]
-            Uncertainty =
-                Some(fun parameters t ->
-                    let added = parameters[own..]
-                    Tensor.flatten (line added ((features t).To added[0].Kind))) }
+            { network with
+                Settings = network.Settings @ [ "uncertainty", "on" ]
+                Specs = specs
+                Apply =
+                    fun parameters ->
+                        Network.check network.Name specs parameters
+                        network.Apply parameters[.. own - 1]
+                Uncertainty =
+                    Some(fun parameters t ->
+                        let added = parameters[own..]
+                        Tensor.flatten (line added ((features t).To added[0].Kind))) })
 
     /// The network without the time: it is told t = 0 whatever the noise, and has to see from x how much of it there is. Its best answer is then the mean of the best
     /// answers at all times, by how likely x is at each (Sun, Jiang, Zhao, He 2025, Is noise conditioning necessary for denoising generative models?).
-    let blind (network: Network) : Network =
-        { network with
-            Settings = network.Settings @ [ "blind", "on" ]
-            Apply =
-                fun parameters condition ->
-                    let field = network.Apply parameters condition
-                    fun t x -> field (Tensor.zerosLike t) x }
+    let blind: Network -> Network =
+        Network.alike (fun network ->
+            { network with
+                Settings = network.Settings @ [ "blind", "on" ]
+                Apply =
+                    fun parameters condition ->
+                        let field = network.Apply parameters condition
+                        fun t x -> field (Tensor.zerosLike t) x })
 
     /// Part k of a network that says several things of every coordinate.
     let part (k: int) (network: Condition -> Field) : Condition -> Field =
@@ -136,6 +138,7 @@ module Networks =
         | None, "mlp" -> Some(mlp (Mlp.ofSettings settings))
         | None, "residual-mlp" -> Some(ResidualMlp.network (Mlp.ofSettings settings))
         | None, "unet" -> Some(unet (Unet.ofSettings settings))
+        | None, "adm" -> Some(Adm.network (Adm.ofSettings settings))
         | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
         | None, "tarflow" -> Some(TarFlow.network (TarFlow.ofSettings settings))
         | None, _ -> ExactFlow.ofSettings name settings |> Option.map ExactFlow.network
@@ -184,17 +187,8 @@ module Networks =
         requireRole "unet" NetworkRole.Field ask
 
         match ask.Sample with
-        | [ channels; height; width ] ->
+        | [ channels; _; _ ] ->
             let standard = Unet.standard channels
-            let side = standard.Patch * (1 <<< (standard.Multipliers.Length - 1))
-
-            let up size = (size + side - 1) / side * side
-
-            if height % side <> 0 || width % side <> 0 then
-                refuse
-                    Setting.Network
-                    "unet"
-                    $"the images of {ask.Data} are {height} × {width}: their sides must be multiples of {side}; pad them to {up height} × {up width}, with NumPy's pad for instance, or crop them"
 
             if ask.Width % standard.Groups <> 0 then
                 refuse
@@ -213,6 +207,102 @@ module Networks =
             refuse
                 Setting.Network
                 "unet"
+                $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
+
+    /// The digits of a number, from the highest: 1222 says 1, 2, 2, 2.
+    let private digits (number: float) : int list =
+        [ for digit in (int number).ToString CultureInfo.InvariantCulture -> int digit - int '0' ]
+
+    /// The numbers of the U-Net of DDPM and ADM, with the defaults of one of its sizes.
+    let private admNumbers width depth multipliers attention head dropout : Parameter list =
+        [ Parameter.make "width" width (Allowed.Whole 1) "channels at the finest scale"
+          Parameter.make "depth" depth (Allowed.Whole 1) "residual blocks at each scale"
+          Parameter.make
+              "multipliers"
+              multipliers
+              (Allowed.Whole 1)
+              "channels at each scale in multiples of the width, a digit each from fine to coarse: 1222 is four scales"
+          Parameter.make
+              "attention"
+              attention
+              (Allowed.Whole 0)
+              "the scales with attention, a digit each and 1 the finest: 23 is the second and the third; 0 for the middle alone"
+          Parameter.make "head" head (Allowed.Whole 0) "channels of a head of attention; 0 for one head"
+          Parameter.make
+              "scale-shift"
+              1.0
+              (Allowed.Within(0.0, 1.0))
+              "1 where the time scales and shifts, 0 where it is added"
+          Parameter.make
+              "resample"
+              1.0
+              (Allowed.Within(0.0, 1.0))
+              "1 where sides are halved and doubled in residual blocks, 0 by convolutions"
+          Parameter.make
+              "dropout"
+              dropout
+              (Allowed.Within(0.0, 0.99))
+              "the share that training leaves out in each block" ]
+
+    /// Groups of at least 4 channels where there are as many, at most 32 of them.
+    let private groupsOf (width: int) : int =
+        seq { min 32 (max 1 (width / 4)) .. -1 .. 1 } |> Seq.find (fun groups -> width % groups = 0)
+
+    let private adm (name: string) (numbers: float list) (ask: NetworkRequest) : Network =
+        requireRole name NetworkRole.Field ask
+        let width, depth, multipliers, attention = int numbers[0], int numbers[1], digits numbers[2], numbers[3]
+        let head, isScaled, isInBlocks, dropout = int numbers[4], numbers[5] > 0.5, numbers[6] > 0.5, numbers[7]
+        let attends = if attention = 0.0 then [] else digits attention
+
+        match ask.Sample with
+        | [ channels; _; _ ] ->
+            if List.contains 0 multipliers then
+                refuse Setting.Network name $"its multipliers are {numbers[2]}: a digit from 1 to 9 for each scale"
+
+            for scale in attends do
+                if scale < 1 || scale > multipliers.Length then
+                    refuse
+                        Setting.Network
+                        name
+                        $"its attention is {attention}: the scales are 1 to {multipliers.Length}, 1 the finest"
+
+            if width % 2 <> 0 then
+                refuse Setting.Width width $"its time is told in as many sines as cosines: give an even number"
+
+            if head > 0 && List.exists (fun m -> width * m % head <> 0) multipliers then
+                refuse Setting.Width width $"its channels divide into heads of {head}: give a multiple"
+
+            let resampling = if isInBlocks then Resampling.Block else Resampling.Convolution
+
+            Adm.network
+                { Channels = channels
+                  Scales =
+                    [ for k, m in List.indexed multipliers ->
+                          let isAttending = List.contains (k + 1) attends
+
+                          { Channels = width * m
+                            AttendsDown = isAttending
+                            AttendsUp = isAttending
+                            Halving = resampling
+                            Doubling = resampling } ]
+                  Blocks = depth
+                  MiddleAttention = true
+                  MiddleGroups = Some(groupsOf width)
+                  HeadChannels = if head = 0 then None else Some head
+                  Groups = groupsOf width
+                  Epsilon = 1e-5
+                  ScaleShift = isScaled
+                  Padding = 1
+                  Dropout = dropout
+                  Features = StepFeatures.Sinusoids(true, 0.0, false)
+                  Clock = StepClock.Steps 1000
+                  Times = ask.Times
+                  Outputs = ask.Outputs
+                  Classes = ask.Classes }
+        | _ ->
+            refuse
+                Setting.Network
+                name
                 $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
 
     let private exact (name: string) (kind: ExactFlowKind) (layers: float) (ask: NetworkRequest) : Network =
@@ -286,6 +376,15 @@ module Networks =
             Parameters = layersOf layers :: numbers
             Make = fun n -> exact name (kind n.Tail) n.Head }
 
+    let private adms name equation (numbers: Parameter list) =
+        { make
+              name
+              $"{equation}: residual blocks, heads of attention at chosen scales, for images of any size"
+              "Ho, Jain, Abbeel 2020, appendix B; Nichol, Dhariwal 2021; Dhariwal, Nichol 2021, section 3"
+              (adm name (numbers |> List.map _.Default)) with
+            Parameters = numbers
+            Make = adm name }
+
     let parts: Part<NetworkRequest -> Network> list =
         [ { make
                 "mlp"
@@ -327,6 +426,14 @@ module Networks =
               "residual blocks and self-attention at several scales, for images, with classes or without"
               "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021"
               convolutional
+          adms
+              "adm-small"
+              "the U-Net of DDPM and ADM, of a size for images of 28 × 28 to 32 × 32 on a processor"
+              (admNumbers 64.0 1.0 122.0 23.0 32.0 0.0)
+          adms
+              "adm-base"
+              "the U-Net of DDPM and ADM, of the size that DDPM has for CIFAR-10"
+              (admNumbers 128.0 2.0 1222.0 2.0 64.0 0.1)
           exactly
               "spline"
               "an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors"

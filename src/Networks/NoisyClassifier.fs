@@ -77,7 +77,8 @@ module NoisyClassifier =
           Specs = specs
           Apply = apply
           Uncertainty = None
-          Fitted = None }
+          Fitted = None
+          Dropping = None }
 
     /// log p(label | t, x_t) [B] of a trained one, for labels int64 [B]: what `Guidance.byClassifier` asks for.
     let logClass (network: Network) (parameters: Tensor[]) : Tensor -> Tensor -> Tensor -> Tensor =

@@ -64,25 +64,17 @@ module TarFlow =
         let scale = 1.0 / Math.Sqrt(float w / float h)
 
         fun p x ->
-            let batch, n = x.Shape[0], x.Shape[1]
+            let n = x.Shape[1]
             let all = project p (norm1 p x)
 
-            let part k =
-                Tensor.narrow 2 (k * w) w all
-                |> Tensor.reshape [ batch; n; h; w / h ]
-                |> Tensor.transpose 1 2
-                |> Tensor.reshape [ batch * h; n; w / h ]
+            let part k = Nn.splitHeads h (Tensor.narrow 2 (k * w) w all)
 
             // What comes later is not seen.
             let isSeen = Tensor.greaterThan 0.5 (Tensor.tril (Tensor.ones x.Kind [ n; n ]))
             let scores = Nn.bmm (part 0 * scale) (Tensor.transpose 1 2 (part 1))
             let scores = Tensor.where isSeen scores (Tensor.full x.Kind [] -1e9)
 
-            let mixed =
-                Nn.bmm (Nn.softmax 2 scores) (part 2)
-                |> Tensor.reshape [ batch; h; n; w / h ]
-                |> Tensor.transpose 1 2
-                |> Tensor.reshape [ batch; n; w ]
+            let mixed = Nn.joinHeads h (Nn.bmm (Nn.softmax 2 scores) (part 2))
 
             let x = x + out p mixed
             x + down p (Tensor.gelu (up p (norm2 p x)))

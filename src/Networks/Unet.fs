@@ -138,7 +138,6 @@ module Unet =
         let pixels = s.Channels * s.Patch * s.Patch
         let widths = s.Multipliers |> List.map ((*) s.Width) |> List.toArray
         let levels = widths.Length
-        let step = s.Patch * (1 <<< (levels - 1))
 
         let embedding = 4 * s.Width
         let frequencies = Embedding.gaussianFrequencies 1.0 (max 1 (s.Width / 2))
@@ -214,7 +213,7 @@ module Unet =
                 Network.checkCondition "unet" s.Classes condition
 
                 fun (t: Tensor) (x: Tensor) ->
-                    Network.checkInput "unet" [ s.Channels; -step; -step ] s.Times condition t x
+                    Network.checkInput "unet" [ s.Channels; -1; -1 ] s.Times condition t x
                     let emb = time2 p (Tensor.silu (time1 p ((Embedding.fourierOf s.Times frequencies t).To x.Kind)))
 
                     let emb =
@@ -224,36 +223,41 @@ module Unet =
 
                     // Every block wants the embedding's silu: taken once.
                     let emb = Tensor.silu emb
-                    let mutable h = stem p (Layer.fold s.Patch x)
-                    let mutable kept = [ h ]
 
-                    for blocks, halve in down do
-                        for layer, attention in blocks do
-                            h <- attend p attention (layer p emb h)
-                            kept <- h :: kept
+                    let through (x: Tensor) =
+                        let mutable h = stem p (Layer.fold s.Patch x)
+                        let mutable kept = [ h ]
 
-                        match halve with
-                        | Some layer ->
-                            h <- layer p h
-                            kept <- h :: kept
-                        | None -> ()
+                        for blocks, halve in down do
+                            for layer, attention in blocks do
+                                h <- attend p attention (layer p emb h)
+                                kept <- h :: kept
 
-                    h <- middle2 p emb (middleAttention p (middle1 p emb h))
+                            match halve with
+                            | Some layer ->
+                                h <- layer p h
+                                kept <- h :: kept
+                            | None -> ()
 
-                    for blocks, double in up do
-                        for layer, attention in blocks do
-                            h <- attend p attention (layer p emb (Tensor.cat 1 [ h; kept.Head ]))
-                            kept <- kept.Tail
+                        h <- middle2 p emb (middleAttention p (middle1 p emb h))
 
-                        match double with
-                        | Some layer -> h <- layer p (Nn.upsampleNearest 2 h)
-                        | None -> ()
+                        for blocks, double in up do
+                            for layer, attention in blocks do
+                                h <- attend p attention (layer p emb (Tensor.cat 1 [ h; kept.Head ]))
+                                kept <- kept.Tail
 
-                    Layer.unfold s.Patch (out p (Tensor.silu (norm p h)))
+                            match double with
+                            | Some layer -> h <- layer p (Nn.upsampleNearest 2 h)
+                            | None -> ()
+
+                        Layer.unfold s.Patch (out p (Tensor.silu (norm p h)))
+
+                    Layer.padded (s.Patch * (1 <<< (levels - 1))) through x
 
         { Name = "unet"
           Settings = settings s
           Specs = specs
           Apply = apply
           Uncertainty = None
-          Fitted = None }
+          Fitted = None
+          Dropping = None }

@@ -335,6 +335,24 @@ module Recipe =
     let withMinutes (minutes: float) (data: Dataset) (recipe: Recipe) : Recipe =
         if data.IsImage && minutes >= 10.0 then { recipe with Width = 64; Ema = 0.9995 } else recipe
 
+    /// The recipe with the network as wide and as deep as is asked for, or else as its own numbers say where it has such: `dit:width=64,depth=4`. Such a number and the setting are one.
+    let internal sized (width: int option) (depth: int option) (recipe: Recipe) : Recipe =
+        let own (name: string) = recipe.Network.Numbers |> List.tryFind (fst >> (=) name) |> Option.map (snd >> int)
+
+        let width = width |> Option.orElse (own "width") |> Option.defaultValue recipe.Width
+        let depth = depth |> Option.orElse (own "depth") |> Option.defaultValue recipe.Depth
+
+        let agreed =
+            function
+            | "width", _ -> "width", float width
+            | "depth", _ -> "depth", float depth
+            | other -> other
+
+        { recipe with
+            Width = width
+            Depth = depth
+            Network = { recipe.Network with Numbers = List.map agreed recipe.Network.Numbers } }
+
     /// A part's name in `run.json`: an object of its name and numbers, or the name alone where it has none.
     type private PartNameConverter() =
         inherit JsonConverter<PartName>()
@@ -537,25 +555,27 @@ module TrainingRequest =
 
         let labels = defaultArg request.Labels recipe.Labels
 
-        { recipe with
-            Tilt = Option.orElse recipe.Tilt request.Tilt
-            Network = request.Network |> Option.map (Recipe.networkAmong known) |> Option.defaultValue recipe.Network
-            Width = defaultArg request.Width recipe.Width
-            Depth = defaultArg request.Depth recipe.Depth
-            Blind = defaultArg request.Blind recipe.Blind
-            Labels = labels
-            LabelDropout = defaultArg request.LabelDropout (if labels then recipe.LabelDropout else 0.0)
-            Seed = defaultArg request.Seed recipe.Seed
-            Steps = defaultArg request.Steps recipe.Steps
-            Batch = defaultArg request.Batch recipe.Batch
-            LearningRate = defaultArg request.LearningRate recipe.LearningRate
-            FinalRate = defaultArg request.FinalRate recipe.FinalRate
-            WarmUp = defaultArg request.WarmUp recipe.WarmUp
-            WeightDecay = defaultArg request.WeightDecay recipe.WeightDecay
-            Clip = defaultArg request.Clip recipe.Clip
-            Ema = defaultArg request.Ema recipe.Ema
-            Device = defaultArg request.Device recipe.Device
-            Dtype = defaultArg request.Dtype recipe.Dtype }
+        Recipe.sized
+            request.Width
+            request.Depth
+            { recipe with
+                Tilt = Option.orElse recipe.Tilt request.Tilt
+                Network =
+                    request.Network |> Option.map (Recipe.networkAmong known) |> Option.defaultValue recipe.Network
+                Blind = defaultArg request.Blind recipe.Blind
+                Labels = labels
+                LabelDropout = defaultArg request.LabelDropout (if labels then recipe.LabelDropout else 0.0)
+                Seed = defaultArg request.Seed recipe.Seed
+                Steps = defaultArg request.Steps recipe.Steps
+                Batch = defaultArg request.Batch recipe.Batch
+                LearningRate = defaultArg request.LearningRate recipe.LearningRate
+                FinalRate = defaultArg request.FinalRate recipe.FinalRate
+                WarmUp = defaultArg request.WarmUp recipe.WarmUp
+                WeightDecay = defaultArg request.WeightDecay recipe.WeightDecay
+                Clip = defaultArg request.Clip recipe.Clip
+                Ema = defaultArg request.Ema recipe.Ema
+                Device = defaultArg request.Device recipe.Device
+                Dtype = defaultArg request.Dtype recipe.Dtype }
 
     /// `overAmong` the library's own parts.
     let over (recipe: Recipe) (request: TrainingRequest) : Recipe = overAmong Known.standard recipe request

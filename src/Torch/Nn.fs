@@ -46,6 +46,14 @@ module Nn =
                 layerNormOp
                 [| Arg.tensor x; Arg.ints [ x.Shape[x.Rank - 1] ]; Arg.tensor w; Arg.tensor b; Arg.float eps |]
 
+    /// `layerNorm` without a scale and a shift of its own: mean 0 and variance 1 over the last dimension.
+    let standardize (eps: float) (x: Tensor) =
+        if Nesting.Mixed then
+            let centred = x - Tensor.meanKeep [ -1 ] x
+            centred * Tensor.rsqrt (Tensor.meanKeep [ -1 ] (Tensor.square centred) + eps)
+        else
+            Door.one layerNormOp [| Arg.tensor x; Arg.ints [ x.Shape[x.Rank - 1] ]; Arg.none; Arg.none; Arg.float eps |]
+
     /// exp(x) / Σ exp(x) along `dim`.
     let softmax (dim: int) (x: Tensor) =
         if Nesting.Mixed then
@@ -81,9 +89,39 @@ module Nn =
     /// Zeros on every side of the last two dimensions.
     let pad2d (by: int) (x: Tensor) = Door.one padOp [| Arg.tensor x; Arg.ints [ by; by; by; by ] |]
 
+    /// Zeros below and to the right of the last two dimensions.
+    let padEnd (below: int) (right: int) (x: Tensor) =
+        Door.one padOp [| Arg.tensor x; Arg.ints [ 0; right; 0; below ] |]
+
     let bmm (a: Tensor) (b: Tensor) = binary bmmOp a b
 
     /// softmax(q kᵀ / √d) v (Vaswani et al. 2017, eq. 1): [B; n; d] each.
     let attention (q: Tensor) (k: Tensor) (v: Tensor) =
         let scale = 1.0 / System.Math.Sqrt(float q.Shape[q.Rank - 1])
         bmm (softmax -1 (bmm (q * scale) (Tensor.transpose 1 2 k))) v
+
+    /// [B; n; heads · d] ↦ [B · heads; n; d].
+    let splitHeads (heads: int) (x: Tensor) =
+        if heads = 1 then
+            x
+        else
+            let batch, n, width = x.Shape[0], x.Shape[1], x.Shape[2]
+
+            Tensor.reshape [ batch; n; heads; width / heads ] x
+            |> Tensor.transpose 1 2
+            |> Tensor.reshape [ batch * heads; n; width / heads ]
+
+    /// The inverse of `splitHeads`.
+    let joinHeads (heads: int) (x: Tensor) =
+        if heads = 1 then
+            x
+        else
+            let batch, n, width = x.Shape[0] / heads, x.Shape[1], x.Shape[2]
+
+            Tensor.reshape [ batch; heads; n; width ] x
+            |> Tensor.transpose 1 2
+            |> Tensor.reshape [ batch; n; heads * width ]
+
+    /// Attention by several heads, each on its own part of the width: [B; n; heads · d] each (Vaswani et al. 2017, section 3.2.2).
+    let multiHead (heads: int) (q: Tensor) (k: Tensor) (v: Tensor) =
+        attention (splitHeads heads q) (splitHeads heads k) (splitHeads heads v) |> joinHeads heads

@@ -320,7 +320,20 @@ module Trainer =
         (parameters: Tensor[])
         : Tensor =
         let rng = state.Key |> Rng.named "loss" |> Rng.at state.Step
-        let each = loss (contextOf settings network state parameters) rng batch
+        let context = contextOf settings network state parameters
+
+        // What learns leaves units out, and so does its target of the same step; an average and a teacher do not.
+        let context =
+            match network.Dropping with
+            | None -> context
+            | Some dropping ->
+                let learner = dropping (Rng.named "dropout" rng)
+
+                { context with
+                    Network = learner.Apply parameters
+                    Frozen = fun condition -> learner.Apply state.Parameters condition }
+
+        let each = loss context rng batch
 
         if each.Rank <> 1 then
             invalidArg (nameof loss) $"a loss gives one value for each sample, [B]; this one gave {each.Describe()}"

@@ -40,13 +40,13 @@ module WarmStart =
             |> Map.ofArray
 
         // A row for each class and one for none: of another number of classes it is another table.
-        let isTable (name: string) = name.EndsWith "label.weight"
+        let isTable (name: string) = name.EndsWith "label.weight" || name.EndsWith "class_embedding.weight"
 
         // A wider network is another one: it is the inputs of a layer that may grow, and the outputs of the last one.
         let mayGrow (name: string) (old: int list) (wanted: int list) =
             match List.indexed (List.map2 (<>) old wanted) |> List.filter snd with
             | [ 1, _ ] -> true
-            | [ 0, _ ] -> name.StartsWith "output."
+            | [ 0, _ ] -> name.StartsWith "output." || name.StartsWith "conv_out."
             | _ -> false
 
         let fitted =

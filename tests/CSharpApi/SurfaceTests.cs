@@ -189,11 +189,7 @@ public class SurfaceTests
             ("steerings", Steerers.All.Select(part => part.Name)),
             ("traces", DivergenceEstimators.All.Select(part => part.Name)),
             ("datasets", DataSources.All.Select(part => part.Name)),
-            (
-                "networks",
-                Enum.GetNames<NetworkKind>()
-                    .Select(name => Regex.Replace(name, "(?<=[a-z])(?=[A-Z])", "-").ToLowerInvariant())
-            ),
+            ("networks", NetworkKinds.All.Select(part => part.Name)),
         };
 
         var known = Catalogue.all.ToDictionary(list => list.Name);

@@ -164,7 +164,7 @@ public class TrainingTests
         try
         {
             Assert.CatchAsync<ArgumentException>(() =>
-                new FlowTrainer(Short with { Network = NetworkKind.Unet }).TrainAsync(DataSources.Moons)
+                new FlowTrainer(Short with { Network = NetworkKinds.Unet }).TrainAsync(DataSources.Moons)
             );
             Assert.That(Directory.GetFileSystemEntries(folder), Is.Empty);
             await using var model = await new FlowTrainer(Short).TrainAsync(DataSources.Moons);
@@ -391,7 +391,7 @@ public class TrainingTests
     {
         var cases = new (TrainingOptions Options, string Property)[]
         {
-            (Short with { Network = NetworkKind.Unet }, nameof(TrainingOptions.Network)),
+            (Short with { Network = NetworkKinds.Unet }, nameof(TrainingOptions.Network)),
             (
                 Short with
                 {

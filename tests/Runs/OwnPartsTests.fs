@@ -31,7 +31,8 @@ let private affine: Part<NetworkRequest -> Network> =
               Specs = b.Specs
               Apply = fun p _ t x -> line p [ numbers[0] * x; (features t).To x.Kind ]
               Uncertainty = None
-              Fitted = None } }
+              Fitted = None
+              Dropping = None } }
 
 let private loss: Part<LossEntry> =
     Part.fixedAt

@@ -58,7 +58,8 @@ let shift (n: int) : Network =
       Specs = [| { Name = "w"; Shape = [ n ]; Initializer = Initializer.Normal 1.0 } |]
       Apply = fun parameters _ _ x -> x + parameters[0]
       Uncertainty = None
-      Fitted = None }
+      Fitted = None
+      Dropping = None }
 
 /// A small MLP on the plane.
 let small = Networks.mlp { Mlp.standard 2 with Width = 32; Depth = 2 }

@@ -199,7 +199,7 @@ public sealed record TrainingOptions
             from: Maybe.Reference(From),
             reward: Maybe.Reference(Reward?.ToString()),
             tilt: Maybe.Value(Tilt),
-            network: Maybe.Reference(Network?.ToName()),
+            network: Maybe.Reference(Network?.ToString()),
             width: Maybe.Value(Width),
             depth: Maybe.Value(Depth),
             blind: Maybe.Value(Blind),
