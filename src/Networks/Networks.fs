@@ -139,6 +139,7 @@ module Networks =
         | None, "residual-mlp" -> Some(ResidualMlp.network (Mlp.ofSettings settings))
         | None, "unet" -> Some(unet (Unet.ofSettings settings))
         | None, "adm" -> Some(Adm.network (Adm.ofSettings settings))
+        | None, "dit" -> Some(Dit.network (Dit.ofSettings settings))
         | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
         | None, "tarflow" -> Some(TarFlow.network (TarFlow.ofSettings settings))
         | None, _ -> ExactFlow.ofSettings name settings |> Option.map ExactFlow.network
@@ -207,6 +208,30 @@ module Networks =
             refuse
                 Setting.Network
                 "unet"
+                $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
+
+    let private transformer (numbers: float list) (ask: NetworkRequest) : Network =
+        requireRole "dit" NetworkRole.Field ask
+        let patch, depth, heads, width = int numbers[0], int numbers[1], int numbers[2], int numbers[3]
+
+        match ask.Sample with
+        | [ channels; _; _ ] ->
+            if width % heads <> 0 then
+                refuse Setting.Width width $"it is shared between {heads} heads of attention: give a multiple"
+
+            Dit.network
+                { Channels = channels
+                  Patch = patch
+                  Width = width
+                  Depth = depth
+                  Heads = heads
+                  Times = ask.Times
+                  Outputs = ask.Outputs
+                  Classes = ask.Classes }
+        | _ ->
+            refuse
+                Setting.Network
+                "dit"
                 $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
 
     /// The digits of a number, from the highest: 1222 says 1, 2, 2, 2.
@@ -434,6 +459,17 @@ module Networks =
               "adm-base"
               "the U-Net of DDPM and ADM, of the size that DDPM has for CIFAR-10"
               (admNumbers 128.0 2.0 1222.0 2.0 64.0 0.1)
+          { make
+                "dit"
+                "a transformer over patches that the time and the class modulate (adaLN-zero), for images of any size"
+                "Peebles, Xie 2023, Scalable diffusion models with transformers"
+                (transformer [ 4.0; 6.0; 4.0; 128.0 ]) with
+              Parameters =
+                  [ Parameter.make "patch" 4.0 (Allowed.Whole 1) "pixels of a patch's side"
+                    Parameter.make "depth" 6.0 (Allowed.Whole 1) "blocks of attention and perceptron"
+                    Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
+                    Parameter.make "width" 128.0 (Allowed.Whole 1) "width of a token" ]
+              Make = transformer }
           exactly
               "spline"
               "an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors"

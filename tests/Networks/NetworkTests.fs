@@ -262,7 +262,7 @@ let tests =
           // A network without borders of its own would not tell what its zeros are: here it is the largest side that it knows.
           testTheory
               "images of any size: with zeros below and to the right, of which nothing is left"
-              [ "unet"; "the list's adm-small" ]
+              [ "unet"; "the list's adm-small"; "the list's dit" ]
           <| fun name ->
               Scope.run0 (fun () ->
                   let network, _ = case name

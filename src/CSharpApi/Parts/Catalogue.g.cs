@@ -67,17 +67,21 @@ public static class FlowPaths
     public static FlowPath Sigmoid(double start = -3, double end = 3, double tau = 1) =>
         FlowPath.Of("sigmoid", [("start", nameof(start), start), ("end", nameof(end), end), ("tau", nameof(tau), tau)]);
 
-    /// <summary>Denoising diffusion probabilistic model: a chain of steps whose variances grow linearly. <c>ddpm</c>: β₁ … β_N from 10⁻⁴ to 0.02 (1000/N times that), N = 1000 (Ho, Jain, Abbeel 2020, section 4).</summary>
+    /// <summary>Denoising diffusion probabilistic model: a chain of steps whose variances grow linearly. <c>ddpm</c>: β₁ … β_N from 0.0001 to 0.02 (1000/N times that), N = 1000 (Ho, Jain, Abbeel 2020, section 4).</summary>
     /// <param name="steps">The number N of discrete times: a whole number from 2 to 1000000.</param>
     /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number from 0 to 1000000.</param>
-    public static FlowPath Ddpm(int steps = 1000, int zeroSnr = 0) =>
-        FlowPath.Of("ddpm", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
+    /// <param name="first">β₁ where N = 1000: a number from 1E-12 to 0.999.</param>
+    /// <param name="last">β_N where N = 1000: a number from 1E-12 to 0.999.</param>
+    public static FlowPath Ddpm(int steps = 1000, int zeroSnr = 0, double first = 0.0001, double last = 0.02) =>
+        FlowPath.Of("ddpm", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr), ("first", nameof(first), first), ("last", nameof(last), last)]);
 
     /// <summary>Latent diffusion's chain: the steps' standard deviations grow linearly. <c>scaled-linear</c>: √β₁ … √β_N from √0.00085 to √0.012 (1000/N times that), N = 1000 (Rombach et al. 2022, Latent diffusion, appendix).</summary>
     /// <param name="steps">The number N of discrete times: a whole number from 2 to 1000000.</param>
     /// <param name="zeroSnr">1 FOR THE TABLE RESCALED TO PURE NOISE AT ITS END (LIN ET AL. 2024, ALGORITHM 1), 0 FOR THE TABLE ITSELF: a whole number from 0 to 1000000.</param>
-    public static FlowPath ScaledLinear(int steps = 1000, int zeroSnr = 0) =>
-        FlowPath.Of("scaled-linear", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr)]);
+    /// <param name="first">β₁ where N = 1000: a number from 1E-12 to 0.999.</param>
+    /// <param name="last">β_N where N = 1000: a number from 1E-12 to 0.999.</param>
+    public static FlowPath ScaledLinear(int steps = 1000, int zeroSnr = 0, double first = 0.00085, double last = 0.012) =>
+        FlowPath.Of("scaled-linear", [("steps", nameof(steps), steps), ("zero-snr", nameof(zeroSnr), zeroSnr), ("first", nameof(first), first), ("last", nameof(last), last)]);
 
     /// <summary>Improved DDPM's chain: the cosine path at discrete times. <c>ddpm-cosine</c>: β_k = 1 − ᾱ_k/ᾱ_{k−1} ≤ 0.999, ᾱ = cos², N = 1000 (Nichol, Dhariwal 2021, eq. 17).</summary>
     /// <param name="steps">The number N of discrete times: a whole number from 2 to 1000000.</param>
@@ -1314,46 +1318,107 @@ public static class DivergenceEstimators
     ];
 }
 
-/// <summary>Kinds of networks.</summary>
-public enum NetworkKind
+/// <summary>What is trained: a function of the state and the time.</summary>
+/// <remarks>See <see cref="NetworkKinds"/> for those there are.</remarks>
+public sealed class NetworkKind : NamedPart, INamed<NetworkKind>
 {
-    /// <summary><c>mlp</c>: a multilayer perceptron with Fourier features of time, for vectors (Rahimi, Recht 2007; Tancik et al. 2020).</summary>
-    Mlp,
+    private NetworkKind(PartName part)
+        : base(Catalogue.networks.Described, part) { }
 
-    /// <summary><c>residual-mlp</c>: residual blocks of a multilayer perceptron, for vectors (He et al. 2016, Identity mappings in deep residual networks).</summary>
-    ResidualMlp,
+    /// <inheritdoc />
+    public static NetworkKind FromName(string name) => Find(Catalogue.networks, name, part => new NetworkKind(part));
 
-    /// <summary><c>unet</c>: residual blocks and self-attention at several scales, for images, with classes or without (Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021).</summary>
-    Unet,
-
-    /// <summary><c>spline</c>: an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors (Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow).</summary>
-    Spline,
-
-    /// <summary><c>realnvp</c>: an exact flow of affine couplings, ActNorm and P L U maps between them, for vectors (Dinh et al. 2017, Real NVP; Kingma, Dhariwal 2018, Glow).</summary>
-    Realnvp,
-
-    /// <summary><c>maf</c>: an exact flow of masked autoregressive layers: one pass to the noise, as many as coordinates to the data; for vectors (Papamakarios et al. 2017, Masked autoregressive flow; Germain et al. 2015, MADE).</summary>
-    Maf,
-
-    /// <summary><c>tarflow</c>: an exact flow of causal transformers over patches: one pass to the noise, as many as patches to the data; for images (Zhai et al. 2025, Normalizing flows are capable generative models).</summary>
-    Tarflow,
-
+    internal static NetworkKind Of(string name, params (string Key, string Argument, double Value)[] numbers) =>
+        Make(Catalogue.networks, name, numbers, part => new NetworkKind(part));
 }
 
-internal static class NetworkKinds
+/// <summary>What is trained: a function of the state and the time.</summary>
+/// <remarks>The networks that the library knows, those that leave numbers open as methods; <see cref="NetworkKind.FromName"/> finds one by its name.</remarks>
+public static class NetworkKinds
 {
-    public static string ToName(this NetworkKind kind) =>
-        kind switch
-        {
-            NetworkKind.Mlp => "mlp",
-            NetworkKind.ResidualMlp => "residual-mlp",
-            NetworkKind.Unet => "unet",
-            NetworkKind.Spline => "spline",
-            NetworkKind.Realnvp => "realnvp",
-            NetworkKind.Maf => "maf",
-            NetworkKind.Tarflow => "tarflow",
-            _ => throw new ArgumentOutOfRangeException(nameof(kind)),
-        };
+    /// <summary><c>mlp</c>: a multilayer perceptron with Fourier features of time, for vectors (Rahimi, Recht 2007; Tancik et al. 2020).</summary>
+    /// <param name="features">Fourier features of x, pairs of a sine and a cosine: a whole number from 0 to 1000000.</param>
+    /// <param name="scale">Deviation of their frequencies, in turns per unit of the network's x: a positive number.</param>
+    /// <param name="fade">How fast they fade with the time t, as under noise of deviation fade·t: a number of at least 0.</param>
+    public static NetworkKind Mlp(int features = 0, double scale = 1, double fade = 0) =>
+        NetworkKind.Of("mlp", [("features", nameof(features), features), ("scale", nameof(scale), scale), ("fade", nameof(fade), fade)]);
+
+    /// <summary><c>residual-mlp</c>: residual blocks of a multilayer perceptron, for vectors (He et al. 2016, Identity mappings in deep residual networks).</summary>
+    public static NetworkKind ResidualMlp { get; } = NetworkKind.FromName("residual-mlp");
+
+    /// <summary><c>unet</c>: residual blocks and self-attention at several scales, for images, with classes or without (Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021).</summary>
+    public static NetworkKind Unet { get; } = NetworkKind.FromName("unet");
+
+    /// <summary><c>adm-small</c>: the U-Net of DDPM and ADM, of a size for images of 28 × 28 to 32 × 32 on a processor: residual blocks, heads of attention at chosen scales, for images of any size (Ho, Jain, Abbeel 2020, appendix B; Nichol, Dhariwal 2021; Dhariwal, Nichol 2021, section 3).</summary>
+    /// <param name="width">Channels at the finest scale: a whole number from 1 to 1000000.</param>
+    /// <param name="depth">Residual blocks at each scale: a whole number from 1 to 1000000.</param>
+    /// <param name="multipliers">Channels at each scale in multiples of the width, a digit each from fine to coarse: 1222 is four scales: a whole number from 1 to 1000000.</param>
+    /// <param name="attention">The scales with attention, a digit each and 1 the finest: 23 is the second and the third; 0 for the middle alone: a whole number from 0 to 1000000.</param>
+    /// <param name="head">Channels of a head of attention; 0 for one head: a whole number from 0 to 1000000.</param>
+    /// <param name="scaleShift">1 WHERE THE TIME SCALES AND SHIFTS, 0 WHERE IT IS ADDED: a number from 0 to 1.</param>
+    /// <param name="resample">1 WHERE SIDES ARE HALVED AND DOUBLED IN RESIDUAL BLOCKS, 0 BY CONVOLUTIONS: a number from 0 to 1.</param>
+    /// <param name="dropout">The share that training leaves out in each block: a number from 0 to 0.99.</param>
+    public static NetworkKind AdmSmall(int width = 64, int depth = 1, int multipliers = 122, int attention = 23, int head = 32, double scaleShift = 1, double resample = 1, double dropout = 0) =>
+        NetworkKind.Of("adm-small", [("width", nameof(width), width), ("depth", nameof(depth), depth), ("multipliers", nameof(multipliers), multipliers), ("attention", nameof(attention), attention), ("head", nameof(head), head), ("scale-shift", nameof(scaleShift), scaleShift), ("resample", nameof(resample), resample), ("dropout", nameof(dropout), dropout)]);
+
+    /// <summary><c>adm-base</c>: the U-Net of DDPM and ADM, of the size that DDPM has for CIFAR-10: residual blocks, heads of attention at chosen scales, for images of any size (Ho, Jain, Abbeel 2020, appendix B; Nichol, Dhariwal 2021; Dhariwal, Nichol 2021, section 3).</summary>
+    /// <param name="width">Channels at the finest scale: a whole number from 1 to 1000000.</param>
+    /// <param name="depth">Residual blocks at each scale: a whole number from 1 to 1000000.</param>
+    /// <param name="multipliers">Channels at each scale in multiples of the width, a digit each from fine to coarse: 1222 is four scales: a whole number from 1 to 1000000.</param>
+    /// <param name="attention">The scales with attention, a digit each and 1 the finest: 23 is the second and the third; 0 for the middle alone: a whole number from 0 to 1000000.</param>
+    /// <param name="head">Channels of a head of attention; 0 for one head: a whole number from 0 to 1000000.</param>
+    /// <param name="scaleShift">1 WHERE THE TIME SCALES AND SHIFTS, 0 WHERE IT IS ADDED: a number from 0 to 1.</param>
+    /// <param name="resample">1 WHERE SIDES ARE HALVED AND DOUBLED IN RESIDUAL BLOCKS, 0 BY CONVOLUTIONS: a number from 0 to 1.</param>
+    /// <param name="dropout">The share that training leaves out in each block: a number from 0 to 0.99.</param>
+    public static NetworkKind AdmBase(int width = 128, int depth = 2, int multipliers = 1222, int attention = 2, int head = 64, double scaleShift = 1, double resample = 1, double dropout = 0.1) =>
+        NetworkKind.Of("adm-base", [("width", nameof(width), width), ("depth", nameof(depth), depth), ("multipliers", nameof(multipliers), multipliers), ("attention", nameof(attention), attention), ("head", nameof(head), head), ("scale-shift", nameof(scaleShift), scaleShift), ("resample", nameof(resample), resample), ("dropout", nameof(dropout), dropout)]);
+
+    /// <summary><c>dit</c>: a transformer over patches that the time and the class modulate (adaLN-zero), for images of any size (Peebles, Xie 2023, Scalable diffusion models with transformers).</summary>
+    /// <param name="patch">Pixels of a patch's side: a whole number from 1 to 1000000.</param>
+    /// <param name="depth">Blocks of attention and perceptron: a whole number from 1 to 1000000.</param>
+    /// <param name="heads">Heads of attention: a whole number from 1 to 1000000.</param>
+    /// <param name="width">Width of a token: a whole number from 1 to 1000000.</param>
+    public static NetworkKind Dit(int patch = 4, int depth = 6, int heads = 4, int width = 128) =>
+        NetworkKind.Of("dit", [("patch", nameof(patch), patch), ("depth", nameof(depth), depth), ("heads", nameof(heads), heads), ("width", nameof(width), width)]);
+
+    /// <summary><c>spline</c>: an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors (Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow).</summary>
+    /// <param name="layers">Layers, each with a perceptron of its own: a whole number from 1 to 1000000.</param>
+    /// <param name="bins">Bins of each spline: a number from 2 to 500.</param>
+    /// <param name="bound">B, beyond which a spline is the identity: a positive number.</param>
+    public static NetworkKind Spline(int layers = 6, double bins = 8, double bound = 4) =>
+        NetworkKind.Of("spline", [("layers", nameof(layers), layers), ("bins", nameof(bins), bins), ("bound", nameof(bound), bound)]);
+
+    /// <summary><c>realnvp</c>: an exact flow of affine couplings, ActNorm and P L U maps between them, for vectors (Dinh et al. 2017, Real NVP; Kingma, Dhariwal 2018, Glow).</summary>
+    /// <param name="layers">Layers, each with a perceptron of its own: a whole number from 1 to 1000000.</param>
+    public static NetworkKind Realnvp(int layers = 8) =>
+        NetworkKind.Of("realnvp", [("layers", nameof(layers), layers)]);
+
+    /// <summary><c>maf</c>: an exact flow of masked autoregressive layers: one pass to the noise, as many as coordinates to the data; for vectors (Papamakarios et al. 2017, Masked autoregressive flow; Germain et al. 2015, MADE).</summary>
+    /// <param name="layers">Layers, each with a perceptron of its own: a whole number from 1 to 1000000.</param>
+    public static NetworkKind Maf(int layers = 8) =>
+        NetworkKind.Of("maf", [("layers", nameof(layers), layers)]);
+
+    /// <summary><c>tarflow</c>: an exact flow of causal transformers over patches: one pass to the noise, as many as patches to the data; for images (Zhai et al. 2025, Normalizing flows are capable generative models).</summary>
+    /// <param name="blocks">Blocks, between which the patches' order turns round: a whole number from 1 to 1000000.</param>
+    /// <param name="patch">Pixels of a patch's side: a whole number from 1 to 1000000.</param>
+    /// <param name="heads">Heads of attention: a whole number from 1 to 1000000.</param>
+    public static NetworkKind Tarflow(int blocks = 4, int patch = 4, int heads = 4) =>
+        NetworkKind.Of("tarflow", [("blocks", nameof(blocks), blocks), ("patch", nameof(patch), patch), ("heads", nameof(heads), heads)]);
+
+    /// <summary>All of them, with their numbers at the defaults.</summary>
+    public static IReadOnlyList<NetworkKind> All { get; } =
+    [
+        Mlp(),
+        ResidualMlp,
+        Unet,
+        AdmSmall(),
+        AdmBase(),
+        Dit(),
+        Spline(),
+        Realnvp(),
+        Maf(),
+        Tarflow(),
+    ];
 }
 
 /// <summary>The data sets that the library knows by name.</summary>
