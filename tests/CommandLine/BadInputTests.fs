@@ -173,13 +173,6 @@ let tests =
               Expect.equal (FileInfo(link).LinkTarget) "target.npy" ""
               Expect.equal ((Npy.read target).Shape) ([| 2; 1 |]) ""
 
-          testCase "images of odd sides are refused, with the sides to pad them to"
-          <| fun () ->
-              use folder = new Folder()
-              let file = folder.File "odd.npy"
-              Npy.write file (Tensor.zeros Kind.Float32 [ 8; 1; 9; 14 ])
-              refusedWithout folder (fun () -> train folder [ "npy:" + file ]) [ "9 × 14"; "pad"; "12 × 16" ]
-
           // ---- runs and folders
           testCase "a run that is not there is named, with those that are"
           <| fun () ->
