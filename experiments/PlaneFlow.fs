@@ -39,7 +39,8 @@ module PlaneFlow =
           Average = Average.constant 0.0
           Rounds = None
           Memory = None
-          Players = [] }
+          Players = []
+          Ranks = Ranks.alone }
 
     /// Times drawn one by one on all of [0, 1].
     let uniform: Times =

@@ -97,17 +97,11 @@ module Times =
           Draw = draw
           FollowsWeight = false }
 
-    /// One draw in each of n equal cells of [0, 1], dealt at random: the same expectation as independent draws with less variance.
-    let private stratified (rng: Rng) (n: int) : Tensor =
-        let cells = (Rng.permutation n (Rng.named "cells" rng)).To Dtype.Float64
-        let within = Rng.uniform Kind.Float64 [ n ] rng
-        (cells + within) * (1.0 / float n)
-
     /// Uniform on the path's interior, stratified.
     let uniform =
         make "uniform" "t ~ U(0, 1)" "Kingma et al. 2021, VDM, appendix I.1" (fun path rng n ->
             let low, high = path.Interior
-            stratified rng n * (high - low) + low)
+            Rng.strata n rng * (high - low) + low)
 
     /// t = 1/(1 + e^{−z}), z ~ N(mean, std²).
     let logitNormal (mean: float) (std: float) =
@@ -132,7 +126,7 @@ module Times =
               $"t = k/N, k ~ U{{1, …, N}}, N = {count}"
               "Ho, Jain, Abbeel 2020, DDPM, algorithm 1"
               (fun _ rng n ->
-                  Tensor.clamp 1.0 (float count) (Tensor.floor (stratified rng n * float count) + 1.0)
+                  Tensor.clamp 1.0 (float count) (Tensor.floor (Rng.strata n rng * float count) + 1.0)
                   * (1.0 / float count)) with
             Span = fun _ -> 1.0 / float count, 1.0 }
 
@@ -144,7 +138,7 @@ module Times =
             "Esser et al. 2024, Scaling rectified flow transformers, eq. 20"
             (fun path rng n ->
                 let low, high = path.Interior
-                let u = stratified rng n
+                let u = Rng.strata n rng
                 let cosine = Tensor.square (cos (u * (0.5 * Math.PI)))
                 Tensor.clamp low high (1.0 - u - s * (cosine - 1.0 + u)))
 
@@ -166,7 +160,7 @@ module Times =
                 let root = Math.Sqrt(Math.Max(0.0, a * a + 2.0 * b * rest))
                 low + h * (float k + (if rest = 0.0 then 0.0 else 2.0 * rest / (a + root)))
 
-            fun rng n -> Tensor.ofArray [ n ] (Array.map time (Tensor.toFloats (stratified rng n))))
+            fun rng n -> Tensor.ofArray [ n ] (Array.map time (Tensor.toFloats (Rng.strata n rng))))
 
     /// Both ends more often than the middle, p(t) ∝ e^{at} + e^{a(1−t)} ∝ cosh a(t − ½) on the interior, stratified: its integral from ½ is
     /// sinh a(t − ½) up to a factor, so that t = ½ + asinh(z)/a with z uniform between the values of the sinh at both ends.
@@ -184,7 +178,7 @@ module Times =
                 let first, last = Math.Sinh(a * (low - 0.5)), Math.Sinh(a * (high - 0.5))
 
                 fun rng n ->
-                    Tensor.toFloats (stratified rng n)
+                    Tensor.toFloats (Rng.strata n rng)
                     |> Array.map (fun u -> Math.Clamp(0.5 + Math.Asinh(first + u * (last - first)) / a, low, high))
                     |> Tensor.ofArray [ n ])
 

@@ -261,6 +261,7 @@ module Recipe =
           Memory = objective.Memory
           // With the networks that the job makes.
           Players = []
+          Ranks = Ranks.alone
           Optimizer =
             { Optimizer.adam with
                 Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, recipe.FinalRate, recipe.Steps))

@@ -18,6 +18,7 @@ let commands =
       Listing.command
       Verify.command
       RunStudy.command
+      Launch.command
       Doctor.command ]
 
 let private isHelp word = List.contains word [ "--help"; "-h"; "help" ]

@@ -11,8 +11,13 @@ open System.Text
 [<Struct>]
 type Rng =
     internal
-        { Key: uint64
-          First: int64 }
+        {
+            Key: uint64
+            First: int64
+            /// Where what is drawn is a share of a batch: how many rows it has, and how many the whole has; zeros elsewhere.
+            Own: int
+            Whole: int
+        }
 
     override r.ToString() = $"rng:%016x{r.Key}+{r.First}"
 
@@ -42,14 +47,15 @@ module Rng =
         (uint64 b <<< 32) ||| uint64 a
 
     /// The stream of a seed.
-    let ofSeed (seed: int64) : Rng = { Key = derive Numbering 0x466F6B6B6572UL (uint64 seed); First = 0L }
+    let ofSeed (seed: int64) : Rng =
+        { Key = derive Numbering 0x466F6B6B6572UL (uint64 seed); First = 0L; Own = 0; Whole = 0 }
 
     /// The key as 16 hexadecimal digits, for checkpoints; `ofText` reads it back.
     let text (rng: Rng) = $"%016x{rng.Key}"
 
     let ofText (text: string) : Rng =
         match UInt64.TryParse(text, Globalization.NumberStyles.AllowHexSpecifier, null) with
-        | true, key when text.Length = 16 -> { Key = key; First = 0L }
+        | true, key when text.Length = 16 -> { Key = key; First = 0L; Own = 0; Whole = 0 }
         | _ -> invalidArg (nameof text) $"'{text}' is not a key: expected 16 hexadecimal digits"
 
     /// The n-th stream derived from this one, for instance that of step n. Streams with different numbers are independent
@@ -73,6 +79,13 @@ module Rng =
     /// The same stream with its rows numbered from `first`: `normal kind [10; d] (rows 5 r)` are rows 5 to 14 of r's
     /// draws, and so it is for every stream derived from it: a batch cut into pieces draws what the whole would.
     let rows (first: int64) (rng: Rng) : Rng = { rng with First = rng.First + first }
+
+    /// The stream of rows first … first + own − 1 of a batch of `whole` rows: what they draw is what they would draw in the whole batch, `strata` included.
+    let share (first: int) (own: int) (whole: int) (rng: Rng) : Rng =
+        if first < 0 || own < 1 || first + own > whole then
+            invalidArg (nameof own) $"rows {first} to {first + own - 1} of {whole}: there are no such rows"
+
+        { rng with First = rng.First + int64 first; Own = own; Whole = whole }
 
     let private fill (draw: Draw) (dtype: Dtype) (shape: seq<int>) (rng: Rng) : Tensor =
         let sizes = [| for n in shape -> int64 n |]
@@ -128,6 +141,21 @@ module Rng =
 
     /// A random order of 0 … n − 1, int64 [n].
     let permutation (n: int) (rng: Rng) : Tensor = Tensor.argsort 0 (fill Draw.Bits Dtype.Int64 [ n ] rng)
+
+    /// One draw in each of n equal cells of [0, 1], dealt at random, float64 [n]: the same expectation as independent draws with less variance. The cells are those of the whole batch where
+    /// the rows are a share of one.
+    let strata (n: int) (rng: Rng) : Tensor =
+        let isShare = rng.Whole > 0 && rng.Own = n
+        let cells = named "cells" rng
+
+        let cells =
+            if isShare then
+                Tensor.narrow 0 (int rng.First) n (permutation rng.Whole { cells with First = 0L })
+            else
+                permutation n cells
+
+        let count = if isShare then rng.Whole else n
+        (cells.To Dtype.Float64 + uniform Kind.Float64 [ n ] rng) * (1.0 / float count)
 
     /// One uniform on [0, 1) as a number, without a tensor: what `uniform Kind.Float64 []` draws.
     let number (rng: Rng) : float =

@@ -353,8 +353,18 @@ module Run =
         | Some start -> Scope.run (fun () -> Trainer.initAt plan.Kind key (start ()))
         | None -> Trainer.init plan.Kind key plan.Network
 
+    let private requireShareable (plan: Plan) =
+        match Trainer.cannotShare plan.Settings with
+        | Some reason when not (Ranks.isAlone plan.Settings.Ranks) ->
+            raise (
+                UserError
+                    $"{plan.Settings.Ranks.Count} processes cannot train this together: {reason}: train it with one"
+            )
+        | _ -> ()
+
     /// Trains from the beginning without a folder: nothing is written. The result is that of `train`, bit for bit.
     let inMemory (plan: Plan) (progress: StepInfo -> float -> unit) (stop: unit -> bool) : RunResult =
+        requireShareable plan
         let key = Rng.ofSeed plan.Seed
         let plain = plainBatches plan key
 
@@ -382,6 +392,59 @@ module Run =
 
         { State = state; Ending = e; Seconds = seconds; Kept = None }
 
+    /// The state that process 0 begins at, on all of them.
+    let private shared (ranks: IRanks) (state: TrainState) : TrainState =
+        if Ranks.isAlone ranks then
+            state
+        else
+            let step = Ranks.agreed ranks state.Step
+
+            let next =
+                Scope.run (fun () ->
+                    let of' = Ranks.broadcast ranks
+
+                    // A round's teacher is there from its first step on.
+                    let teacher =
+                        match Ranks.agreed ranks (int64 state.Teacher.Length) with
+                        | 0L -> [||]
+                        | _ -> of' (if state.Teacher.Length = 0 then state.Parameters else state.Teacher)
+
+                    { state with
+                        Step = step
+                        Parameters = of' state.Parameters
+                        Average = of' state.Average
+                        FirstMoment = of' state.FirstMoment
+                        SecondMoment = of' state.SecondMoment
+                        Teacher = teacher })
+
+            Scope.free state
+            next
+
+    /// Trains with the process that writes the run (`train`), as one of those that do not: it begins at that one's state, and keeps nothing.
+    let follow (plan: Plan) (stop: unit -> bool) : Ending =
+        requireShareable plan
+        let key = Rng.ofSeed plan.Seed
+        let plain = plainBatches plan key
+
+        let batches =
+            match preparation plan key with
+            | None -> plain
+            | Some prepare -> fun step -> prepare step (plain step)
+
+        let state, ending =
+            Trainer.run
+                plan.Settings
+                plan.Network
+                plan.Loss
+                batches
+                plan.Budget
+                0.0
+                { Stepped = (fun _ _ _ -> ()); Stop = stop }
+                (shared plan.Settings.Ranks (initial plan key))
+
+        Scope.free state
+        ending
+
     /// Raises UserError where the folder holds a model of other data, units, classes or meaning than the plan's: going on would mix two trainings.
     let private requireSameModel (folder: string) (plan: Plan) =
         if File.Exists(checkpointFile folder) && File.Exists(modelFile folder) then
@@ -408,6 +471,7 @@ module Run =
     let train (claim: RunClaim) (plan: Plan) (progress: StepInfo -> float -> unit) (stop: unit -> bool) : RunResult =
         let key = Rng.ofSeed plan.Seed
         let isReplacing () = claim.Home <> claim.Folder
+        requireShareable plan
         requireSameModel claim.Home plan
         let start = checkpointFile claim.Home
 
@@ -426,6 +490,7 @@ module Run =
                     $"{start}: it was made with another seed than {plan.Seed}: resume with the seed in run.json, or start a new run"
             )
 
+        let state = shared plan.Settings.Ranks state
         let mutable saved = if File.Exists start then state.Step else -1L
         let mutable metrics = new MetricsWriter(metricsFile claim.Home, state.Step)
         let before = metrics.Seconds

@@ -98,6 +98,8 @@ type TrainSettings =
         Memory: (LossContext -> Rng -> Batch -> Tensor[]) option
         /// The networks that are trained in turns with the main one.
         Players: Player list
+        /// The processes that train together; `Ranks.alone` where there is one.
+        Ranks: IRanks
     }
 
 /// How long a run goes on.
@@ -135,7 +137,8 @@ module Trainer =
           Average = Average.standard
           Rounds = None
           Memory = None
-          Players = [] }
+          Players = []
+          Ranks = Ranks.alone }
 
     let private ofMoments (step: int64) (key: Rng) (teacher: Tensor[]) (memory: Tensor[]) (m: Moments) : TrainState =
         { Step = step
@@ -310,7 +313,7 @@ module Trainer =
             (fun state (index, player) -> Seq.fold (turn index player) state (seq { 0 .. player.Turns - 1 }))
             (struct (state, true))
 
-    /// The mean of the loss over a batch, at the state's key and step and at the given parameters.
+    /// The mean of the loss over a batch, at the state's key and step and at the given parameters: this process's part of it, where several train together.
     let private meanLoss
         (settings: TrainSettings)
         (network: Network)
@@ -320,6 +323,8 @@ module Trainer =
         (parameters: Tensor[])
         : Tensor =
         let rng = state.Key |> Rng.named "loss" |> Rng.at state.Step
+        let whole = batch.Data.Shape[0]
+        let rng = Ranks.stream settings.Ranks whole rng
         let context = contextOf settings network state parameters
 
         // What learns leaves units out, and so does its target of the same step; an average and a teacher do not.
@@ -333,17 +338,20 @@ module Trainer =
                     Network = learner.Apply parameters
                     Frozen = fun condition -> learner.Apply state.Parameters condition }
 
-        let each = loss context rng batch
+        let each = loss context rng (Ranks.share settings.Ranks batch)
 
         if each.Rank <> 1 then
             invalidArg (nameof loss) $"a loss gives one value for each sample, [B]; this one gave {each.Describe()}"
 
-        Tensor.mean each
+        if Ranks.isAlone settings.Ranks then Tensor.mean each else Tensor.sum each / float whole
 
     /// The loss of a state on the draws and the batch of the step that led to it.
     let private valueAfter settings network loss (batches: int64 -> Batch) (state: TrainState) : float =
         let before = { state with Step = state.Step - 1L }
-        Scope.run (fun () -> (meanLoss settings network loss (batches before.Step) before state.Parameters).ToFloat())
+
+        Scope.run (fun () ->
+            let own = (meanLoss settings network loss (batches before.Step) before state.Parameters).ToFloat()
+            (Ranks.sumNumbers settings.Ranks [| own |])[0])
 
     /// One step on one batch: state ↦ state. The loss draws from the state's key and step number, so the same batch and state give
     /// the same bytes. Where the loss, its gradient or a number of the new state is not finite there is no new state.
@@ -361,6 +369,8 @@ module Trainer =
             let objective parameters = meanLoss settings network loss batch state parameters, ()
 
             let value, gradients, () = Diff.valueAndGrads objective state.Parameters
+            let gradients = Ranks.sum settings.Ranks gradients
+            let value = (Ranks.sumNumbers settings.Ranks [| value.ToFloat() |])[0]
 
             let struct (optimizer, made) = optimizer settings state.Step
 
@@ -375,7 +385,7 @@ module Trainer =
                       First = state.FirstMoment
                       Second = state.SecondMoment }
 
-            let value, norm = value.ToFloat(), norm.ToFloat()
+            let norm = norm.ToFloat()
 
             if Double.IsFinite value && Double.IsFinite norm && isFinite && areGood then
                 Ok(
@@ -388,6 +398,15 @@ module Trainer =
                 )
             else
                 Error { Step = state.Step + 1L; Loss = value; GradientNorm = norm })
+
+    /// What cannot be learned by several processes, each on rows of its own, and why; none where it can.
+    let cannotShare (settings: TrainSettings) : string option =
+        if settings.Memory.IsSome then
+            Some "the objective keeps chains from step to step, which are of the whole batch"
+        elif not settings.Players.IsEmpty then
+            Some "several networks are trained in turns"
+        else
+            None
 
     /// Steps until the budget is spent, someone asks to stop, or a step fails. `batches` gives the batch of every step;
     /// `before` is how many seconds of training the state has behind it.
@@ -413,7 +432,8 @@ module Trainer =
         let spent (state: TrainState) =
             match budget with
             | Budget.Steps n -> state.Step >= n
-            | Budget.Minutes minutes -> seconds () >= 60.0 * minutes
+            // No two clocks are the same.
+            | Budget.Minutes minutes -> Ranks.any settings.Ranks (seconds () >= 60.0 * minutes)
 
         /// Frees a state but for the tensors that one of the others has too: a round's teacher is one for all of its steps.
         let free (others: TrainState list) (state: TrainState) =
@@ -446,7 +466,7 @@ module Trainer =
 
             if spent state then
                 ended Ending.Finished
-            elif observer.Stop() then
+            elif Ranks.any settings.Ranks (observer.Stop()) then
                 ended Ending.Interrupted
             else
                 match Scope.run (fun () -> step settings network loss (batches state.Step) state) with

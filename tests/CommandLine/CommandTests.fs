@@ -61,7 +61,9 @@ let tests =
               for command in Program.commands do
                   for line, _ in command.Examples do
                       let used =
-                          (Array.head (line.Split '|')).Split(' ', StringSplitOptions.RemoveEmptyEntries)
+                          // What is behind a pipe, and what is launched, have options of their own.
+                          (Array.head (line.Split([| "|"; " -- " |], StringSplitOptions.None)))
+                              .Split(' ', StringSplitOptions.RemoveEmptyEntries)
                           |> Array.filter (fun word -> word.StartsWith '-')
 
                       for option in used do

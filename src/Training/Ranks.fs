@@ -1,0 +1,101 @@
+namespace Fokker
+
+/// Data parallelism: every process computes on its rows of each batch, with the draws that those rows have in the whole, and the gradients are summed.
+[<RequireQualifiedAccess>]
+module Ranks =
+
+    /// One process by itself.
+    let alone: IRanks =
+        { new IRanks with
+            member _.Rank = 0
+            member _.Count = 1
+            member _.Sum(_, _, _) = ()
+            member _.Broadcast(_, _) = ()
+            member _.Abort reason = raise (UserError reason) }
+
+    let isAlone (ranks: IRanks) : bool = ranks.Count = 1
+
+    /// Sums of float64 numbers over all processes.
+    let sumNumbers (ranks: IRanks) (numbers: float[]) : float[] =
+        if isAlone ranks then
+            numbers
+        else
+            Scope.run (fun () ->
+                let t = Tensor.clone (Tensor.ofArray [ numbers.Length ] numbers)
+                Exchange.whereItLies t (fun data -> ranks.Sum(data, t.Count, true))
+                Tensor.toFloats t)
+
+    /// Whether it is so for any of the processes.
+    let any (ranks: IRanks) (flag: bool) : bool =
+        if isAlone ranks then flag else (sumNumbers ranks [| (if flag then 1.0 else 0.0) |])[0] > 0.0
+
+    /// The number that process 0 has.
+    let agreed (ranks: IRanks) (number: int64) : int64 =
+        if isAlone ranks then
+            number
+        else
+            Scope.run (fun () ->
+                let t = Tensor.clone (Tensor.ofArray [ 1 ] [| number |])
+                Exchange.whereItLies t (fun data -> ranks.Broadcast(data, 8L))
+                (Tensor.toArray<int64> t)[0])
+
+    /// Sums of tensors over all processes, in one piece.
+    let sum (ranks: IRanks) (tensors: Tensor[]) : Tensor[] =
+        if isAlone ranks || tensors.Length = 0 then
+            tensors
+        else
+            let kind = tensors[0].Kind
+            // A step's gradients may be of half precision; sums are not.
+            let dtype = if kind.Dtype = Dtype.Float64 then Dtype.Float64 else Dtype.Float32
+            let flat = tensors |> Array.map (fun t -> Tensor.flatten ((t.To Device.Cpu).To dtype)) |> Tensor.cat 0
+            Exchange.whereItLies flat (fun data -> ranks.Sum(data, flat.Count, (dtype = Dtype.Float64)))
+            let mutable first = 0
+
+            tensors
+            |> Array.map (fun t ->
+                let count = int t.Count
+                let own = Tensor.reshape t.Shape (Tensor.narrow 0 first count flat)
+                first <- first + count
+                own.To kind)
+
+    /// The tensors of process 0, of the same shapes and element types everywhere.
+    let broadcast (ranks: IRanks) (tensors: Tensor[]) : Tensor[] =
+        if isAlone ranks then
+            tensors
+        else
+            tensors
+            |> Array.map (fun t ->
+                let own = Tensor.clone (t.To Device.Cpu)
+                let bytes = own.Count * int64 (Dtype.size own.Dtype)
+
+                if bytes > 0L then
+                    Exchange.whereItLies own (fun data -> ranks.Broadcast(data, bytes))
+
+                own.To t.Kind)
+
+    /// The first row and the number of rows that a process has of a batch of so many: together all of them, none more than one row longer than another. Raises UserError where there are fewer
+    /// rows than processes.
+    let rows (ranks: IRanks) (whole: int) : struct (int * int) =
+        if whole < ranks.Count then
+            raise (UserError $"a batch of {whole} samples for {ranks.Count} processes: there is at least one for each")
+
+        let first = whole * ranks.Rank / ranks.Count
+        struct (first, whole * (ranks.Rank + 1) / ranks.Count - first)
+
+    /// A process's rows of a batch.
+    let share (ranks: IRanks) (batch: Batch) : Batch =
+        if isAlone ranks then
+            batch
+        else
+            let struct (first, count) = rows ranks batch.Data.Shape[0]
+            let own = Tensor.narrow 0 first count
+
+            { Data = own batch.Data; Label = Option.map own batch.Label; Source = Option.map own batch.Source }
+
+    /// A process's rows of the stream that draws for a batch of so many.
+    let stream (ranks: IRanks) (whole: int) (rng: Rng) : Rng =
+        if isAlone ranks then
+            rng
+        else
+            let struct (first, count) = rows ranks whole
+            Rng.share first count whole rng

@@ -1,0 +1,149 @@
+/// Processes that an MPI's launcher starts together: one run, whatever their number; a process that dies or stands still ends all, and the run goes on with any number.
+module Fokker.Tests.CommandLine.LaunchTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text.Json.Nodes
+open System.Threading
+open Expecto
+open Fokker
+open Fokker.Tests
+open Fokker.Tests.CommandLine.Support
+
+let private launcher =
+    lazy
+        ((Environment.GetEnvironmentVariable "PATH" |> Option.ofObj |> Option.defaultValue "").Split ':'
+         |> Array.exists (fun folder -> File.Exists(Path.Combine(folder, "mpirun"))))
+
+let private start (processes: int) (timeout: int) (root: string) (words: string list) =
+    if not (launcher.Force()) then
+        skiptest "no mpirun: apt-get install openmpi-bin"
+
+    let info = ProcessStartInfo("mpirun", RedirectStandardOutput = true, RedirectStandardError = true)
+    let program = Path.Combine(AppContext.BaseDirectory, "Fokker.Tool.dll")
+
+    for name, value in
+        [ "OMPI_ALLOW_RUN_AS_ROOT", "1"
+          "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"
+          // More processes than cores are right for a test.
+          "OMPI_MCA_rmaps_base_oversubscribe", "1"
+          "OMP_NUM_THREADS", "1"
+          "FOKKER_RANKS_TIMEOUT", string timeout ] do
+        info.Environment[name] <- value
+
+    let own = [ "train"; "--runs"; root; "--name"; "it"; "--quiet"; "--json" ]
+
+    for word in [ "-n"; string processes; "dotnet"; program ] @ own @ words do
+        info.ArgumentList.Add word
+
+    let child = nonNull (Process.Start info)
+    child, child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
+
+let private small = [ "moons"; "--batch"; "48"; "--width"; "16"; "--depth"; "1"; "--draws"; "2" ]
+
+let private finished (child: Process, out: Threading.Tasks.Task<string>, error: Threading.Tasks.Task<string>) =
+    Expect.isTrue (child.WaitForExit 600_000) "it has not ended in ten minutes"
+    Expect.equal child.ExitCode 0 error.Result
+
+let private losses (root: string) =
+    File.ReadAllLines(Run.metricsFile (Path.Combine(root, "it")))
+    |> Array.map (fun line -> ((nonNull (JsonNode.Parse line))["loss"] |> nonNull).GetValue<float>())
+
+/// The process of a rank under a launcher.
+let private rankOf (launcher: Process) (rank: int) : Process =
+    let isIt (folder: string) =
+        try
+            let stat = File.ReadAllText(Path.Combine(folder, "stat"))
+            let parent = (stat.Substring(stat.LastIndexOf ')' + 2).Split ' ')[1]
+            let environment = File.ReadAllText(Path.Combine(folder, "environ")).Split '\000'
+            parent = string launcher.Id && Array.contains $"OMPI_COMM_WORLD_RANK={rank}" environment
+        with :? IOException ->
+            false
+
+    Directory.GetDirectories "/proc"
+    |> Array.filter (fun folder -> Char.IsDigit((Path.GetFileName folder |> nonNull)[0]))
+    |> Array.find isIt
+    |> Path.GetFileName
+    |> int
+    |> Process.GetProcessById
+
+/// Longer than the twenty seconds after which a state is saved.
+let private long = [ "--steps"; "60000" ]
+
+let private undisturbed =
+    lazy
+        (use folder = new Folder()
+         finished (start 2 60 folder.Path (small @ long))
+         losses folder.Path)
+
+/// Waits until the run has a checkpoint and is training.
+let private untilSaved (root: string) (child: Process) =
+    let deadline = DateTime.UtcNow.AddSeconds 60.0
+
+    while not (File.Exists(Run.checkpointFile (Path.Combine(root, "it")))) do
+        if child.HasExited || DateTime.UtcNow > deadline then
+            failtest "no checkpoint in a minute"
+
+        Thread.Sleep 20
+
+[<Tests>]
+let tests =
+    testList
+        "CommandLine.Launch"
+        [ full (
+              testCase "one, two and three processes have one curve"
+              <| fun () ->
+                  let curve count =
+                      use folder = new Folder()
+                      finished (start count 60 folder.Path (small @ [ "--steps"; "40" ]))
+                      losses folder.Path
+
+                  let one = curve 1
+
+                  for count in [ 2; 3 ] do
+                      let several = curve count
+                      Expect.equal several.Length one.Length ""
+
+                      // Single precision, sums in another order.
+                      for a, b in Array.zip one several do
+                          Expect.within (1e-4 * abs a) b a $"{count} processes"
+          )
+
+          full (
+              testTheory "where a process is killed all end, and one or three go on to the same end" [ 1; 3 ]
+              <| fun (others: int) ->
+                  use folder = new Folder()
+                  let child, _, _ = start 2 60 folder.Path (small @ long)
+                  untilSaved folder.Path child
+                  kill "KILL" (rankOf child 1)
+                  Expect.isTrue (child.WaitForExit 30_000) "the other process goes on without it"
+                  Expect.notEqual child.ExitCode 0 ""
+                  Expect.isLessThan (losses folder.Path).Length 60_000 "it was finished before it was killed"
+                  finished (start others 60 folder.Path [ "--resume" ])
+                  let expected, found = undisturbed.Force(), losses folder.Path
+                  Expect.equal found.Length expected.Length ""
+                  // A thousand steps apart in rounding: the same training, and no longer the same digits.
+                  let mean (values: float[]) = Array.average values[values.Length - 1000 ..]
+                  Expect.within (0.01 * mean expected) (mean found) (mean expected) ""
+          )
+
+          full (
+              testCase "a process that stands still is named, and all end"
+              <| fun () ->
+                  use folder = new Folder()
+                  let child, _, error = start 2 3 folder.Path (small @ [ "--steps"; "10000000" ])
+                  untilSaved folder.Path child
+                  kill "STOP" (rankOf child 1)
+                  Expect.isTrue (child.WaitForExit 60_000) "it waits for ever"
+                  Expect.notEqual child.ExitCode 0 ""
+                  Expect.stringContains error.Result "waited 3 s for process 1" ""
+                  // What was saved is whole.
+                  Scope.free (
+                      fst (
+                          Checkpoint.read
+                              (Run.checkpointFile (folder.File "it"))
+                              (Runs.job (Runs.recipe (Runs.find folder.Path "it")) (Datasets.load "moons")).Network
+                      )
+                  )
+          ) ]

@@ -1,0 +1,120 @@
+/// Several processes that train one model: each computes on its rows of every batch, with the draws that one process would make for them.
+module Fokker.Tests.Training.RanksTests
+
+#nowarn "9" // the processes' numbers are where they lie
+
+open System
+open System.Threading
+open Expecto
+open Fokker
+open Fokker.Tests
+open Microsoft.FSharp.NativeInterop
+
+/// Processes played by threads: sums are in the order of the ranks.
+let private threads (count: int) : IRanks list =
+    let barrier = new Barrier(count)
+    let places = Array.zeroCreate<nativeint> count
+
+    [ for rank in 0 .. count - 1 ->
+          { new IRanks with
+              member _.Rank = rank
+              member _.Count = count
+
+              member _.Sum(data, n, isDouble) =
+                  places[rank] <- data
+                  barrier.SignalAndWait()
+
+                  if rank = 0 then
+                      for k in 0 .. int n - 1 do
+                          if isDouble then
+                              let at place = NativePtr.add (NativePtr.ofNativeInt<float> place) k
+                              let total = places |> Array.sumBy (at >> NativePtr.read)
+                              places |> Array.iter (fun place -> NativePtr.write (at place) total)
+                          else
+                              let at place = NativePtr.add (NativePtr.ofNativeInt<float32> place) k
+                              let total = places |> Array.sumBy (at >> NativePtr.read)
+                              places |> Array.iter (fun place -> NativePtr.write (at place) total)
+
+                  barrier.SignalAndWait()
+
+              member _.Broadcast(data, bytes) =
+                  places[rank] <- data
+                  barrier.SignalAndWait()
+
+                  if rank > 0 then
+                      Buffer.MemoryCopy(places[0].ToPointer(), data.ToPointer(), bytes, bytes)
+
+                  barrier.SignalAndWait()
+
+              member _.Abort reason = failwith reason } ]
+
+/// The losses of so many steps on moons, and the parameters at the end.
+let private trained (ranks: IRanks) (batch: int) (steps: int64) (loss: string) : float list * float[] =
+    let data = Datasets.load "moons"
+    let recipe =
+        { TrainingRequest.recipe data { TrainingRequest.standard with Loss = Some loss } with
+            Steps = steps
+            Batch = batch
+            Dtype = "float64" }
+    let job = Runs.job recipe data
+    let plan = Job.plan { job with Training = { job.Training with Ranks = ranks } }
+    let losses = ResizeArray()
+    let result = Run.inMemory plan (fun info _ -> losses.Add info.Loss) (fun () -> false)
+    let parameters = result.State.Parameters |> Array.collect Tensor.toFloats
+    Scope.free result.State
+    List.ofSeq losses, parameters
+
+let private together (count: int) (work: IRanks -> 'T) : 'T list =
+    let found = Array.zeroCreate count
+
+    let running =
+        threads count
+        |> List.map (fun ranks ->
+            let thread = Thread((fun () -> found[ranks.Rank] <- Some(work ranks)), 1 <<< 24)
+            thread.Start()
+            thread)
+
+    running |> List.iter _.Join()
+    found |> Array.map Option.get |> List.ofArray
+
+[<Tests>]
+let tests =
+    testList
+        "Training.Ranks"
+        [ testProperty "the rows of a share of a batch draw what they draw in the whole"
+          <| fun (seed: int) ->
+              Scope.run0 (fun () ->
+                  let rng = Rng.ofSeed (int64 seed)
+                  let whole, first, own = 24, 7, 5
+                  let share = Rng.share first own whole rng
+                  let rows (t: Tensor) = Tensor.toFloats (Tensor.narrow 0 first own t)
+                  let names = Rng.named "times"
+                  Expect.equal
+                      (rows (Rng.strata whole (names rng)))
+                      (Tensor.toFloats (Rng.strata own (names share)))
+                      ""
+                  let normal n rng = Rng.normal Kind.Float64 [ n; 3 ] (Rng.at 4L rng)
+                  Expect.equal (rows (normal whole rng)) (Tensor.toFloats (normal own share)) "")
+
+          // Sums in another order: relative differences of some 1e-16 a step, which Adam's division makes larger where gradients are small.
+          testTheory "two and three processes train as one does" [ "cfm", 2; "dsm", 3; "edm", 2; "ism", 2 ]
+          <| fun (loss: string, count: int) ->
+              let losses, parameters = trained Ranks.alone 50 6L loss
+
+              for others, own in together count (fun ranks -> trained ranks 50 6L loss) do
+                  for one, several in List.zip losses others do
+                      Expect.within (1e-11 * abs one) several one loss
+
+                  for one, several in Array.zip parameters own do
+                      Expect.within 1e-9 several one loss
+
+          testCase "a batch with fewer rows than processes and an objective that keeps chains are refused"
+          <| fun () ->
+              let ranks = (threads 3)[1]
+              raised<UserError>(fun () -> Ranks.rows ranks 2 |> ignore) |> ignore
+              let data = Datasets.load "moons"
+              let job =
+                  Runs.job (TrainingRequest.recipe data { TrainingRequest.standard with Loss = Some "persistent" }) data
+              Expect.isSome (Trainer.cannotShare job.Training) "chains"
+              let job = Runs.job (TrainingRequest.recipe data { TrainingRequest.standard with Loss = Some "gan" }) data
+              Expect.isSome (Trainer.cannotShare job.Training) "players" ]
