@@ -42,6 +42,13 @@ let private start (processes: int) (timeout: int) (root: string) (words: string 
 
 let private small = [ "moons"; "--batch"; "48"; "--width"; "16"; "--depth"; "1"; "--draws"; "2" ]
 
+/// What a test has started ends with it.
+let private ending (child: Process) =
+    { new IDisposable with
+        member _.Dispose() =
+            if not child.HasExited then
+                child.Kill true }
+
 let private finished (child: Process, out: Threading.Tasks.Task<string>, error: Threading.Tasks.Task<string>) =
     Expect.isTrue (child.WaitForExit 600_000) "it has not ended in ten minutes"
     Expect.equal child.ExitCode 0 error.Result
@@ -56,8 +63,8 @@ let private rankOf (launcher: Process) (rank: int) : Process =
         try
             let stat = File.ReadAllText(Path.Combine(folder, "stat"))
             let parent = (stat.Substring(stat.LastIndexOf ')' + 2).Split ' ')[1]
-            let environment = File.ReadAllText(Path.Combine(folder, "environ")).Split '\000'
-            parent = string launcher.Id && Array.contains $"OMPI_COMM_WORLD_RANK={rank}" environment
+            let environment () = File.ReadAllText(Path.Combine(folder, "environ")).Split '\000'
+            parent = string launcher.Id && Array.contains $"OMPI_COMM_WORLD_RANK={rank}" (environment ())
         with :? IOException ->
             false
 
@@ -115,6 +122,7 @@ let tests =
               <| fun (others: int) ->
                   use folder = new Folder()
                   let child, _, _ = start 2 60 folder.Path (small @ long)
+                  use _ = ending child
                   untilSaved folder.Path child
                   kill "KILL" (rankOf child 1)
                   Expect.isTrue (child.WaitForExit 30_000) "the other process goes on without it"
@@ -133,6 +141,7 @@ let tests =
               <| fun () ->
                   use folder = new Folder()
                   let child, _, error = start 2 3 folder.Path (small @ [ "--steps"; "10000000" ])
+                  use _ = ending child
                   untilSaved folder.Path child
                   kill "STOP" (rankOf child 1)
                   Expect.isTrue (child.WaitForExit 60_000) "it waits for ever"
