@@ -26,6 +26,35 @@ public class SteeringTests
     private static double Mean(SampleBatch samples, int coordinate) =>
         Enumerable.Range(0, samples.Count).Average(k => samples[k][coordinate]);
 
+    // −log p of one Gaussian is least at its mean, where it is log(2π s₁ s₂).
+    [Test]
+    public async Task TheEnergyOfAGaussianIsLeastAtItsMean()
+    {
+        await using var model = await FlowModel.FromMixtureAsync(One);
+        var minima = await model.MinimizeAsync(new MinimizeOptions { Count = 5, Steps = 2000 });
+        Assert.That(minima.Points.Count, Is.EqualTo(5));
+
+        for (var k = 0; k < 5; k++)
+        {
+            Assert.That(minima.Points[k][0], Is.EqualTo(0.5).Within(1e-6));
+            Assert.That(minima.Points[k][1], Is.EqualTo(-1.0).Within(1e-6));
+            Assert.That(minima.After[k], Is.EqualTo(Math.Log(2.0 * Math.PI * 0.6 * 1.3)).Within(1e-9));
+            Assert.That(minima.After[k], Is.LessThan(minima.Before[k]));
+            Assert.That(minima.Slopes[k], Is.LessThan(1e-5));
+        }
+
+        // From points of one's own.
+        var there = await model.MinimizeAsync(
+            new MinimizeOptions { Start = SampleBatch.FromArray([0.5, -1.0], [1, 2]), Steps = 1 }
+        );
+        Assert.That(there.Points[0][0], Is.EqualTo(0.5).Within(1e-12));
+
+        var refused = Assert.ThrowsAsync<ArgumentException>(async () =>
+            await model.MinimizeAsync(new MinimizeOptions { Momentum = 1.0 })
+        );
+        Assert.That(refused!.Message, Does.Contain(nameof(MinimizeOptions.Momentum)));
+    }
+
     [Test]
     public async Task WhatWasSeenIsKeptAndTheRestIsOfTheLaw()
     {

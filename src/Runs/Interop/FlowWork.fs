@@ -1,5 +1,6 @@
 namespace Fokker.Interop
 
+open System
 open Fokker
 
 /// Log-densities and what they cost.
@@ -63,3 +64,27 @@ type internal FlowWork =
             let units = model.Source |> Option.map _.Units |> Option.defaultValue Units.Same
             let mix = if spherical then Latents.spherical else Latents.linear
             mix share (Units.toNetwork units a) (Units.toNetwork units b) |> Units.toData units)
+
+    /// Minima of an energy, from points or from random ones; `cancel` raises where somebody has had enough.
+    static member Minimize
+        (
+            model: GenerativeModel,
+            start: Tensor | null,
+            count: Nullable<int>,
+            label: Nullable<int>,
+            steps: Nullable<int>,
+            rate: Nullable<float>,
+            momentum: Nullable<float>,
+            seed: int64,
+            cancel: Action
+        ) : Minima =
+        Minimization.find
+            model
+            { Start = Maybe.Array start
+              Count = toOption count
+              Class = Maybe.Class label
+              Steps = toOption steps
+              Rate = toOption rate
+              Momentum = toOption momentum
+              Seed = seed }
+            (fun _ _ -> cancel.Invoke())
