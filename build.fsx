@@ -89,7 +89,7 @@ let updateDependencies _ =
 
 // --- Formatting ------------------------------------------------------------------------------------------------------
 
-let folders = [ "src"; "experiments"; "tests"; "bench"; "docs" ] |> List.filter Directory.Exists
+let folders = [ "src"; "experiments"; "tests"; "bench"; "docs"; "samples" ] |> List.filter Directory.Exists
 
 let format _ =
     run "dotnet" ([ "fantomas" ] @ folders @ [ "build.fsx" ])

@@ -15,6 +15,7 @@ let commands =
       Interpolate.command
       Impute.command
       MakeReport.command
+      OpenGallery.command
       Listing.command
       Verify.command
       RunStudy.command

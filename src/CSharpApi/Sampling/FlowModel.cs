@@ -57,6 +57,12 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     /// <summary>The names of the classes, by number; empty where there are none.</summary>
     public IReadOnlyList<string> Classes => classes;
 
+    /// <summary>Whether it is told the class of what it makes: <see cref="SolverOptions.Label"/> then chooses one.</summary>
+    public bool IsConditional => Core.Labels;
+
+    /// <summary>The values that are black and white in a picture of its images, in the data’s units.</summary>
+    public (double Low, double High) ValueRange => inData.Range!.Value;
+
     /// <summary>What its training came to, where it was trained here; null elsewhere.</summary>
     public TrainingSummary? Training { get; }
 

@@ -1,0 +1,140 @@
+using System.ComponentModel;
+using System.Globalization;
+using Microsoft.AspNetCore.Mvc;
+
+namespace Fokker.Gallery;
+
+/// <summary>How samples are asked for, in the words of the command line.</summary>
+internal sealed record Asked
+{
+    /// <summary>How many.</summary>
+    [Description("How many samples (2000 points, 36 images).")]
+    public int? Count { get; init; }
+
+    /// <summary>The seed of the noise.</summary>
+    [Description("The seed of the noise (0): the same gives the same samples, and those of the command line.")]
+    public long? Seed { get; init; }
+
+    /// <summary>The solver, as the command line has it.</summary>
+    [Description("The solver, as the command line has it: heun, ddim-eta:eta=0.5.")]
+    public string? Solver { get; init; }
+
+    /// <summary>The grid of times.</summary>
+    [Description("How the solver's steps are spaced.")]
+    public string? Grid { get; init; }
+
+    /// <summary>The steps.</summary>
+    [Description("The solver's steps.")]
+    public int? Steps { get; init; }
+
+    /// <summary>The class, by its number or its name.</summary>
+    [FromQuery(Name = "class")]
+    [Description("The class of all samples, by its number or its name.")]
+    public string? Class { get; init; }
+
+    /// <summary>The guidance scale.</summary>
+    [Description("The guidance scale: 0 is unconditional, 1 plain, 3 a good deal.")]
+    public double? Guidance { get; init; }
+
+    /// <summary>What the library is asked for. Throws what the façade throws where an option is out of its range.</summary>
+    public SampleOptions Options(FlowModel model, GalleryOptions limits) =>
+        new()
+        {
+            Count = HowMany(model, limits),
+            Seed = Seed ?? 0,
+            Solver = Solver is null ? null : Fokker.Solver.FromName(Solver),
+            Grid = Grid is null ? null : TimeGrid.FromName(Grid),
+            Steps = Within(Steps, limits.MostSteps, "steps"),
+            Label = Label(model, Class),
+            Guidance = Guidance,
+        };
+
+    /// <summary>The command that draws the same samples.</summary>
+    public string Command(string name, FlowModel model, GalleryOptions limits, string file, params string[] more)
+    {
+        // A model's file goes by its path, a run by its name.
+        var isFile = name.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase);
+        List<string> words =
+        [
+            "./fokker",
+            "sample",
+            isFile ? Path.Combine(limits.Folder, name) : name,
+            "-n",
+            Text(HowMany(model, limits)),
+        ];
+
+        void Add(string option, string? value)
+        {
+            if (value is not null)
+            {
+                words.AddRange([option, value]);
+            }
+        }
+
+        Add("--solver", Solver);
+        Add("--grid", Grid);
+        Add("--steps", Steps is { } steps ? Text(steps) : null);
+        Add("--class", Class);
+        Add("--guidance", Guidance is { } scale ? Text(scale) : null);
+        Add("--seed", Text(Seed ?? 0));
+        Add("--runs", isFile || limits.Folder == "runs" ? null : limits.Folder);
+        words.AddRange(more);
+        Add("--out", file);
+        return string.Join(' ', words.Select(Quoted));
+    }
+
+    private int HowMany(FlowModel model, GalleryOptions limits)
+    {
+        var count = Count ?? (model.SampleShape.Count == 1 ? 2000 : 36);
+        var most = Most(model, limits);
+        return count <= most
+            ? count
+            : throw new RequestException(
+                400,
+                $"count is {count}: the gallery draws at most {most} samples of this model at once."
+            );
+    }
+
+    /// <summary>The most samples of a model that one request may ask for.</summary>
+    internal static int Most(FlowModel model, GalleryOptions limits) =>
+        Math.Max(1, limits.MostNumbers / model.SampleShape.Aggregate(1, (product, side) => product * side));
+
+    internal static int? Within(int? value, int most, string what) =>
+        value is not { } given || given <= most
+            ? value
+            : throw new RequestException(400, $"{what} is {given}: the gallery makes at most {most}.");
+
+    /// <summary>The number of a class that was given by its number or its name.</summary>
+    internal static int? Label(FlowModel model, string? given)
+    {
+        if (string.IsNullOrEmpty(given))
+        {
+            return null;
+        }
+
+        for (var k = 0; k < model.Classes.Count; k++)
+        {
+            if (string.Equals(model.Classes[k], given, StringComparison.OrdinalIgnoreCase))
+            {
+                return k;
+            }
+        }
+
+        return int.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : throw new RequestException(
+                400,
+                model.Classes.Count == 0
+                    ? $"class is '{given}', and this model has no classes."
+                    : $"class is '{given}': expected one of {string.Join(", ", model.Classes)}."
+            );
+    }
+
+    private static string Text(IFormattable value) => value.ToString(null, CultureInfo.InvariantCulture);
+
+    // As a POSIX shell reads it back.
+    private static string Quoted(string word) =>
+        word.All(c => char.IsAsciiLetterOrDigit(c) || "-_./:=,@+".Contains(c))
+            ? word
+            : "'" + word.Replace("'", "'\\''") + "'";
+}

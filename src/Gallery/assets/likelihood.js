@@ -1,0 +1,59 @@
+// How likely a picture, or a point, is to the model.
+import { make, minus } from "./drawing.js";
+import { askJson, modelAddress } from "./api.js";
+import { choice, classEntries, field, number } from "./fields.js";
+import { pictureField, valuesOf } from "./pictures.js";
+import { isOn, toggle } from "./stage.js";
+import { tile } from "./interpolate.js";
+
+export const likelihood = {
+  id: "likelihood",
+  title: "Likelihood",
+  action: "Find the likelihood",
+  startsAtOnce: false,
+  isFor: () => true,
+  open(context) {
+    const { model, name } = context;
+    const image = model.kind === "images";
+    const label = choice(classEntries(model));
+    const results = make("ul", { className: "results", ariaLabel: "What was found" });
+    const preview = make("div", { className: "preview" });
+    const coordinates = image ? [] : Array.from({ length: model.shape[0] }, () => number("0", { step: "any" }));
+    let picture = null;
+    const invert = toggle("Inverted", () => look());
+    const look = () => {
+      if (picture) preview.replaceChildren(make("p", {}, "As the model sees it"), tile(model, valuesOf(model, picture, { invert: isOn(invert) }), 140), invert);
+    };
+
+    return {
+      elements: [
+        make("p", { className: "hint" }, image
+          ? "A picture of yours is made as small as the model’s own, and followed along the flow to its noise. Higher is likelier."
+          : "The density of a point, followed along the flow to its noise."),
+        make("div", { className: "figure likelihood" },
+          ...(image
+            ? [pictureField("A picture.", async (given) => {
+              picture = given;
+              look();
+            }, context), preview]
+            : [make("div", { className: "row" }, ...coordinates.slice(0, 16).map((input, k) => field(`x${k + 1}`, input)))]),
+          results),
+      ],
+      fields: model.isConditional ? [field("As of class", label)] : [],
+      async run(request) {
+        if (image && !picture) throw new RangeError("Drop a picture first.");
+        context.say("Following the flow …");
+        const values = image ? valuesOf(model, picture, { invert: isOn(invert) }) : coordinates.map((input) => Number(input.value));
+        const { nats, bitsPerDimension } = await askJson(modelAddress(name, "/likelihood"), {
+          ...request,
+          body: { values, class: model.isConditional ? label.value : null, seed: Number(context.settings().seed || 0) },
+        });
+        const what = image ? tile(model, values, 44) : `(${values.map((x) => minus(String(x))).join(", ")})`;
+        results.prepend(make("li", {}, what,
+          make("span", { className: "value" }, `${minus(nats.toFixed(2))} nats`),
+          make("span", { className: "note" }, `${minus(bitsPerDimension.toFixed(3))} bits a dimension${model.isConditional ? `, as ${model.classes[Number(label.value)]}` : ""}`)));
+        return "One density";
+      },
+    };
+  },
+};
