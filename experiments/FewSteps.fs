@@ -25,7 +25,7 @@ module FewSteps =
     let private begun name loss = { Name = name; Request = fun teacher -> { withLoss loss with From = Some teacher } }
 
     let private methods =
-        [ taught "progressive" "progressive:steps=16"
+        [ taught "progressive" "progressive"
           taught "cd" "cd"
           taught "lmd" "lmd"
           taught "emd" "emd"
@@ -105,8 +105,11 @@ module FewSteps =
 
     // ---- measuring
 
-    /// What is measured on a data set, and between how many sets of how many.
-    type private Scale = { Measure: Measure; Draws: int; Size: int; Floor: float }
+    /// What is measured on a data set, and between how many sets of how many; where the law's density is known, also what lies outside of it, which a distance hardly sees.
+    type private Scale = { Measure: Measure; Draws: int; Size: int; Floor: float; Outside: Measure option }
+
+    /// What a model came to at a number of evaluations: its distance over the floor, its share outside the law, and seconds for a thousand samples.
+    type private Found = { Ratio: float; Outside: float; Seconds: float }
 
     let private scaleOf (terminal: Terminal) (data: Dataset) (count: int) : Scale =
         let measure =
@@ -121,25 +124,23 @@ module FewSteps =
         { Measure = measure
           Draws = draws
           Size = size
-          Floor = OverFloor.floor measure data draws size "few-steps" }
+          Floor = OverFloor.floor measure data draws size "few-steps"
+          Outside = HeldOut.outside data }
 
-    /// The distance of a drawing's samples over the floor, and the seconds that a thousand samples take.
-    let private measured
-        (scale: Scale)
-        (data: Dataset)
-        (model: GenerativeModel)
-        (drawing: Drawing)
-        : struct (float * float) =
+    let private measured (scale: Scale) (data: Dataset) (model: GenerativeModel) (drawing: Drawing) : Found =
         Scope.run (fun () ->
             let n = scale.Draws * scale.Size
             let clock = Stopwatch.StartNew()
             let drawn = Samples.draw model drawing (model.Stream "few-steps") n (fun _ _ -> ())
             let seconds = clock.Elapsed.TotalSeconds * 1000.0 / float n
+            let rng = model.Stream "few-steps measured"
 
-            let value =
-                OverFloor.between scale.Measure data scale.Draws scale.Size (model.Stream "few-steps measured") drawn
-
-            struct (value / scale.Floor, seconds))
+            { Ratio = OverFloor.between scale.Measure data scale.Draws scale.Size rng drawn / scale.Floor
+              Outside =
+                match scale.Outside with
+                | Some measure -> measure.Between rng drawn drawn
+                | None -> nan
+              Seconds = seconds })
 
     let private modelOf (name: string) (trained: TrainedNetwork) = GenerativeModel.ofTrained name trained
 
@@ -165,7 +166,7 @@ module FewSteps =
                 model, Samples.standardFor model)
 
     /// What the teacher's samplers come to at n evaluations: the best of them.
-    let private teacherAt (scale: Scale) (data: Dataset) (run: RunFolder) (n: int) : struct (float * string) =
+    let private teacherAt (scale: Scale) (data: Dataset) (run: RunFolder) (n: int) : Found * string =
         let model = modelOf run.Name (Runs.trainedIn OwnParts.none None None run)
 
         Samplers.all
@@ -178,14 +179,13 @@ module FewSteps =
                     Grid = sampler.Grid
                     Steps = n / sampler.EvaluationsPerStep }
 
-            let struct (ratio, _) = measured scale data model drawing
-            struct (ratio, sampler.Name))
-        |> List.minBy (fun (struct (ratio, _)) -> ratio)
+            measured scale data model drawing, sampler.Name)
+        |> List.minBy (fun (found, _) -> found.Ratio)
 
     // ---- the study
 
-    /// What a method came to on a data set, over seeds: at each number of evaluations the ratios, and its seconds of training and of a thousand samples by one evaluation.
-    type private Row = { Method: string; Ratios: float list option list; Training: float; Sampling: float }
+    /// What a method came to on a data set, over seeds, at each number of evaluations that it takes; its steps and seconds of training, and the seconds of a thousand samples by one evaluation.
+    type private Row = { Method: string; Found: Found list option list; Steps: float; Training: float; Sampling: float }
 
     let private standardSeeds, standardCount, standardTeacher = 3, 4000, 20_000L
 
@@ -238,33 +238,30 @@ module FewSteps =
                                   |> Option.map (fun (model, drawing) -> measured scale data model drawing) ] ]
 
                   { Method = method.Name
-                    Ratios =
+                    Found =
                       [ for each in found ->
-                            match List.choose (Option.map (fun (struct (ratio, _)) -> ratio)) each with
+                            match List.choose id each with
                             | [] -> None
-                            | ratios -> Some ratios ]
+                            | there -> Some there ]
+                    Steps = runs |> List.averageBy (fun (run, _) -> float (Runs.recipe run).Steps)
                     Training = List.averageBy snd runs
                     Sampling =
-                      found.Head
-                      |> List.choose (Option.map (fun (struct (_, seconds)) -> seconds))
-                      |> fun seconds -> if seconds.IsEmpty then nan else List.average seconds } ]
+                      match List.choose id found.Head with
+                      | [] -> nan
+                      | there -> there |> List.averageBy _.Seconds } ]
 
         scale, best, rows
 
-    let private cell (ratios: float list option) =
-        match ratios with
+    let private cell (of': Found -> float) (found: Found list option) =
+        match found |> Option.map (List.map of') with
         | None -> Cell.Missing
         | Some [ only ] -> Cell.Number only
-        | Some ratios ->
-            let mean, deviation = Study.meanAndDeviation ratios
+        | Some values ->
+            let mean, deviation = Study.meanAndDeviation values
             Cell.Text(Study.plusMinus (mean, deviation))
 
-    let private sections
-        name
-        (scale: Scale, best: (int * struct (float * string) list) list, rows: Row list)
-        : Section list =
-        let mean = Option.map List.average >> Option.defaultValue nan
-        let ofTeacher = best |> List.map (fun (n, found) -> n, found |> List.map (fun (struct (ratio, _)) -> ratio))
+    let private sections name (scale: Scale, best: (int * (Found * string) list) list, rows: Row list) : Section list =
+        let percent (found: Found) = 100.0 * found.Outside
 
         let line label tone stroke (points: (int * float) list) =
             { Label = label
@@ -279,16 +276,21 @@ module FewSteps =
               LogX = true
               LogY = true
               Lines =
-                line "teacher" Tone.Data Stroke.Dashed [ for n, ratios in ofTeacher -> n, List.average ratios ]
+                line
+                    "teacher"
+                    Tone.Data
+                    Stroke.Dashed
+                    [ for n, found in best -> n, found |> List.averageBy (fun (found, _) -> found.Ratio) ]
                 :: [ for k, row in List.indexed rows ->
                          line
                              row.Method
                              (Tone.Series k)
                              // There are eight colours.
                              (if k < 8 then Stroke.Marked else Stroke.Solid)
-                             [ for n, ratios in List.zip evaluations row.Ratios do
-                                   if ratios.IsSome then
-                                       n, mean ratios ] ] }
+                             [ for n, found in List.zip evaluations row.Found do
+                                   match found with
+                                   | Some found -> n, found |> List.averageBy _.Ratio
+                                   | None -> () ] ] }
 
         [ { Title = $"{name}: distance against evaluations"
             Note =
@@ -297,22 +299,39 @@ module FewSteps =
           Study.table
               $"{name}: every method at {evaluations.Head} to {List.last evaluations} evaluations"
               "Over the floor; mean and deviation over seeds. Seconds of training, and of a thousand samples by one evaluation each, on one machine."
-              ([ "method" ] @ [ for n in evaluations -> string n ] @ [ "training, s"; "1,000 samples, s" ])
+              ([ "method" ] @ [ for n in evaluations -> string n ] @ [ "steps"; "training, s"; "1,000 samples, s" ])
               [ for row in rows ->
                     [ yield Cell.Text row.Method
-                      yield! List.map cell row.Ratios
+                      yield! List.map (cell _.Ratio) row.Found
+                      yield Cell.Number row.Steps
                       yield Cell.Number row.Training
                       yield Cell.Number row.Sampling ] ]
+          if scale.Outside.IsSome then
+              Study.table
+                  $"{name}: percent of samples outside the law"
+                  "Where its density is less than all but a thousandth of its own samples have: of those 0.1."
+                  ([ "method" ] @ [ for n in evaluations -> string n ])
+                  [ for row in rows -> Cell.Text row.Method :: List.map (cell percent) row.Found ]
           Study.table
               $"{name}: the teacher"
               "Of its samplers the best at each number of evaluations."
-              [ "evaluations"; "over the floor"; "sampler" ]
+              [ "evaluations"; "over the floor"; "sampler"; "outside, %" ]
               [ for n, found in best ->
                     [ Cell.Number(float n)
-                      cell (Some [ for struct (ratio, _) in found -> ratio ])
-                      Cell.Text(
-                          String.Join(", ", found |> List.map (fun (struct (_, sampler)) -> sampler) |> List.distinct)
-                      ) ] ] ]
+                      cell _.Ratio (Some(List.map fst found))
+                      Cell.Text(String.Join(", ", found |> List.map snd |> List.distinct))
+                      if scale.Outside.IsSome then cell percent (Some(List.map fst found)) else Cell.Missing ] ] ]
+
+    let private point (n: int) (found: Found list) =
+        Json.node (
+            Json.object
+                [ yield "evaluations", Json.whole (int64 n)
+                  yield "ratio", Json.number (found |> List.averageBy _.Ratio)
+                  let outside = found |> List.averageBy _.Outside
+
+                  if not (Double.IsNaN outside) then
+                      yield "outside", Json.number outside ]
+        )
 
     let private run (terminal: Terminal) (options: StudyOptions) : Findings =
         let names =
@@ -333,33 +352,21 @@ module FewSteps =
                   Json.node (
                       Json.object
                           [ "floor", Json.number scale.Floor
-                            "teacher",
-                            Json.array
-                                [ for n, ratios in best ->
-                                      Json.node (
-                                          Json.object
-                                              [ "evaluations", Json.whole (int64 n)
-                                                "ratio",
-                                                Json.number (ratios |> List.averageBy (fun (struct (r, _)) -> r)) ]
-                                      ) ]
+                            "teacher", Json.array [ for n, found in best -> point n (List.map fst found) ]
                             "methods",
                             Json.array
                                 [ for row in rows ->
                                       Json.node (
                                           Json.object
                                               [ "name", Json.text row.Method
+                                                "steps", Json.number row.Steps
                                                 "training", Json.number row.Training
                                                 "sampling", Json.number row.Sampling
                                                 "ratios",
                                                 Json.array
-                                                    [ for n, ratios in List.zip evaluations row.Ratios do
-                                                          match ratios with
-                                                          | Some ratios ->
-                                                              Json.node (
-                                                                  Json.object
-                                                                      [ "evaluations", Json.whole (int64 n)
-                                                                        "ratio", Json.number (List.average ratios) ]
-                                                              )
+                                                    [ for n, found in List.zip evaluations row.Found do
+                                                          match found with
+                                                          | Some found -> point n found
                                                           | None -> () ] ]
                                       ) ] ]
                   ) ] }

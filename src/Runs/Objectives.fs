@@ -124,6 +124,9 @@ module Objectives =
     /// Losses of several players.
     let internal playing = [ "gan"; "dmd" ]
 
+    /// Maps of two times without a teacher: what they say is what they are to say next.
+    let internal selfTaught = [ "lsd"; "esd"; "psd"; "shortcut"; "meanflow"; "f2d2" ]
+
     /// Energies without time.
     let private energies: Part<LossEntry> list =
         let moves count = Parameter.make "moves" count (Allowed.Whole 1) "moves of a chain at each step"
@@ -378,7 +381,7 @@ module Objectives =
 
     let private progressive =
         Part.of1
-            (Parameter.make "steps" 16.0 (Allowed.Whole 2) "N, the steps of the first teacher's DDIM, a power of two")
+            (Parameter.make "steps" 64.0 (Allowed.Whole 2) "N, the steps of the first teacher's DDIM, a power of two")
             (fun steps ->
                 let n = int steps
 

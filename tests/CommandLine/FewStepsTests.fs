@@ -105,10 +105,19 @@ let private killed (kills: int) =
     done' (fokker (words "whole"))
     let random = Random 5
     let path = folder.File "killed"
+    let written () = if File.Exists(Run.metricsFile path) then FileInfo(Run.metricsFile path).Length else 0L
+    let students () = if Directory.Exists path then Directory.GetFiles(path, "student-*").Length else 0
+
+    let isWhole () =
+        for file in [ "checkpoint"; "model"; "student-4"; "student-2"; "student-1" ] do
+            let bytes name = File.ReadAllBytes(folder.File $"{name}/{file}.safetensors")
+            Expect.isTrue (bytes "killed" = bytes "whole") file
+
     let mutable count = 0
 
     while count < kills do
         let resumes = File.Exists(Run.runFile path)
+        let before, there = written (), students ()
 
         use child =
             start (
@@ -118,30 +127,31 @@ let private killed (kills: int) =
                     words "killed"
             )
 
-        // From the first step on, anywhere in a run that takes a second or two; a save of each student is among what it comes upon.
-        let before = if File.Exists(Run.metricsFile path) then FileInfo(Run.metricsFile path).Length else 0L
+        let wait (until: unit -> bool) =
+            while not (until () || child.HasExited) do
+                Threading.Thread.Sleep 1
 
-        let hasBegun () =
-            File.Exists(Run.metricsFile path) && FileInfo(Run.metricsFile path).Length <> before
-            || child.HasExited
-
-        while not (hasBegun ()) do
-            Threading.Thread.Sleep 5
-
-        Threading.Thread.Sleep(random.Next 400)
+        // From the first step on, anywhere in a run that takes a second or two. Every other kill comes where one round ends and the next begins: a student is written, or
+        // has just been.
+        if count % 2 = 0 then
+            wait (fun () -> written () <> before)
+            Threading.Thread.Sleep(random.Next 400)
+        else
+            wait (fun () -> students () <> there)
+            Threading.Thread.Sleep(random.Next 20)
 
         if not child.HasExited then
             child.Kill()
+            count <- count + 1
+            child.WaitForExit()
+        else
+            // It came to its end before: that is held too, and another begins.
+            Expect.equal child.ExitCode 0 "a run that was taken up again"
+            isWhole ()
+            Directory.Delete(path, true)
 
-        child.WaitForExit()
-        count <- count + 1
-
-    let last = on folder [ "train"; "--resume"; "--name"; "killed" ]
-    done' last
-
-    for file in [ "checkpoint"; "model"; "student-4"; "student-2"; "student-1" ] do
-        let bytes name = File.ReadAllBytes(folder.File $"{name}/{file}.safetensors")
-        Expect.isTrue (bytes "killed" = bytes "whole") file
+    done' (on folder [ "train"; "--resume"; "--name"; "killed" ])
+    isWhole ()
 
 [<Tests>]
 let tests =
