@@ -176,7 +176,8 @@ let gated: Part<NetworkRequest -> Network> =
           Specs = specs
           Apply = apply
           Uncertainty = None
-          Fitted = None }
+          Fitted = None
+          Dropping = None }
 
     { Name = name
       Summary = ""
