@@ -66,10 +66,8 @@ public class CommandTests
 
         foreach (var (words, said) in cases)
         {
-            using var process = Start(words);
-            var line = await process.StandardError.ReadToEndAsync();
-            await process.WaitForExitAsync();
-            Assert.That(process.ExitCode, Is.EqualTo(2), line);
+            var (code, line) = Served.Run(["gallery", .. words]);
+            Assert.That(code, Is.EqualTo(2), line);
             Assert.That(line.Trim(), Does.StartWith("fokker gallery: ").And.Contain(said).And.Not.Contain("\n"));
         }
     }

@@ -91,7 +91,7 @@ public class PageTests
             await browser.Click(".downloads a[download$=npy]");
             var file = Path.Combine(folder, "squares.npy");
 
-            for (var k = 0; k < 600 && !File.Exists(file); k++)
+            for (var k = 0; k < 2400 && !File.Exists(file); k++)
             {
                 await Task.Delay(50);
             }

@@ -89,6 +89,16 @@ internal sealed class Served : IAsyncDisposable
         var words = command.Split(' ');
         Assert.That(words[..2], Is.EqualTo(new[] { "./fokker", "sample" }));
         Assert.That(words[^2], Is.EqualTo("--out"));
+        var (code, error) = Run([.. words[1..^1], file]);
+        Assert.That(code, Is.Zero, error);
+        var bytes = File.ReadAllBytes(file);
+        File.Delete(file);
+        return bytes;
+    }
+
+    /// <summary>The exit code of a command, and what it says on the error stream.</summary>
+    public static (int Code, string Error) Run(string[] words)
+    {
         using var output = new StringWriter();
         using var errors = new StringWriter();
         var terminal = new Terminal(
@@ -100,11 +110,7 @@ internal sealed class Served : IAsyncDisposable
             stop: FuncConvert.FromFunc<Unit, bool>(_ => false),
             own: OwnPartsModule.none
         );
-        var code = Tool.Program.run(terminal, ListModule.OfSeq([.. words[1..^1], file]));
-        Assert.That(code, Is.Zero, errors.ToString());
-        var bytes = File.ReadAllBytes(file);
-        File.Delete(file);
-        return bytes;
+        return (Tool.Program.run(terminal, ListModule.OfSeq(words)), errors.ToString());
     }
 
     /// <summary>The events of a stream, as their names and their data.</summary>
