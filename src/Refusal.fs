@@ -53,6 +53,11 @@ type Setting =
     static member Ema = Setting "Ema"
     static member Resume = Setting "Resume"
     static member Overwrite = Setting "Overwrite"
+    // Models that come and go.
+    /// The side of a sample.
+    static member Size = Setting "Size"
+    /// Where a model is written.
+    static member Target = Setting "Target"
     // How a flow or a reverse process is followed.
     static member Solver = Setting "Solver"
     static member Grid = Setting "Grid"

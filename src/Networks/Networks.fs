@@ -147,6 +147,28 @@ module Networks =
         |> Option.map (EnergyNetwork.headOf settings |> Option.map EnergyNetwork.ofNetwork |> Option.defaultValue id)
         |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)
 
+    /// In a recipe, the name for the network of the model that a training learns from or begins at, whatever its architecture.
+    [<Literal>]
+    let learnedFrom = "teacher"
+
+    /// A network's architecture for another use of it: told so many times, saying so many numbers, of so many classes.
+    let alike (own: Part<NetworkRequest -> Network> list) (network: Network) (ask: NetworkRequest) : Network =
+        let settings =
+            Map.ofList network.Settings
+            |> Map.remove "uncertainty"
+            |> Map.remove "potential"
+            |> Map.add "times" (string ask.Times)
+            |> Map.add "outputs" (string ask.Outputs)
+            |> Map.add "classes" (string (Option.defaultValue 0 ask.Classes))
+
+        match ofSettings own network.Name settings with
+        | Some network -> network
+        | None ->
+            refuse
+                Setting.Network
+                learnedFrom
+                $"the network of that model is of the kind {network.Name}, which is not known here"
+
     let private shapes (ask: NetworkRequest) = System.String.Join("; ", ask.Sample)
 
     /// Refuses a network that is asked to be what it is not.

@@ -412,6 +412,32 @@ module Job =
 
                 start)
 
+    /// The lists with the network of the model that the recipe learns from or begins at among them, where that is what it asks for.
+    let private knowingTeacher
+        (known: Known)
+        (find: Setting -> string -> string * TrainedNetwork)
+        (recipe: Recipe)
+        : Known =
+        match recipe.Network.Name = Networks.learnedFrom, recipe.From, recipe.Teacher with
+        | true, Some given, _ -> Some(Setting.Begin, given)
+        | true, None, Some given -> Some(Setting.Teacher, given)
+        | _ -> None
+        |> Option.map (fun (setting, given) ->
+            let part: Part<NetworkRequest -> Network> =
+                { Name = Networks.learnedFrom
+                  Summary = ""
+                  Equation = "the network of the model that is learned from"
+                  Reference = ""
+                  Parameters = []
+                  Make =
+                    fun _ ask ->
+                        Scope.run (fun () ->
+                            let _, trained = find setting given
+                            Networks.alike known.Own.Networks trained.Network ask) }
+
+            { known with Networks = { known.Networks with Parts = part :: known.Networks.Parts } })
+        |> Option.defaultValue known
+
     /// Raises UserError where a name stands for nothing, a number is out of range, or the parts do not fit each other;
     /// EnvironmentException where the device is not there. Names may be those of the caller's own parts.
     let make
@@ -423,6 +449,7 @@ module Job =
         Recipe.check recipe data
         let known = Known.including own
         Known.requireNew known
+        let known = knowingTeacher known find recipe
         let arithmetic = Lookup.arithmetic recipe.Dtype
         let kind: Kind = { Dtype = Lookup.kept arithmetic; Device = Torch.device recipe.Device }
 

@@ -30,7 +30,8 @@ module Runs =
         let full = Path.TrimEndingDirectorySeparator(Path.GetFullPath folder)
         { Name = full.Substring(full.LastIndexOf Path.DirectorySeparatorChar + 1); Path = folder }
 
-    let isThere (run: RunFolder) = File.Exists run.Record
+    /// A training's, or that of a model that came from elsewhere.
+    let isThere (run: RunFolder) = File.Exists run.Record || File.Exists run.Model
 
     /// The names under a folder of runs, the latest first.
     let names (root: string) : string list =
@@ -86,8 +87,15 @@ module Runs =
             claimFree root name
         | None -> claimFree root name
 
-    /// The recipe that a run was made with. Raises UserError where `run.json` is damaged.
-    let recipe (run: RunFolder) : Recipe = Recipe.ofSettings run.Record (Run.settings run.Path)
+    /// The recipe that a run was made with. Raises UserError where `run.json` is damaged, or the model came from elsewhere.
+    let recipe (run: RunFolder) : Recipe =
+        if File.Exists run.Model && not (File.Exists run.Record) then
+            raise (
+                UserError
+                    $"{run.Path}: its model came from elsewhere: there is no training of it to repeat or to tell of"
+            )
+
+        Recipe.ofSettings run.Record (Run.settings run.Path)
 
     /// How the name of a data set begins that is in memory only: another process cannot load it.
     let memory = "memory:"
@@ -260,6 +268,15 @@ module Runs =
 
                 match folders |> List.map at |> List.tryFind isThere with
                 | None -> standard
+                | Some run when not (File.Exists run.Record) ->
+                    // It was trained elsewhere: there is no recipe of it, but there is its network.
+                    Scope.run (fun () ->
+                        let trained = trainedIn known.Own None None run
+
+                        { standard with
+                            Network = PartName.plain Networks.learnedFrom
+                            Labels = trained.Labels
+                            LabelDropout = if trained.Null then 0.1 else 0.0 })
                 | Some run ->
                     let own = recipe run
 

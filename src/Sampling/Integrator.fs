@@ -139,7 +139,7 @@ module Integrator =
             let next = step noise until state
 
             // A sum is finite where every term is: one pass, and no mask.
-            if Double.IsFinite((Tensor.sum next.X).ToFloat()) then
+            if (Tensor.isFinite (Tensor.sum next.X)).ToBool() then
                 Ok next
             else
                 failed

@@ -22,7 +22,8 @@ module OptionNames =
               Setting.SamplesPerDraw, "-n"
               Setting.Weaker, "--autoguidance"
               Setting.Composition, "--compose"
-              Setting.HeldOut, "--data" ]
+              Setting.HeldOut, "--data"
+              Setting.Target, "--to" ]
 
     /// The option that says a setting: its name in small letters, `LabelDropout` as `--label-dropout`, but for those that have one of their own.
     let ofSetting (setting: Setting) : string =

@@ -16,6 +16,8 @@ let commands =
       Impute.command
       MakeReport.command
       OpenGallery.command
+      Transfer.import
+      Transfer.export
       Listing.command
       Verify.command
       RunStudy.command

@@ -308,7 +308,9 @@ module Results =
         let title =
             match networkOf model |> Option.map _.Name with
             | Some "mlp" -> "A multilayer perceptron"
-            | Some "unet" -> "A U-Net"
+            | Some "unet"
+            | Some "adm" -> "A U-Net"
+            | Some "dit" -> "A transformer over patches"
             | Some other -> other
             | None -> model.Name
 

@@ -134,6 +134,7 @@ module internal Exchange =
 
     /// Runs `read` over the memory of a contiguous CPU tensor, which stays as long as it runs.
     let whereItLies (t: Tensor) (read: nativeint -> 'R) : 'R =
+        Calls.Read t
         let pointer = t.Use()
 
         try

@@ -139,6 +139,47 @@ type internal Result =
 
     member r.Float = if r.Value.Tag = 3 then BitConverter.Int64BitsToDouble r.Value.Payload else float r.Value.Payload
 
+/// Hears of what is called through the door on a thread.
+type internal ICallListener =
+    /// An operator by its schema's name with its overload, its arguments and the tensors that it gave.
+    abstract Called: name: string * args: Arg[] * results: Tensor[] -> unit
+    /// Numbers of a tensor were read.
+    abstract Read: Tensor -> unit
+
+/// Whoever listens on this thread.
+[<AbstractClass; Sealed>]
+type internal Calls() =
+    [<ThreadStatic; DefaultValue>]
+    static val mutable private listener: ICallListener | null
+
+    static member Called(op: Op, args: Arg[], results: Tensor[]) =
+        match Calls.listener with
+        | null -> ()
+        | listener ->
+            // What the listener itself calls is not to be heard.
+            Calls.listener <- null
+
+            try
+                listener.Called(op.Schema, args, results)
+            finally
+                Calls.listener <- listener
+
+    static member Read(t: Tensor) =
+        match Calls.listener with
+        | null -> ()
+        | listener -> listener.Read t
+
+    static member IsHeard = not (isNull Calls.listener)
+
+    static member Listening(listener: ICallListener, f: unit -> 'T) : 'T =
+        let before = Calls.listener
+        Calls.listener <- listener
+
+        try
+            f ()
+        finally
+            Calls.listener <- before
+
 /// Calls through the door. The buffers are the thread's own and live as long as it does.
 module internal Door =
 
@@ -288,19 +329,38 @@ module internal Door =
     let private value = fun (_: int) results -> at results 0
 
     /// The one tensor that `op` gives.
-    let one op args : Tensor = call op args first
+    let one op args : Tensor =
+        let result = call op args first
+
+        if Calls.IsHeard then
+            Calls.Called(op, args, [| result |])
+
+        result
 
     /// The one number that `op` gives.
-    let scalar op args : Result = call op args value
+    let scalar op (args: Arg[]) : Result =
+        if Calls.IsHeard then
+            for a in args do
+                match a.Ref with
+                | :? Tensor as t -> Calls.Read t
+                | _ -> ()
+
+        call op args value
 
     /// All tensors that `op` gives, those of lists in order.
     let many op args : Tensor[] =
-        call op args (fun count results ->
-            [| for k in 0 .. count - 1 do
-                   let r = at results k
+        let results =
+            call op args (fun count results ->
+                [| for k in 0 .. count - 1 do
+                       let r = at results k
 
-                   if r.IsTensor then
-                       r.Tensor |])
+                       if r.IsTensor then
+                           r.Tensor |])
+
+        if Calls.IsHeard then
+            Calls.Called(op, args, results)
+
+        results
 
     /// A tensor from a native value that another call than an operator's filled in.
     let accept (value: NativeValue) = ({ Value = value }: Result).Tensor

@@ -59,6 +59,8 @@ type internal Engines private () =
 type internal Op(name: string, overload: string) =
     let mutable handle = 0n
     member _.Name = if name.StartsWith "aten::" then name.Substring 6 else name
+    /// The name with its overload: `sum.dim_IntList`.
+    member op.Schema = if overload = "" then op.Name else $"{op.Name}.{overload}"
 
     member _.Handle =
         if handle = 0n then

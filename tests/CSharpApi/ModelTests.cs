@@ -597,4 +597,44 @@ public class ModelTests
         // 3 y − 2 y is y but for rounding.
         Assert.That(guided.ToDoubleArray(), Is.EqualTo((await model.SampleAsync(plain)).ToDoubleArray()).Within(1e-10));
     }
+
+    [Test]
+    public async Task AModelGoesToDiffusersAndComesBack()
+    {
+        var folder = Directory.CreateTempSubdirectory("fokker-cs-").FullName;
+
+        try
+        {
+            float[] pixels = [.. Enumerable.Range(0, 16 * 25).Select(k => MathF.Sin(k))];
+            var options = new TrainingOptions
+            {
+                Network = NetworkKinds.AdmSmall(width: 8, multipliers: 12, attention: 2, head: 8),
+                Path = FlowPaths.Ddpm(),
+                Loss = Losses.FromName("simple"),
+                Steps = 2,
+                BatchSize = 4,
+            };
+            await using var model = await new FlowTrainer(options).TrainAsync(
+                DataSource.FromArray(pixels, [16, 1, 5, 5])
+            );
+            var there = "diffusers:" + Path.Combine(folder, "model");
+            await model.ExportAsync(there);
+            await using var again = await FlowModel.ImportAsync(there);
+            Assert.That(again.SampleShape, Is.EqualTo(model.SampleShape));
+
+            var onnx = Path.Combine(folder, "model.onnx");
+            await again.ExportOnnxAsync(onnx);
+            await again.ExportOnnxAsync(onnx + "2", new FlowOptions { Solver = Solvers.Ddim, Steps = 2 });
+            Assert.That(new FileInfo(onnx).Length, Is.GreaterThan(10_000));
+            Assert.That(new FileInfo(onnx + "2").Length, Is.GreaterThan(new FileInfo(onnx).Length));
+
+            var refused = Assert.ThrowsAsync<ArgumentException>(() => model.ExportAsync("keras:" + folder));
+            Assert.That(refused!.Message, Does.Contain("onnx:FILE"));
+            Assert.ThrowsAsync<FokkerException>(() => FlowModel.ImportAsync("diffusers:" + folder + "/none"));
+        }
+        finally
+        {
+            Directory.Delete(folder, true);
+        }
+    }
 }

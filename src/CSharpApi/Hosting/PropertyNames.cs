@@ -10,6 +10,8 @@ internal static class PropertyNames
         setting.ToString() switch
         {
             nameof(Setting.Data) => "data",
+            nameof(Setting.Size) => "side",
+            nameof(Setting.Target) => "target",
             nameof(Setting.Prediction) => nameof(TrainingOptions.Parametrization),
             nameof(Setting.Preconditioning) => nameof(TrainingOptions.Preconditioner),
             nameof(Setting.Begin) => nameof(TrainingOptions.From),

@@ -57,6 +57,27 @@ type internal ModelWork =
     static member Free(network: TrainedNetwork) : unit = Scope.free network
     static member Free(state: TrainState) : unit = Scope.free state
 
+    /// A model that was trained elsewhere; its tensors are the caller's to free.
+    static member Import
+        (source: string, side: Nullable<int>, device: string | null, dtype: Nullable<Dtype>)
+        : GenerativeModel =
+        let name, trained = Transfers.opened { Transfers.importing source with Size = toOption side }
+
+        let kind =
+            { Dtype = (if dtype.HasValue then dtype.Value else trained.Kind.Dtype)
+              Device = device |> Option.ofObj |> Option.map Torch.device |> Option.defaultValue Device.Cpu }
+
+        let there = { trained with Parameters = trained.Parameters |> Array.map _.To(kind); Kind = kind }
+
+        if kind <> trained.Kind then
+            Scope.free trained
+
+        GenerativeModel.ofTrained name there
+
+    /// Writes a trained model in another's format, or as all steps of a sampler where it is said how to sample (null: its network).
+    static member Export(model: GenerativeModel, target: string, sampling: GenerationRequest | null) : unit =
+        Transfers.export target (Option.ofObj sampling) model
+
     /// Writes a trained model's file; a path without the ending of one is a folder, which is made. False where the model was not trained.
     static member Save(model: GenerativeModel, path: string) : bool =
         match model.Origin with
