@@ -150,8 +150,7 @@ module Transfer =
             "import"
             "makes a run of a model that was trained elsewhere"
             [ "./fokker import diffusers:ddpm-cifar10-32 --name cifar",
-              "everything takes the run cifar as if it had been trained here"
-              "./fokker sample cifar --solver ddim --steps 50", "samples of it" ]
+              "everything takes the run cifar as if it had been trained here" ]
             runImport
 
     let export =
