@@ -116,7 +116,7 @@ public class HttpTests
             {
                 count = 2,
                 seed = 1,
-                steps = 8,
+                steps = 3,
                 @class = "0",
             },
         };
@@ -132,7 +132,7 @@ public class HttpTests
             {
                 Count = 2,
                 Seed = 1,
-                Steps = 8,
+                Steps = 3,
                 Label = 0,
             }
         );

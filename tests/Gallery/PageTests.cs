@@ -138,6 +138,7 @@ public class PageTests
     {
         await browser.Go(Address("/#/model/squares?steps=3&tab=inpaint"));
         await browser.Until("document.querySelector('.status')?.textContent.startsWith('A sample')");
+        await browser.Evaluate("document.querySelector('#setting-fillings').value = 2");
         await browser.Click(".board-tools .row .tool:last-child");
         await browser.Click("canvas.board", from: 0.2, to: 0.6);
         await browser.Click(".go");
