@@ -140,9 +140,13 @@ module FeatureClassifier =
         | Error reason -> raise (EnvironmentException reason)
 
     /// A name for these very samples: a file of the same name may hold others tomorrow.
-    let private fingerprint (table: Table) (labels: Tensor) =
+    let private fingerprint (dataset: Dataset) (table: Table) (labels: Tensor) =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
         hash.AppendData(Text.Encoding.UTF8.GetBytes(table.Rows.Describe()))
+
+        if dataset.Augmentation <> Augmentation.None then
+            hash.AppendData(Text.Encoding.UTF8.GetBytes $"{dataset.Augmentation}")
+
         hash.AppendData(Exchange.toBytes table.Rows)
         hash.AppendData(Exchange.toBytes labels)
         (Convert.ToHexStringLower(hash.GetHashAndReset())).Substring(0, 16)
@@ -198,7 +202,7 @@ module FeatureClassifier =
     let cachedIn (folder: string) (progress: int -> int -> unit) (seed: int64) (dataset: Dataset) : FeatureClassifier =
         let table, labels, _ = tables dataset
         let classes = Scope.run (fun () -> classes labels)
-        let key = Scope.run (fun () -> fingerprint table labels)
+        let key = Scope.run (fun () -> fingerprint dataset table labels)
         let file = IO.Path.Combine(folder, $"classifier-{version}-{key}-{seed}.safetensors")
 
         match read file dataset classes with

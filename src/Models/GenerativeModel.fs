@@ -50,6 +50,8 @@ type GenerativeModel =
         Classes: string list
         /// How the data's units and the network's are related.
         Units: Units
+        /// What the coordinates of a sample stand for, where it is a row of a table whose columns were said; empty elsewhere.
+        Columns: Column list
         /// The lowest and the highest value that a picture shows, in the data's units.
         Range: float * float
         /// The law of x₁ at the noisy end, with units of its own; none for σ(1)·ε.
@@ -116,6 +118,7 @@ module GenerativeModel =
           Shape = t.Shape
           Classes = t.Classes
           Units = t.Units
+          Columns = t.Columns
           Range = t.Range |> Option.defaultWith (fun () -> Dataset.rangeOf t.Units)
           Source = t.Source
           Times = t.Times
@@ -140,6 +143,7 @@ module GenerativeModel =
           Shape = [ mixture.Dimension ]
           Classes = [ for k in 0 .. mixture.ClassCount - 1 -> string k ]
           Units = Units.Same
+          Columns = []
           Range = -1.0, 1.0
           Source = None
           Times = []
@@ -169,6 +173,7 @@ module GenerativeModel =
           Shape = shape
           Classes = []
           Units = Units.Same
+          Columns = []
           Range = -1.0, 1.0
           Source = None
           Times = []

@@ -46,6 +46,8 @@ module ModelFile =
               "shape", sizes t.Shape
               "classes", array (Seq.map text t.Classes)
               "units", units t.Units
+              if not t.Columns.IsEmpty then
+                  "columns", Columns.toJson t.Columns
               match t.Range with
               | Some(low, high) -> "range", array [ JsonValue.Create low; JsonValue.Create high ]
               | None -> ()
@@ -160,6 +162,10 @@ module ModelFile =
              |> Option.forall (fun (low, high) -> low < high && Double.IsFinite low && Double.IsFinite high))
             "the values of its pictures go from no number to a higher one"
 
+        require
+            (t.Columns.IsEmpty || t.Shape = [ Columns.dimension t.Columns ])
+            "its columns are of another number of coordinates than its samples"
+
         require (not (t.Labels && t.Classes.IsEmpty)) "its network is told a class, and there are none"
 
         require
@@ -232,6 +238,9 @@ module ModelFile =
                           Classes = []
                           Units = readUnits (field "units" source)
                           Range = None
+                          Columns = []
+                          Notes = []
+                          Augmentation = Augmentation.None
                           Content = Finite({ Rows = rows; Labels = None }, none) }
                 | Some rows -> raise (FormatException $"its source is {rows.Describe()}")
                 // The samples of a file would be here: no file is opened because a model says so.
@@ -246,6 +255,11 @@ module ModelFile =
               Shape = shape
               Classes = strings (field "classes" json)
               Units = readUnits (field "units" json)
+              Columns =
+                json["columns"]
+                |> Option.ofObj
+                |> Option.map (fun columns -> Columns.ofJson (columns.AsArray()))
+                |> Option.defaultValue []
               Range =
                 json["range"]
                 |> Option.ofObj

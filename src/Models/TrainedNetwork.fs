@@ -30,6 +30,8 @@ type TrainedNetwork =
         Classes: string list
         /// How the data's units and the network's are related.
         Units: Units
+        /// What the coordinates of a sample stand for, where it is a row of a table whose columns were said; empty elsewhere.
+        Columns: Column list
         /// The lowest and the highest value that a picture shows, of images, in the data's units.
         Range: (float * float) option
         /// Whether the network is told the class.

@@ -145,6 +145,9 @@ module Evaluations =
           Classes = []
           Units = Units.Same
           Range = None
+          Columns = []
+          Notes = []
+          Augmentation = Augmentation.None
           Content = Finite(table (Tensor.narrow 0 0 0 x), table x) }
 
     // ---- what is measured

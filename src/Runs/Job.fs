@@ -51,6 +51,7 @@ type Job =
           Shape = job.Data.Shape
           Classes = job.Data.Classes
           Units = job.Data.Units
+          Columns = job.Data.Columns
           Range = job.Data.Range
           Labels = job.Recipe.Labels
           Null = job.Recipe.LabelDropout > 0.0
@@ -113,6 +114,12 @@ module Job =
         | None -> None
         | Some name ->
             let source = Datasets.load name
+
+            if source.Augmentation <> Augmentation.None then
+                refuse
+                    Setting.Source
+                    name
+                    $"the samples at the noisy end are taken as they are, not mirrored or cropped"
 
             if source.Shape <> data.Shape then
                 let show (shape: int list) = String.Join("; ", shape)

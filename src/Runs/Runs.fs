@@ -123,6 +123,9 @@ module Runs =
                       Classes = [ for name in (field "classes").AsArray() -> (nonNull name).GetValue<string>() ]
                       Units = Units.ofText ((field "units").GetValue<string>())
                       Range = None
+                      Columns = []
+                      Notes = []
+                      Augmentation = Augmentation.None
                       Content =
                         Law
                             { Draw =

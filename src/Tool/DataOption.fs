@@ -1,5 +1,6 @@
 namespace Fokker.Tool
 
+open System
 open Fokker
 
 /// Data that a command's options name, or that a model brings.
@@ -29,7 +30,13 @@ module DataOption =
         : Tensor * int[] option =
         match file with
         | Some file ->
-            let x = Validation.samples model Setting.Data (array file)
+            let given =
+                if file.EndsWith(".csv", StringComparison.OrdinalIgnoreCase) then
+                    TableFile.samples model file
+                else
+                    array file
+
+            let x = Validation.samples model Setting.Data given
 
             let labels =
                 match label |> Option.map (GenerativeModel.label model) with

@@ -1,8 +1,6 @@
 namespace Fokker.Tool
 
 open System
-open System.Globalization
-open System.Text
 open Argu
 open Fokker
 
@@ -20,7 +18,8 @@ type ImputeArgument =
             | Data _ ->
                 "a .csv file of rows with empty cells, its columns those of the data that the model learned; it may stand behind the run without the option"
             | Count _ -> "how often each row is completed (1)"
-            | Steer _ -> "how samples are steered towards the cells that are there (mmps; fokker list steerings)"
+            | Steer _ ->
+                "how samples are steered towards the cells that are there (mmps; repaint:20 where the data have words; fokker list steerings)"
             | Label _ -> "one class for all rows: its number or its name"
             | Seed _ -> "seed of the draws (0)"
             | Out _ ->
@@ -50,30 +49,16 @@ module Impute =
     let private usual: ImputeChoice =
         { Data = None; Count = 1; Steer = None; Label = None; Seed = 0L; Out = "filled.csv" }
 
-    let private cell (text: string) =
-        if text.IndexOfAny [| ','; '"'; '\n'; '\r' |] >= 0 then
-            "\"" + text.Replace("\"", "\"\"") + "\""
-        else
-            text
-
     /// The rows as text; with several completions of each, which row and which completion stand in front.
-    let private table (header: string[] option) (count: int) (rows: Tensor) : byte[] =
-        let d = rows.Shape[1]
-        let values = Tensor.toFloats rows
-        let text = StringBuilder()
+    let private table (header: string[] option) (count: int) (rows: string[][]) : byte[] =
+        let header =
+            header
+            |> Option.map (fun names -> if count > 1 then Array.append [| "row"; "draw" |] names else names)
 
-        match header with
-        | Some names ->
-            let names = if count > 1 then Array.append [| "row"; "draw" |] names else names
-            text.Append(String.Join(",", Array.map cell names)).Append('\n') |> ignore
-        | None -> ()
-
-        for i in 0 .. rows.Shape[0] - 1 do
-            let own = [| for k in 0 .. d - 1 -> values[i * d + k].ToString("R", CultureInfo.InvariantCulture) |]
-            let own = if count > 1 then Array.append [| string (i / count + 1); string (i % count + 1) |] own else own
-            text.Append(String.Join(",", own)).Append('\n') |> ignore
-
-        Encoding.UTF8.GetBytes(text.ToString())
+        rows
+        |> Seq.mapi (fun i own ->
+            if count > 1 then Array.append [| string (i / count + 1); string (i % count + 1) |] own else own)
+        |> TableFile.text header
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: ImputeArgument list) =
         let options = ModelChoice.ofArguments terminal.Known model
@@ -102,8 +87,11 @@ module Impute =
                     $"{model.Name}: its samples are images, and a table has no rows of them: take sample with --observe"
             )
 
-        let header, rows = Csv.readWithHoles file
+        let header, given = TableFile.withHoles model file
+        let rows = given.Values
         let empty = Tensor.toFloats rows |> Seq.filter Double.IsNaN |> Seq.length
+
+        let cells = if model.Columns.IsEmpty then "cells" else "coordinates"
 
         let request =
             { SamplingRequest.standard with
@@ -113,10 +101,10 @@ module Impute =
 
         let filled =
             Progress.run terminal "imputing" 1.0 (fun report ->
-                Imputation.complete model request { Name = file; Values = rows } choice.Count report)
+                Imputation.complete model request given choice.Count report)
 
-        Runs.writeBytes choice.Out (table header choice.Count filled)
-        Terminal.tell terminal $"{empty} empty cells in {rows.Shape[0]} rows, each row completed {choice.Count} times"
+        Runs.writeBytes choice.Out (table header choice.Count (TableFile.cells model filled))
+        Terminal.tell terminal $"{empty} empty {cells} in {rows.Shape[0]} rows, each row completed {choice.Count} times"
         Terminal.tell terminal choice.Out
 
         Terminal.give

@@ -6,6 +6,7 @@ open Fokker
 
 type LikelihoodArgument =
     | [<Unique>] Data of file: string
+    | [<Unique>] Outliers of file: string
     | [<Unique; AltCommandLine("-n")>] Count of samples: int
     | [<Unique>] Time of time: float
     | [<Unique>] Method of exact_or_flow: string
@@ -21,7 +22,10 @@ type LikelihoodArgument =
     interface IArgParserTemplate with
         member argument.Usage =
             match argument with
-            | Data _ -> "a .npy file of samples [n; …] in the data's units (held-out data; fresh draws of an oracle)"
+            | Data _ ->
+                "a .npy or .csv file of samples [n; …] in the data's units (held-out data; fresh draws of an oracle)"
+            | Outliers _ ->
+                "a second file of samples: how well log p tells them from those of --data, as the area under the ROC curve"
             | Count _ -> "how many samples where no file gives them (1,000; 100 images)"
             | Time _ -> "the time t of the density p_t (0, the data; just inside where a run's path is singular there)"
             | Method _ ->
@@ -41,6 +45,7 @@ type LikelihoodArgument =
 /// What the options of `fokker likelihood` come to.
 type private LikelihoodChoice =
     { Data: string option
+      Outliers: string option
       Count: int option
       Time: float option
       Method: string option
@@ -58,6 +63,7 @@ module LogDensity =
     let private choose (choice: LikelihoodChoice) (argument: LikelihoodArgument) : LikelihoodChoice =
         match argument with
         | Data file -> { choice with Data = Some file }
+        | Outliers file -> { choice with Outliers = Some file }
         | Count n -> { choice with Count = Some n }
         | Time time -> { choice with Time = Some time }
         | Method name -> { choice with Method = Some name }
@@ -72,6 +78,7 @@ module LogDensity =
 
     let private usual: LikelihoodChoice =
         { Data = None
+          Outliers = None
           Count = None
           Time = None
           Method = None
@@ -138,6 +145,20 @@ module LogDensity =
             Progress.run terminal "likelihood" 1.0 (fun report ->
                 Densities.find model way time batch rng report (x, labels))
 
+        let apart =
+            choice.Outliers
+            |> Option.map (fun file ->
+                let x, labels = DataOption.samples terminal model (Some file) choice.Label None (choice.Seed + 1L)
+                let rng = Rng.ofSeed choice.Seed |> Rng.named "outliers"
+                let x = if isSpread then Likelihood.dequantized rng x else x
+
+                let others =
+                    Progress.run terminal "outliers" 1.0 (fun report ->
+                        Densities.find model way time batch rng report (x, labels))
+
+                let area = Roc.area found.Nats others.Nats
+                area, Roc.standardError area found.Nats.Length others.Nats.Length, others.Nats.Length)
+
         let over (values: float[]) = Measure.overDraws values.Length (fun k -> values[k])
         let estimate = over found.Nats
         let d = model.Dimension
@@ -146,6 +167,11 @@ module LogDensity =
         Terminal.tell
             terminal
             $"""{if way.IsByBound then "a lower bound on log p" else "log p"} at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"""
+
+        for area, error, n in Option.toList apart do
+            Terminal.tell
+                terminal
+                $"log p tells them from {n} outliers with an area of {area:F4} ± {error:G2} under the ROC curve (0.5 where it says nothing)"
 
         for label, z in found.Partitions do
             let of' =
@@ -232,6 +258,16 @@ module LogDensity =
                           [ "value", Json.number (bits estimate.Mean)
                             "standardError", Json.number (abs (bits estimate.StandardError)) ]
                   )
+                  match apart with
+                  | Some(area, error, n) ->
+                      "outliers",
+                      Json.node (
+                          Json.object
+                              [ "count", Json.whole (int64 n)
+                                "rocArea", Json.number area
+                                "standardError", Json.number error ]
+                      )
+                  | None -> ()
                   "files", Json.array (choice.Out |> Option.toList |> Seq.map Json.text) ])
 
         Exit.Success

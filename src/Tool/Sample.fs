@@ -74,7 +74,7 @@ type SampleArgument =
             | Trajectory _ ->
                 "a .npz file for the trajectory, in the network's units: x and denoised at each state, t and sigma = σ/α of each state and of each call of the network"
             | Out _ ->
-                "a .npy file for the samples, bytes where the data are bytes; or a .png file for a picture, or an .html page (samples.npy in the run's folder; here for an oracle)"
+                "a .npy file for the samples, bytes where the data are bytes; or a .png file for a picture, a .csv file for a table, or an .html page (samples.npy in the run's folder; here for an oracle)"
 
 /// What the options of `fokker sample` come to.
 type private SampleChoice =
@@ -157,7 +157,7 @@ module Sample =
                 raise (UserError $"{option} {file}: expected a file that ends in {those}")
             | _ -> ()
 
-        requireEnding "--out" [ ".npy"; ".png"; ".html" ] choice.Out
+        requireEnding "--out" [ ".npy"; ".png"; ".csv"; ".html" ] choice.Out
         requireEnding "--trajectory" [ ".npz" ] choice.Trajectory
 
         match choice.Trajectory with
@@ -237,6 +237,9 @@ module Sample =
             match choice.Out, ModelChoice.runFolder options with
             | Some file, _ when file.EndsWith(".png", StringComparison.OrdinalIgnoreCase) ->
                 Runs.writeBytes file (SamplePicture.png model.Range drawn)
+                [ file ]
+            | Some file, _ when file.EndsWith(".csv", StringComparison.OrdinalIgnoreCase) ->
+                Runs.writeBytes file (TableFile.text (TableFile.header model) (TableFile.cells model drawn))
                 [ file ]
             | Some file, _ when file.EndsWith(".html", StringComparison.OrdinalIgnoreCase) ->
                 match drawing.Steering with

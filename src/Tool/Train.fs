@@ -40,6 +40,9 @@ type TrainArgument =
     | [<Unique>] Label_Dropout of probability: float
     | [<Unique>] Device of device: string
     | [<Unique>] Dtype of dtype: string
+    | [<Unique>] Skip_Corrupt
+    | [<Unique>] Flip
+    | [<Unique>] Crop of side: int
     | [<Unique>] Draws of pairs: int
     | [<Unique>] Resume
     | [<Unique>] Overwrite
@@ -88,6 +91,11 @@ type TrainArgument =
             | Device _ -> "cpu, cuda or cuda:N (cpu)"
             | Dtype _ ->
                 "float32, float64, or bfloat16: the network's layers, over parameters in float32, by the managed engine where the processor has instructions for it (float32)"
+            | Skip_Corrupt ->
+                "leave out the files of a folder that are no whole pictures (folder:DIR,skip=corrupt): they are refused otherwise"
+            | Flip -> "mirror half of the images left to right, anew in each pass over them (DATA,flip=on)"
+            | Crop _ ->
+                "show the network a window of so many pixels at a random place of each image, anew in each pass (DATA,crop=N)"
             | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
             | Resume -> "continue the run of this name from its checkpoint"
             | Overwrite -> "replace the run of this name"
@@ -135,6 +143,9 @@ module Train =
         | Name _
         | Runs _
         | Minutes _
+        | Skip_Corrupt
+        | Flip
+        | Crop _
         | Draws _
         | Resume
         | Overwrite
@@ -206,6 +217,18 @@ module Train =
             raise (UserError $"--minutes {minutes}: expected a positive number of minutes")
         | minutes -> minutes
 
+    /// The data set with what the options say of it.
+    let private nameOf (arguments: TrainArgument list) (name: string) : string =
+        let name = if List.contains Skip_Corrupt arguments then Datasets.skippingCorrupt name else name
+
+        let crop =
+            arguments
+            |> List.tryPick (function
+                | Crop side -> Some side
+                | _ -> None)
+
+        Datasets.seenBy { Flip = List.contains Flip arguments; Crop = crop } name
+
     let private together (ranks: IRanks) (job: Job) : Job = { job with Training = { job.Training with Ranks = ranks } }
 
     /// The steps that minutes are enough for; of several processes, what the first finds.
@@ -229,11 +252,12 @@ module Train =
                     | DataSet name -> Some name
                     | _ -> None)
             with
-            | Some name -> name
+            | Some name -> nameOf arguments name
             | None -> raise (UserError "say which data set: ./fokker train moons (fokker list datasets names them)")
 
         let minutes = requireMinutes arguments
         let data = Datasets.load dataset
+        data.Notes |> List.iter (Terminal.warn terminal)
         let standard = Recipe.standardFor data
         let standard = minutes |> Option.fold (fun recipe minutes -> Recipe.withMinutes minutes data recipe) standard
         let recipe = Runs.recipeOf terminal.Known root { standard with DataSet = dataset } (request arguments)
@@ -266,11 +290,7 @@ module Train =
                 let run = Runs.place root name
                 refuseAnother run
                 run, Run.claim run.Path
-            // `csv:data/points.csv` is no name for a folder; `points` is.
-            | None ->
-                Runs.claimFree
-                    root
-                    (Path.GetFileNameWithoutExtension(dataset.Substring(dataset.IndexOf ':' + 1)) |> string)
+            | None -> Runs.claimFree root (Datasets.shortName dataset)
 
         try
             // Another process may have made one before this one had its claim.

@@ -36,6 +36,17 @@ type Content =
     /// A file's samples, those to train on and those kept from it.
     | Finite of train: Table * heldOut: Table
 
+/// What each pass over images shows of them. What an image's own stream of random numbers says in a pass decides, so that a batch stays a function of the step.
+type Augmentation =
+    {
+        /// Half of them, mirrored left to right.
+        Flip: bool
+        /// Side of a window at a random place of each, which is what the network sees; none shows all of it. Held-out images are seen through the window in the middle.
+        Crop: int option
+    }
+
+    static member None = { Flip = false; Crop = None }
+
 /// A data set. Everything that is drawn from it is in the network's units: see `Units` and `Dataset.inData`.
 [<NoComparison; ReferenceEquality>]
 type Dataset =
@@ -49,8 +60,13 @@ type Dataset =
         /// Names of the classes that labels number; empty where there are no labels.
         Classes: string list
         Units: Units
+        /// What the coordinates of a sample stand for, where it is a row of a table whose columns were said; empty elsewhere.
+        Columns: Column list
         /// The lowest and the highest value that a picture shows, of images, in the data's units; none of vectors.
         Range: (float * float) option
+        /// What a person should know of how they were read: files that were left out, for instance.
+        Notes: string list
+        Augmentation: Augmentation
         Content: Content
     }
 
@@ -84,6 +100,9 @@ module Dataset =
           Classes = []
           Units = { Shift = law.Mean; Scale = Array.create 2 (sqrt (Array.average law.Variance)) }
           Range = None
+          Columns = []
+          Notes = []
+          Augmentation = Augmentation.None
           Content = Law { Draw = law.Draw; LogDensity = law.LogDensity; Numbers = None } }
 
     /// A mixture of Gaussians as data, with the shift and the one scale that give it mean 0 and a mean variance of 1. `file` is where it was read from. The mixture stays its
@@ -101,6 +120,9 @@ module Dataset =
           Classes = []
           Units = { Shift = mean; Scale = Array.create mixture.Dimension (sqrt (Array.average variances)) }
           Range = None
+          Columns = []
+          Notes = []
+          Augmentation = Augmentation.None
           Content =
             Law
                 { Draw = fun rng n -> Mixture.sample n rng mixture
@@ -108,10 +130,72 @@ module Dataset =
                   Numbers =
                     Some(fun () -> [ Mixture.weights mixture; Mixture.means mixture; Mixture.covariances mixture ]) } }
 
-    /// Rows `index` (int64 [n]) of a table in network units.
-    let private take (kind: Kind) (units: Units) (table: Table) (index: int64[]) : Batch =
+    /// Images [n; C; H; W] through a window of each: `seen` says of the i-th whether it is mirrored and where the window's upper left corner is.
+    let private windows (side: int option) (seen: int -> struct (bool * int * int)) (x: Tensor) : Tensor =
+        let n, channels, height, width = x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+        let h, w = defaultArg side height, defaultArg side width
+        let index = Array.zeroCreate<int64>(n * h * w)
+
+        for i in 0 .. n - 1 do
+            let struct (mirrored, top, left) = seen i
+
+            for row in 0 .. h - 1 do
+                for column in 0 .. w - 1 do
+                    let from = if mirrored then w - 1 - column else column
+                    index[(i * h + row) * w + column] <- int64 ((top + row) * width + left + from)
+
+        let index = Tensor.ofArray [ n; 1; h * w ] index |> Tensor.expand [ n; channels; h * w ]
+
+        Tensor.reshape [ n; channels; height * width ] x
+        |> Tensor.gather 2 index
+        |> Tensor.reshape [ n; channels; h; w ]
+
+    /// What is seen of images where nothing is random: the window in the middle.
+    let private middle (dataset: Dataset) (x: Tensor) : Tensor =
+        match dataset.Augmentation.Crop with
+        | None -> x
+        | Some side ->
+            x
+            |> Tensor.narrow 2 ((x.Shape[2] - side) / 2) side
+            |> Tensor.narrow 3 ((x.Shape[3] - side) / 2) side
+
+    /// What is seen of the rows of a table in each pass over it: a function of the pass and of a row's number. The draws of the current pass are remembered.
+    let private views (rng: Rng) (dataset: Dataset) (table: Table) : (int64 -> int64[] -> Tensor -> Tensor) option =
+        let augmentation = dataset.Augmentation
+
+        if augmentation = Augmentation.None then
+            None
+        else
+            let rng = Rng.named "views" rng
+            let height, width = table.Rows.Shape[2], table.Rows.Shape[3]
+            let side = augmentation.Crop
+            let mutable known = struct (-1L, Array.empty<float>)
+
+            let draws pass =
+                match known with
+                | struct (p, draws) when p = pass -> draws
+                | _ ->
+                    let draws =
+                        Scope.run (fun () ->
+                            Rng.uniform Kind.Float64 [ table.Count; 3 ] (Rng.at pass rng) |> Tensor.toFloats)
+
+                    known <- struct (pass, draws)
+                    draws
+
+            Some(fun pass rows ->
+                let draws = draws pass
+
+                windows side (fun i ->
+                    let at = 3 * int rows[i]
+                    let place u whole = side |> Option.fold (fun _ side -> int (u * float (whole - side + 1))) 0
+                    struct (augmentation.Flip && draws[at] < 0.5,
+                            place draws[at + 1] height,
+                            place draws[at + 2] width)))
+
+    /// Rows `index` (int64 [n]) of a table in network units, as `seen` shows them.
+    let private take (kind: Kind) (units: Units) (seen: Tensor -> Tensor) (table: Table) (index: int64[]) : Batch =
         let index = Tensor.ofArray [ index.Length ] index
-        let rows = Tensor.indexSelect 0 index table.Rows
+        let rows = Tensor.indexSelect 0 index table.Rows |> seen
 
         // Bytes are worked on as what they are to become; other numbers in float64, in which a shift that is large beside the scale loses nothing.
         let rows = rows.To(if Dtype.isFloating rows.Dtype then Dtype.Float64 else kind.Dtype)
@@ -147,13 +231,26 @@ module Dataset =
                     known <- struct (pass, order)
                     order
 
+            let views = views rng dataset table
+
             fun step ->
                 let first = step * int64 size
+                let places = Array.init size (fun i -> first + int64 i)
+                let rows = places |> Array.map (fun at -> (order (at / n))[int (at % n)])
 
-                Array.init size (fun i ->
-                    let at = first + int64 i
-                    (order (at / n))[int (at % n)])
-                |> take kind dataset.Units table
+                match views with
+                | None -> take kind dataset.Units id table rows
+                | Some seen ->
+                    // A batch that reaches past the end of a pass has parts of several.
+                    let seen (x: Tensor) =
+                        Array.zip places rows
+                        |> Array.groupBy (fun (at, _) -> at / n)
+                        |> Array.map (fun (pass, part) ->
+                            let start = int (fst part[0] - first)
+                            seen pass (Array.map snd part) (Tensor.narrow 0 start part.Length x))
+                        |> Tensor.cat 0
+
+                    take kind dataset.Units seen table rows
 
     /// n independent draws of what there is to train on, [n; …].
     let sample (kind: Kind) (n: int) (rng: Rng) (dataset: Dataset) : Tensor =
@@ -161,7 +258,13 @@ module Dataset =
         | Law law -> (draw kind dataset.Units law rng n).Data
         | Finite(table, _) ->
             let index = Tensor.toArray<int64>(Rng.integers (int64 table.Count) [ n ] rng)
-            (take kind dataset.Units table index).Data
+
+            let seen =
+                match views rng dataset table with
+                | None -> id
+                | Some seen -> seen 0L index
+
+            (take kind dataset.Units seen table index).Data
 
     /// n samples that training never sees, in a random order and each at most once: fresh draws of a law, held-out rows
     /// of a file, all of them where it has fewer than n. Two disjoint sets are the halves of one of twice the size.
@@ -172,7 +275,7 @@ module Dataset =
         | Law law -> draw kind dataset.Units law rng n
         | Finite(_, table) ->
             let order = Scope.run (fun () -> Rng.permutation table.Count rng |> Tensor.toArray<int64>)
-            take kind dataset.Units table (Array.truncate n order)
+            take kind dataset.Units (middle dataset) table (Array.truncate n order)
 
     /// How many held-out samples there are; None where there is no end to them.
     let heldOutCount (dataset: Dataset) =
@@ -369,7 +472,67 @@ module Dataset =
               Classes = classes
               Units = if x.Rank = 4 && x.Dtype <> Dtype.UInt8 && inside () then Units.Same else standard file x
               Range = if x.Rank = 4 then Some(shown x) else None
+              Columns = []
+              Notes = []
+              Augmentation = Augmentation.None
               Content = Finite(table x labels train, table x labels heldOut) })
+
+    /// The rows of a table of cells as the points that their columns make of them (`Columns`), with the noise of a fixed key. Raises UserError where a column is not there, or its cells are
+    /// not what it is said to hold.
+    let internal ofCells (name: string) (file: string) (wanted: Columns.Wanted) (table: CellTable) : Dataset =
+        let columns, places = Columns.find file wanted table
+        let units = Columns.units columns places table.Rows
+        let rng = Rng.ofSeed 0L |> Rng.named "cells"
+        let x = Columns.points file columns places units (Some rng) table
+        { ofSamples name "rows of a table" file x None with Units = units; Columns = columns }
+
+    /// The data as a network is shown them in training. Raises RefusedException where they are no images, or smaller than the window.
+    let augmented (augmentation: Augmentation) (data: Dataset) : Dataset =
+        let seen =
+            Seq.toArray
+                [ if augmentation.Flip then
+                      "mirrored"
+                      if augmentation.Crop.IsSome then
+                          "cropped" ]
+
+        match data.Shape, data.Content, augmentation.Crop with
+        | _ when augmentation = Augmentation.None -> data
+        | [ channels; height; width ], Finite _, crop ->
+            match crop with
+            | Some side when side < 1 || side > min height width ->
+                refuse
+                    Setting.Data
+                    data.Name
+                    $"its images are {width} × {height}, and the window {side} × {side}: expected a side from 1 to {min height width}"
+            | _ -> ()
+
+            { data with
+                Augmentation = augmentation
+                Shape =
+                    match crop with
+                    | Some side -> [ channels; side; side ]
+                    | None -> data.Shape }
+        | _ -> refuse Setting.Data data.Name $"""only images are {String.Join(" and ", seen)}, and these are none"""
+
+    /// The data with names for their classes. Raises UserError where there are more or fewer of them than classes, or one twice.
+    let naming (classes: string list) (data: Dataset) : Dataset =
+        if classes.Length <> data.Classes.Length then
+            raise (
+                UserError
+                    $"{data.Name}: {classes.Length} names for {data.Classes.Length} classes: expected a name for each"
+            )
+
+        match
+            classes
+            |> List.countBy id
+            |> List.tryFind (fun (name, n) -> n > 1 || String.IsNullOrWhiteSpace name)
+        with
+        | Some(name, _) ->
+            raise (
+                UserError
+                    $"{data.Name}: the class name '{name}' is blank or given twice: expected one of its own for each class"
+            )
+        | None -> { data with Classes = classes }
 
     /// Labels read from a file, as int64 [n]. Raises UserError, naming the file, where they are not `n` integers from 0 without gaps.
     let labels (file: string) (n: int) (x: Tensor) : Tensor =

@@ -99,6 +99,9 @@ module Datasets =
                    Classes = classes
                    Units = { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
                    Range = Some(0.0, 255.0)
+                   Columns = []
+                   Notes = []
+                   Augmentation = Augmentation.None
                    Content = Finite(train, test) }
                 : Dataset))
 
@@ -135,15 +138,38 @@ module Datasets =
 
         file
 
+    /// A file, and the one with its labels where there is a second.
+    let private withLabels (kind: string) (text: string) : string * string option =
+        match (named kind text).Split(',', 2) with
+        | _ when File.Exists text -> text, None
+        | [| samples; labels |] when samples = "" || labels = "" ->
+            raise (
+                UserError
+                    $"data set '{kind}:{text}' leaves a file's name empty: expected {kind}:SAMPLES or {kind}:SAMPLES,LABELS"
+            )
+        | [| samples; labels |] -> samples, Some labels
+        | _ -> text, None
+
+    let private labelled (read: string -> Tensor) (x: Tensor) (labels: string option) : Condition =
+        labels
+        |> Option.map (fun file -> Dataset.labels file (if x.Rank = 0 then 0 else x.Shape[0]) (read file))
+
     let private csv: DatasetEntry =
-        { Name = "csv:FILE"
-          Summary = "one sample a line, columns of numbers, a header or none; every column standardised"
+        { Name = "csv:FILE[,columns=A+B]"
+          Summary =
+            "one sample a line, columns of numbers, a header or none; every column standardised. columns: those of these names, or all, of numbers or of words (A:number, B:category), with missing cells"
           Reference = "a file of yours"
           Shape = "[columns]"
           Open =
-            fun file ->
+            fun text ->
+                let file, said = DataName.read "csv" [ "columns", "A+B|all" ] text
                 let file = named "csv" file
-                Scope.run (fun () -> Dataset.ofSamples $"csv:{file}" "rows of a table" file (Csv.read file) None) }
+                let name = $"csv:{text}"
+
+                Scope.run (fun () ->
+                    match said "columns" with
+                    | None -> Dataset.ofSamples name "rows of a table" file (Csv.read file) None
+                    | Some columns -> Dataset.ofCells name file (Columns.wanted columns) (Csv.readCells file)) }
 
     let private mixture: DatasetEntry =
         { Name = "mixture:FILE"
@@ -162,38 +188,73 @@ module Datasets =
           Reference = "a file of yours"
           Shape = "[C; H; W]"
           Open =
-            fun files ->
-                let imagesFile, labelsFile =
-                    match (named "idx" files).Split(',', 2) with
-                    | [| images; labels |] when images = "" || labels = "" ->
-                        raise (
-                            UserError
-                                $"data set 'idx:{files}' leaves a file's name empty: expected idx:IMAGES or idx:IMAGES,LABELS"
-                        )
-                    | [| images; labels |] -> images, Some labels
-                    | _ -> files, None
+            fun text ->
+                let file, labels = withLabels "idx" text
 
                 Scope.run (fun () ->
-                    let images = Idx.read imagesFile
-
-                    let labels =
-                        labelsFile
-                        |> Option.map (fun file ->
-                            Dataset.labels file (if images.Rank = 0 then 0 else images.Shape[0]) (Idx.read file))
-
-                    Dataset.ofSamples $"idx:{files}" "images of a file" imagesFile images labels) }
+                    let x = Idx.read file
+                    Dataset.ofSamples $"idx:{text}" "images of a file" file x (labelled Idx.read x labels)) }
 
     let private npy: DatasetEntry =
-        { Name = "npy:FILE"
+        { Name = "npy:FILE[,LABELS]"
           Summary = "numpy's format: [n; d] vectors, standardised, or [n; C; H; W] images, bytes as pixels"
           Reference = "a file of yours"
           Shape = "[d] or [C; H; W]"
           Open =
-            fun file ->
-                let file = named "npy" file
-                Scope.run (fun () -> Dataset.ofSamples $"npy:{file}" "rows of an array" file (Npy.read file) None) }
+            fun text ->
+                let file, labels = withLabels "npy" text
 
-    let all: DatasetEntry list = [ yield! List.map law Plane.all; fashionMnist; mnist; mixture; npy; csv; idx ]
+                Scope.run (fun () ->
+                    let x = Npy.read file
+                    Dataset.ofSamples $"npy:{text}" "rows of an array" file x (labelled Npy.read x labels)) }
+
+    let private folder: DatasetEntry =
+        { Name = "folder:DIR[,size=N]"
+          Summary =
+            "PNG, JPEG and WebP pictures, a folder for each class or none; size: the side that the middle of each is brought to, colour=grey or rgb where not found, skip=corrupt leaves out damaged files"
+          Reference = "files of yours"
+          Shape = "[C; N; N]"
+          Open =
+            fun text ->
+                let wants = [ "size", "N"; "colour", "grey|rgb"; "skip", "corrupt" ]
+                let path, said = DataName.read "folder" wants text
+
+                ImageFolder.load
+                    $"folder:{text}"
+                    (named "folder" path)
+                    { Side = said "size" |> Option.map (DataName.whole $"folder:{text}" "size" 1 4096)
+                      Grey =
+                        said "colour"
+                        |> Option.map (DataName.word $"folder:{text}" "colour" [ "grey", true; "rgb", false ])
+                      SkipCorrupt =
+                        said "skip"
+                        |> Option.map (DataName.word $"folder:{text}" "skip" [ "corrupt", true ])
+                        |> Option.defaultValue false } }
+
+    let private cifar: DatasetEntry =
+        { Name = "cifar:DIR"
+          Summary = "CIFAR-10's binary files: 50,000 + 10,000 photographs in ten classes, 32 × 32"
+          Reference = "Krizhevsky 2009"
+          Shape = "[3; 32; 32]"
+          Open = fun folder -> Cifar.load $"cifar:{folder}" (named "cifar" folder) }
+
+    let private series: DatasetEntry =
+        { Name = "series:FILE[,window=N]"
+          Summary =
+            "windows of N values (64) of a series, one column of a table; the last tenth of the values is held out, one shift and one scale for all"
+          Reference = "a file of yours"
+          Shape = "[N]"
+          Open =
+            fun text ->
+                let file, said = DataName.read "series" [ "window", "N" ] text
+                let length =
+                    said "window"
+                    |> Option.map (DataName.whole $"series:{text}" "window" 2 65_536)
+                    |> Option.defaultValue 64
+                Scope.run (fun () -> Series.load $"series:{text}" length (named "series" file)) }
+
+    let all: DatasetEntry list =
+        [ yield! List.map law Plane.all; fashionMnist; mnist; mixture; npy; csv; idx; folder; cifar; series ]
 
     let private stem (entry: DatasetEntry) =
         match entry.Name.IndexOf ':' with
@@ -203,12 +264,36 @@ module Datasets =
     /// The data set that a person named: `moons`, `fashion-mnist`, `csv:points.csv`.
     /// Raises UserError where there is none of that name, or its files are missing, damaged or not numbers.
     let load (text: string) : Dataset =
+        let rest, augmentation = DataName.augmentation text
+
         let found =
             all
             |> List.tryFind (fun entry ->
                 let stem = stem entry
-                if stem.EndsWith ':' then text.StartsWith stem else text = stem)
+                if stem.EndsWith ':' then rest.StartsWith stem else rest = stem)
 
         match found with
-        | Some entry -> entry.Open(text.Substring((stem entry).Length))
-        | None -> raise (UserError(Names.unknown "" "data set" "data sets" (List.map _.Name all) text))
+        | Some entry ->
+            let data = entry.Open(rest.Substring((stem entry).Length))
+            { Dataset.augmented augmentation data with Name = text }
+        | None -> raise (UserError(Names.unknown "" "data set" "data sets" (List.map _.Name all) rest))
+
+    /// What a run of these data is called unless it is given a name: `points` of `csv:data/points.csv`.
+    let shortName (text: string) : string = DataName.shortName text
+
+    /// The same data with damaged files left out. Raises UserError where they are not the files of a folder.
+    let skippingCorrupt (text: string) : string =
+        if not (text.StartsWith "folder:") then
+            raise (UserError $"data set '{text}': only the files of a folder (folder:DIR) can be left out")
+        elif text.EndsWith ",skip=corrupt" then
+            text
+        else
+            text + ",skip=corrupt"
+
+    /// The same data mirrored at random in training, or seen through a random window; what the name says already stays.
+    let seenBy (augmentation: Augmentation) (text: string) : string =
+        let rest, own = DataName.augmentation text
+
+        DataName.augmentedText
+            rest
+            { Flip = own.Flip || augmentation.Flip; Crop = Option.orElse augmentation.Crop own.Crop }

@@ -35,7 +35,10 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
             (low, high),
             UnitsModule.arePixels(core.Shape, core.Units),
             isWide || UnitsModule.needDouble(core.Units)
-        );
+        )
+        {
+            Columns = core.Columns,
+        };
         inNoise = new(
             (-1.0, 1.0),
             ArePixels: false,
@@ -62,6 +65,26 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
 
     /// <summary>The values that are black and white in a picture of its images, in the data’s units.</summary>
     public (double Low, double High) ValueRange => inData.Range!.Value;
+
+    /// <summary>The rows of a .csv file as samples of this model, by the columns of its data (<see cref="DataSource.FromCsv"/>): for likelihoods, or to be completed.</summary>
+    /// <param name="path">The file; its columns are found by their names.</param>
+    /// <param name="toComplete">Whether a missing cell is to be filled in, by <see cref="ImputeAsync"/>: it is NaN then. Otherwise it is a value like any other.</param>
+    /// <exception cref="FokkerException">The file is missing or damaged, or holds what the model does not know; the line and the column are named.</exception>
+    public SampleBatch ReadCsv(string path, bool toComplete = false)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        var (_, values) = Translate.Errors(() => FileWork.ReadCsv(Core, path, toComplete));
+        return new SampleBatch(values, shape, null, inData);
+    }
+
+    /// <summary>The number of a class, which <c>Label</c> of the options takes.</summary>
+    /// <param name="className">Its name.</param>
+    /// <exception cref="ArgumentException">There is no class of this name; the exception says which are near it.</exception>
+    public int LabelOf(string className)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(className);
+        return Translate.Errors(() => GenerativeModelModule.classOf(Setting.Class, Core, className));
+    }
 
     /// <summary>What its training came to, where it was trained here; null elsewhere.</summary>
     public TrainingSummary? Training { get; }

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Fokker.Interop;
+using Microsoft.FSharp.Collections;
 
 namespace Fokker;
 
@@ -13,7 +14,11 @@ public sealed partial class SampleBatch
 
     /// <summary>How files hold samples: the range of values that a picture shows (none: that of these samples), whether they are pixels of a byte each, and
     /// whether float32 is too coarse for them.</summary>
-    internal readonly record struct Kept((double Low, double High)? Range, bool ArePixels, bool AreWide);
+    internal readonly record struct Kept((double Low, double High)? Range, bool ArePixels, bool AreWide)
+    {
+        /// <summary>What the coordinates stand for, where samples are rows of a table whose columns were said.</summary>
+        internal FSharpList<Column>? Columns { get; init; }
+    }
 
     internal SampleBatch(double[] values, int[] shape, int[]? labels, Kept kept)
     {
@@ -135,17 +140,41 @@ public sealed partial class SampleBatch
         );
     }
 
-    /// <summary>A picture as a PNG file’s bytes: a grid of up to 100 images, or up to 10,000 points of the plane of the first two coordinates. The channels of
-    /// images that are neither grey (1) nor coloured (3) lie side by side.</summary>
-    public byte[] ToPng()
+    /// <summary>The picture of a PNG, JPEG or WebP file as a batch of one, in numbers from 0 to 255: [1, 3, height, width], or [1, 1, height, width] where it has no
+    /// colour. It is upright as its EXIF orientation says, and what is clear is white.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="FokkerException">The file is missing, damaged or no such picture.</exception>
+    public static SampleBatch LoadPng(string path)
     {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        var (shape, values) = Translate.Errors(() => FileWork.ReadImage(path));
+        return new SampleBatch(values, shape[1..], null, new Kept((0.0, 255.0), ArePixels: true, AreWide: false));
+    }
+
+    /// <summary>A picture as a PNG file’s bytes: a grid of images, or points of the plane of the first two coordinates. The channels of
+    /// images that are neither grey (1) nor coloured (3) lie side by side.</summary>
+    /// <param name="columns">How many images lie side by side.</param>
+    /// <param name="scale">How many pixels wide a pixel of an image is drawn; null: so many that small images can be seen.</param>
+    /// <param name="count">How many samples are shown, from the first; null: up to 100 images or 10,000 points.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is not one column, pixel or sample, or there are fewer samples.</exception>
+    public byte[] ToPng(int columns = 10, int? scale = null, int? count = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(columns, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(scale ?? 1, 1, nameof(scale));
+        ArgumentOutOfRangeException.ThrowIfLessThan(count ?? 1, 1, nameof(count));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count ?? 0, Count, nameof(count));
         var (low, high) = kept.Range ?? FileWork.Range(values);
-        return FileWork.Png(shape, low, high, values);
+        var shown = count ?? (shape.Length == 3 ? 100 : 10_000);
+        return FileWork.Png(shape, low, high, values, shown, columns, scale ?? 0);
     }
 
     /// <summary>Writes the picture of <see cref="ToPng"/>.</summary>
     /// <param name="path">The file.</param>
-    public void SavePng(string path) => File.WriteAllBytes(path, ToPng());
+    /// <param name="columns">How many images lie side by side.</param>
+    /// <param name="scale">How many pixels wide a pixel of an image is drawn; null: so many that small images can be seen.</param>
+    /// <param name="count">How many samples are shown, from the first; null: up to 100 images or 10,000 points.</param>
+    public void SavePng(string path, int columns = 10, int? scale = null, int? count = null) =>
+        File.WriteAllBytes(path, ToPng(columns, scale, count));
 
     /// <summary>Writes one of numpy’s files: bytes where the data are pixels, else what the network computes in, or float64 where float32 is too coarse for the
     /// data’s units.</summary>
@@ -157,6 +186,27 @@ public sealed partial class SampleBatch
             FileWork.Npy(path, shape, kept.ArePixels, kept.AreWide, values);
             return true;
         });
+
+    /// <summary>Writes a table, a sample a line: the cells that the columns of the model’s data make of it, under their names, with an empty cell where it says that one is missing; numbers
+    /// where the data were numbers.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InvalidOperationException">The samples are images.</exception>
+    /// <exception cref="FokkerException">The file cannot be written.</exception>
+    public void SaveCsv(string path)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+
+        if (shape.Length != 1)
+        {
+            throw new InvalidOperationException($"Images {Describe()} are no rows of a table.");
+        }
+
+        Translate.Errors(() =>
+        {
+            FileWork.Csv(path, kept.Columns ?? FSharpList<Column>.Empty, SampleSize, values);
+            return true;
+        });
+    }
 
     internal Fokker.Tensor ToCore() => TensorModule.ofArray(new[] { Count }.Concat(shape), values);
 

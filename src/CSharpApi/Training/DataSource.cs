@@ -13,11 +13,22 @@ public sealed class DataSource
     private readonly Func<CancellationToken, ValueTask<Content?>> read;
     private readonly long[]? labels;
 
-    private DataSource(string name, Func<CancellationToken, ValueTask<Content?>> read, int[]? labels = null)
+    private readonly string[]? classes;
+    private readonly (bool Flip, int? Crop) seen;
+
+    private DataSource(
+        string name,
+        Func<CancellationToken, ValueTask<Content?>> read,
+        long[]? labels = null,
+        string[]? classes = null,
+        (bool Flip, int? Crop) seen = default
+    )
     {
+        this.seen = seen;
         Name = name;
         this.read = read;
-        this.labels = labels is null ? null : Array.ConvertAll(labels, label => (long)label);
+        this.labels = labels;
+        this.classes = classes;
     }
 
     /// <summary>What it is called: the name that the command line knows it by, or one of your own.</summary>
@@ -26,7 +37,8 @@ public sealed class DataSource
     /// <summary>Whether the library finds it by its name.</summary>
     internal bool IsNamed { get; private init; }
 
-    /// <summary>A data set by the name that the command line has for it: <c>moons</c>, <c>fashion-mnist</c>, <c>npy:FILE</c>, <c>csv:FILE</c>, <c>mixture:FILE</c>.</summary>
+    /// <summary>A data set by the name that the command line has for it: <c>moons</c>, <c>fashion-mnist</c>, <c>npy:FILE</c>, <c>csv:FILE</c>, <c>mixture:FILE</c>,
+    /// <c>folder:DIR,size=32</c>.</summary>
     /// <param name="name">The name.</param>
     public static DataSource Named(string name)
     {
@@ -36,7 +48,9 @@ public sealed class DataSource
 
     /// <summary>The samples of a file: numpy’s .npy, a .csv of numbers, MNIST’s format, or the mixture of Gaussians that a .json describes.</summary>
     /// <param name="path">The file; its ending says what it is (.npy, .csv, .json, everything else MNIST’s).</param>
-    public static DataSource FromFile(string path)
+    /// <param name="labels">Of a .npy or MNIST’s: the file of the class of each sample, from 0; null where there are none.</param>
+    /// <exception cref="ArgumentException">There are labels of a file that has none.</exception>
+    public static DataSource FromFile(string path, string? labels = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         var kind = Path.GetExtension(path).ToLowerInvariant() switch
@@ -46,7 +60,86 @@ public sealed class DataSource
             ".json" => "mixture",
             _ => "idx",
         };
-        return Named($"{kind}:{path}");
+
+        if (labels is not null && kind is "csv" or "mixture")
+        {
+            throw new ArgumentException(
+                $"{path} has no labels in a file of their own: leave them out.",
+                nameof(labels)
+            );
+        }
+
+        return Named(labels is null ? $"{kind}:{path}" : $"{kind}:{path},{labels}");
+    }
+
+    /// <summary>The rows of a .csv file under a header: numbers and words, with cells that may be missing. <see cref="SampleBatch.SaveCsv"/> writes samples of the model as such
+    /// rows again, and <see cref="FlowModel.ReadCsv"/> reads others.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="columns">The names of the columns that are taken, each with <c>:number</c> or <c>:category</c> where what it holds is to be said; all of them where none is named.</param>
+    public static DataSource FromCsv(string path, params string[] columns)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        ArgumentNullException.ThrowIfNull(columns);
+        return Named($"csv:{path},columns={(columns.Length == 0 ? "all" : string.Join('+', columns))}");
+    }
+
+    /// <summary>The PNG, JPEG and WebP pictures of a folder; a folder in it is a class, by the folder’s name.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="size">Side of the square that the middle of each is brought to; null where the pictures have one size already.</param>
+    /// <param name="grey">Whether they are grey; null: they are where none has a colour.</param>
+    /// <param name="skipCorrupt">Whether files that are no whole pictures are left out. They are refused otherwise, by name, when training begins.</param>
+    public static DataSource FromImageFolder(
+        string folder,
+        int? size = null,
+        bool? grey = null,
+        bool skipCorrupt = false
+    )
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(folder);
+
+        if (size is { } side)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(side, 1, nameof(size));
+        }
+
+        var colour = grey switch
+        {
+            null => "",
+            true => ",colour=grey",
+            false => ",colour=rgb",
+        };
+        return Named(
+            $"folder:{folder}{(size is null ? "" : $",size={size}")}{colour}{(skipCorrupt ? ",skip=corrupt" : "")}"
+        );
+    }
+
+    /// <summary>The same samples with names for their classes, which the model keeps.</summary>
+    /// <param name="names">The name of each class, in the order of their numbers.</param>
+    /// <exception cref="InvalidOperationException">The samples have no labels in memory: those of files have their names there.</exception>
+    public DataSource WithClassNames(params string[] names)
+    {
+        ArgumentNullException.ThrowIfNull(names);
+
+        return labels is null
+            ? throw new InvalidOperationException($"{Name} has no labels in memory whose classes could be named.")
+            : new DataSource(Name, read, labels, [.. names], seen);
+    }
+
+    /// <summary>The same images, shown to the network in another way in each pass over them: what an image’s own stream of random numbers says. A run that is resumed
+    /// sees the same.</summary>
+    /// <param name="flip">Whether half of them are mirrored left to right.</param>
+    /// <param name="crop">Side of a window at a random place of each, which is what the network learns; held-out images are seen through the one in the middle. null
+    /// shows all of an image.</param>
+    public DataSource Augmented(bool flip = false, int? crop = null)
+    {
+        if (crop is { } side)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(side, 1, nameof(crop));
+        }
+
+        return IsNamed
+            ? Named(DataWork.SeenBy(Name, flip, crop))
+            : new DataSource(Name, read, labels, classes, (flip || seen.Flip, crop ?? seen.Crop));
     }
 
     /// <summary>Vectors, one a row.</summary>
@@ -158,7 +251,11 @@ public sealed class DataSource
         ArgumentNullException.ThrowIfNull(values);
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         Check.Filled(values.Length, shape, labels);
-        return new DataSource(name, _ => new(new Content(values, shape)), labels);
+        return new DataSource(
+            name,
+            _ => new(new Content(values, shape)),
+            labels is null ? null : Array.ConvertAll(labels, label => (long)label)
+        );
     }
 
     /// <summary>Reads what is to be read, then gives what makes the data set on a thread that may enter libtorch.</summary>
@@ -176,7 +273,7 @@ public sealed class DataSource
                     float[] numbers => TensorModule.ofArray(content.Shape, numbers),
                     var numbers => TensorModule.ofArray(content.Shape, (double[])numbers),
                 };
-                return DataWork.DataSet(Name, x, labels);
+                return DataWork.DataSet(Name, x, labels, classes, seen.Flip, seen.Crop);
             };
     }
 

@@ -20,15 +20,29 @@ type internal DataWork =
 
     static member DataSet(name: string) : Dataset = Datasets.load name
 
-    /// Samples and labels (or null) of memory as a data set, under a name of its own.
-    static member DataSet(name: string, x: Tensor, labels: int64[] | null) : Dataset =
+    /// Samples and labels (or null) of memory as a data set, under a name of its own, its classes named (null: numbered).
+    static member DataSet
+        (name: string, x: Tensor, labels: int64[] | null, classes: string[] | null, flip: bool, crop: Nullable<int>)
+        : Dataset =
         Scope.run (fun () ->
             let labels =
                 match labels with
                 | null -> None
                 | labels -> Some(Dataset.labels name x.Shape[0] (Tensor.ofArray [ labels.Length ] labels))
 
-            Dataset.ofSamples (Runs.memory + name) "samples in memory" name x labels)
+            let data = Dataset.ofSamples (Runs.memory + name) "samples in memory" name x labels
+
+            match classes with
+            | null -> data
+            | classes -> Dataset.naming (List.ofArray classes) data
+            |> Dataset.augmented (DataWork.Augmentation(flip, crop)))
+
+    /// The name of a data set that is mirrored or seen through a window as well.
+    static member SeenBy(name: string, flip: bool, crop: Nullable<int>) : string =
+        Datasets.seenBy (DataWork.Augmentation(flip, crop)) name
+
+    static member private Augmentation(flip: bool, crop: Nullable<int>) : Augmentation =
+        { Flip = flip; Crop = Option.ofNullable crop }
 
     /// What the caller called them.
     static member Name(data: Dataset) : string =

@@ -16,17 +16,22 @@ type internal FileWork =
             let low, high = Dataset.rangeOfNumbers (Array.min finite) (Array.max finite)
             struct (low, high)
 
-    /// A picture of samples in the data's units, row by row: a grid of images [C; H; W], whose values are in the range, or points.
-    static member Png(shape: int[], low: float, high: float, values: float[]) : byte[] =
+    /// A picture of the first so many samples in the data's units, row by row: a grid of images [C; H; W], whose values are in the range, in so many columns and
+    /// each of their pixels so many wide (0: what suits their size), or points.
+    static member Png
+        (shape: int[], low: float, high: float, values: float[], count: int, columns: int, scale: int)
+        : byte[] =
         let coordinates = Array.fold (*) 1 shape
-        let n = values.Length / coordinates
+        let n = min count (values.Length / coordinates)
 
         if shape.Length = 3 then
-            let shown = Array.truncate (100 * coordinates) values
-            Raster.imageGrid 10 (SamplePicture.ofNumbers (low, high) (List.ofArray shape) shown)
+            let images =
+                SamplePicture.ofNumbers (low, high) (List.ofArray shape) (Array.truncate (n * coordinates) values)
+
+            if scale = 0 then Raster.imageGrid columns images else Tiles.grid columns scale images
         else
             let points =
-                [| for i in 0 .. min 10_000 n - 1 do
+                [| for i in 0 .. n - 1 do
                        float32 values[i * coordinates]
                        if coordinates > 1 then float32 values[i * coordinates + 1] else 0.0f |]
 
@@ -48,6 +53,26 @@ type internal FileWork =
                 Npy.write file (Tensor.ofArray whole values)
             else
                 Npy.write file (Tensor.ofArray whole (Array.map float32 values)))
+
+    /// The picture of a file as bytes' numbers and their shape [1; C; H; W]: grey where it has no colour.
+    static member ReadImage(file: string) : struct (int[] * float[]) =
+        let height, width = ImageFile.size file
+        let pixels = ImageFile.read None file
+        let pixels = if ImageFile.isGrey pixels then Array.truncate (height * width) pixels else pixels
+        struct ([| 1; pixels.Length / (height * width); height; width |], Array.map float pixels)
+
+    /// A table of samples [n; d], row by row: the cells that a model's columns make of them, or numbers where it has none.
+    static member Csv(file: string, columns: Column list, d: int, values: float[]) : unit =
+        let header, cells = TableFile.ofColumns columns (Array.chunkBySize d values)
+        Runs.writeBytes file (TableFile.text header cells)
+
+    /// The rows of a file as samples of a model in its data's units: a missing cell a value like any other, or open (NaN).
+    static member ReadCsv(model: GenerativeModel, file: string, isOpen: bool) : struct (int[] * float[]) =
+        Scope.run (fun () ->
+            let given = if isOpen then snd (TableFile.withHoles model file) else TableFile.samples model file
+
+            let x = if isOpen then given.Values else Validation.samples model Setting.Data given
+            struct (x.Shape, Tensor.toFloats x))
 
     /// numpy's file as numbers and their shape.
     static member ReadNpy(file: string) : struct (int[] * float[]) =

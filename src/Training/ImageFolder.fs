@@ -1,0 +1,209 @@
+namespace Fokker
+
+open System
+open System.IO
+open System.Threading.Tasks
+open Fokker.Pictures
+
+/// How the pictures of a folder are brought into one shape.
+type ImageFolderSettings =
+    {
+        /// Side of the square that the middle of each is brought to; none where they have one size already, which they keep.
+        Side: int option
+        /// Whether they are grey; found where it is not said: they are where no picture has a colour.
+        Grey: bool option
+        /// Whether files that are no whole pictures are left out, and not refused.
+        SkipCorrupt: bool
+    }
+
+/// Pictures that lie in a folder, or in a folder of each class.
+[<RequireQualifiedAccess>]
+module ImageFolder =
+
+    let standard: ImageFolderSettings = { Side = None; Grey = None; SkipCorrupt = false }
+
+    let private isPicture (file: string) =
+        List.contains ((string (Path.GetExtension file)).ToLowerInvariant()) ImageFile.endings
+
+    let private isHidden (path: string) = (string (Path.GetFileName path)).StartsWith '.'
+
+    /// The pictures under a folder, in the order of their names. Folders that are links are left alone: they may lead back.
+    let rec private under (folder: string) : string list =
+        let own =
+            Directory.GetFiles folder
+            |> Array.filter (fun f -> isPicture f && not (isHidden f))
+            |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b))
+
+        let folders =
+            Directory.GetDirectories folder
+            |> Array.filter (fun f -> not (isHidden f) && isNull (DirectoryInfo(f).LinkTarget))
+            |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b))
+
+        List.ofArray own @ (folders |> List.ofArray |> List.collect under)
+
+    /// The files, each with the name of its class, if they have classes.
+    let private files (folder: string) : (string * string option) list =
+        if not (Directory.Exists folder) then
+            let what = if File.Exists folder then "is a file, expected a folder" else "there is no such folder"
+            raise (UserError $"{folder}: {what}")
+
+        try
+            let classes =
+                Directory.GetDirectories folder
+                |> Array.filter (isHidden >> not)
+                |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b))
+                |> List.ofArray
+                |> List.map (fun path -> string (Path.GetFileName path), under path)
+                |> List.filter (snd >> List.isEmpty >> not)
+
+            let own =
+                Directory.GetFiles folder
+                |> Array.filter (fun f -> isPicture f && not (isHidden f))
+                |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b))
+                |> List.ofArray
+
+            match own, classes with
+            | [], [] ->
+                let endings = String.Join(", ", ImageFile.endings)
+                raise (
+                    UserError
+                        $"{folder}: there is no picture in it or its folders: expected files that end in {endings}"
+                )
+            | own, [] -> own |> List.map (fun file -> file, None)
+            | [], classes ->
+                [ for name, files in classes do
+                      yield! files |> List.map (fun file -> file, Some name) ]
+            | first :: _, (name, _) :: _ ->
+                raise (
+                    UserError
+                        $"{folder}: there are pictures both in it ({Path.GetFileName first}) and in its folders ({name}): expected either, a folder for each class or none"
+                )
+        with
+        | :? UnauthorizedAccessException -> raise (UserError $"{folder}: may not be read (permission denied)")
+        | :? IOException as e -> raise (UserError $"{folder}: cannot be read ({e.Message})")
+
+    let private failure (work: unit -> 'T) : Result<'T, exn> =
+        try
+            Ok(work ())
+        with e ->
+            Error e
+
+    /// What each file gives, worked on by all processors, and the message of each that is no whole picture where such are left out.
+    let private each (skip: bool) (work: string -> 'T) (files: string[]) : Result<'T, string>[] =
+        let results = Array.zeroCreate<Result<'T, exn>> files.Length
+        Parallel.For(0, files.Length, (fun i -> results[i] <- failure (fun () -> work files[i]))) |> ignore
+
+        results
+        |> Array.map (function
+            | Ok value -> Ok value
+            | Error(:? ImageFileException as e) when skip -> Error e.Message
+            | Error(:? ImageFileException as e) ->
+                raise (UserError $"{e.Message}; mend or remove the file, or have such files left out (skip=corrupt)")
+            | Error e -> raise e)
+
+    let private sizes (files: string[]) (found: Result<int * int, string>[]) : int * int =
+        let known =
+            Array.zip files found
+            |> Array.choose (fun (file, size) ->
+                match size with
+                | Ok size -> Some(file, size)
+                | Error _ -> None)
+
+        match Array.tryHead known with
+        | None -> raise (UserError $"{files[0]}: neither it nor any other of these files is a picture that can be read")
+        | Some(first, (height, width)) ->
+            match known |> Array.tryFind (fun (_, size) -> size <> (height, width)) with
+            | Some(other, (h, w)) ->
+                raise (
+                    UserError
+                        $"the pictures have several sizes ({first} is {width} × {height}, {other} {w} × {h}): say the side of the square that the middle of each is brought to (size=32)"
+                )
+            | None -> height, width
+
+    /// Refuses more pixels than half of the memory that there is.
+    let private requireRoom (folder: string) (count: int) (height: int) (width: int) =
+        let bytes = 3L * int64 height * int64 width * int64 count
+        let room = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2L
+
+        if bytes > room then
+            raise (
+                UserError
+                    $"{folder}: {count} pictures of {width} × {height} are {bytes >>> 20} MiB, more than half of the {(2L * room) >>> 20} MiB of memory here: bring them to a smaller side (size=32)"
+            )
+
+    /// Rec. 601's luma, as JPEG has it: 0.299 R + 0.587 G + 0.114 B.
+    let private luma (pixels: byte[]) : byte[] =
+        let plane = pixels.Length / 3
+
+        Array.init plane (fun i ->
+            let weighed =
+                0.299 * float pixels[i] + 0.587 * float pixels[plane + i] + 0.114 * float pixels[2 * plane + i]
+            byte (Math.Round weighed))
+
+    /// The pictures of a folder as a data set of bytes [C; H; W]; each folder in it is a class, by the name of the folder. `name` is the data set's. Raises UserError,
+    /// naming the file, where one is damaged, too large, or no picture.
+    let load (name: string) (folder: string) (settings: ImageFolderSettings) : Dataset =
+        let listed = Array.ofList (files folder)
+        let paths = Array.map fst listed
+
+        let height, width =
+            match settings.Side with
+            | Some side -> side, side
+            | None -> each settings.SkipCorrupt ImageFile.size paths |> sizes paths
+
+        requireRoom folder paths.Length height width
+
+        Scope.run (fun () ->
+            let mutable skipped: string list = []
+            let mutable grey = true
+            let chunk = Math.Clamp((64 <<< 20) / (3 * height * width), 1, 4096)
+
+            // The colours of those that are whole, and which those are.
+            let decoded =
+                [ for start in 0..chunk .. paths.Length - 1 do
+                      let some = paths[start .. min paths.Length (start + chunk) - 1]
+                      let found = each settings.SkipCorrupt (ImageFile.read settings.Side) some
+
+                      let whole =
+                          [| for i in 0 .. some.Length - 1 do
+                                 match found[i] with
+                                 | Ok pixels -> struct (start + i, pixels)
+                                 | Error reason -> skipped <- reason :: skipped |]
+
+                      let pixels = whole |> Array.map (fun struct (_, pixels) -> pixels)
+                      grey <- grey && settings.Grey <> Some false && Array.forall ImageFile.isGrey pixels
+
+                      let pixels, channels = if settings.Grey = Some true then Array.map luma pixels, 1 else pixels, 3
+
+                      if whole.Length > 0 then
+                          let rows = Tensor.ofArray [ whole.Length; channels; height; width ] (Array.concat pixels)
+
+                          whole |> Array.map (fun struct (i, _) -> i), rows ]
+
+            if decoded.IsEmpty then
+                raise (UserError $"{folder}: none of its {paths.Length} files is a picture that can be read")
+
+            let rows = decoded |> List.map snd |> Tensor.cat 0
+            let rows = if grey && rows.Shape[1] = 3 then Tensor.narrow 1 0 1 rows else rows
+            let kept = decoded |> List.map fst |> Array.concat
+
+            let classes = kept |> Array.choose (fun i -> snd listed[i]) |> Array.distinct
+
+            let labels =
+                if classes.Length = 0 then
+                    None
+                else
+                    kept
+                    |> Array.map (fun i -> int64 (Array.IndexOf(classes, Option.get (snd listed[i]))))
+                    |> Tensor.ofArray [ kept.Length ]
+                    |> Some
+
+            let data = Dataset.ofSamples name $"{kept.Length} pictures of a folder" folder rows labels
+
+            { data with
+                Classes = List.ofArray classes
+                Notes =
+                    match List.rev skipped with
+                    | [] -> []
+                    | first :: _ as all ->
+                        [ $"left out {all.Length} of {paths.Length} files, which are no whole pictures ({first})" ] })

@@ -1,0 +1,201 @@
+using NUnit.Framework;
+
+namespace Fokker.Tests.CSharpApi;
+
+/// <summary>Pictures and arrays of one's own, in and out.</summary>
+public class DataTests
+{
+    private static readonly TrainingOptions Short = new()
+    {
+        Steps = 2,
+        BatchSize = 4,
+        Width = 8,
+        Depth = 1,
+        ProgressInterval = TimeSpan.Zero,
+    };
+
+    private string folder = "";
+
+    [SetUp]
+    public void MakeFolder() => folder = Directory.CreateTempSubdirectory("fokker-cs-").FullName;
+
+    [TearDown]
+    public void RemoveFolder() => Directory.Delete(folder, recursive: true);
+
+    private static double[] Bytes(int count, int seed) =>
+        [.. Enumerable.Range(0, count).Select(k => (double)((k * 37 + seed * 101) % 256))];
+
+    /// <summary>A picture is written and read back to its numbers, whatever its size.</summary>
+    [Test]
+    public void APictureIsReadBack()
+    {
+        foreach (var channels in new[] { 1, 3 })
+        {
+            var values = Bytes(channels * 5 * 7, channels);
+            values[0] = 0.0;
+            values[1] = 255.0;
+            var file = Path.Combine(folder, $"{channels}.png");
+            SampleBatch.FromArray(values, [1, channels, 5, 7]).SavePng(file, columns: 1, scale: 1);
+            var read = SampleBatch.LoadPng(file);
+            Assert.That(read.SampleShape, Is.EqualTo(new[] { channels, 5, 7 }));
+            Assert.That(read.ToDoubleArray(), Is.EqualTo(values));
+        }
+
+        File.WriteAllText(Path.Combine(folder, "words.png"), "no picture");
+        var refused = Assert.Throws<FokkerException>(() => SampleBatch.LoadPng(Path.Combine(folder, "words.png")));
+        Assert.That(refused!.Message, Does.Contain("words.png"));
+    }
+
+    /// <summary>Columns, scale and count: so many tiles with a gap between them.</summary>
+    [Test]
+    public void AGridIsAsLargeAsItIsAskedFor()
+    {
+        var batch = SampleBatch.FromArray(Bytes(150 * 3 * 4 * 6, 1), [150, 3, 4, 6]);
+
+        foreach (
+            var (columns, scale, count, width, height) in new[]
+            {
+                (4, 3, 10, 81, 42),
+                (150, 1, 150, 1198, 4),
+                (7, 2, 1, 12, 8),
+            }
+        )
+        {
+            var file = Path.Combine(folder, "grid.png");
+            batch.SavePng(file, columns, scale, count);
+            Assert.That(SampleBatch.LoadPng(file).SampleShape, Is.EqualTo(new[] { 3, height, width }));
+        }
+
+        Assert.That(batch.ToPng(), Is.EqualTo(batch.ToPng(10, null, 100)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => batch.ToPng(count: 151));
+        Assert.Throws<ArgumentOutOfRangeException>(() => batch.ToPng(columns: 0));
+    }
+
+    /// <summary>A model keeps the names of the folders that it learned from, and is asked for a class by them.</summary>
+    [Test]
+    public async Task AFolderOfPicturesBecomesAModel()
+    {
+        foreach (var (name, number) in new[] { ("round", 0), ("square", 1) })
+        {
+            Directory.CreateDirectory(Path.Combine(folder, "pictures", name));
+
+            for (var k = 0; k < 10; k++)
+            {
+                SampleBatch
+                    .FromArray(Bytes(3 * 10 * 12, 2 * k + number), [1, 3, 10, 12])
+                    .SavePng(Path.Combine(folder, "pictures", name, $"{k}.png"), columns: 1, scale: 1);
+            }
+        }
+
+        var pictures = Path.Combine(folder, "pictures");
+        await using (var model = await new FlowTrainer(Short).TrainAsync(DataSource.FromImageFolder(pictures, size: 8)))
+        {
+            Assert.That(model.Classes, Is.EqualTo(new[] { "round", "square" }));
+            Assert.That(model.SampleShape, Is.EqualTo(new[] { 3, 8, 8 }));
+            var samples = await model.SampleAsync(
+                new SampleOptions
+                {
+                    Count = 3,
+                    Steps = 2,
+                    Label = model.LabelOf("square"),
+                }
+            );
+            Assert.That(samples.Labels, Is.EqualTo(new[] { 1, 1, 1 }));
+            var unknown = Assert.Throws<ArgumentException>(() => model.LabelOf("squire"));
+            Assert.That(unknown!.Message, Does.Contain("square"));
+        }
+
+        File.WriteAllText(Path.Combine(pictures, "round", "words.png"), "no picture");
+        var refused = Assert.ThrowsAsync<FokkerException>(() =>
+            new FlowTrainer(Short).TrainAsync(DataSource.FromImageFolder(pictures, size: 8))
+        );
+        Assert.That(refused!.Message, Does.Contain("words.png"));
+        await using var rest = await new FlowTrainer(Short).TrainAsync(
+            DataSource.FromImageFolder(pictures, size: 8, grey: true, skipCorrupt: true)
+        );
+        Assert.That(rest.SampleShape, Is.EqualTo(new[] { 1, 8, 8 }));
+    }
+
+    /// <summary>Classes of arrays have names, and a file of numpy's has labels beside it.</summary>
+    [Test]
+    public async Task ClassesOfArraysHaveNames()
+    {
+        var rows = Enumerable.Range(0, 20).SelectMany(k => new[] { k, -(double)k }).ToArray();
+        int[] labels = [.. Enumerable.Range(0, 20).Select(k => k % 2)];
+        var data = DataSource.FromArray(rows, [20, 2], labels);
+        var options = Short with { UseLabels = true };
+        await using (var model = await new FlowTrainer(options).TrainAsync(data.WithClassNames("even", "odd")))
+        {
+            Assert.That(model.Classes, Is.EqualTo(new[] { "even", "odd" }));
+        }
+
+        var few = Assert.ThrowsAsync<FokkerException>(() =>
+            new FlowTrainer(options).TrainAsync(data.WithClassNames("even"))
+        );
+        Assert.That(few!.Message, Does.Contain("1 names for 2 classes"));
+        Assert.Throws<InvalidOperationException>(() => DataSources.Moons.WithClassNames("a"));
+
+        var (x, y) = (Path.Combine(folder, "x.npy"), Path.Combine(folder, "y.npy"));
+        SampleBatch.FromArray(rows, [20, 2]).SaveNpy(x);
+        // numpy's own: int64 [20], version 1.0.
+        var header = "{'descr': '<i8', 'fortran_order': False, 'shape': (20,), }".PadRight(117) + "\n";
+        File.WriteAllBytes(
+            y,
+            [
+                0x93,
+                .. "NUMPY"u8,
+                1,
+                0,
+                (byte)header.Length,
+                0,
+                .. header.Select(c => (byte)c),
+                .. labels.SelectMany(k => BitConverter.GetBytes((long)k)),
+            ]
+        );
+        await using var labelled = await new FlowTrainer(options).TrainAsync(DataSource.FromFile(x, y));
+        Assert.That(labelled.Classes, Is.EqualTo(new[] { "0", "1" }));
+        Assert.Throws<ArgumentException>(() => DataSource.FromFile("x.csv", "y.npy"));
+    }
+
+    /// <summary>A table of numbers and words is learned, drawn as such a table, scored and completed.</summary>
+    [Test]
+    public async Task ATableOfWordsIsCompleted()
+    {
+        var table = Path.Combine(folder, "people.csv");
+        File.WriteAllLines(
+            table,
+            new[] { "age,city,shoes" }.Concat(
+                Enumerable
+                    .Range(0, 60)
+                    .Select(k => $"{20 + k % 7},{(k % 2 == 0 ? "Rome" : "Oslo")},{(k % 5 == 0 ? "" : 36 + k % 9)}")
+            )
+        );
+        await using var model = await new FlowTrainer(Short).TrainAsync(
+            DataSource.FromCsv(table, "age", "city", "shoes")
+        );
+        Assert.That(model.SampleShape, Is.EqualTo(new[] { 5 }));
+        var drawn = Path.Combine(folder, "drawn.csv");
+        (await model.SampleAsync(new SampleOptions { Count = 8, Steps = 3 })).SaveCsv(drawn);
+        var lines = File.ReadAllLines(drawn);
+        Assert.That(lines, Has.Length.EqualTo(9));
+        Assert.That(lines[0], Is.EqualTo("age,city,shoes"));
+        Assert.That(lines[1..].Select(line => line.Split(',')[1]), Has.All.AnyOf("Rome", "Oslo"));
+
+        var density = await model.LogLikelihoodAsync(model.ReadCsv(table));
+        Assert.That(double.IsFinite(density.Mean));
+
+        var holes = Path.Combine(folder, "holes.csv");
+        File.WriteAllLines(holes, ["city,age,shoes", "Oslo,31,", ",22,40"]);
+        var filled = await model.ImputeAsync(
+            model.ReadCsv(holes, toComplete: true),
+            options: new SampleOptions { Steps = 3 }
+        );
+        filled.SaveCsv(drawn);
+        lines = File.ReadAllLines(drawn);
+        Assert.That(lines[1], Does.Match("^31,Oslo,[-0-9.E+]+$"));
+        Assert.That(lines[2], Does.Match("^22,(Oslo|Rome),40$"));
+        Assert.Throws<InvalidOperationException>(() =>
+            SampleBatch.FromArray(new double[12], [1, 3, 2, 2]).SaveCsv(drawn)
+        );
+    }
+}
