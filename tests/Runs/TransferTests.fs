@@ -265,7 +265,7 @@ let tests =
                   let expected = Tensor.ofArray [ 3; 1; 4; 4 ] (numbers "output" json)
                   close 1e-9 expected (said json Kind.Float64 (Diffusers.read None None source)) "")
 
-          testCase "an imported run is sampled, has a likelihood, teaches a student, and goes on to diffusers and ONNX"
+          testCase "an imported run is sampled, has a likelihood, and goes on to diffusers and ONNX"
           <| fun () ->
               use folder = new Folder()
               let root = folder.File "runs"
@@ -313,22 +313,6 @@ let tests =
               Expect.isGreaterThan (FileInfo(folder.File "guest.onnx")).Length 10_000L ""
               assertRefused (runs [ "report"; "again" ]) [ "came from elsewhere" ]
 
-              succeeds (
-                  runs
-                      [ "train"
-                        data
-                        "--loss"
-                        "progressive"
-                        "--teacher"
-                        "guest"
-                        "--steps"
-                        "4"
-                        "--batch"
-                        "4"
-                        "--name"
-                        "student" ]
-              )
-
           testTheory "the network as ONNX is the network, for any number of samples" modelNames
           <| fun name ->
               Scope.run0 (fun () ->
@@ -354,7 +338,7 @@ let tests =
 
                   close 1e-5 (field label t x) (answered (Transfers.onnx None model) inputs "y") name)
 
-          testTheory "all steps of a sampler as ONNX are its samples" [ "mlp"; "dit with classes"; "a map of dit" ]
+          testTheory "all steps of a sampler as ONNX are its samples" [ "mlp"; "a map of dit" ]
           <| fun name ->
               Scope.run0 (fun () ->
                   let model = modelNamed name ()
