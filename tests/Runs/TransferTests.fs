@@ -87,6 +87,7 @@ let private modelOf
           Null = labels
           Source = None
           Times = []
+          Columns = []
           Kind = Kind.Float32
           Training = { Data = "test"; Digest = None; Loss = "test"; Steps = 0L; Seed = 0L; Version = "" } }
 
