@@ -243,7 +243,7 @@ module Densities =
         | Some way, _ -> struct (way, 0.0)
         | None, Mapping({ Domain = Ends _ } as map) -> struct (ByJumps(map, [| 0.0; 1.0 |]), 0.0)
         | None, _ ->
-            let flow = FlowPlan.make "a likelihood" model (Samples.standardFor model) None
+            let flow = FlowPlan.make "a likelihood" model (FlowPlan.usual model) None
             struct (alongFlow flow (trace model None None) None, flow.Plan.Span.Clean)
 
     /// log p of samples [n; …] in the data's units, in the way that suits the model (`standardFor`). Raises UserError as `find` does.

@@ -85,6 +85,26 @@ module FlowPlan =
                 $"{what} follows the flow dx/dt = v, without noise, which this sampler does not"
                 $"take a Runge–Kutta method, heun or dormand-prince for instance"
 
+    /// The tolerance that the flow of a model is followed to where nothing is said of its steps; none for a model that has no flow, or whose times are a
+    /// few that it was distilled for. 10⁻⁵ costs a law in the plane what 25 steps of Heun's method do, which are off by a tenth of a nat where the noise is
+    /// wide; of images 10⁻³ decides more digits than the probe of the divergence does (docs/likelihood.md).
+    let usualTolerance (model: GenerativeModel) : float option =
+        match model.Dynamics, model.Times with
+        | (Denoising _ | Transport _ | Mapping { Domain = Between _ }), [] ->
+            Some(Math.Max((if model.IsImage then 1e-3 else 1e-5), Tolerance.tightest model.Kind.Dtype))
+        | _ -> None
+
+    /// How the flow of a model is followed where nothing is said of its steps: by Dormand and Prince's method to `usualTolerance`, or as samples are drawn.
+    let usual (model: GenerativeModel) : Drawing =
+        let drawing = Samples.standardFor model
+
+        match usualTolerance model with
+        | Some tolerance ->
+            { drawing with
+                Sampler = Samplers.ofTableau Tableau.dormandPrince
+                Control = Adaptive(Tolerance.both tolerance) }
+        | None -> drawing
+
     /// The flow of a model for `what`, as a drawing follows it, from the natural clean end, or the one given, to the noisy one. Raises RefusedException
     /// as `tableau` does.
     let make (what: string) (model: GenerativeModel) (drawing: Drawing) (clean: float option) : FlowPlan =

@@ -228,6 +228,18 @@ module Validation =
 
         struct (model, drawing)
 
+    /// What a flow is followed by where a likelihood or latents are asked for: where nothing is said of its steps, their error chooses them.
+    let private alongFlow (model: GenerativeModel) (request: GenerationRequest) : struct (GenerativeModel * Drawing) =
+        let saysNothing =
+            request.Solver.IsNone
+            && request.Grid.IsNone
+            && request.Steps.IsNone
+            && request.RelativeTolerance.IsNone
+            && request.AbsoluteTolerance.IsNone
+
+        let usual = if saysNothing then FlowPlan.usualTolerance model else None
+        generation model { request with RelativeTolerance = Option.orElse usual request.RelativeTolerance }
+
     /// The numbers of an array of the model's shape after so many axes. Raises RefusedException where it is of another shape, empty or not finite.
     let private arrayFor (model: GenerativeModel) (axes: string list) (setting: Setting) (given: GivenArray) : Tensor =
         let x = given.Values
@@ -497,8 +509,8 @@ module Validation =
             refuse Setting.Time t $"expected a time from 0, the data, to 1, the noise"
         | _ -> ()
 
-        let alongFlow () =
-            let struct (model, drawing) = generation model request.Generation
+        let byFlow () =
+            let struct (model, drawing) = alongFlow model request.Generation
             let flow = FlowPlan.make "a likelihood" model drawing request.Time
             let trace = Densities.trace model request.Trace request.Probes
 
@@ -596,13 +608,13 @@ module Validation =
                 struct (model, drawing, (Densities.normalized model request.Generation.Steps).Value, 0.0)
             // A map that has learned its log-determinant takes jumps, unless steps are asked for.
             | None, _ when byJumps.IsSome -> byJumps.Value
-            | _ -> alongFlow ()
+            | _ -> byFlow ()
 
         { Model = model; Way = way; Time = time; Batch = drawing.Batch }
 
     /// The flow for `what` (an encoding, an interpolation), and the samples that go through it at once.
     let flow (what: string) (model: GenerativeModel) (request: GenerationRequest) : struct (FlowPlan * int) =
-        let struct (model, drawing) = generation model request
+        let struct (model, drawing) = alongFlow model request
         struct (FlowPlan.make what model drawing None, drawing.Batch)
 
     /// An evaluation as it is asked for: samples, and how many of them are measured how often. `data` hold out what they are measured against.

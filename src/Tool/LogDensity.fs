@@ -36,7 +36,7 @@ type LikelihoodArgument =
             | Memory _ ->
                 "MiB that the field's graph may take: more samples than fit go through in parts, one at a time at the least (256)"
             | Rtol _ ->
-                "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince)"
+                "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince; 1e-5, of images 1e-3, where nothing else is said of the steps)"
             | Atol _ -> "its absolute part (that of --rtol)"
             | Label _ -> "one class for all samples of --data: its number or its name"
             | Seed _ -> "seed of the probes and of the samples that are drawn (0)"

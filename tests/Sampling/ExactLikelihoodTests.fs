@@ -266,6 +266,28 @@ let tests =
                           (abs estimate.Mean < gap)
                           $"std {std}: {estimate} bits a dimension more than the discrete law")
 
+          testTheory
+              "a likelihood of which nothing is said is within 1e-3 nats of the closed form"
+              [ "condot"; "vp"; "ve"; "edm"; "cosine"; "ddpm" ]
+          <| fun name ->
+              Scope.run0 (fun () ->
+                  // Narrow beside its distances, as two moons and eight Gaussians are, on a path whose noise may be of deviation 80.
+                  let means = Tensor.ofArray [ 3; 2 ] [| -1.0; 0.5; 1.0; 0.0; 0.2; -1.2 |]
+                  let narrow = Mixture.ofStds [| 0.5; 0.3; 0.2 |] means (Tensor.full f64 [ 3; 2 ] 0.15)
+                  let path = Catalogue.paths.Find name
+                  let model = GenerativeModel.ofMixture "narrow" path Prediction.velocity f64 narrow
+                  let x = Mixture.sample 64 (Rng.ofSeed 3L) narrow
+                  let found = Densities.ofSamples model x
+                  let asked =
+                      Validation.densities model { DensityRequest.standard with Method = Some DensityMethod.Flow }
+                  let again =
+                      Densities.find asked.Model asked.Way asked.Time 64 (Rng.ofSeed 0L) (fun _ _ -> ()) (x, None)
+                  let exact = Tensor.toFloats (Mixture.logDensity path narrow (Tensor.scalar f64 asked.Time) x)
+                  Expect.equal again.Nats found.Nats "a request of which nothing is said is the standard way"
+
+                  for nats, exact in Array.zip found.Nats exact do
+                      close 1e-3 exact nats name)
+
           testCase "a great circle keeps the radius, a line does not"
           <| fun () ->
               Scope.run0 (fun () ->

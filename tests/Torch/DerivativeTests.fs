@@ -84,4 +84,4 @@ let tests =
                         if not (covered.Contains $"{m}.{f}") && not (List.contains f without) then
                             $"{m}.{f}" ]
 
-              Expect.isEmpty missing "" ]
+              Expect.isEmpty missing (String.Join(", ", missing)) ]

@@ -194,7 +194,12 @@ let private networks =
       of1 "Nn.crossEntropy" (fun x -> Nn.crossEntropy x labels) [ 3; 4 ]
       of1 "Nn.pad2d" (Nn.pad2d 1 >> Tensor.square) [ 1; 2; 2; 2 ]
       on "Nn.bmm" (fun xs -> Nn.bmm xs[0] xs[1]) (normals [ [ 2; 3; 2 ]; [ 2; 2; 4 ] ])
-      on "Nn.attention" (fun xs -> Nn.attention xs[0] xs[1] xs[2]) (normals [ [ 2; 3; 2 ]; [ 2; 4; 2 ]; [ 2; 4; 3 ] ]) ]
+      on "Nn.attention" (fun xs -> Nn.attention xs[0] xs[1] xs[2]) (normals [ [ 2; 3; 2 ]; [ 2; 4; 2 ]; [ 2; 4; 3 ] ])
+      on "Nn.standardize" (fun xs -> Nn.standardize 1e-5 xs[0]) (normals [ [ 3; 5 ] ])
+      on "Nn.padEnd" (fun xs -> Nn.padEnd 1 2 xs[0]) (normals [ [ 2; 1; 3; 2 ] ])
+      on "Nn.splitHeads" (fun xs -> Nn.splitHeads 2 xs[0]) (normals [ [ 2; 3; 4 ] ])
+      on "Nn.joinHeads" (fun xs -> Nn.joinHeads 2 xs[0]) (normals [ [ 4; 3; 2 ] ])
+      on "Nn.multiHead" (fun xs -> Nn.multiHead 2 xs[0] xs[1] xs[2]) (normals [ [ 2; 3; 4 ]; [ 2; 4; 4 ]; [ 2; 4; 4 ] ]) ]
 
 let private algebra =
     [ on "Linalg.matmul" (fun xs -> Linalg.matmul xs[0] xs[1]) (normals [ [ 2; 3; 2 ]; [ 2; 4 ] ])

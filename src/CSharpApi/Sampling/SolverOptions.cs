@@ -10,7 +10,7 @@ public abstract record SolverOptions
 {
     private protected SolverOptions() { }
 
-    /// <summary>The method (Heun’s; with a tolerance, Dormand and Prince’s). Densities and latents take a Runge–Kutta method, which follows the flow itself.</summary>
+    /// <summary>The method (Heun’s for samples; Dormand and Prince’s with a tolerance, and for densities and latents of which nothing else is said). Densities and latents take a Runge–Kutta method, which follows the flow itself.</summary>
     public Solver? Solver { get; init; }
 
     /// <summary>How its steps are spaced (the solver’s own).</summary>
@@ -23,7 +23,8 @@ public abstract record SolverOptions
         init => field = Check.AtLeast(1, value);
     }
 
-    /// <summary>The error of a step, relative to the state, for each sample by itself: steps are then chosen by it.</summary>
+    /// <summary>The error of a step, relative to the state, for each sample by itself: steps are then chosen by it. Densities and
+    /// latents of which neither solver, grid nor steps are said are found to 1e-5, of images to 1e-3.</summary>
     public double? RelativeTolerance
     {
         get;
