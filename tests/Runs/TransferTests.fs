@@ -339,7 +339,7 @@ let tests =
 
                   close 1e-5 (field label t x) (answered (Transfers.onnx None model) inputs "y") name)
 
-          testTheory "all steps of a sampler as ONNX are its samples" [ "mlp"; "a map of dit" ]
+          testTheory "all steps of a sampler as ONNX are its samples" modelNames
           <| fun name ->
               Scope.run0 (fun () ->
                   let model = modelNamed name ()

@@ -45,19 +45,51 @@ module internal OnnxFile =
         | None when a.Bytes.AsSpan().SequenceEqual(ReadOnlySpan b.Bytes) -> plain a.Value.Shape a.Bytes
         | None -> raise (NotSupportedException "a constant of it depends on the number of samples")
         | Some 0 ->
+            let times =
+                match sizes[0] with
+                | OfBatch times -> times
+                | Always _ -> 1
+
             let row = a.Bytes.Length / a.Value.Shape[0]
-            let first = a.Bytes[.. row - 1]
 
-            let isRepeated (bytes: byte[]) =
-                bytes
-                |> Array.chunkBySize (max 1 row)
-                |> Array.forall (fun other -> other.AsSpan().SequenceEqual(ReadOnlySpan first))
+            // Rows that a product of matrices made are the same up to rounding: another number of rows is another order of its sums.
+            let isSame (first: byte[]) (other: byte[]) =
+                if Dtype.isFloating a.Value.Dtype then
+                    let numbers (bytes: byte[]) =
+                        Exchange.ofBytes
+                            a.Value.Dtype
+                            [| bytes.Length / Dtype.size a.Value.Dtype |]
+                            (ReadOnlySpan bytes)
+                        |> Tensor.toFloats
 
-            if not (isRepeated a.Bytes && isRepeated b.Bytes) then
-                raise (NotSupportedException "it draws numbers on the way, other ones for each sample")
+                    let one, two = numbers first, numbers other
+                    let room = 1e-5 * (one |> Array.fold (fun most x -> max most (abs x)) 0.0)
+                    Array.forall2 (fun x y -> x = y || abs (x - y) <= room) one two
+                else
+                    other.AsSpan().SequenceEqual(ReadOnlySpan first)
 
-            let one = plain (Array.append [| 1 |] a.Value.Shape[1..]) first
-            { one with Name = g.Node("Expand", [ one.Name; g.Shape sizes ], []) }
+            // Several batches one after the other, as guidance has them, have a row each.
+            let blocks (bytes: byte[]) = bytes |> Array.chunkBySize (max 1 row) |> Array.splitInto times
+            let one, two = blocks a.Bytes, blocks b.Bytes
+
+            let repeated =
+                Array.map2
+                    (fun (x: byte[][]) (y: byte[][]) ->
+                        if not (Seq.append x y |> Seq.forall (isSame x[0])) then
+                            raise (NotSupportedException "it draws numbers on the way, other ones for each sample")
+
+                        let own = plain (Array.append [| 1 |] a.Value.Shape[1..]) x[0]
+                        g.Node("Expand", [ own.Name; g.Shape(Array.append [| OfBatch 1 |] sizes[1..]) ], []))
+                    one
+                    two
+
+            { Name =
+                (if times = 1 then
+                     repeated[0]
+                 else
+                     g.Node("Concat", List.ofArray repeated, [ "axis", Attribute.Whole 0L ]))
+              Dtype = a.Value.Dtype
+              Sizes = sizes }
         | Some _ -> raise (NotSupportedException "a constant of it depends on the number of samples")
 
     /// Whether the numbers that a call was given are the same for any number of samples, or are sizes, which the results tell.
