@@ -113,6 +113,13 @@ module Sections =
     let imagesAlone (samples: ImageGrid) =
         section "Samples" "Samples of the model, not picked." [ Body.Images [ samples ] ]
 
+    /// Training images through what changes them at random.
+    let imagesAsSeen (images: ImageGrid) =
+        section
+            "What the network sees"
+            "Training images as one pass over them shows them; every pass shows them anew."
+            [ Body.Images [ images ] ]
+
     /// The way of the images from the source to the data.
     let imagesFromNoise (motion: ImageMotion) =
         section

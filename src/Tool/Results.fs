@@ -201,6 +201,12 @@ module Results =
               let named = if Array.isEmpty labels then [||] else classes
               Sections.imagesBesideData (tiles "Held-out data" truth named) drawn
           | None -> Sections.imagesAlone drawn
+          match data with
+          | Some data when data.Augmentation <> Augmentation.None ->
+              Scope.run (fun () ->
+                  let seen = Dataset.sample Kind.Float64 (min 30 count) (model.Stream "as seen") data
+                  Sections.imagesAsSeen (tiles "Training images" (Dataset.inData data seen) [||]))
+          | _ -> ()
           Sections.imagesFromNoise { Times = times; Clock = None; Frames = Array.map toImages frames; Columns = 10 } ]
 
     let private metric (score: Score) : Report.Metric =

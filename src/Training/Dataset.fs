@@ -314,10 +314,10 @@ module Dataset =
     // ---- from files
 
     let private check file (x: Tensor) =
-        if x.Rank < 2 || x.Rank > 4 || x.Rank = 3 && x.Dtype <> Dtype.UInt8 then
+        if x.Rank < 2 || x.Rank > 4 || x.Rank = 3 && (Dtype.isFloating x.Dtype || x.Dtype = Dtype.Bool) then
             raise (
                 UserError
-                    $"{file}: its shape is {x.Describe()}: expected [n; d] vectors, [n; C; H; W] images or [n; H; W] images of bytes"
+                    $"{file}: its shape is {x.Describe()}: expected [n; d] vectors, [n; C; H; W] images or [n; H; W] images of whole numbers"
             )
 
         if Array.exists (fun size -> size = 0) x.Shape then
@@ -359,8 +359,18 @@ module Dataset =
                             $"{file}: row {row}, column {column} is {value} (counted from 0): expected numbers up to {largest}; divide the data by a power of ten"
                     ))
 
+    /// Whether images are in the order [n; H; W; C], by a last size that is a number of colours where neither of the others can be one.
+    let private isChannelsLast (x: Tensor) =
+        x.Rank = 4
+        && (x.Shape[3] = 1 || x.Shape[3] = 3 || x.Shape[3] = 4 && x.Dtype = Dtype.UInt8)
+        && x.Shape[1] > 4
+        && x.Shape[2] > 4
+
     // [n; H; W] pixels have one channel.
-    let private images (x: Tensor) = if x.Rank = 3 then Tensor.unsqueeze 1 x else x
+    let private images (x: Tensor) =
+        if x.Rank = 3 then Tensor.unsqueeze 1 x
+        elif isChannelsLast x then Tensor.contiguous (Tensor.permute [ 0; 3; 1; 2 ] x)
+        else x
 
     /// Mean and standard deviation, of each column of vectors and of all pixels of images; a constant column is moved to 0 and keeps its scale.
     let private standard file (x: Tensor) : Units =
@@ -440,11 +450,13 @@ module Dataset =
             )
 
     /// A data set from samples [n; …] and labels that go with them. A tenth of them (at least one), chosen by a fixed key,
-    /// is held out. Bytes of rank 3 and 4 are pixels; images of floats in [−1, 1] stay as they are; everything else is standardised.
+    /// is held out. Bytes of rank 3 and 4 are pixels; images of floats in [−1, 1] stay as they are; everything else is standardised. Images whose last size is a number of colours are
+    /// read as [n; H; W; C], and a note says so.
     /// `file` is what messages call it. Raises UserError where the samples are not finite, too few or of no known shape.
     let ofSamples name summary (file: string) (x: Tensor) (labels: Condition) : Dataset =
         check file x
         checkSize file x
+        let given = x
 
         Scope.run (fun () ->
             let x = images (if x.Rank = 2 && x.Dtype = Dtype.UInt8 then x.To Dtype.Float32 else x)
@@ -473,7 +485,9 @@ module Dataset =
               Units = if x.Rank = 4 && x.Dtype <> Dtype.UInt8 && inside () then Units.Same else standard file x
               Range = if x.Rank = 4 then Some(shown x) else None
               Columns = []
-              Notes = []
+              Notes =
+                [ if isChannelsLast given then
+                      $"{file}: its shape {given.Describe()} is read as images whose channels come last, [n; H; W; C]; samples have them first" ]
               Augmentation = Augmentation.None
               Content = Finite(table x labels train, table x labels heldOut) })
 

@@ -138,6 +138,52 @@ module Datasets =
 
         file
 
+    /// The kinds of pictures, by what their files begin with.
+    let private pictures =
+        [ "a PNG", "\x89PNG"
+          "a JPEG", "\xff\xd8\xff"
+          "a GIF", "GIF8"
+          "a BMP", "BM"
+          "a TIFF", "II*\x00"
+          "a TIFF", "MM\x00*" ]
+
+    /// A file of numbers. Raises UserError where it is a picture.
+    let private numbers (what: string) (file: string) : string =
+        let file = named what file
+
+        if File.Exists file then
+            let start = Array.zeroCreate<byte> 12
+
+            let first =
+                try
+                    use stream = File.OpenRead file
+                    let got = stream.ReadAtLeast(start, start.Length, throwOnEndOfStream = false)
+                    Text.Encoding.Latin1.GetString(start, 0, got)
+                with
+                | :? IOException
+                | :? UnauthorizedAccessException -> ""
+
+            let kind =
+                if
+                    first.StartsWith("RIFF", StringComparison.Ordinal)
+                    && first.EndsWith("WEBP", StringComparison.Ordinal)
+                then
+                    Some "a WebP"
+                else
+                    pictures
+                    |> List.tryFind (fun (_, magic) -> first.StartsWith(magic, StringComparison.Ordinal))
+                    |> Option.map fst
+
+            match kind with
+            | Some kind ->
+                raise (
+                    UserError
+                        $"{file}: it is {kind} picture, not what {what}:FILE holds: pictures are read by the folder that they lie in, folder:DIR"
+                )
+            | None -> ()
+
+        file
+
     /// A file, and the one with its labels where there is a second.
     let private withLabels (kind: string) (text: string) : string * string option =
         match (named kind text).Split(',', 2) with
@@ -163,7 +209,7 @@ module Datasets =
           Open =
             fun text ->
                 let file, said = DataName.read "csv" [ "columns", "A+B|all" ] text
-                let file = named "csv" file
+                let file = numbers "csv" file
                 let name = $"csv:{text}"
 
                 Scope.run (fun () ->
@@ -192,12 +238,13 @@ module Datasets =
                 let file, labels = withLabels "idx" text
 
                 Scope.run (fun () ->
-                    let x = Idx.read file
+                    let x = Idx.read (numbers "idx" file)
                     Dataset.ofSamples $"idx:{text}" "images of a file" file x (labelled Idx.read x labels)) }
 
     let private npy: DatasetEntry =
         { Name = "npy:FILE[,LABELS]"
-          Summary = "numpy's format: [n; d] vectors, standardised, or [n; C; H; W] images, bytes as pixels"
+          Summary =
+            "numpy's format: [n; d] vectors, standardised, or [n; C; H; W] images, bytes as pixels; [n; H; W; C] where the last size is a number of colours"
           Reference = "a file of yours"
           Shape = "[d] or [C; H; W]"
           Open =
@@ -205,7 +252,7 @@ module Datasets =
                 let file, labels = withLabels "npy" text
 
                 Scope.run (fun () ->
-                    let x = Npy.read file
+                    let x = Npy.read (numbers "npy" file)
                     Dataset.ofSamples $"npy:{text}" "rows of an array" file x (labelled Npy.read x labels)) }
 
     let private folder: DatasetEntry =
@@ -251,7 +298,7 @@ module Datasets =
                     said "window"
                     |> Option.map (DataName.whole $"series:{text}" "window" 2 65_536)
                     |> Option.defaultValue 64
-                Scope.run (fun () -> Series.load $"series:{text}" length (named "series" file)) }
+                Scope.run (fun () -> Series.load $"series:{text}" length (numbers "series" file)) }
 
     let all: DatasetEntry list =
         [ yield! List.map law Plane.all; fashionMnist; mnist; mixture; npy; csv; idx; folder; cifar; series ]

@@ -420,7 +420,95 @@ let tests =
                   Expect.equal dataset.Units Units.Same ""
                   Expect.same dataset.Shape [ 3; 4; 4 ] "")
 
+          testCase "images whose channels come last are the images with them first, and a note says so"
+          <| fun () ->
+              inFolder (fun folder ->
+                  let file = Path.Combine(folder, "x.npy")
+                  let first = Rng.integers 256L [ 12; 3; 6; 5 ] key
+
+                  for kind in [ Dtype.UInt8; Dtype.Int16; Dtype.Float32 ] do
+                      let load (x: Tensor) =
+                          Npy.write file (x.To kind)
+                          Datasets.load $"npy:{file}"
+
+                      let expected = load first
+                      Expect.isEmpty expected.Notes ""
+                      let data = load (Tensor.contiguous (Tensor.permute [ 0; 2; 3; 1 ] first))
+                      Expect.same data.Shape [ 3; 6; 5 ] ""
+                      Expect.equal data.Units expected.Units ""
+                      let rows (data: Dataset) = (Dataset.batches Kind.Float64 8 key data 0L).Data
+                      Expect.isTrue (Tensor.same (rows data) (rows expected)) "the same images"
+                      Expect.stringContains (List.exactlyOne data.Notes) "[12; 6; 5; 3]" ""
+
+                  // Sizes that may as well be channels are not taken for colours.
+                  Npy.write file (Rng.normal Kind.Float32 [ 12; 3; 6; 3 ] key)
+                  let data = Datasets.load $"npy:{file}"
+                  Expect.same data.Shape [ 3; 6; 3 ] ""
+                  Expect.isEmpty data.Notes "")
+
+          testTheory
+              "numbers of 16 bits are read, as images with channels and without, and as vectors"
+              [ "<i2"; "<u2"; ">u2" ]
+          <| fun code ->
+              inFolder (fun folder ->
+                  let file = Path.Combine(folder, "x.npy")
+                  let values = [| for k in 0..79 -> 811 * k - (if code = "<i2" then 32_000 else 0) |]
+
+                  let bytes =
+                      values
+                      |> Array.collect (fun v ->
+                          let pair = BitConverter.GetBytes(int16 v)
+                          if code[0] = '>' then Array.rev pair else pair)
+
+                  for shape in [ [ 5; 1; 4; 4 ]; [ 5; 4; 4 ]; [ 20; 4 ] ] do
+                      let sizes = String.Join(", ", shape)
+                      let header =
+                          $"{{'descr': '{code}', 'fortran_order': False, 'shape': ({sizes}), }}".PadRight 117 + "\n"
+                      File.WriteAllBytes(
+                          file,
+                          Array.concat
+                              [ [| 0x93uy |]; text "NUMPY\x01\x00"; [| byte header.Length; 0uy |]; text header; bytes ]
+                      )
+
+                      let data = Datasets.load $"npy:{file}"
+                      Expect.same data.Shape (if shape.Length = 2 then [ 4 ] else [ 1; 4; 4 ]) ""
+
+                      let all =
+                          match data.Content with
+                          | Finite(train, rest) -> [ train; rest ]
+                          | Law _ -> []
+
+                      let found =
+                          [| for table in all do
+                                 yield! floats table.Rows |> Array.map int |]
+
+                      Expect.equal (Array.sort found) values ""
+                      // In the network's units they have mean 0 and deviation 1.
+                      let x =
+                          [| for table in all -> Units.toNetwork data.Units (table.Rows.To Dtype.Float64) |]
+                          |> Tensor.cat 0
+                      Expect.within 1e-12 ((Tensor.mean x).ToFloat()) 0.0 "")
+
           // ---- what can be wrong
+          testCase "a picture's file that is named as an array or a table is called a picture"
+          <| fun () ->
+              inFolder (fun folder ->
+                  use bitmap = new SkiaSharp.SKBitmap(4, 4)
+
+                  for format, kind in
+                      [ SkiaSharp.SKEncodedImageFormat.Png, "a PNG picture"
+                        SkiaSharp.SKEncodedImageFormat.Jpeg, "a JPEG picture"
+                        SkiaSharp.SKEncodedImageFormat.Webp, "a WebP picture" ] do
+                      let file = Path.Combine(folder, "picture")
+                      use data = bitmap.Encode(format, 90)
+                      File.WriteAllBytes(file, data.ToArray())
+
+                      for what in [ "npy"; "idx"; "csv"; "series" ] do
+                          userError (fun () -> Datasets.load $"{what}:{file}") |> names [ file; kind; "folder:DIR" ]
+
+                  let file = Path.Combine(folder, "picture")
+                  userError (fun () -> Datasets.load $"folder:{file}") |> names [ file; "expected a folder" ])
+
           testCase "an unknown data set is answered with near names and all there are"
           <| fun () ->
               userError (fun () -> Datasets.load "moon")
