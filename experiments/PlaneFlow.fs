@@ -40,7 +40,8 @@ module PlaneFlow =
           Rounds = None
           Memory = None
           Players = []
-          Ranks = Ranks.alone }
+          Ranks = Ranks.alone
+          Parts = 1 }
 
     /// Times drawn one by one on all of [0, 1].
     let uniform: Times =

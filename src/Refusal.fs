@@ -46,6 +46,8 @@ type Setting =
     static member Steps = Setting "Steps"
     static member Minutes = Setting "Minutes"
     static member Batch = Setting "Batch"
+    /// In how many parts the gradient of a batch is computed.
+    static member Accumulate = Setting "Accumulate"
     static member LearningRate = Setting "LearningRate"
     static member WarmUp = Setting "WarmUp"
     static member WeightDecay = Setting "WeightDecay"

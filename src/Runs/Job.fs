@@ -506,6 +506,19 @@ module Job =
                     warmStart setting given (model ()) network kind recipe (loss.Tunes || setting = Setting.Teacher)
                 given, lazy (Scope.outside found))
 
+        let training =
+            let training = Recipe.training objective recipe
+            { training with Players = players known recipe data objective start training.Optimizer }
+
+        match Trainer.cannotShare training with
+        | Some reason when training.Parts > 1 ->
+            refuseWith
+                Setting.Accumulate
+                recipe.Accumulate
+                $"{recipe.Loss} cannot be trained in parts of a batch: {reason}"
+                $"leave it out"
+        | _ -> ()
+
         { Recipe = recipe
           Data = data
           Digest = lazy (Dataset.digest data)
@@ -515,9 +528,7 @@ module Job =
           Start = start
           Kind = kind
           Arithmetic = arithmetic
-          Training =
-            (let training = Recipe.training objective recipe
-             { training with Players = players known recipe data objective start training.Optimizer }) }
+          Training = training }
 
     /// The parameters that a network draws from the seed, as its first samples suit them: so many that a mean is one.
     let private fitted (job: Job) (fit: Tensor[] -> Condition -> Tensor -> Tensor[]) : Tensor[] =

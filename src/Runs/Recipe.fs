@@ -40,6 +40,8 @@ type Recipe =
         Seed: int64
         Steps: int64
         Batch: int
+        /// In how many parts, one after the other, the gradient of a batch is computed.
+        Accumulate: int
         /// Highest rate; it rises over the warm-up and falls to the final one at the last step, along half a cosine.
         LearningRate: float
         FinalRate: float
@@ -213,6 +215,7 @@ module Recipe =
               Seed = 0L
               Steps = 10_000L
               Batch = 512
+              Accumulate = 1
               LearningRate = 2e-3
               FinalRate = 0.0
               WarmUp = 200L
@@ -268,6 +271,7 @@ module Recipe =
           // With the networks that the job makes.
           Players = []
           Ranks = Ranks.alone
+          Parts = recipe.Accumulate
           Optimizer =
             { Optimizer.adam with
                 Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, recipe.FinalRate, recipe.Steps))
@@ -284,10 +288,17 @@ module Recipe =
         for setting, value in
             [ Setting.Steps, recipe.Steps
               Setting.Batch, int64 recipe.Batch
+              Setting.Accumulate, int64 recipe.Accumulate
               Setting.Width, int64 recipe.Width
               Setting.Depth, int64 recipe.Depth ] do
             if value < 1L then
                 refuse setting value $"expected a whole number of at least 1"
+
+        if recipe.Accumulate > recipe.Batch then
+            refuse
+                Setting.Accumulate
+                recipe.Accumulate
+                $"a batch has {recipe.Batch} samples: there is at least one for each part"
 
         if recipe.Depth > 10_000 then
             refuse Setting.Depth recipe.Depth $"expected at most 10,000"
@@ -430,7 +441,10 @@ module Recipe =
 
     /// What later versions have put into a recipe, with what runs before them did.
     let private since: (string * JsonNode) list =
-        [ "labelDropout", JsonValue.Create 0.0; "finalRate", JsonValue.Create 0.0; "blind", JsonValue.Create false ]
+        [ "labelDropout", JsonValue.Create 0.0
+          "finalRate", JsonValue.Create 0.0
+          "blind", JsonValue.Create false
+          "accumulate", JsonValue.Create 1 ]
 
     /// The inverse of `settings`. Raises UserError, naming the file, where something is missing or of the wrong kind.
     let ofSettings (file: string) (settings: Map<string, JsonNode>) : Recipe =
@@ -494,6 +508,7 @@ type TrainingRequest =
         Seed: int64 option
         Steps: int64 option
         Batch: int option
+        Accumulate: int option
         LearningRate: float option
         FinalRate: float option
         WarmUp: int64 option
@@ -530,6 +545,7 @@ module TrainingRequest =
           Seed = None
           Steps = None
           Batch = None
+          Accumulate = None
           LearningRate = None
           FinalRate = None
           WarmUp = None
@@ -575,6 +591,7 @@ module TrainingRequest =
                 Seed = defaultArg request.Seed recipe.Seed
                 Steps = defaultArg request.Steps recipe.Steps
                 Batch = defaultArg request.Batch recipe.Batch
+                Accumulate = defaultArg request.Accumulate recipe.Accumulate
                 LearningRate = defaultArg request.LearningRate recipe.LearningRate
                 FinalRate = defaultArg request.FinalRate recipe.FinalRate
                 WarmUp = defaultArg request.WarmUp recipe.WarmUp

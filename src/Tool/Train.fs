@@ -14,6 +14,7 @@ type TrainArgument =
     | [<Unique>] Minutes of minutes: float
     | [<Unique>] Seed of number: int64
     | [<Unique>] Batch of size: int
+    | [<Unique>] Accumulate of parts: int
     | [<Unique>] Lr of rate: float
     | [<Unique>] Final_Rate of rate: float
     | [<Unique>] Warmup of steps: int64
@@ -44,6 +45,7 @@ type TrainArgument =
     | [<Unique>] Flip
     | [<Unique>] Crop of side: int
     | [<Unique>] Draws of pairs: int
+    | Sweep of settings: string
     | [<Unique>] Resume
     | [<Unique>] Overwrite
     | [<Unique>] Quiet
@@ -60,6 +62,8 @@ type TrainArgument =
                 "minutes of training instead of steps: the speed is measured first, and the schedule fitted to it"
             | Seed _ -> "seed of everything random (0)"
             | Batch _ -> "samples in a step"
+            | Accumulate _ ->
+                "compute the gradient of a batch in so many parts, one after the other: the same step in the memory of one part (1)"
             | Lr _ -> "highest learning rate; it falls to --final-rate along half a cosine"
             | Final_Rate _ ->
                 "learning rate of the last step (0); that of --lr keeps the rate constant after the warm-up"
@@ -96,6 +100,8 @@ type TrainArgument =
             | Flip -> "mirror half of the images left to right, anew in each pass over them (DATA,flip=on)"
             | Crop _ ->
                 "show the network a window of so many pixels at a random place of each image, anew in each pass (DATA,crop=N)"
+            | Sweep _ ->
+                "train once for each value of an option, lr=1e-3,2e-3, or of several options' values for each combination, and compare them on one page"
             | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
             | Resume -> "continue the run of this name from its checkpoint"
             | Overwrite -> "replace the run of this name"
@@ -110,6 +116,7 @@ module Train =
         | Steps steps -> { request with Steps = Some steps }
         | Seed seed -> { request with Seed = Some seed }
         | Batch size -> { request with Batch = Some size }
+        | Accumulate parts -> { request with Accumulate = Some parts }
         | Lr rate -> { request with LearningRate = Some rate }
         | Final_Rate rate -> { request with FinalRate = Some rate }
         | Warmup steps -> { request with WarmUp = Some steps }
@@ -147,6 +154,7 @@ module Train =
         | Flip
         | Crop _
         | Draws _
+        | Sweep _
         | Resume
         | Overwrite
         | Quiet
@@ -544,8 +552,194 @@ module Train =
 
                     interrupt.ExitCode
 
+    // ---- several trainings
+
+    /// Options that say where a training is and what is said of it, and not what it is.
+    let private unswept =
+        [ "--name"; "--runs"; "--sweep"; "--resume"; "--overwrite"; "--quiet"; "--json"; "--skip-corrupt"; "--flip" ]
+
+    /// The arguments of each training of a sweep, with what is set in it. Raises UserError where an option cannot be swept, or is given besides.
+    let private swept (settings: SweptSetting list) (arguments: TrainArgument list) =
+        let parser =
+            ArgumentParser.Create<TrainArgument>(programName = "fokker train", errorHandler = ExceptionExiter())
+
+        let options =
+            [ for case in parser.GetArgumentCases() do
+                  yield! case.CommandLineNames.Value ]
+            |> List.filter (fun option -> not (List.contains option unswept))
+
+        for setting in settings do
+            if not (List.contains ("--" + setting.Key) options) then
+                let keys = options |> List.map (fun option -> option.TrimStart '-')
+                raise (UserError(Names.unknown "" "option to sweep" "options to sweep" keys setting.Key))
+
+        let words = List.ofArray (parser.PrintCommandLineArguments arguments)
+
+        [ for point in Sweep.points settings ->
+              let more = point |> List.collect (fun (key, value) -> [ "--" + key; value ])
+              point, (parser.ParseCommandLine(Array.ofList (words @ more), raiseOnUsage = false)).GetAllResults() ]
+
+    /// Every combination of the swept values, one training after the other, and the page that compares them. What is there already is left as it is where the sweep is resumed.
+    let private sweep
+        (ranks: IRanks)
+        (terminal: Terminal)
+        (settings: SweptSetting list)
+        (arguments: TrainArgument list)
+        : int =
+        let pick chooser = List.tryPick chooser arguments
+        let has argument = List.contains argument arguments
+
+        let root =
+            pick (function
+                | Runs folder -> Some folder
+                | _ -> None)
+            |> Option.defaultValue Runs.standardRoot
+
+        let dataset =
+            match dataSet arguments with
+            | Some name -> nameOf arguments name
+            | None -> raise (UserError "say which data set: ./fokker train moons --sweep lr=1e-3,2e-3")
+
+        let name =
+            pick (function
+                | Name name -> Some name
+                | _ -> None)
+            |> Option.defaultValue (Datasets.shortName dataset)
+
+        let own =
+            arguments
+            |> List.filter (function
+                | Name _
+                | Resume -> false
+                | _ -> true)
+
+        let trainings =
+            [ for point, arguments in swept settings own ->
+                  let run = Runs.place root (Sweep.nameOf name point)
+                  struct (point, run, Name run.Name :: arguments) ]
+
+        // Better known before hours of work than in the middle of them.
+        for struct (_, run, arguments) in trainings do
+            if Runs.isThere run && not (has Overwrite || has Resume) then
+                raise (
+                    UserError
+                        $"--sweep: {run.Path} holds a run already: give the sweep another --name, or --resume to keep what is there, or --overwrite"
+                )
+
+            let struct (_, data, _, _) = asked ranks { terminal with Error = TextWriter.Null } arguments root
+            Scope.free data
+
+        // One object is for programs, and it is the sweep's.
+        let within = if terminal.Json then { terminal with Out = TextWriter.Null } else terminal
+
+        let train (run: RunFolder) (arguments: TrainArgument list) : SweptOutcome * int =
+            let isDone = File.Exists run.Evaluation
+
+            if has Resume && isDone then
+                SweptOutcome.Finished, Exit.Success
+            else
+                // The trainings' options are those of the run already, where there is one.
+                let arguments = if has Resume && Runs.isThere run then Resume :: arguments else arguments
+
+                try
+                    SweptOutcome.Finished, runWith ranks within arguments
+                with :? UserError as error ->
+                    SweptOutcome.Refused error.Message, Exit.Success
+
+        let rec go (made: SweptRun list) (left: struct ((string * string) list * RunFolder * TrainArgument list) list) =
+            match left with
+            | [] -> List.rev made, Exit.Success
+            | struct (point, run, arguments) :: others ->
+                Terminal.say terminal $"{made.Length + 1} of {trainings.Length}: {run.Name}"
+
+                match train run arguments with
+                | outcome, code when code = Exit.Success ->
+                    go ({ Point = point; Run = run; Outcome = outcome } :: made) others
+                | _, code -> List.rev made, code
+
+        let made, code = go [] trainings
+
+        if ranks.Rank > 0 || made.IsEmpty then
+            code
+        else
+            let page = Path.Combine(root, name + ".sweep.html")
+
+            let command =
+                let quoted (word: string) =
+                    if word |> Seq.forall (fun c -> Char.IsLetterOrDigit c || "-_.:/,=".Contains c) then
+                        word
+                    else
+                        $"'{word}'"
+
+                let settings =
+                    [ for setting in settings do
+                          let bar = if setting.Values |> List.exists _.Contains(',') then "|" else ","
+                          "--sweep"
+                          $"{setting.Key}={String.Join(bar, setting.Values)}" ]
+
+                let parser = ArgumentParser.Create<TrainArgument>(programName = "fokker train")
+
+                let others =
+                    own
+                    |> List.filter (function
+                        | Overwrite
+                        | Quiet
+                        | Json -> false
+                        | _ -> true)
+                    |> parser.PrintCommandLineArguments
+                    |> List.ofArray
+
+                [ "./fokker"; "train" ] @ others @ settings @ [ "--name"; name ]
+                |> List.map quoted
+                |> String.concat " "
+
+            Report.Page.write page (Sweep.page name dataset command made)
+
+            for run in made do
+                Terminal.tell terminal (Sweep.line run)
+
+            Terminal.tell terminal $"page: {page}"
+
+            Terminal.give
+                terminal
+                (Json.object
+                    [ "page", Json.text page
+                      "runs",
+                      Json.array
+                          [ for run in made ->
+                                Json.node (
+                                    Json.object
+                                        [ "run", Json.text run.Run.Name
+                                          "folder", Json.text run.Run.Path
+                                          "settings",
+                                          Json.node (
+                                              Json.object [ for key, value in run.Point -> key, Json.text value ]
+                                          )
+                                          match run.Outcome with
+                                          | SweptOutcome.Refused reason -> "refused", Json.text reason
+                                          | SweptOutcome.Finished ->
+                                              match Evaluation.saved run.Run with
+                                              | Some(scores, density) -> yield! Finish.figures scores density
+                                              | None -> () ]
+                                ) ] ])
+
+            if code <> Exit.Success then
+                terminal.Error.WriteLine
+                    $"{trainings.Length - made.Length} of {trainings.Length} trainings are left: the same command with --resume goes on"
+
+            code
+
     let private run (terminal: Terminal) (arguments: TrainArgument list) =
-        Joined.around terminal (fun ranks terminal -> runWith ranks terminal arguments)
+        let settings =
+            arguments
+            |> List.choose (function
+                | Sweep text -> Some(Sweep.setting text)
+                | _ -> None)
+
+        Joined.around terminal (fun ranks terminal ->
+            match settings with
+            | [] -> runWith ranks terminal arguments
+            | settings -> arguments |> List.filter (_.IsSweep >> not) |> sweep ranks terminal settings)
 
     let command =
         Command.make<TrainArgument>
@@ -556,5 +750,7 @@ module Train =
               "./fokker train fashion-mnist --minutes 30", "garments of ten classes, in half an hour"
               "./fokker train checkerboard --path vp --loss simple --name ddpm",
               "the checkerboard by denoising diffusion"
+              "./fokker train moons --steps 5000 --sweep lr=1e-3,5e-3 --sweep seed=0,1,2",
+              "six trainings, and one page that compares them"
               "./fokker train --resume --name moons", "continues where Ctrl-C stopped it" ]
             run

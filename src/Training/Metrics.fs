@@ -67,12 +67,19 @@ module Metrics =
         else
             []
 
+    /// The line as an event of TensorBoard's, in a training that has taken no second at the time `start`.
+    let internal event (start: float) (m: Metric) : byte[] =
+        EventFile.scalars
+            (start + m.Seconds)
+            m.Step
+            [ "loss", m.Loss; "gradient norm", m.GradientNorm; "learning rate", m.Rate ]
+
     /// Whether a line is due after step k: after every step at first, then about 200 times while k grows tenfold.
     let isDue (k: int64) =
         let rec power p = if 10L * p <= k then power (10L * p) else p
         k % max 1L (power 1L / 20L) = 0L
 
-/// Writes the history as it happens. Opening it cuts off what lies after `step`: lines that a killed run wrote after
+/// Writes the history as it happens, and the same for TensorBoard beside it. Opening it cuts off what lies after `step`: lines that a killed run wrote after
 /// its last checkpoint, and will write again.
 [<Sealed>]
 type internal MetricsWriter(file: string, step: int64) =
@@ -85,6 +92,11 @@ type internal MetricsWriter(file: string, step: int64) =
                 error
             )
         )
+
+    let events = Path.Combine(string (Path.GetDirectoryName file), EventFile.name)
+    let seconds = kept |> List.tryLast |> Option.map _.Seconds |> Option.defaultValue 0.0
+    // The events are a function of the lines, and of when the run began.
+    let start = EventFile.timeOf events |> Option.defaultWith (fun () -> EventFile.now () - seconds)
 
     let stream =
         try
@@ -117,6 +129,29 @@ type internal MetricsWriter(file: string, step: int64) =
         | :? IOException as e -> refused e
         | :? UnauthorizedAccessException as e -> refused e
 
+    let board =
+        try
+            let board = new FileStream(events, FileMode.Create, FileAccess.Write, FileShare.Read)
+
+            try
+                board.Write(ReadOnlySpan(EventFile.beginning start))
+
+                for m in kept do
+                    board.Write(ReadOnlySpan(Metrics.event start m))
+
+                board.Flush()
+                board
+            with _ ->
+                board.Dispose()
+                reraise ()
+        with
+        | :? IOException as e ->
+            stream.Dispose()
+            refused e
+        | :? UnauthorizedAccessException as e ->
+            stream.Dispose()
+            refused e
+
     let mutable loss = 0.0
     let mutable norm = 0.0
     let mutable count = 0
@@ -128,6 +163,8 @@ type internal MetricsWriter(file: string, step: int64) =
         try
             stream.Write(ReadOnlySpan(Text.Encoding.UTF8.GetBytes(line + "\n")))
             stream.Flush()
+            Metrics.ofLine line |> Option.iter (fun m -> board.Write(ReadOnlySpan(Metrics.event start m)))
+            board.Flush()
         with :? IOException as e ->
             refused e
 
@@ -136,7 +173,7 @@ type internal MetricsWriter(file: string, step: int64) =
         count <- 0
 
     /// Seconds of training that the kept lines cover.
-    member _.Seconds = kept |> List.tryLast |> Option.map _.Seconds |> Option.defaultValue 0.0
+    member _.Seconds = seconds
 
     /// Adds a step; writes a line where one is due.
     member _.Add (info: StepInfo) (seconds: float) =
@@ -165,4 +202,6 @@ type internal MetricsWriter(file: string, step: int64) =
             refused e
 
     interface IDisposable with
-        member _.Dispose() = stream.Dispose()
+        member _.Dispose() =
+            stream.Dispose()
+            board.Dispose()

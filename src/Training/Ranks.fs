@@ -1,6 +1,11 @@
 namespace Fokker
 
-/// Data parallelism: every process computes on its rows of each batch, with the draws that those rows have in the whole, and the gradients are summed.
+/// One of so many portions of every batch, counted from 0.
+[<Struct>]
+type Portion = { Index: int; Count: int }
+
+/// Data parallelism: every process computes on its rows of each batch, with the draws that those rows have in the whole, and the gradients are summed. One process does the same with
+/// portions of its own, one after the other, where its memory is not enough for all of its rows at once.
 [<RequireQualifiedAccess>]
 module Ranks =
 
@@ -73,29 +78,36 @@ module Ranks =
 
                 own.To t.Kind)
 
-    /// The first row and the number of rows that a process has of a batch of so many: together all of them, none more than one row longer than another. Raises UserError where there are fewer
-    /// rows than processes.
-    let rows (ranks: IRanks) (whole: int) : struct (int * int) =
-        if whole < ranks.Count then
-            raise (UserError $"a batch of {whole} samples for {ranks.Count} processes: there is at least one for each")
+    /// The portions of a batch that are a process's own, each process having so many.
+    let portions (ranks: IRanks) (parts: int) : Portion list =
+        [ for part in 0 .. parts - 1 -> { Index = ranks.Rank * parts + part; Count = ranks.Count * parts } ]
 
-        let first = whole * ranks.Rank / ranks.Count
-        struct (first, whole * (ranks.Rank + 1) / ranks.Count - first)
+    /// The first row and the number of rows of a portion of a batch of so many rows: all portions are the whole of it, and none is more than one row longer than another. Raises UserError where
+    /// there are fewer rows than portions.
+    let rows (portion: Portion) (whole: int) : struct (int * int) =
+        if whole < portion.Count then
+            raise (
+                UserError
+                    $"a batch of {whole} samples for {portion.Count} processes or parts: there is at least one for each"
+            )
 
-    /// A process's rows of a batch.
-    let share (ranks: IRanks) (batch: Batch) : Batch =
-        if isAlone ranks then
+        let first = whole * portion.Index / portion.Count
+        struct (first, whole * (portion.Index + 1) / portion.Count - first)
+
+    /// A portion's rows of a batch.
+    let share (portion: Portion) (batch: Batch) : Batch =
+        if portion.Count = 1 then
             batch
         else
-            let struct (first, count) = rows ranks batch.Data.Shape[0]
+            let struct (first, count) = rows portion batch.Data.Shape[0]
             let own = Tensor.narrow 0 first count
 
             { Data = own batch.Data; Label = Option.map own batch.Label; Source = Option.map own batch.Source }
 
-    /// A process's rows of the stream that draws for a batch of so many.
-    let stream (ranks: IRanks) (whole: int) (rng: Rng) : Rng =
-        if isAlone ranks then
+    /// A portion's rows of the stream that draws for a batch of so many.
+    let stream (portion: Portion) (whole: int) (rng: Rng) : Rng =
+        if portion.Count = 1 then
             rng
         else
-            let struct (first, count) = rows ranks whole
+            let struct (first, count) = rows portion whole
             Rng.share first count whole rng

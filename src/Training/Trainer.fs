@@ -100,6 +100,9 @@ type TrainSettings =
         Players: Player list
         /// The processes that train together; `Ranks.alone` where there is one.
         Ranks: IRanks
+        /// In how many parts, one after the other, a process computes the gradient of its rows of a batch. The step is the same up to the order of sums; the memory that a step's graph takes is
+        /// that of one part.
+        Parts: int
     }
 
 /// How long a run goes on.
@@ -138,7 +141,8 @@ module Trainer =
           Rounds = None
           Memory = None
           Players = []
-          Ranks = Ranks.alone }
+          Ranks = Ranks.alone
+          Parts = 1 }
 
     let private ofMoments (step: int64) (key: Rng) (teacher: Tensor[]) (memory: Tensor[]) (m: Moments) : TrainState =
         { Step = step
@@ -313,18 +317,19 @@ module Trainer =
             (fun state (index, player) -> Seq.fold (turn index player) state (seq { 0 .. player.Turns - 1 }))
             (struct (state, true))
 
-    /// The mean of the loss over a batch, at the state's key and step and at the given parameters: this process's part of it, where several train together.
+    /// The mean of the loss over a batch, at the state's key and step and at the given parameters: what a portion of its rows adds to it.
     let private meanLoss
         (settings: TrainSettings)
         (network: Network)
         (loss: Loss)
         (batch: Batch)
         (state: TrainState)
+        (portion: Portion)
         (parameters: Tensor[])
         : Tensor =
         let rng = state.Key |> Rng.named "loss" |> Rng.at state.Step
         let whole = batch.Data.Shape[0]
-        let rng = Ranks.stream settings.Ranks whole rng
+        let rng = Ranks.stream portion whole rng
         let context = contextOf settings network state parameters
 
         // What learns leaves units out, and so does its target of the same step; an average and a teacher do not.
@@ -338,19 +343,47 @@ module Trainer =
                     Network = learner.Apply parameters
                     Frozen = fun condition -> learner.Apply state.Parameters condition }
 
-        let each = loss context rng (Ranks.share settings.Ranks batch)
+        let each = loss context rng (Ranks.share portion batch)
 
         if each.Rank <> 1 then
             invalidArg (nameof loss) $"a loss gives one value for each sample, [B]; this one gave {each.Describe()}"
 
-        if Ranks.isAlone settings.Ranks then Tensor.mean each else Tensor.sum each / float whole
+        if portion.Count = 1 then Tensor.mean each else Tensor.sum each / float whole
+
+    /// This process's part of the mean of the loss over a batch, and of its gradient: the sum over its portions, of which one at a time is in memory.
+    let private lossAndGradient settings network loss batch (state: TrainState) : struct (float * Tensor[]) =
+        let of' (portion: Portion) =
+            Scope.run (fun () ->
+                let objective parameters = meanLoss settings network loss batch state portion parameters, ()
+                let value, gradients, () = Diff.valueAndGrads objective state.Parameters
+                struct (value.ToFloat(), gradients))
+
+        let add (struct (value: float, gradients)) (portion: Portion) =
+            let sums =
+                Scope.run (fun () ->
+                    let struct (own, more) = of' portion
+                    struct (value + own, Array.map2 (fun (a: Tensor) b -> a + b) gradients more))
+
+            Scope.free gradients
+            sums
+
+        match Ranks.portions settings.Ranks settings.Parts with
+        | [] -> invalidArg (nameof settings) $"a batch in {settings.Parts} parts: at least 1"
+        | first :: others -> others |> List.fold add (of' first)
 
     /// The loss of a state on the draws and the batch of the step that led to it.
     let private valueAfter settings network loss (batches: int64 -> Batch) (state: TrainState) : float =
         let before = { state with Step = state.Step - 1L }
 
         Scope.run (fun () ->
-            let own = (meanLoss settings network loss (batches before.Step) before state.Parameters).ToFloat()
+            let batch = batches before.Step
+
+            let own =
+                Ranks.portions settings.Ranks settings.Parts
+                |> List.sumBy (fun portion ->
+                    Scope.run (fun () ->
+                        (meanLoss settings network loss batch before portion state.Parameters).ToFloat()))
+
             (Ranks.sumNumbers settings.Ranks [| own |])[0])
 
     /// One step on one batch: state ↦ state. The loss draws from the state's key and step number, so the same batch and state give
@@ -366,11 +399,9 @@ module Trainer =
             let state = joined settings state.Parameters[0].Kind state
             let state = entered settings state |> remembered settings network batch
             let struct (state, areGood) = played settings network batch state
-            let objective parameters = meanLoss settings network loss batch state parameters, ()
-
-            let value, gradients, () = Diff.valueAndGrads objective state.Parameters
+            let struct (own, gradients) = lossAndGradient settings network loss batch state
             let gradients = Ranks.sum settings.Ranks gradients
-            let value = (Ranks.sumNumbers settings.Ranks [| value.ToFloat() |])[0]
+            let value = (Ranks.sumNumbers settings.Ranks [| own |])[0]
 
             let struct (optimizer, made) = optimizer settings state.Step
 
@@ -399,7 +430,7 @@ module Trainer =
             else
                 Error { Step = state.Step + 1L; Loss = value; GradientNorm = norm })
 
-    /// What cannot be learned by several processes, each on rows of its own, and why; none where it can.
+    /// What cannot be learned by several processes, each on rows of its own, or in parts one after the other, and why; none where it can.
     let cannotShare (settings: TrainSettings) : string option =
         if settings.Memory.IsSome then
             Some "the objective keeps chains from step to step, which are of the whole batch"

@@ -48,13 +48,14 @@ let private threads (count: int) : IRanks list =
 
               member _.Abort reason = failwith reason } ]
 
-/// The losses of so many steps on moons, and the parameters at the end.
-let private trained (ranks: IRanks) (batch: int) (steps: int64) (loss: string) : float list * float[] =
+/// The losses of so many steps on moons, each batch's gradient computed in so many parts, and the parameters at the end.
+let private inParts (parts: int) (ranks: IRanks) (batch: int) (steps: int64) (loss: string) : float list * float[] =
     let data = Datasets.load "moons"
     let recipe =
         { TrainingRequest.recipe data { TrainingRequest.standard with Loss = Some loss } with
             Steps = steps
             Batch = batch
+            Accumulate = parts
             Dtype = "float64" }
     let job = Runs.job recipe data
     let plan = Job.plan { job with Training = { job.Training with Ranks = ranks } }
@@ -63,6 +64,8 @@ let private trained (ranks: IRanks) (batch: int) (steps: int64) (loss: string) :
     let parameters = result.State.Parameters |> Array.collect Tensor.toFloats
     Scope.free result.State
     List.ofSeq losses, parameters
+
+let private trained = inParts 1
 
 let private together (count: int) (work: IRanks -> 'T) : 'T list =
     let found = Array.zeroCreate count
@@ -108,13 +111,73 @@ let tests =
                   for one, several in Array.zip parameters own do
                       Expect.within 1e-9 several one loss
 
+          // 50 rows in 3 and in 8 parts: some are a row longer than others.
+          testTheory
+              "a batch in parts, one after the other, is one step"
+              [ "cfm", 3; "dsm", 8; "edm", 2; "ism", 5; "ct", 3 ]
+          <| fun (loss: string, parts: int) ->
+              let losses, parameters = trained Ranks.alone 50 6L loss
+              let others, own = inParts parts Ranks.alone 50 6L loss
+
+              for one, several in List.zip losses others do
+                  Expect.within (1e-11 * abs one) several one loss
+
+              for one, several in Array.zip parameters own do
+                  Expect.within 1e-9 several one loss
+
+          testCase "two processes, each in three parts, train as one does"
+          <| fun () ->
+              let _, parameters = trained Ranks.alone 50 6L "cfm"
+
+              for _, own in together 2 (fun ranks -> inParts 3 ranks 50 6L "cfm") do
+                  for one, several in Array.zip parameters own do
+                      Expect.within 1e-9 several one ""
+
+          testCase "units that are left out are the same ones in parts"
+          <| fun () ->
+              let data =
+                  Scope.run (fun () ->
+                      Dataset.ofSamples
+                          "noise"
+                          ""
+                          "noise"
+                          (Rng.normal Kind.Float32 [ 40; 1; 8; 8 ] (Rng.ofSeed 1L))
+                          None)
+
+              let parameters parts =
+                  let recipe =
+                      { TrainingRequest.recipe data TrainingRequest.standard with
+                          Network = Recipe.networkNamed "adm-small:dropout=0.3,head=8,multipliers=12,attention=2"
+                          Width = 16
+                          Steps = 2L
+                          Batch = 8
+                          Accumulate = parts
+                          Dtype = "float64" }
+
+                  let result = Run.inMemory (Job.plan (Runs.job recipe data)) (fun _ _ -> ()) (fun () -> false)
+                  let found = result.State.Parameters |> Array.collect Tensor.toFloats
+                  Scope.free result.State
+                  found
+
+              for one, several in Array.zip (parameters 1) (parameters 4) do
+                  Expect.within 1e-9 several one ""
+
           testCase "a batch with fewer rows than processes and an objective that keeps chains are refused"
           <| fun () ->
-              let ranks = (threads 3)[1]
-              raised<UserError>(fun () -> Ranks.rows ranks 2 |> ignore) |> ignore
+              raised<UserError>(fun () -> Ranks.rows { Index = 1; Count = 3 } 2 |> ignore) |> ignore
               let data = Datasets.load "moons"
               let job =
                   Runs.job (TrainingRequest.recipe data { TrainingRequest.standard with Loss = Some "persistent" }) data
               Expect.isSome (Trainer.cannotShare job.Training) "chains"
               let job = Runs.job (TrainingRequest.recipe data { TrainingRequest.standard with Loss = Some "gan" }) data
-              Expect.isSome (Trainer.cannotShare job.Training) "players" ]
+              Expect.isSome (Trainer.cannotShare job.Training) "players"
+
+              for loss, batch, parts, words in
+                  [ "gan", 64, 2, "in turns"; "persistent", 64, 2, "chains"; "cfm", 4, 5, "4 samples" ] do
+                  let recipe =
+                      { TrainingRequest.recipe data { TrainingRequest.standard with Loss = Some loss } with
+                          Batch = batch
+                          Accumulate = parts }
+
+                  let refusal = raised<RefusedException>(fun () -> Runs.job recipe data |> ignore)
+                  Expect.stringContains refusal.Message words loss ]

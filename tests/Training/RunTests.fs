@@ -56,6 +56,64 @@ let private spawn (folder: string) (steps: int64) =
     start.RedirectStandardError <- true
     nonNull (Process.Start start)
 
+// ---- TensorBoard's events, read by a reader of our own
+
+/// CRC-32C bit by bit (Castagnoli's polynomial, reflected), masked as TFRecord has it.
+let private masked (bytes: byte[]) : uint32 =
+    let mutable crc = 0xffffffffu
+
+    for b in bytes do
+        crc <- crc ^^^ uint32 b
+
+        for _ in 1..8 do
+            crc <- if crc &&& 1u = 1u then (crc >>> 1) ^^^ 0x82f63b78u else crc >>> 1
+
+    let crc = ~~~crc
+    ((crc >>> 15) ||| (crc <<< 17)) + 0xa282ead8u
+
+/// The fields of a protocol buffers message: their numbers, with the bytes of each.
+let private fields (message: byte[]) : (int * byte[]) list =
+    let rec varint at shift (sum: uint64) =
+        let b = message[at]
+        let sum = sum ||| (uint64 (b &&& 0x7fuy) <<< shift)
+        if b >= 0x80uy then varint (at + 1) (shift + 7) sum else struct (sum, at + 1)
+
+    let rec go at found =
+        if at = message.Length then
+            List.rev found
+        else
+            let struct (key, at) = varint at 0 0UL
+            let field = int (key >>> 3)
+
+            match key &&& 7UL with
+            | 0UL ->
+                let struct (value, next) = varint at 0 0UL
+                go next ((field, BitConverter.GetBytes value) :: found)
+            | 1UL -> go (at + 8) ((field, message[at .. at + 7]) :: found)
+            | 5UL -> go (at + 4) ((field, message[at .. at + 3]) :: found)
+            | 2UL ->
+                let struct (length, at) = varint at 0 0UL
+                go (at + int length) ((field, message[at .. at + int length - 1]) :: found)
+            | other -> failtest $"wire type {other}"
+
+    go 0 []
+
+/// The records of a file, whose checksums are those of their bytes.
+let private records (file: string) : byte[] list =
+    let bytes = File.ReadAllBytes file
+
+    let rec go at found =
+        if at = bytes.Length then
+            List.rev found
+        else
+            let length = int (BitConverter.ToUInt64(bytes, at))
+            Expect.equal (BitConverter.ToUInt32(bytes, at + 8)) (masked bytes[at .. at + 7]) "a length's checksum"
+            let data = bytes[at + 12 .. at + 11 + length]
+            Expect.equal (BitConverter.ToUInt32(bytes, at + 12 + length)) (masked data) "a record's checksum"
+            go (at + 16 + length) (data :: found)
+
+    go 0 []
+
 [<Tests>]
 let tests =
     testList
@@ -220,6 +278,55 @@ let tests =
                   File.AppendAllText(file, later + "\n{\"step\":36,\"lo")
                   train folder (plan 30L) |> ignore
                   Expect.equal (File.ReadAllText file) kept "")
+
+          testCase "TensorBoard's events are the lines of the history, after a run was taken up too"
+          <| fun () ->
+              // The check value that is published with the polynomial: E3069283, masked.
+              Expect.equal
+                  (masked (Text.Encoding.ASCII.GetBytes "123456789"))
+                  (((0xe3069283u >>> 15) ||| (0xe3069283u <<< 17)) + 0xa282ead8u)
+                  ""
+
+              inFolder (fun folder ->
+                  made folder
+                  let file = Path.Combine(folder, EventFile.name)
+
+                  let assertSame () =
+                      let found = records file
+                      let first = Map.ofList (fields found.Head)
+                      Expect.equal (Text.Encoding.ASCII.GetString first[3]) "brain.Event:2" ""
+                      let start = BitConverter.ToDouble first[1]
+                      let lines = Metrics.read (Run.metricsFile folder)
+                      Expect.equal found.Tail.Length lines.Length "an event for each line"
+
+                      for event, line in List.zip found.Tail lines do
+                          let event = fields event
+                          let one field = event |> List.find (fst >> (=) field) |> snd
+                          Expect.equal (BitConverter.ToInt64(one 2)) line.Step ""
+                          Expect.within 1e-6 (BitConverter.ToDouble(one 1) - start) line.Seconds ""
+
+                          let values =
+                              [ for _, value in fields (one 5) do
+                                    let value = Map.ofList (fields value)
+                                    Text.Encoding.ASCII.GetString value[1], BitConverter.ToSingle value[2] ]
+
+                          Expect.equal
+                              values
+                              [ "loss", float32 line.Loss
+                                "gradient norm", float32 line.GradientNorm
+                                "learning rate", float32 line.Rate ]
+                              ""
+
+                      start
+
+                  train folder (plan 30L) |> ignore
+                  let start = assertSame ()
+                  let kept = File.ReadAllBytes file
+                  File.AppendAllText(file, "a record that was cut sh")
+                  train folder (plan 30L) |> ignore
+                  Expect.isTrue (File.ReadAllBytes file = kept) "nothing happened, and nothing changed"
+                  train folder (plan 60L) |> ignore
+                  Expect.equal (assertSame ()) start "the run began when it began")
 
           testCase "a metric is the same after text and back"
           <| fun () ->

@@ -109,6 +109,13 @@ public sealed record TrainingOptions
         init => field = Check.AtLeast(1, value);
     }
 
+    /// <summary>In how many parts, one after the other, the gradient of a batch is computed: the same step in the memory of one part (1).</summary>
+    public int? Accumulate
+    {
+        get;
+        init => field = Check.AtLeast(1, value);
+    }
+
     /// <summary>The highest learning rate; it falls to <see cref="FinalRate"/> along half a cosine.</summary>
     public double? LearningRate
     {
@@ -208,6 +215,7 @@ public sealed record TrainingOptions
             seed: Maybe.Value<long>(Seed),
             steps: Maybe.Value(Steps),
             batch: Maybe.Value(BatchSize),
+            accumulate: Maybe.Value(Accumulate),
             learningRate: Maybe.Value(LearningRate),
             finalRate: Maybe.Value(FinalRate),
             warmUp: Maybe.Value(WarmUpSteps),

@@ -3,6 +3,7 @@ namespace Fokker.Onnx
 open System
 open System.Collections.Generic
 open Fokker
+open Fokker.Protobuf
 
 /// A size that is known, or so many times the batch.
 [<Struct>]

@@ -1,9 +1,9 @@
-namespace Fokker.Onnx
+namespace Fokker.Protobuf
 
 open System
 open System.IO
 
-/// A protocol buffers message under construction: fields as varints, 32-bit floats and length-delimited bytes, which is all that ONNX's messages have
+/// A protocol buffers message under construction: fields as varints, floats of 32 and 64 bits and length-delimited bytes, which is all that the messages of ONNX and of TensorBoard have
 /// (Google, Protocol Buffers encoding).
 [<Sealed>]
 type internal Message() =
@@ -29,6 +29,11 @@ type internal Message() =
 
     member m.Float(field: int, value: float32) : Message =
         key field 5
+        bytes.Write(ReadOnlySpan(BitConverter.GetBytes value))
+        m
+
+    member m.Double(field: int, value: float) : Message =
+        key field 1
         bytes.Write(ReadOnlySpan(BitConverter.GetBytes value))
         m
 
