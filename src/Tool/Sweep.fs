@@ -94,11 +94,7 @@ module Sweep =
                         |> Option.defaultValue Cell.Missing
                     last |> Option.map (_.Loss >> Cell.Number) |> Option.defaultValue Cell.Missing
                     last |> Option.map (_.Seconds >> Cell.Number) |> Option.defaultValue Cell.Missing
-                    Cell.Text(
-                        match run.Outcome with
-                        | SweptOutcome.Finished -> run.Run.Name
-                        | SweptOutcome.Refused reason -> $"{run.Run.Name}: {reason}"
-                    ) ] ] }
+                    Cell.Text run.Run.Name ] ] }
 
     /// Means over the seeds of trainings that differ in nothing else, and their deviation; none where no seed was swept, or nothing was measured.
     let private overSeeds (runs: (SweptRun * Figure list * Fokker.Metric list) list) : Report.Table option =
@@ -117,7 +113,9 @@ module Sweep =
                 |> List.map (fun (point, group) ->
                     [ for _, value in point do
                           Cell.Text value
-                      Cell.Number(float group.Length)
+                      Cell.Number(
+                          group |> List.filter (fun (run, _, _) -> run.Outcome.IsFinished) |> List.length |> float
+                      )
                       for name in names do
                           let values =
                               [ for _, found, _ in group do
@@ -259,7 +257,16 @@ module Sweep =
             [ { Title = "Comparison"
                 Note =
                   "Every figure with its standard error, as in the run's own report; the loss at the end is that of the last steps, and is comparable where the loss is the same."
-                Bodies = [ Body.Table(comparison found) ] }
+                Bodies =
+                  [ Body.Table(comparison found)
+                    match
+                        [ for run in runs do
+                              match run.Outcome with
+                              | SweptOutcome.Refused reason -> $"{label run}: {reason}."
+                              | SweptOutcome.Finished -> () ]
+                    with
+                    | [] -> ()
+                    | reasons -> Body.Prose reasons ] }
               match overSeeds found with
               | Some table ->
                   { Title = "Over seeds"
