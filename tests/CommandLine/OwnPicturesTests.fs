@@ -87,9 +87,10 @@ let tests =
 
                   // Of pictures that the model never saw.
                   let others = folder.File "others"
-                  Shapes.write others 2 32 12_000
+                  // The classifier makes three passes: of a third as many pictures it knows 97 % itself.
+                  Shapes.write others 2 32 36_000
                   let classifier = FeatureClassifier.train (fun _ _ -> ()) 3L (Datasets.load $"folder:{others},size=16")
-                  Expect.isGreaterThan classifier.Accuracy 0.98 ""
+                  Expect.isGreaterThan classifier.Accuracy 0.99 ""
                   let model = Runs.load runs None None "shapes"
 
                   let right =
