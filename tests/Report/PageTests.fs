@@ -2,82 +2,67 @@
 module Fokker.Tests.Report.PageTests
 
 open System
-open System.Diagnostics
 open System.IO
 open System.Text.RegularExpressions
+open System.Threading.Tasks
 open Expecto
+open Microsoft.Playwright
 open Fokker.Tests
+open Fokker.Tests.Browsing
 open Fokker.Tests.CommandLine.Support
 open Fokker.Pictures
 open Fokker.Report
 
-let private chromium () =
-    [ "chromium"; "chromium-browser"; "google-chrome" ]
-    |> List.collect (fun name ->
-        [ for folder in (Environment.GetEnvironmentVariable "PATH" |> string).Split ':' -> Path.Combine(folder, name) ])
-    |> List.tryFind File.Exists
+let private wait (work: Task<'T>) : 'T = work.GetAwaiter().GetResult()
 
-/// The page's elements after every figure was drawn, every slider moved and every button pressed.
-let private rendered (browser: string) (page: string) =
-    use profile = new Folder()
-    let info =
-        ProcessStartInfo(browser, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false)
-
-    for word in
-        [ "--headless"
-          "--no-sandbox"
-          "--disable-gpu"
-          $"--user-data-dir={profile.Path}"
-          // Time of the page's own, which waits for its scripts: not a time of the machine.
-          "--virtual-time-budget=120000"
-          "--dump-dom"
-          $"file://{page}#check" ] do
-        info.ArgumentList.Add word
-
-    match Process.Start info with
-    | null -> failwith $"{browser} did not start"
-    | child ->
-        use child = child
-        // Read, or a full pipe would stop it.
-        child.ErrorDataReceived.Add ignore
-        child.BeginErrorReadLine()
-        let dom = child.StandardOutput.ReadToEnd()
-        child.WaitForExit()
-        dom
-
-let private attribute (name: string) (dom: string) =
-    Regex.Match(dom, $"<html[^>]* data-{name}=\"([^\"]*)\"").Groups[1].Value
+/// What the page's script says of itself.
+let private said (page: IPage) (name: string) : string =
+    wait ((page.Locator "html").GetAttributeAsync $"data-{name}")
+    |> Option.ofObj
+    |> Option.defaultValue ""
 
 [<Tests>]
 let tests =
     testList
         "Report.Page"
-        [ testCase "a run's report draws all its figures without an error"
+        [ testCase "a run's report draws all its figures without an error, and keeps nobody from reading it"
           <| fun () ->
-              match chromium () with
-              | None when Environment.GetEnvironmentVariable "CI" = "true" ->
-                  failtest "chromium is not installed: apt-get install chromium"
-              | None -> skiptest "chromium is not installed: apt-get install chromium"
-              | Some browser ->
-                  use folder = new Folder()
-                  let root = folder.File "runs"
-                  let outcome = fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small)
-                  Expect.equal outcome.Code 0 outcome.Error
-                  let page = Path.Combine(root, "first", "report.html")
-                  let dom = rendered browser page
-                  Expect.equal (attribute "errors" dom) "0" (attribute "error" dom)
-                  Expect.equal (attribute "check" dom) "done" ""
-                  Expect.equal (attribute "figures" dom) (attribute "expected" dom) ""
-                  // Samples, animation, field and loss.
-                  Expect.isGreaterThanOrEqual (int (attribute "figures" dom)) 4 ""
+              match Browser.Missing with
+              | null -> ()
+              | missing when Browser.MayBeMissing -> skiptest missing
+              | missing -> failtest missing
 
-                  for words in
-                      [ "Samples beside data"
-                        "From noise to data"
-                        "Velocity field"
-                        "How to repeat this run"
-                        "./fokker train moons" ] do
-                      Expect.stringContains dom words ""
+              use folder = new Folder()
+              let root = folder.File "runs"
+              let outcome = fokker ([ "train"; "moons"; "--name"; "first"; "--runs"; root ] @ small)
+              Expect.equal outcome.Code 0 outcome.Error
+              let file = Path.Combine(root, "first", "report.html")
+              let browser = wait (Browser.StartAsync())
+
+              try
+                  for scheme in [ ColorScheme.Light; ColorScheme.Dark ] do
+                      let page = wait (browser.OpenAsync(BrowserNewPageOptions(ColorScheme = scheme)))
+                      wait (page.GotoAsync $"file://{file}#check") |> ignore
+                      // Every figure is drawn, every slider moved and every button pressed.
+                      page.Locator("html[data-check=done]").WaitForAsync().GetAwaiter().GetResult()
+                      Expect.equal (said page "errors") "0" (said page "error")
+                      Expect.equal (said page "figures") (said page "expected") ""
+                      // Samples, animation, field and loss.
+                      Expect.isGreaterThanOrEqual (int (said page "figures")) 4 ""
+                      let words = wait (page.ContentAsync())
+
+                      for expected in
+                          [ "Samples beside data"
+                            "From noise to data"
+                            "Velocity field"
+                            "How to repeat this run"
+                            "./fokker train moons" ] do
+                          Expect.stringContains words expected ""
+
+                      Expect.isEmpty (wait (Browser.BarriersAsync page)) $"{scheme}"
+                      Expect.isEmpty (wait (browser.ComplaintsAsync page)) $"{scheme}"
+              finally
+                  (browser :> IAsyncDisposable).DisposeAsync().AsTask().GetAwaiter().GetResult()
 
           // The page must not need anything beside itself.
           testCase "a report refers to nothing outside"

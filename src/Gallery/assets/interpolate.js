@@ -2,7 +2,8 @@
 import { colour, make } from "./drawing.js";
 import { askJson, modelAddress, queryOf } from "./api.js";
 import { Recording, sheetOf, viewOf } from "./recording.js";
-import { Stage } from "./stage.js";
+import { Stage, commandBlock } from "./stage.js";
+import { beside, file, npyOf } from "./files.js";
 import { field, number } from "./fields.js";
 
 // Numbers in the data's units as the views have them: bytes of images, the numbers of points.
@@ -42,9 +43,10 @@ export const interpolate = {
     const ends = { from: number("0", { min: 0 }), to: number("1", { min: 0 }) };
     const places = number("9", { min: 2, max: 60 });
     const picker = make("div", { className: "picker" });
-    const figure = make("div", { className: "figure" }, make("h3", {}, "Samples to choose from"), picker);
+    const figure = make("div", { className: "figure" }, make("h2", {}, "Samples to choose from"), picker);
     const stage = new Stage(context, `The way from one sample of ${name} to another`);
     stage.element.hidden = true;
+    const after = make("div", { className: "after" });
     let drawn = null;
     let cloud = null;
     let way = null;
@@ -123,10 +125,11 @@ export const interpolate = {
     return {
       elements: [
         make("p", { className: "hint" }, "Two samples are taken back to the noise that makes them; what lies between those makes what lies between the samples. Choose two, then interpolate."),
-        figure, stage.element,
+        figure, stage.element, after,
       ],
       fields: [field("From sample", ends.from), field("To sample", ends.to), field("Places", places)],
       async run(request) {
+        after.replaceChildren();
         await offer(request);
         mark();
         const [a, b] = chosen();
@@ -151,6 +154,8 @@ export const interpolate = {
           stage.view.frame(recording);
           stage.show(recording, { times: frames.map((frame) => frame.time), clock: { symbol: "s", first: "from", last: "to" } });
         } else mark();
+        after.replaceChildren(commandBlock(answer.command),
+          beside(file("ends.npy", npyOf([...drawn.values[a], ...drawn.values[b]], [2, ...model.shape]))));
         return `${way.length} places`;
       },
     };

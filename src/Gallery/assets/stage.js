@@ -29,7 +29,7 @@ export const commandBlock = (command, title = "The command that repeats it") => 
     }
     setTimeout(() => (copy.textContent = "Copy"), 1600);
   });
-  return make("div", {}, make("h3", {}, title), make("div", { className: "command" }, make("pre", {}, code), copy));
+  return make("div", {}, make("h2", {}, title), make("div", { className: "command" }, make("pre", {}, code), copy));
 };
 
 export const downloads = (name, query) => make("p", { className: "downloads" }, "Download ",
