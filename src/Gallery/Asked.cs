@@ -50,38 +50,29 @@ internal sealed record Asked
         };
 
     /// <summary>The command that draws the same samples.</summary>
-    public string Command(string name, FlowModel model, GalleryOptions limits, string file, params string[] more)
-    {
-        // A model's file goes by its path, a run by its name.
-        var isFile = name.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase);
-        List<string> words =
-        [
-            "./fokker",
+    public string Command(
+        string name,
+        FlowModel model,
+        GalleryOptions limits,
+        string file,
+        params (string Option, object? Value)[] more
+    ) =>
+        CommandLine.Of(
             "sample",
-            isFile ? Path.Combine(limits.Folder, name) : name,
-            "-n",
-            Text(HowMany(model, limits)),
-        ];
-
-        void Add(string option, string? value)
-        {
-            if (value is not null)
-            {
-                words.AddRange([option, value]);
-            }
-        }
-
-        Add("--solver", Solver);
-        Add("--grid", Grid);
-        Add("--steps", Steps is { } steps ? Text(steps) : null);
-        Add("--class", Class);
-        Add("--guidance", Guidance is { } scale ? Text(scale) : null);
-        Add("--seed", Text(Seed ?? 0));
-        Add("--runs", isFile || limits.Folder == "runs" ? null : limits.Folder);
-        words.AddRange(more);
-        Add("--out", file);
-        return string.Join(' ', words.Select(Quoted));
-    }
+            name,
+            limits,
+            file,
+            [
+                ("-n", HowMany(model, limits)),
+                ("--solver", Solver),
+                ("--grid", Grid),
+                ("--steps", Steps),
+                ("--class", Class),
+                ("--guidance", Guidance),
+                ("--seed", Seed ?? 0),
+                .. more,
+            ]
+        );
 
     private int HowMany(FlowModel model, GalleryOptions limits)
     {
@@ -129,12 +120,4 @@ internal sealed record Asked
                     : $"class is '{given}': expected one of {string.Join(", ", model.Classes)}."
             );
     }
-
-    private static string Text(IFormattable value) => value.ToString(null, CultureInfo.InvariantCulture);
-
-    // As a POSIX shell reads it back.
-    private static string Quoted(string word) =>
-        word.All(c => char.IsAsciiLetterOrDigit(c) || "-_./:=,@+".Contains(c))
-            ? word
-            : "'" + word.Replace("'", "'\\''") + "'";
 }

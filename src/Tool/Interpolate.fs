@@ -22,7 +22,8 @@ type InterpolateArgument =
             match argument with
             | Data _ ->
                 "a .npy file of samples [2n; …] in the data's units, first and last of each pair in turn (held-out data)"
-            | Between _ -> "two classes, by number or name: each pair goes from one of the first to one of the second"
+            | Between _ ->
+                "two classes, by number or name: each pair goes from one of the first to one of the second; with --data, the classes of the ends for a network that takes the class"
             | Pairs _ -> "how many pairs where no file gives them (8; 500 points)"
             | Frames _ -> "how many points of the path, the ends included (9)"
             | Linear ->
@@ -32,7 +33,7 @@ type InterpolateArgument =
             | Atol _ -> "its absolute part (that of --rtol)"
             | Seed _ -> "seed of the pairs (0)"
             | Out _ ->
-                "a .png file for the strips, one pair a row; the animation goes beside it as .html (interpolation.png, in the run's folder or here for an oracle)"
+                "a .png file for the strips, one pair a row; the animation goes beside it as .html (interpolation.png, in the run's folder or here for an oracle); or a .npy file for the samples themselves, float64 [n; frames; …] in the data's units"
 
 /// What the options of `fokker interpolate` come to.
 type private InterpolateChoice =
@@ -70,6 +71,8 @@ module Interpolate =
           Seed = 0L
           Out = None }
 
+    let private endsWith (ending: string) (file: string) = file.EndsWith(ending, StringComparison.OrdinalIgnoreCase)
+
     let private check (choice: InterpolateChoice) =
         if choice.Frames < 2 then
             raise (UserError $"--frames {choice.Frames}: expected at least 2: the ends")
@@ -78,13 +81,11 @@ module Interpolate =
         | Some n, _, _ when n < 1 -> raise (UserError $"--pairs {n}: expected a whole number of at least 1")
         | Some n, _, Some file ->
             raise (UserError $"--pairs {n} and --data {file} both say how many pairs: leave --pairs out")
-        | _, Some(a, b), Some file ->
-            raise (UserError $"--between {a} {b} and --data {file} both say what to go between: leave one of them out")
         | _ -> ()
 
         match choice.Out with
-        | Some file when not (file.EndsWith(".png", StringComparison.OrdinalIgnoreCase)) ->
-            raise (UserError $"--out {file}: expected a file that ends in .png")
+        | Some file when not (endsWith ".png" file || endsWith ".npy" file) ->
+            raise (UserError $"--out {file}: expected a file that ends in .png or .npy")
         | _ -> ()
 
     /// The samples' ends, each with its class where there are some: [n; …] in the data's units, twice.
@@ -97,7 +98,7 @@ module Interpolate =
             | _ -> List.findIndex ((=) (Names.find "--between" "class" "classes" id classes given)) classes
 
         match choice.Data, choice.Between with
-        | Some file, _ ->
+        | Some file, between ->
             let x = Validation.samples model Setting.Data (DataOption.array file)
 
             if x.Shape[0] % 2 <> 0 then
@@ -106,18 +107,28 @@ module Interpolate =
                         $"--data {file}: {x.Shape[0]} samples: expected an even number, the two ends of each pair in turn"
                 )
 
-            if model.Labels then
-                raise (
-                    UserError
-                        $"--data {file}: this run's network takes the class as an input, and a file has no classes: use --between, or leave --data out"
-                )
+            let classes =
+                match between with
+                | Some(a, b) when model.Labels -> Some(numberOf a, numberOf b)
+                | Some(a, b) ->
+                    raise (
+                        UserError $"--between {a} {b}: this run's network takes no class: leave it out beside --data"
+                    )
+                | None when model.Labels ->
+                    raise (
+                        UserError
+                            $"--data {file}: this run's network takes the class as an input, and a file has no classes: say those of the ends with --between"
+                    )
+                | None -> None
 
             let every first =
                 Tensor.indexSelect
                     0
                     (Tensor.ofArray [ x.Shape[0] / 2 ] [| for k in first..2 .. x.Shape[0] - 1 -> int64 k |])
                     x
-            (every 0, None), (every 1, None)
+
+            let all = Option.map (Array.create (x.Shape[0] / 2))
+            (every 0, all (Option.map fst classes)), (every 1, all (Option.map snd classes))
         | None, between ->
             let data = DataOption.heldOut terminal model None
             let asked = choice.Pairs |> Option.defaultValue (if model.IsImage then 8 else 500)
@@ -211,15 +222,22 @@ module Interpolate =
             | None, Some folder -> folder.File "interpolation.png"
             | None, None -> "interpolation.png"
 
-        let page = IO.Path.ChangeExtension(picture, ".html") |> string
         let way = if choice.Linear then "linear" else "spherical"
-        Results.interpolation model way frames picture page
+
+        let files =
+            if endsWith ".npy" picture then
+                Scope.run0 (fun () -> Npy.write picture ((Tensor.stack 1 (Array.map snd frames)).To Dtype.Float64))
+                [ picture ]
+            else
+                let page = IO.Path.ChangeExtension(picture, ".html") |> string
+                Results.interpolation model way frames picture page
+                [ picture; page ]
 
         Terminal.tell
             terminal
             $"{(fst first).Shape[0]} pairs of {model.Name} at {choice.Frames} points each; the ends come back with an error of {typical:G3} in root mean square"
 
-        for file in [ picture; page ] do
+        for file in files do
             Terminal.tell terminal file
 
         Terminal.give
@@ -231,7 +249,7 @@ module Interpolate =
                   "way", Json.text way
                   yield! Described.flow flow
                   "roundTrip", Json.node (Json.object [ "rootMeanSquare", Json.number typical ])
-                  "files", Json.array [ Json.text picture; Json.text page ] ])
+                  "files", Json.array (Seq.map Json.text files) ])
 
         Exit.Success
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using NUnit.Framework;
@@ -190,6 +191,81 @@ public class HttpTests
         double[] Values(int k) => [.. places[k].GetProperty("values").EnumerateArray().Select(x => x.GetDouble())];
         Assert.That(Values(0), Is.EqualTo(from).Within(0.01));
         Assert.That(Values(4), Is.EqualTo(to).Within(0.01));
+    }
+
+    // A file as the page makes it, float64 in C's order.
+    private string Written(string name, double[] values, params int[] shape)
+    {
+        var header = $"{{'descr': '<f8', 'fortran_order': False, 'shape': ({string.Join(", ", shape)},), }}";
+        header = header.PadRight((header.Length + 11 + 63) / 64 * 64 - 11) + "\n";
+        var file = Path.Combine(served.Folder, name);
+        using var writer = new BinaryWriter(File.Create(file));
+        writer.Write([0x93, .. "NUMPY"u8, 1, 0, (byte)header.Length, 0, .. Encoding.ASCII.GetBytes(header)]);
+        writer.Write(MemoryMarshal.AsBytes<double>(values));
+        return file;
+    }
+
+    // The numbers that a command writes as float64, after the file's header.
+    private double[] Repeated(JsonElement answer, string verb, string given, string file)
+    {
+        var command = answer.GetProperty("command").GetString()!.Replace(given, file);
+        var bytes = served.CommandLine(command, verb);
+        return MemoryMarshal.Cast<byte, double>(bytes.AsSpan(10 + BitConverter.ToUInt16(bytes, 8))).ToArray();
+    }
+
+    [TestCase("moons", null)]
+    [TestCase("squares", "1")]
+    public async Task TheCommandOfAWayGoesTheSameOne(string name, string? toClass)
+    {
+        var drawn = await served.Http.GetFromJsonAsync<JsonElement>($"/api/models/{name}/samples.json?count=2&steps=2");
+        double[] Sample(int k) => [.. drawn.GetProperty("values")[k].EnumerateArray().Select(x => x.GetDouble())];
+        using var answer = await served.Http.PostAsJsonAsync(
+            $"/api/models/{name}/interpolate",
+            new
+            {
+                from = Sample(0),
+                to = Sample(1),
+                fromClass = toClass is null ? null : "0",
+                toClass,
+                frames = 4,
+                solver = "midpoint",
+                steps = 3,
+            }
+        );
+        var found = await answer.Content.ReadFromJsonAsync<JsonElement>();
+        int[] shape = [2, .. found.GetProperty("shape").EnumerateArray().Select(side => side.GetInt32())];
+        var ends = Written("the-ends.npy", [.. Sample(0), .. Sample(1)], shape);
+        var places = found.GetProperty("places").EnumerateArray();
+        Assert.That(
+            Repeated(found, "interpolate", "ends.npy", ends),
+            Is.EqualTo(
+                places.SelectMany(place => place.GetProperty("values").EnumerateArray().Select(x => x.GetDouble()))
+            )
+        );
+    }
+
+    [TestCase("moons", null, 0)]
+    [TestCase("squares", "1", 3)]
+    public async Task TheCommandOfADensityFindsTheSame(string name, string? label, long seed)
+    {
+        var drawn = await served.Http.GetFromJsonAsync<JsonElement>($"/api/models/{name}/samples.json?count=1&steps=2");
+        double[] sample = [.. drawn.GetProperty("values")[0].EnumerateArray().Select(x => x.GetDouble())];
+        using var answer = await served.Http.PostAsJsonAsync(
+            $"/api/models/{name}/likelihood",
+            new
+            {
+                values = sample,
+                @class = label,
+                seed,
+            }
+        );
+        var found = await answer.Content.ReadFromJsonAsync<JsonElement>();
+        int[] shape = [.. drawn.GetProperty("shape").EnumerateArray().Select(side => side.GetInt32())];
+        var file = Written("the-sample.npy", sample, shape);
+        Assert.That(
+            Repeated(found, "likelihood", "sample.npy", file),
+            Is.EqualTo(new[] { found.GetProperty("nats").GetDouble() })
+        );
     }
 
     [Test]

@@ -83,11 +83,11 @@ internal sealed class Served : IAsyncDisposable
     }
 
     /// <summary>What the command line writes for a command that the gallery gave.</summary>
-    public byte[] CommandLine(string command)
+    public byte[] CommandLine(string command, string verb = "sample")
     {
         var file = Path.Combine(Folder, "drawn.npy");
         var words = command.Split(' ');
-        Assert.That(words[..2], Is.EqualTo(new[] { "./fokker", "sample" }));
+        Assert.That(words[..2], Is.EqualTo(new[] { "./fokker", verb }));
         Assert.That(words[^2], Is.EqualTo("--out"));
         var (code, error) = Run([.. words[1..^1], file]);
         Assert.That(code, Is.Zero, error);

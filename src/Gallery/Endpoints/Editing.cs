@@ -23,14 +23,19 @@ internal sealed record InterpolationBody(
 /// <summary>A place on the way from one sample to another.</summary>
 internal sealed record PlaceAnswer(double Fraction, double[] Values);
 
-/// <summary>The way from one sample to another through their latents.</summary>
-internal sealed record InterpolationAnswer(string Model, IReadOnlyList<int> Shape, PlaceAnswer[] Places);
+/// <summary>The way from one sample to another through their latents, and the command that goes the same one from the two in <c>ends.npy</c>.</summary>
+internal sealed record InterpolationAnswer(
+    string Model,
+    IReadOnlyList<int> Shape,
+    PlaceAnswer[] Places,
+    string Command
+);
 
 /// <summary>A sample whose density is asked for.</summary>
 internal sealed record LikelihoodBody(double[] Values, string? Class, long? Seed);
 
-/// <summary>log p of a sample, in nats and in the data's units.</summary>
-internal sealed record LikelihoodAnswer(double Nats, double BitsPerDimension, double Evaluations);
+/// <summary>log p of a sample, in nats and in the data’s units, and the command that finds the same of the one in <c>sample.npy</c>.</summary>
+internal sealed record LikelihoodAnswer(double Nats, double BitsPerDimension, double Evaluations, string Command);
 
 /// <summary>What is made of samples that are given: the rest of them, the way between two, their density.</summary>
 internal static class Editing
@@ -113,13 +118,9 @@ internal static class Editing
             model,
             limits,
             "restored.npy",
-            [
-                "--observe",
-                "mask.json",
-                "--observed",
-                "seen.npy",
-                .. body.Steerer is null ? Array.Empty<string>() : ["--steer", body.Steerer],
-            ]
+            ("--observe", "mask.json"),
+            ("--observed", "seen.npy"),
+            ("--steer", body.Steerer)
         );
 
     private static async Task<Ok<InterpolationAnswer>> Interpolate(
@@ -141,12 +142,24 @@ internal static class Editing
             Solver = body.Solver is null ? null : Solver.FromName(body.Solver),
             Steps = Asked.Within(body.Steps, most, "steps"),
         };
+        var command = CommandLine.Of(
+            "interpolate",
+            name,
+            limits.Value,
+            "way.npy",
+            ("--data", "ends.npy"),
+            ("--between", model.IsConditional ? new object[] { body.FromClass!, body.ToClass! } : null),
+            ("--frames", options.Frames),
+            ("--solver", body.Solver),
+            ("--steps", body.Steps)
+        );
         var way = await model.InterpolateAsync(from, to, options, cancellation).ConfigureAwait(false);
         return TypedResults.Ok(
             new InterpolationAnswer(
                 name,
                 model.SampleShape,
-                [.. way.Select(frame => new PlaceAnswer(frame.Fraction, frame.Samples.ToDoubleArray()))]
+                [.. way.Select(frame => new PlaceAnswer(frame.Fraction, frame.Samples.ToDoubleArray()))],
+                command
             )
         );
     }
@@ -155,6 +168,7 @@ internal static class Editing
         string name,
         LikelihoodBody body,
         Shelf shelf,
+        IOptions<GalleryOptions> limits,
         CancellationToken cancellation
     )
     {
@@ -162,6 +176,15 @@ internal static class Editing
         var sample = Given(lent.Model, body.Values, "values");
         var options = new LikelihoodOptions { Label = Asked.Label(lent.Model, body.Class), Seed = body.Seed ?? 0 };
         var found = await lent.Model.LogLikelihoodAsync(sample, options, cancellation).ConfigureAwait(false);
-        return TypedResults.Ok(new LikelihoodAnswer(found.Mean, found.BitsPerDimension, found.Evaluations));
+        var command = CommandLine.Of(
+            "likelihood",
+            name,
+            limits.Value,
+            "logp.npy",
+            ("--data", "sample.npy"),
+            ("--class", lent.Model.IsConditional ? body.Class : null),
+            ("--seed", options.Seed)
+        );
+        return TypedResults.Ok(new LikelihoodAnswer(found.Mean, found.BitsPerDimension, found.Evaluations, command));
     }
 }

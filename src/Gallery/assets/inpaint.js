@@ -3,22 +3,10 @@ import { colour, counted, make } from "./drawing.js";
 import { askJson, modelAddress, queryOf } from "./api.js";
 import { choice, field, number } from "./fields.js";
 import { Stage, commandBlock } from "./stage.js";
+import { beside, file, npyOf } from "./files.js";
 import { pictureField, valuesOf } from "./pictures.js";
 import { seen } from "./interpolate.js";
 import { sheetOf } from "./recording.js";
-
-// What numpy calls .npy: float64, in C's order.
-const npyOf = (values, shape) => {
-  const text = `{'descr': '<f8', 'fortran_order': False, 'shape': (${shape.join(", ")}${shape.length === 1 ? "," : ""}), }`;
-  const header = text.padEnd(Math.ceil((text.length + 11) / 64) * 64 - 11) + "\n";
-  const bytes = new Uint8Array(10 + header.length + 8 * values.length);
-  bytes.set([0x93, 78, 85, 77, 80, 89, 1, 0, header.length & 255, header.length >> 8]);
-  bytes.set(new TextEncoder().encode(header), 10);
-  bytes.set(new Uint8Array(Float64Array.from(values).buffer), 10 + header.length);
-  return bytes;
-};
-
-const file = (name, parts, type) => make("a", { className: "tool", download: name, href: URL.createObjectURL(new Blob(parts, { type })) }, name);
 
 export const inpaint = {
   id: "inpaint",
@@ -147,9 +135,8 @@ export const inpaint = {
         const nested = (flags) => Array.from({ length: channels }, (_, c) => Array.from({ length: height }, (_, y) =>
           flags.slice((c * height + y) * width, (c * height + y + 1) * width).map(Number)));
         after.replaceChildren(commandBlock(recording.command),
-          make("p", { className: "downloads" }, "with ",
-            file("mask.json", [JSON.stringify({ mask: nested(known), noise: 0 })], "application/json"),
-            file("seen.npy", [npyOf(values, [1, ...model.shape])], "application/octet-stream")));
+          beside(file("mask.json", JSON.stringify({ mask: nested(known), noise: 0 }), "application/json"),
+            file("seen.npy", npyOf(values, [1, ...model.shape]))));
         return counted(recording.count, "filling");
       },
     };

@@ -3,7 +3,8 @@ import { make, minus } from "./drawing.js";
 import { askJson, modelAddress } from "./api.js";
 import { choice, classEntries, field, number } from "./fields.js";
 import { pictureField, valuesOf } from "./pictures.js";
-import { isOn, toggle } from "./stage.js";
+import { commandBlock, isOn, toggle } from "./stage.js";
+import { beside, file, npyOf } from "./files.js";
 import { tile } from "./interpolate.js";
 
 export const likelihood = {
@@ -17,6 +18,7 @@ export const likelihood = {
     const image = model.kind === "images";
     const label = choice(classEntries(model));
     const results = make("ul", { className: "results", ariaLabel: "What was found" });
+    const after = make("div", { className: "after" });
     const preview = make("div", { className: "preview" });
     const coordinates = image ? [] : Array.from({ length: model.shape[0] }, () => number("0", { step: "any" }));
     let picture = null;
@@ -38,13 +40,15 @@ export const likelihood = {
             }, context), preview]
             : [make("div", { className: "row" }, ...coordinates.slice(0, 16).map((input, k) => field(`x${k + 1}`, input)))]),
           results),
+        after,
       ],
       fields: model.isConditional ? [field("As of class", label)] : [],
       async run(request) {
         if (image && !picture) throw new RangeError("Drop a picture first.");
+        after.replaceChildren();
         context.say("Following the flow …");
         const values = image ? valuesOf(model, picture, { invert: isOn(invert) }) : coordinates.map((input) => Number(input.value));
-        const { nats, bitsPerDimension } = await askJson(modelAddress(name, "/likelihood"), {
+        const { nats, bitsPerDimension, command } = await askJson(modelAddress(name, "/likelihood"), {
           ...request,
           body: { values, class: model.isConditional ? label.value : null, seed: Number(context.settings().seed || 0) },
         });
@@ -52,6 +56,7 @@ export const likelihood = {
         results.prepend(make("li", {}, what,
           make("span", { className: "value" }, `${minus(nats.toFixed(2))} nats`),
           make("span", { className: "note" }, `${minus(bitsPerDimension.toFixed(3))} bits a dimension${model.isConditional ? `, as ${model.classes[Number(label.value)]}` : ""}`)));
+        after.replaceChildren(commandBlock(command), beside(file("sample.npy", npyOf(values, [1, ...model.shape]))));
         return "One density";
       },
     };
