@@ -375,20 +375,39 @@ module Samples =
             with :? ArgumentException as error ->
                 raise (refusal drawing error))
 
-    /// n samples [n; …], float64 on the CPU in the data's units.
-    let draw (model: GenerativeModel) (drawing: Drawing) (rng: Rng) (n: int) (report: Ticker) : Tensor =
+    /// n samples [n; …], float64 on the CPU in the data's units, drawn by several processes: each takes every so-manieth batch, as one process would draw it, and all have all samples in the
+    /// end. What a batch records beside its samples (`Trajectory`, particles) stays with the process that drew it.
+    let drawTogether
+        (ranks: IRanks)
+        (model: GenerativeModel)
+        (drawing: Drawing)
+        (rng: Rng)
+        (n: int)
+        (report: Ticker)
+        : Tensor =
         // Particles of one sample go through the network together.
         let batch = max 1 (drawing.Batch / copies drawing)
+        let size first = min batch (n - first)
 
-        let pieces =
-            [ for first in 0..batch .. n - 1 do
-                  let size = min batch (n - first)
+        let own (first: int) =
+            let seen (state: State) =
+                report ((float first + float (size first) * float state.Step / float drawing.Steps) / float n) ""
 
-                  let seen (state: State) =
-                      report ((float first + float size * float state.Step / float drawing.Steps) / float n) ""
+            Scope.run (fun () -> GenerativeModel.outside model (chunk model drawing rng first (size first) seen))
 
-                  Scope.run (fun () -> GenerativeModel.outside model (chunk model drawing rng first size seen)) ]
+        // They exchange after each round of one batch for every process, so that none waits for longer than a batch takes.
+        let round (firsts: int list) =
+            Scope.run (fun () ->
+                let drawn = firsts |> List.tryItem ranks.Rank |> Option.map own
 
+                firsts
+                |> List.mapi (fun rank first ->
+                    match drawn with
+                    | Some samples when rank = ranks.Rank -> samples
+                    | _ -> Tensor.zeros Kind.Float64 (size first :: model.Shape)
+                    |> Ranks.broadcastFrom ranks rank))
+
+        let pieces = [ 0..batch .. n - 1 ] |> List.chunkBySize ranks.Count |> List.collect round
         let all = Scope.run (fun () -> Tensor.cat 0 pieces)
         // A single piece may be its own concatenation.
         pieces
@@ -396,6 +415,10 @@ module Samples =
             if not (obj.ReferenceEquals(piece, all)) then
                 piece.Dispose())
         all
+
+    /// n samples [n; …], float64 on the CPU in the data's units.
+    let draw (model: GenerativeModel) (drawing: Drawing) (rng: Rng) (n: int) (report: Ticker) : Tensor =
+        drawTogether Ranks.alone model drawing rng n report
 
     /// n samples of a model in the way that suits it, those of the command line for this seed.
     let ofSeed (seed: int64) (n: int) (model: GenerativeModel) : Tensor =

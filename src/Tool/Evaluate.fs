@@ -27,7 +27,12 @@ type EvaluateArgument =
 /// `fokker evaluate`: how far a model's samples are from held-out data, beside how far held-out data are from each other.
 module Evaluate =
 
-    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: EvaluateArgument list) =
+    let private runWith
+        (ranks: IRanks)
+        (terminal: Terminal)
+        (model: ModelArgument list)
+        (arguments: EvaluateArgument list)
+        =
         let options = ModelChoice.ofArguments terminal.Known model
         let terminal = { terminal with Quiet = options.Quiet }
         let pick chooser = List.tryPick chooser arguments
@@ -86,12 +91,13 @@ module Evaluate =
         // First: what cannot be is better known before the samples are drawn.
         let divergence =
             against
+            |> Option.filter (fun _ -> ranks.Rank = 0)
             |> Option.map (fun file ->
                 Scope.run (fun () -> Against.divergence file model 500 2000 (Rng.named "against" rng)))
 
         // A run's own figures, those of all classes without guidance against its own data, are kept with it.
         let own =
-            if model.Guidance.IsNone && named.IsNone && label.IsNone then
+            if ranks.Rank = 0 && model.Guidance.IsNone && named.IsNone && label.IsNone then
                 ModelChoice.runFolder options
             else
                 None
@@ -101,41 +107,52 @@ module Evaluate =
             | Some claim -> claim :> IDisposable | null
             | None -> null
 
-        let drawn = Finish.samples terminal model drawing rng protocol.Pool
-        let scores = Finish.evaluate terminal model data protocol drawn
-        let density = if label.IsNone then Finish.density terminal model data else None
+        let drawn = Finish.samplesTogether ranks terminal model drawing rng protocol.Pool
 
-        match own, claim with
-        | Some folder, null ->
-            Terminal.warn terminal $"{folder.Path}: another process is writing to the run: these figures are not kept"
-        | Some folder, _ -> Finish.keep folder scores density
-        | None, _ -> ()
+        // The first of several measures.
+        if ranks.Rank > 0 then
+            Exit.Success
+        else
+            let scores = Finish.evaluate terminal model data protocol drawn
+            let density = if label.IsNone then Finish.density terminal model data else None
 
-        divergence
-        |> Option.iter (fun kl ->
-            Terminal.tell
+            match own, claim with
+            | Some folder, null ->
+                Terminal.warn
+                    terminal
+                    $"{folder.Path}: another process is writing to the run: these figures are not kept"
+            | Some folder, _ -> Finish.keep folder scores density
+            | None, _ -> ()
+
+            divergence
+            |> Option.iter (fun kl ->
+                Terminal.tell
+                    terminal
+                    $"  KL of the true reverse process and this one: {kl.Mean:G4} ± {kl.StandardError:G2} nats")
+
+            Terminal.give
                 terminal
-                $"  KL of the true reverse process and this one: {kl.Mean:G4} ± {kl.StandardError:G2} nats")
+                (Json.object
+                    [ yield! Described.model model
+                      yield! Described.sampling model drawing (Samples.plan model drawing)
+                      "data", Json.text data.Name
+                      "draws", Json.whole (int64 protocol.Draws)
+                      "samplesPerDraw", Json.whole (int64 protocol.Size)
+                      "samples", Json.whole (int64 protocol.Pool)
+                      match divergence with
+                      | Some kl ->
+                          "pathDivergence",
+                          Json.node (
+                              Json.object
+                                  [ "value", Json.number kl.Mean; "standardError", Json.number kl.StandardError ]
+                          )
+                      | None -> ()
+                      yield! Finish.figures scores density ])
 
-        Terminal.give
-            terminal
-            (Json.object
-                [ yield! Described.model model
-                  yield! Described.sampling model drawing (Samples.plan model drawing)
-                  "data", Json.text data.Name
-                  "draws", Json.whole (int64 protocol.Draws)
-                  "samplesPerDraw", Json.whole (int64 protocol.Size)
-                  "samples", Json.whole (int64 protocol.Pool)
-                  match divergence with
-                  | Some kl ->
-                      "pathDivergence",
-                      Json.node (
-                          Json.object [ "value", Json.number kl.Mean; "standardError", Json.number kl.StandardError ]
-                      )
-                  | None -> ()
-                  yield! Finish.figures scores density ])
+            Exit.Success
 
-        Exit.Success
+    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: EvaluateArgument list) =
+        Joined.around "evaluate" terminal (fun ranks terminal -> runWith ranks terminal model arguments)
 
     let command =
         Command.makeWith<ModelArgument, EvaluateArgument>

@@ -12,6 +12,31 @@ module Finish =
     let samples (terminal: Terminal) (model: GenerativeModel) (drawing: Drawing) (rng: Rng) (n: int) : Tensor =
         Progress.run terminal "sampling" 1.0 (Samples.draw model drawing rng n)
 
+    /// The same by several processes, a share of the batches each. Refused is what only the process has that drew it.
+    let samplesTogether
+        (ranks: IRanks)
+        (terminal: Terminal)
+        (model: GenerativeModel)
+        (drawing: Drawing)
+        (rng: Rng)
+        (n: int)
+        : Tensor =
+        match drawing.Trajectory, drawing.Steering with
+        | _ when Ranks.isAlone ranks -> ()
+        | Some _, _ ->
+            raise (
+                UserError
+                    $"{ranks.Count} processes: a trajectory is kept of one process's samples: take one process, or leave --trajectory out"
+            )
+        | _, Some { Particles = Some _ } ->
+            raise (
+                UserError
+                    $"{ranks.Count} processes: what particles say of themselves is kept of one process's samples: take one process"
+            )
+        | _ -> ()
+
+        Progress.run terminal "sampling" 1.0 (Samples.drawTogether ranks model drawing rng n)
+
     /// Measures samples of a model against what data hold out, and prints the scores.
     let evaluate
         (terminal: Terminal)

@@ -3,7 +3,7 @@ namespace Fokker.Tool
 open System
 open Fokker
 
-/// The processes that a launcher started together: `fokker launch -n 2 -- train moons`, `mpirun -n 2 ./fokker train moons`, or a batch system.
+/// The processes that a launcher started together: `fokker launch -n 2 -- train moons`, `mpirun -n 2 ./fokker sample moons`, or a batch system.
 module Joined =
 
     /// How long one process waits for another, in seconds, before all end: FOKKER_RANKS_TIMEOUT, or ten minutes.
@@ -34,7 +34,7 @@ module Joined =
             Torch.setThreads (max 1 (min bound (whole / defaultArg local 1)))
 
     /// Runs work that several processes may do together, each told which of them it is. Where it fails in one of them, all end.
-    let around (terminal: Terminal) (work: IRanks -> Terminal -> int) : int =
+    let around (command: string) (terminal: Terminal) (work: IRanks -> Terminal -> int) : int =
         if Mpi.StartedTogether = 1 then
             work Ranks.alone terminal
         else
@@ -63,6 +63,6 @@ module Joined =
                     // The first has the time to say it; where it is only here that something failed, it is said here.
                     Threading.Thread.Sleep 2000
 
-                let said = fst (Errors.describe "train" error)
+                let said = fst (Errors.describe command error)
                 ranks.Abort(if ranks.Rank = 0 then said else $"process {ranks.Rank}: {said}")
                 reraise ()

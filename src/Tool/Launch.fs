@@ -30,9 +30,9 @@ module Launch =
             raise (UserError $"-n {count}: expected a number of processes, at least 1")
 
         match words with
-        | "train" :: _ -> ()
+        | ("train" | "sample" | "evaluate") :: _ -> ()
         | [] -> raise (UserError "say what to launch: ./fokker launch -n 2 -- train moons")
-        | word :: _ -> raise (UserError $"{word}: only train is done by several processes together")
+        | word :: _ -> raise (UserError $"{word}: train, sample and evaluate are done by several processes together")
 
         let program = Environment.GetCommandLineArgs()[0]
         let host = Environment.ProcessPath |> Option.ofObj |> Option.defaultValue "dotnet"
@@ -62,8 +62,10 @@ module Launch =
         let make words =
             Command.make<LaunchArgument>
                 "launch"
-                "trains by several processes together, on this machine or, by a hostfile of the MPI, on several"
-                [ "./fokker launch -n 2 -- train fashion-mnist", "two processes, each on a half of every batch" ]
+                "trains, samples or measures by several processes together, on this machine or, by a hostfile of the MPI, on several"
+                [ "./fokker launch -n 2 -- train fashion-mnist", "two processes, each on a half of every batch"
+                  "./fokker launch -n 2 -- sample fashion-mnist -n 1000",
+                  "two processes, each every other batch of a hundred" ]
                 (fun terminal arguments -> launch terminal arguments words)
 
         { make [] with

@@ -191,7 +191,12 @@ module Sample =
           Parallel = choice.Parallel
           ParallelTolerance = choice.ParallelTolerance }
 
-    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: SampleArgument list) =
+    let private runWith
+        (ranks: IRanks)
+        (terminal: Terminal)
+        (model: ModelArgument list)
+        (arguments: SampleArgument list)
+        =
         let options = ModelChoice.ofArguments terminal.Known model
         let choice = List.fold choose usual arguments
         let terminal = { terminal with Quiet = options.Quiet }
@@ -227,79 +232,89 @@ module Sample =
         // Without a file of their own the samples are written to the run.
         use _ =
             match choice.Out, ModelChoice.runFolder options with
-            | None, Some folder -> Run.claim folder.Path :> IDisposable | null
+            | None, Some folder when ranks.Rank = 0 -> Run.claim folder.Path :> IDisposable | null
             | _ -> null
 
-        let drawn = Finish.samples terminal counting drawing task.Key n
-        trajectory |> Option.iter (fun (file, trajectory) -> trajectory.Write(model.Path, file))
+        let drawn = Finish.samplesTogether ranks terminal counting drawing task.Key n
+        let counts = Ranks.sumNumbers ranks [| float asked; float calls |]
+        asked <- int64 counts[0]
+        calls <- int64 counts[1]
+        // The first of several writes.
+        if ranks.Rank > 0 then
+            Exit.Success
+        else
+            trajectory |> Option.iter (fun (file, trajectory) -> trajectory.Write(model.Path, file))
 
-        let files =
-            match choice.Out, ModelChoice.runFolder options with
-            | Some file, _ when file.EndsWith(".png", StringComparison.OrdinalIgnoreCase) ->
-                Runs.writeBytes file (SamplePicture.png model.Range drawn)
-                [ file ]
-            | Some file, _ when file.EndsWith(".csv", StringComparison.OrdinalIgnoreCase) ->
-                Runs.writeBytes file (TableFile.text (TableFile.header model) (TableFile.cells model drawn))
-                [ file ]
-            | Some file, _ when file.EndsWith(".html", StringComparison.OrdinalIgnoreCase) ->
-                match drawing.Steering with
-                | Some steering ->
-                    let figures = SteeringFigures.ofSamples model steering drawn
+            let files =
+                match choice.Out, ModelChoice.runFolder options with
+                | Some file, _ when file.EndsWith(".png", StringComparison.OrdinalIgnoreCase) ->
+                    Runs.writeBytes file (SamplePicture.png model.Range drawn)
+                    [ file ]
+                | Some file, _ when file.EndsWith(".csv", StringComparison.OrdinalIgnoreCase) ->
+                    Runs.writeBytes file (TableFile.text (TableFile.header model) (TableFile.cells model drawn))
+                    [ file ]
+                | Some file, _ when file.EndsWith(".html", StringComparison.OrdinalIgnoreCase) ->
+                    match drawing.Steering with
+                    | Some steering ->
+                        let figures = SteeringFigures.ofSamples model steering drawn
 
-                    let exact =
-                        SteeringChoice.exactLaw request.Steering request.Generation.Guidance plain
-                        |> Option.map (fun law ->
-                            let law =
-                                task.Drawing.Label
-                                |> Option.map (fun k -> Mixture.ofClass k law)
-                                |> Option.defaultValue law
-                            Mixture.sample (min n 3000) (Rng.named "exact" task.Key) law)
+                        let exact =
+                            SteeringChoice.exactLaw request.Steering request.Generation.Guidance plain
+                            |> Option.map (fun law ->
+                                let law =
+                                    task.Drawing.Label
+                                    |> Option.map (fun k -> Mixture.ofClass k law)
+                                    |> Option.defaultValue law
+                                Mixture.sample (min n 3000) (Rng.named "exact" task.Key) law)
 
-                    SteeringResults.writePage file model drawing steering figures exact drawn
-                | None -> Results.samplesPage file model drawing drawn
-                [ file ]
-            | None, Some folder ->
-                Results.saveSamples folder model (Results.truth model) drawn
-                [ folder.Samples; folder.Picture ]
-            | out, _ ->
-                let file = defaultArg out "samples.npy"
-                Scope.run0 (fun () -> Npy.write file (Samples.forFile model drawn))
-                [ file ]
+                        SteeringResults.writePage file model drawing steering figures exact drawn
+                    | None -> Results.samplesPage file model drawing drawn
+                    [ file ]
+                | None, Some folder ->
+                    Results.saveSamples folder model (Results.truth model) drawn
+                    [ folder.Samples; folder.Picture ]
+                | out, _ ->
+                    let file = defaultArg out "samples.npy"
+                    Scope.run0 (fun () -> Npy.write file (Samples.forFile model drawn))
+                    [ file ]
 
-        let files = files @ Option.toList choice.Trajectory
+            let files = files @ Option.toList choice.Trajectory
 
-        if drawing.Parallel.IsSome then
-            Terminal.tell terminal $"{calls} calls of the network, {float asked / float n:F1} evaluations a sample"
+            if drawing.Parallel.IsSome then
+                Terminal.tell terminal $"{calls} calls of the network, {float asked / float n:F1} evaluations a sample"
 
-        let steered =
-            drawing.Steering
-            |> Option.map (fun steering -> steering, SteeringFigures.ofSamples model steering drawn)
+            let steered =
+                drawing.Steering
+                |> Option.map (fun steering -> steering, SteeringFigures.ofSamples model steering drawn)
 
-        for steering, figures in Option.toList steered do
-            for line in SteeringResults.lines steering figures do
-                Terminal.tell terminal line
+            for steering, figures in Option.toList steered do
+                for line in SteeringResults.lines steering figures do
+                    Terminal.tell terminal line
 
-        for file in files do
-            Terminal.tell terminal file
+            for file in files do
+                Terminal.tell terminal file
 
-        Terminal.give
-            terminal
-            (Json.object
-                [ yield! Described.model model
-                  "count", Json.whole (int64 n)
-                  "seed", Json.whole choice.Seed
-                  yield! Described.sampling model drawing plan
-                  for steering, figures in Option.toList steered do
-                      "steering", Json.node (SteeringResults.json steering figures)
-                  "evaluations", Json.number (float asked / float n)
-                  "calls", Json.whole calls
-                  "from", Json.number plan.Span.Noisy
-                  "to", Json.number plan.Span.Clean
-                  "denoised", Json.flag (plan.Span.Finish <> Stop)
-                  "dtype", Json.text (Dtype.name plan.Kind.Dtype)
-                  "files", Json.array (Seq.map Json.text files) ])
+            Terminal.give
+                terminal
+                (Json.object
+                    [ yield! Described.model model
+                      "count", Json.whole (int64 n)
+                      "seed", Json.whole choice.Seed
+                      yield! Described.sampling model drawing plan
+                      for steering, figures in Option.toList steered do
+                          "steering", Json.node (SteeringResults.json steering figures)
+                      "evaluations", Json.number (float asked / float n)
+                      "calls", Json.whole calls
+                      "from", Json.number plan.Span.Noisy
+                      "to", Json.number plan.Span.Clean
+                      "denoised", Json.flag (plan.Span.Finish <> Stop)
+                      "dtype", Json.text (Dtype.name plan.Kind.Dtype)
+                      "files", Json.array (Seq.map Json.text files) ])
 
-        Exit.Success
+            Exit.Success
+
+    let private run (terminal: Terminal) (model: ModelArgument list) (arguments: SampleArgument list) =
+        Joined.around "sample" terminal (fun ranks terminal -> runWith ranks terminal model arguments)
 
     let command =
         Command.makeWith<ModelArgument, SampleArgument>

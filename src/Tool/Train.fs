@@ -736,7 +736,7 @@ module Train =
                 | Sweep text -> Some(Sweep.setting text)
                 | _ -> None)
 
-        Joined.around terminal (fun ranks terminal ->
+        Joined.around "train" terminal (fun ranks terminal ->
             match settings with
             | [] -> runWith ranks terminal arguments
             | settings -> arguments |> List.filter (_.IsSweep >> not) |> sweep ranks terminal settings)

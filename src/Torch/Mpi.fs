@@ -5,15 +5,15 @@ open System.Diagnostics
 open System.Runtime.InteropServices
 open System.Threading
 
-/// Processes that train one model together, each on a share of every batch (data parallelism): what training asks of them. Everything here is called by all of them, in the same order.
+/// Processes that train one model together, each on a share of every batch (data parallelism), or draw samples of one: what they ask of each other. Everything here is called by all of them, in the same order.
 type IRanks =
     /// This process's number, from 0. The one with number 0 writes.
     abstract Rank: int
     abstract Count: int
     /// Sums `count` numbers at `data`, float64 or float32, over all processes, in their place: the same bits everywhere.
     abstract Sum: data: nativeint * count: int64 * isDouble: bool -> unit
-    /// The bytes that process 0 has at `data`, in their place.
-    abstract Broadcast: data: nativeint * bytes: int64 -> unit
+    /// The bytes that process `from` has at `data`, in their place.
+    abstract Broadcast: from: int * data: nativeint * bytes: int64 -> unit
     /// Ends all processes, those that wait for this one included.
     abstract Abort: reason: string -> unit
 
@@ -198,8 +198,8 @@ type Mpi private (library: nativeint, isOpen: bool, timeout: TimeSpan) =
 
             inPieces data total size start "a sum"
 
-        member _.Broadcast(data: nativeint, total: int64) =
-            let start at n = check "MPI_Ibcast" (bcast.Invoke(at, n, bytes, 0, world, request))
+        member _.Broadcast(from: int, data: nativeint, total: int64) =
+            let start at n = check "MPI_Ibcast" (bcast.Invoke(at, n, bytes, from, world, request))
             inPieces data total 1L start "a broadcast"
 
         member _.Abort(reason: string) : unit = fail reason

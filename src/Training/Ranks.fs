@@ -5,7 +5,8 @@ namespace Fokker
 type Portion = { Index: int; Count: int }
 
 /// Data parallelism: every process computes on its rows of each batch, with the draws that those rows have in the whole, and the gradients are summed. One process does the same with
-/// portions of its own, one after the other, where its memory is not enough for all of its rows at once.
+/// portions of its own, one after the other, where its memory is not enough for all of its rows at once. Samples are drawn in whole
+/// batches, each by one process.
 [<RequireQualifiedAccess>]
 module Ranks =
 
@@ -15,7 +16,7 @@ module Ranks =
             member _.Rank = 0
             member _.Count = 1
             member _.Sum(_, _, _) = ()
-            member _.Broadcast(_, _) = ()
+            member _.Broadcast(_, _, _) = ()
             member _.Abort reason = raise (UserError reason) }
 
     let isAlone (ranks: IRanks) : bool = ranks.Count = 1
@@ -41,7 +42,7 @@ module Ranks =
         else
             Scope.run (fun () ->
                 let t = Tensor.clone (Tensor.ofArray [ 1 ] [| number |])
-                Exchange.whereItLies t (fun data -> ranks.Broadcast(data, 8L))
+                Exchange.whereItLies t (fun data -> ranks.Broadcast(0, data, 8L))
                 (Tensor.toArray<int64> t)[0])
 
     /// Sums of tensors over all processes, in one piece.
@@ -63,20 +64,21 @@ module Ranks =
                 first <- first + count
                 own.To kind)
 
-    /// The tensors of process 0, of the same shapes and element types everywhere.
-    let broadcast (ranks: IRanks) (tensors: Tensor[]) : Tensor[] =
+    /// The tensor that a process has, of the same shape and element type everywhere.
+    let broadcastFrom (ranks: IRanks) (from: int) (t: Tensor) : Tensor =
         if isAlone ranks then
-            tensors
+            t
         else
-            tensors
-            |> Array.map (fun t ->
-                let own = Tensor.clone (t.To Device.Cpu)
-                let bytes = own.Count * int64 (Dtype.size own.Dtype)
+            let own = Tensor.clone (Tensor.contiguous (t.To Device.Cpu))
+            let bytes = own.Count * int64 (Dtype.size own.Dtype)
 
-                if bytes > 0L then
-                    Exchange.whereItLies own (fun data -> ranks.Broadcast(data, bytes))
+            if bytes > 0L then
+                Exchange.whereItLies own (fun data -> ranks.Broadcast(from, data, bytes))
 
-                own.To t.Kind)
+            own.To t.Kind
+
+    /// The tensors of process 0, of the same shapes and element types everywhere.
+    let broadcast (ranks: IRanks) (tensors: Tensor[]) : Tensor[] = Array.map (broadcastFrom ranks 0) tensors
 
     /// The portions of a batch that are a process's own, each process having so many.
     let portions (ranks: IRanks) (parts: int) : Portion list =

@@ -16,7 +16,7 @@ let private launcher =
         ((Environment.GetEnvironmentVariable "PATH" |> Option.ofObj |> Option.defaultValue "").Split ':'
          |> Array.exists (fun folder -> File.Exists(Path.Combine(folder, "mpirun"))))
 
-let private start (processes: int) (timeout: int) (root: string) (words: string list) =
+let private startAny (processes: int) (timeout: int) (words: string list) =
     if not (launcher.Force()) then
         skiptest "no mpirun: apt-get install openmpi-bin"
 
@@ -32,13 +32,14 @@ let private start (processes: int) (timeout: int) (root: string) (words: string 
           "FOKKER_RANKS_TIMEOUT", string timeout ] do
         info.Environment[name] <- value
 
-    let own = [ "train"; "--runs"; root; "--name"; "it"; "--quiet"; "--json" ]
-
-    for word in [ "-n"; string processes; "dotnet"; program ] @ own @ words do
+    for word in [ "-n"; string processes; "dotnet"; program ] @ words do
         info.ArgumentList.Add word
 
     let child = nonNull (Process.Start info)
     child, child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
+
+let private start (processes: int) (timeout: int) (root: string) (words: string list) =
+    startAny processes timeout ([ "train"; "--runs"; root; "--name"; "it"; "--quiet"; "--json" ] @ words)
 
 let private small = [ "moons"; "--batch"; "48"; "--width"; "16"; "--depth"; "1"; "--draws"; "2" ]
 
@@ -75,22 +76,36 @@ let private rankOf (launcher: Process) (rank: int) : Process =
     |> int
     |> Process.GetProcessById
 
-/// Longer than the twenty seconds after which a state is saved.
-let private long = [ "--steps"; "60000" ]
+/// Longer than the twenty seconds after which a state is saved. Few large steps: on a busy machine processes wait for each other in every one.
+let private long = [ "moons"; "--batch"; "3072"; "--width"; "128"; "--draws"; "2"; "--steps"; "5000" ]
+
+let private history (root: string) = Metrics.read (Run.metricsFile (Path.Combine(root, "it")))
+
+/// The last step of a run, and the mean of the losses of the last two thousand; a line of the history has the mean since the one before.
+let private ended (root: string) : int64 * float =
+    let lines = history root
+    let last = (List.last lines).Step
+
+    let late =
+        [ for before, line in List.pairwise lines do
+              if before.Step >= last - 2000L then
+                  float (line.Step - before.Step), line.Loss ]
+
+    last, List.sumBy (fun (steps, loss) -> steps * loss) late / List.sumBy fst late
 
 let private undisturbed =
     lazy
         (use folder = new Folder()
-         finished (start 2 60 folder.Path (small @ long))
-         losses folder.Path)
+         finished (start 2 60 folder.Path long)
+         ended folder.Path)
 
 /// Waits until the run has a checkpoint and is training.
 let private untilSaved (root: string) (child: Process) =
-    let deadline = DateTime.UtcNow.AddSeconds 60.0
+    let deadline = DateTime.UtcNow.AddMinutes 3.0
 
     while not (File.Exists(Run.checkpointFile (Path.Combine(root, "it")))) do
         if child.HasExited || DateTime.UtcNow > deadline then
-            failtest "no checkpoint in a minute"
+            failtest "no checkpoint in three minutes"
 
         Thread.Sleep 20
 
@@ -118,22 +133,64 @@ let tests =
           )
 
           full (
+              testCase "samples of two and three processes are the bytes of one, and so are their measures"
+              <| fun () ->
+                  use folder = new Folder()
+                  finished (start 1 60 folder.Path (small @ [ "--steps"; "40" ]))
+
+                  let asked count (words: string list) =
+                      let child, out, error = startAny count 60 (words @ [ "it"; "--runs"; folder.Path; "--json" ])
+                      finished (child, out, error)
+                      out.Result
+
+                  let drawn count =
+                      let file = folder.File $"{count}.npy"
+                      let own = [ "sample"; "-n"; "250"; "--batch"; "40"; "--solver"; "sde-dpmpp"; "--out"; file ]
+                      let said = nonNull (JsonNode.Parse(asked count own))
+                      let evaluations = (nonNull said["evaluations"]).GetValue<float>()
+                      File.ReadAllBytes file, evaluations, (nonNull said["calls"]).GetValue<float>()
+
+                  // Seconds differ, figures do not.
+                  let measured count =
+                      let said = asked count [ "evaluate"; "--draws"; "2"; "-n"; "100"; "--batch"; "60" ]
+                      (nonNull ((nonNull (JsonNode.Parse said))["metrics"])).ToJsonString()
+
+                  let one, evaluations, calls = drawn 1
+                  let measures = measured 1
+
+                  for count in [ 2; 3 ] do
+                      let several, theirEvaluations, theirCalls = drawn count
+                      Expect.sequenceEqual several one $"{count} processes"
+                      Expect.equal theirEvaluations evaluations ""
+                      Expect.equal theirCalls calls ""
+                      Expect.equal (measured count) measures $"{count} processes"
+
+                  // What only one of them has is refused, and all end.
+                  let own = [ "sample"; "it"; "--runs"; folder.Path; "--trajectory"; folder.File "way.npz" ]
+                  let child, _, error = startAny 2 60 own
+                  use _ = ending child
+                  Expect.isTrue (child.WaitForExit 60_000) "it waits"
+                  Expect.notEqual child.ExitCode 0 ""
+                  Expect.stringContains error.Result "--trajectory" ""
+                  Expect.isFalse (File.Exists(folder.File "way.npz")) ""
+          )
+
+          full (
               testTheory "where a process is killed all end, and one or three go on to the same end" [ 1; 3 ]
               <| fun (others: int) ->
                   use folder = new Folder()
-                  let child, _, _ = start 2 60 folder.Path (small @ long)
+                  let child, _, _ = start 2 60 folder.Path long
                   use _ = ending child
                   untilSaved folder.Path child
                   kill "KILL" (rankOf child 1)
                   Expect.isTrue (child.WaitForExit 30_000) "the other process goes on without it"
                   Expect.notEqual child.ExitCode 0 ""
-                  Expect.isLessThan (losses folder.Path).Length 60_000 "it was finished before it was killed"
+                  Expect.isLessThan (List.last (history folder.Path)).Step 5000L "it was finished before it was killed"
                   finished (start others 60 folder.Path [ "--resume" ])
-                  let expected, found = undisturbed.Force(), losses folder.Path
-                  Expect.equal found.Length expected.Length ""
-                  // A thousand steps apart in rounding: the same training, and no longer the same digits.
-                  let mean (values: float[]) = Array.average values[values.Length - 1000 ..]
-                  Expect.within (0.01 * mean expected) (mean found) (mean expected) ""
+                  let (expectedStep, expected), (step, found) = undisturbed.Force(), ended folder.Path
+                  Expect.equal step expectedStep ""
+                  // Thousands of steps apart in rounding: the same training, and no longer the same digits.
+                  Expect.within (0.01 * expected) found expected ""
           )
 
           full (

@@ -37,12 +37,12 @@ let private threads (count: int) : IRanks list =
 
                   barrier.SignalAndWait()
 
-              member _.Broadcast(data, bytes) =
+              member _.Broadcast(from, data, bytes) =
                   places[rank] <- data
                   barrier.SignalAndWait()
 
-                  if rank > 0 then
-                      Buffer.MemoryCopy(places[0].ToPointer(), data.ToPointer(), bytes, bytes)
+                  if rank <> from then
+                      Buffer.MemoryCopy(places[from].ToPointer(), data.ToPointer(), bytes, bytes)
 
                   barrier.SignalAndWait()
 
@@ -161,6 +161,32 @@ let tests =
 
               for one, several in Array.zip (parameters 1) (parameters 4) do
                   Expect.within 1e-9 several one ""
+
+          // Whole batches, each by one process: the same calls of the network on the same numbers. Batches of 4 of 18: the last round has two for three processes, and the last batch two rows.
+          testTheory
+              "three processes draw the bytes that one draws"
+              [ "heun", Some 1; "euler-maruyama", None; "predictor-corrector", None ]
+          <| fun (solver: string, label: int option) ->
+              let law =
+                  Mixture.ofJson
+                      ""
+                      """{"weights": [0.3, 0.7], "means": [[2, 1], [-1, 0.5]], "stds": [[0.5, 0.2], [0.3, 0.4]]}"""
+              let model = GenerativeModel.ofMixture "law" Path.vp Prediction.noise Kind.Float32 law
+              let drawing =
+                  { Samples.standardFor model with
+                      Sampler = Catalogue.samplers.Find solver
+                      Steps = 6
+                      Batch = 4
+                      Label = label }
+              let drawn (ranks: IRanks) =
+                  Scope.run (fun () ->
+                      Samples.drawTogether ranks model drawing (Rng.ofSeed 5L) 18 (fun _ _ -> ())
+                      |> Tensor.toArray<float>)
+              let one = drawn Ranks.alone
+              Expect.equal one.Length 36 ""
+
+              for several in together 3 drawn do
+                  Expect.sequenceEqual several one ""
 
           testCase "a batch with fewer rows than processes and an objective that keeps chains are refused"
           <| fun () ->
