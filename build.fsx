@@ -353,7 +353,13 @@ let bench _ =
         if
             List.contains
                 (List.tryHead rest)
-                [ Some "transport"; Some "likelihood"; Some "sampling"; Some "facade"; Some "kernels"; Some "engines" ]
+                [ Some "transport"
+                  Some "likelihood"
+                  Some "sampling"
+                  Some "facade"
+                  Some "kernels"
+                  Some "engines"
+                  Some "several" ]
         then
             rest
         else
@@ -473,7 +479,7 @@ let targets =
       for name, description in studies do
           pascal name, description, (fun _ -> study name)
       "Bench",
-      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers, `facade` C#, `engines` both engines",
+      "Measures against the peers, side by side: training steps, or with the argument `transport` couplings, `likelihood` exact likelihoods, `sampling` samplers, `facade` C#, `engines` both engines, `several` one process against two",
       bench
       "Docs",
       "Runs the guide's scripts and builds its pages, with the reference, in artifacts/docs; with the argument `pages` without running them",

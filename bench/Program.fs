@@ -21,10 +21,14 @@ let main arguments =
         | [ "facade"; "--rounds"; rounds ] -> Facade.run (int rounds)
         | [ "kernels" ] -> Kernels.run 9
         | [ "kernels"; "--rounds"; rounds ] -> Kernels.run (int rounds)
+        | "several-worker" :: case :: steps :: sums -> Several.worker case (int steps) (List.map int sums)
+        | [ "several" ] -> Several.run "unet-64" 5 9
+        | [ "several"; "--case"; case; "--rounds"; rounds; "--steps"; steps ] ->
+            Several.run case (int rounds) (int steps)
         | "compare" :: options -> Compare.run options
         | _ ->
             eprintfn
-                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\n       Bench sampling [--rounds N]\n       Bench facade [--rounds N]\n       Bench kernels [--rounds N]\n       Bench engines [--rounds N]\ncases: %s"
+                "usage: Bench compare [--case NAME|start] [--rounds N] [--milliseconds N a block] [--threads N]\n       Bench transport [--rounds N]\n       Bench likelihood [--rounds N]\n       Bench sampling [--rounds N]\n       Bench facade [--rounds N]\n       Bench kernels [--rounds N]\n       Bench engines [--rounds N]\n       Bench several [--case NAME --rounds N --steps N]\ncases: %s"
                 (Worker.cases |> List.map fst |> String.concat ", ")
 
             2

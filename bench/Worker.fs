@@ -23,7 +23,26 @@ let cases: (string * Lazy<Case>) list =
           ({ Name = "U-Net, 64 images of 28 × 28"
              Network = Networks.unet (Unet.standard 1)
              Batch = 64
-             Shape = [ 1; 28; 28 ] }) ]
+             Shape = [ 1; 28; 28 ] })
+      "adm-base-8",
+      lazy
+          ({ Name = "the U-Net of DDPM for CIFAR-10, 8 images of 32 × 32"
+             Network =
+               Catalogue.networks.Find
+                   "adm-base"
+                   { Sample = [ 3; 32; 32 ]
+                     Data = "CIFAR-10"
+                     Width = 128
+                     Depth = 2
+                     Times = 1
+                     Outputs = 1
+                     Classes = None
+                     Role = NetworkRole.Field }
+             Batch = 8
+             Shape = [ 3; 32; 32 ] }) ]
+
+/// The case of a name.
+let caseOf (name: string) : Case = (cases |> List.find (fun (n, _) -> n = name) |> snd).Value
 
 /// Adam as torch.optim.Adam makes its step. The trainer does more beside it: an average of the parameters, the norm of
 /// the gradient, and a look at whether both it and the loss are finite.
@@ -45,7 +64,7 @@ let private sampling (case: Case) : int -> float =
     fun times -> Seq.last (seq { for _ in 1..times -> once () })
 
 /// Makes as many training steps as it is told; the last loss.
-let private training (case: Case) (network: Network) : int -> float =
+let private trainingWith (settings: TrainSettings) (case: Case) (network: Network) : int -> float =
     let rng = Rng.ofSeed 0L
 
     let batch =
@@ -76,11 +95,18 @@ let private training (case: Case) (network: Network) : int -> float =
         train steps
         last
 
+let private training = trainingWith settings
+
+/// The same by several processes, each on its rows of the batch.
+let trainingTogether (ranks: IRanks) (name: string) : int -> float =
+    let case = caseOf name
+    trainingWith { settings with Ranks = ranks } case case.Network
+
 let run (name: string) (threads: int) (work: string) (options: string list) =
     if Torch.threads () <> threads then
         Torch.setThreads threads
 
-    let case = (cases |> List.find (fun (n, _) -> n = name) |> snd).Value
+    let case = caseOf name
 
     let network =
         if List.contains "bfloat16" options then

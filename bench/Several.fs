@@ -1,0 +1,101 @@
+/// Training by one process and by two in turns, a core each, and what a sum over processes costs.
+module Fokker.Bench.Several
+
+open System
+open System.Diagnostics
+open System.Globalization
+open System.IO
+open Fokker
+
+let private median (values: float seq) =
+    let sorted = Seq.sort values |> Array.ofSeq
+    sorted[sorted.Length / 2]
+
+/// One process of those that a launcher started: the milliseconds of each of so many steps of a case, those of an average sum of so many numbers; process 0 says them.
+let worker (case: string) (steps: int) (sums: int list) : int =
+    Torch.setThreads 1
+    let mpi = Mpi.Join(TimeSpan.FromMinutes 5.0)
+    let ranks = mpi :> IRanks
+    let say (word: string) (values: float seq) =
+        if ranks.Rank = 0 then
+            let cells = values |> Seq.map (fun v -> v.ToString("R", CultureInfo.InvariantCulture))
+            Console.Out.WriteLine(String.Join(' ', word :: List.ofSeq cells))
+
+    let make = Worker.trainingTogether ranks case
+    // libtorch allocates, and the networks' kernels are chosen.
+    make 2 |> ignore
+
+    say
+        "steps"
+        [ for _ in 1..steps ->
+              let watch = Stopwatch.StartNew()
+              make 1 |> ignore
+              watch.Elapsed.TotalMilliseconds ]
+
+    for count in sums do
+        let numbers = Scope.run (fun () -> Tensor.zeros Kind.Float32 [ count ])
+
+        let times =
+            [ for _ in 1..9 ->
+                  // They begin together.
+                  Ranks.sumNumbers ranks [| 0.0 |] |> ignore
+                  let watch = Stopwatch.StartNew()
+                  Exchange.whereItLies numbers (fun data -> ranks.Sum(data, int64 count, false))
+                  watch.Elapsed.TotalMilliseconds ]
+
+        say $"sum {count}" [ median times ]
+        numbers.Dispose()
+
+    mpi.Finish()
+    0
+
+/// What the workers say, a list for each word.
+let private launch (processes: int) (words: string list) : Map<string, float list> =
+    let host = Environment.ProcessPath |> Option.ofObj |> Option.defaultValue "dotnet"
+    let program = Environment.GetCommandLineArgs()[0]
+    let start = ProcessStartInfo("mpirun", RedirectStandardOutput = true)
+
+    for word in
+        [ "-n"; string processes; "--bind-to"; "core"; host ]
+        @ (if program.EndsWith ".dll" then [ program ] else [])
+        @ "several-worker" :: words do
+        start.ArgumentList.Add word
+
+    use child = nonNull (Process.Start start)
+    let said = child.StandardOutput.ReadToEnd()
+    child.WaitForExit()
+
+    if child.ExitCode <> 0 then
+        raise (EnvironmentException $"mpirun ended with code {child.ExitCode}")
+
+    Map
+        [ for line in said.Split('\n', StringSplitOptions.RemoveEmptyEntries) do
+              let words = line.Split ' '
+              let isNumber (word: string) = fst (Double.TryParse(word, CultureInfo.InvariantCulture))
+              let name = if words[0] = "sum" then String.Join(' ', words[0..1]) else words[0]
+              let values = words |> Array.skip (name.Split(' ').Length) |> Array.filter isNumber |> Array.map float
+              name, List.ofArray values ]
+
+let run (case: string) (rounds: int) (steps: int) : int =
+    let size = Network.size (Worker.caseOf case).Network
+    let sums = [ 1; 1 <<< 10; 1 <<< 20; size ]
+    let words = case :: string steps :: List.map string sums
+    // In turns, so that what else the machine does is with both.
+    let turns = [ for _ in 1..rounds -> launch 1 words, launch 2 words ]
+    let both = turns |> List.map (fun (one, two) -> median one["steps"], median two["steps"])
+
+    printfn $"{(Worker.caseOf case).Name}, {size} parameters; medians of {steps} steps, milliseconds"
+    printfn "| turn | one process | two | ratio |\n|---|---|---|---|"
+
+    both
+    |> List.iteri (fun k (one, two) -> printfn $"| {k + 1} | %.0f{one} | %.0f{two} | %.2f{one / two} |")
+
+    let one, two = median (List.map fst both), median (List.map snd both)
+    printfn $"| median | %.0f{one} | %.0f{two} | %.2f{median (both |> List.map (fun (one, two) -> one / two))} |"
+    printfn "\n| numbers in a sum of two processes | milliseconds | GB/s |\n|---|---|---|"
+
+    for count in sums do
+        let ms = median (turns |> List.map (fun (_, two) -> two[$"sum {count}"].Head))
+        printfn $"| {count} | %.3f{ms} | %.2f{4.0 * float count / 1e6 / ms} |"
+
+    0
