@@ -38,6 +38,10 @@ module Launch =
         let host = Environment.ProcessPath |> Option.ofObj |> Option.defaultValue "dotnet"
         let start = ProcessStartInfo("mpirun", UseShellExecute = false)
 
+        // The launcher gives each process a terminal, whatever its own output goes to, and .NET would send that its signs.
+        if Console.IsOutputRedirected then
+            start.Environment["TERM"] <- "dumb"
+
         for word in [ "-n"; string count; host ] do
             start.ArgumentList.Add word
 

@@ -29,6 +29,8 @@ let private startAny (processes: int) (timeout: int) (words: string list) =
           // More processes than cores are right for a test.
           "OMPI_MCA_rmaps_base_oversubscribe", "1"
           "OMP_NUM_THREADS", "1"
+          // The launcher gives each process a terminal, whatever its own output goes to, and .NET would send that its signs.
+          "TERM", "dumb"
           "FOKKER_RANKS_TIMEOUT", string timeout ] do
         info.Environment[name] <- value
 
