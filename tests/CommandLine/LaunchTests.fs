@@ -147,7 +147,7 @@ let tests =
 
                   let drawn count =
                       let file = folder.File $"{count}.npy"
-                      let own = [ "sample"; "-n"; "250"; "--batch"; "40"; "--solver"; "sde-dpmpp"; "--out"; file ]
+                      let own = [ "sample"; "-n"; "250"; "--batch"; "40"; "--solver"; "euler-maruyama"; "--out"; file ]
                       let said = nonNull (JsonNode.Parse(asked count own))
                       let evaluations = (nonNull said["evaluations"]).GetValue<float>()
                       File.ReadAllBytes file, evaluations, (nonNull said["calls"]).GetValue<float>()
