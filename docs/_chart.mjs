@@ -1,5 +1,5 @@
-// A chart of a table that stands on the same page, so that the two cannot differ: errors against evaluations, a line for each row, both axes logarithmic.
-// `<div data-chart="condot vp" data-rows="euler heun"></div>` draws a panel for each group of columns named `condot 10`, `condot 20`, …
+// A chart of a table that stands on the same page, so that the two cannot differ: a line for each row, both axes logarithmic, errors against evaluations unless others are said.
+// `<div data-chart="condot vp" data-rows="euler heun"></div>` draws a panel for each group of columns named `condot 10`, `condot 20`, …; `data-x="dimension" data-y="distance"` names the axes.
 
 const colours = ['one', 'two', 'three', 'four', 'five'].map(name => `var(--${name})`);
 const text = html => html.replace(/<[^>]*>/g, '').trim();
@@ -13,7 +13,7 @@ const tableOf = (html, group) => {
   return undefined;
 };
 
-const panel = (rows, group, names) => {
+const panel = (rows, group, names, along, up) => {
   const columns = rows[0].map((cell, k) => [k, Number(cell.match(new RegExp(`^${group} (\\d+)$`))?.[1])]).filter(([, n]) => n > 0);
   const lines = names.map(name => ({
     name,
@@ -44,15 +44,15 @@ const panel = (rows, group, names) => {
       + points.map(([x, y]) => `<circle cx="${px(x)}" cy="${px(y)}" r="2.6" fill="${colours[k % colours.length]}"/>`).join('');
   });
   const names_ = ends.map(({ k, y }) => `<text x="${width - right + 8}" y="${px(y + 4)}" style="fill:${colours[k % colours.length]}">${lines[k].name}</text>`);
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Error against evaluations on ${group}">${ticks.join('')}<text x="${left}" y="12">error on ${group}</text><text x="${(left + width - right) / 2}" y="${height - 4}" text-anchor="middle">evaluations</text>${drawn.join('')}${names_.join('')}</svg>`;
+  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${up} against ${along} on ${group}">${ticks.join('')}<text x="${left}" y="12">${up} on ${group}</text><text x="${(left + width - right) / 2}" y="${height - 4}" text-anchor="middle">${along}</text>${drawn.join('')}${names_.join('')}</svg>`;
 };
 
 /// The page with its charts drawn; `problem` hears of one that has no table.
-export const charted = (html, problem) => html.replace(/<div data-chart="([^"]+)" data-rows="([^"]+)"><\/div>/g, (whole, groups, names) => {
+export const charted = (html, problem) => html.replace(/<div data-chart="([^"]+)" data-rows="([^"]+)"(?: data-x="([^"]+)")?(?: data-y="([^"]+)")?><\/div>/g, (whole, groups, names, along = 'evaluations', up = 'error') => {
   const drawn = groups.split(' ').map(group => {
     const rows = tableOf(html, group);
     if (!rows) problem(`a chart of ${group} has no table`);
-    return rows ? panel(rows, group, names.split(' ')) : '';
+    return rows ? panel(rows, group, names.split(' '), along, up) : '';
   });
   return `<div class="panels">${drawn.join('')}</div>`;
 });

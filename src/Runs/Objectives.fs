@@ -124,6 +124,9 @@ module Objectives =
     /// Losses of several players.
     let internal playing = [ "gan"; "dmd" ]
 
+    /// Losses whose every step differentiates through a flow that is integrated in a few steps.
+    let internal integrated = [ "cnf" ]
+
     /// Maps of two times without a teacher: what they say is what they are to say next.
     let internal selfTaught = [ "lsd"; "esd"; "psd"; "shortcut"; "meanflow"; "f2d2" ]
 

@@ -35,4 +35,13 @@ let tests =
               <| fun (name: string) ->
                   let _, data, model = trained name
                   Expect.isLessThanOrEqual (excess model data) 0.03 "nats above the entropy"
+          )
+
+          full (
+              testCase "a flow that is learned by its likelihood stays within what its steps can follow"
+              <| fun () ->
+                  let data = Datasets.load "moons"
+                  let recipe = Recipe.standardFor data |> Recipe.withLoss "cnf"
+                  let model = Runs.fit { recipe with Steps = 200L } data
+                  Expect.isLessThanOrEqual (excess model data) 0.2 "nats above the entropy"
           ) ]
