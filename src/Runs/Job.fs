@@ -438,9 +438,11 @@ module Job =
                   Parameters = []
                   Make =
                     fun _ ask ->
-                        Scope.run (fun () ->
-                            let _, trained = find setting given
-                            Networks.alike known.Own.Networks trained.Network ask) }
+                        // A network is a function, which no scope gives out.
+                        let _, trained = find setting given
+                        let network = Networks.alike known.Own.Networks trained.Network ask
+                        Scope.free trained
+                        network }
 
             { known with Networks = { known.Networks with Parts = part :: known.Networks.Parts } })
         |> Option.defaultValue known
