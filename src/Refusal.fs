@@ -36,6 +36,7 @@ type Setting =
     static member Teacher = Setting "Teacher"
     /// The run that a training begins at.
     static member Begin = Setting "Begin"
+    static member Adversarial = Setting "Adversarial"
     static member Network = Setting "Network"
     static member Width = Setting "Width"
     static member Depth = Setting "Depth"

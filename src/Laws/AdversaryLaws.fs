@@ -84,4 +84,55 @@ module AdversaryLaws =
                     return { Error = abs (slope.ToFloat()); Case = $"N(0, 1) against N({shift}, {s}²)" }
                 } }
 
-    let all = [ matched; critic ]
+    let beside =
+        { Name = "adversarial-term-at-the-law"
+          Section = section
+          Statement =
+            "where the exact map leads noise to data, no critic gains: ∂_κ E softplus(κ (h(X(z)) − h(x₀))) = 0 at κ = 0 for every h, so that C is constant and the term has no gradient"
+          Reference = "Goodfellow et al. 2014, Generative adversarial nets, theorem 1, for the relativistic loss"
+          Tolerance = 1e-7
+          Cases = 40
+          Check =
+            Check.guarding AdversarialTerm.jump (fun o network label t s x ->
+                0.97 * AdversarialTerm.jump o network label t s x)
+            <| fun jump ->
+                gen {
+                    let! isMap = Draw.oneOf [ true; false ]
+                    let! deviation = Draw.between 0.4 1.3
+                    let! a = Draw.between -1.0 1.0
+                    let! b = Draw.between 0.2 1.0
+                    let data, noise, weight = ConsistencyLaws.pairs 0.0 (deviation * deviation)
+                    let variance (t: Tensor) = Tensor.square (1.0 - t) * (deviation * deviation) + Tensor.square t
+
+                    // The flow of one Gaussian keeps x over its deviation.
+                    let network: Condition -> Field =
+                        fun _ times x ->
+                            if isMap then
+                                let t, s = Tensor.narrow 1 0 1 times, Tensor.narrow 1 1 1 times
+                                (sqrt (variance s / variance t) - 1.0) / (s - t) * x
+                            else
+                                deviation / sqrt (Tensor.reshape [ -1; 1 ] (variance times)) * x
+
+                    let output =
+                        if isMap then
+                            NetworkOutput.MeanVelocity(1.0, 0.0, false)
+                        else
+                            NetworkOutput.ConsistencyFunction Penalized
+
+                    let objective =
+                        Objective.withOutput "exact" "" "" Path.condOT output (fun _ _ batch ->
+                            Tensor.sumRows batch.Data)
+
+                    let time (value: float) = Tensor.full Kind.Float64 [ noise.Shape[0] ] value
+                    let made = jump objective network None (time 1.0) (time 0.0) noise
+                    let h (x: Tensor) = Tensor.flatten (a * x + b * Tensor.square x + Tensor.sin x)
+
+                    let value (kappa: Tensor) =
+                        Tensor.sum (weight * Adversarial.criticLoss 0.0 (fun x -> kappa * h x) data made)
+
+                    return
+                        { Error = abs ((Diff.grad value (Measure.at 0.0)).ToFloat())
+                          Case = $"""N(0, {deviation}²), {if isMap then "a flow map" else "a consistency function"}""" }
+                } }
+
+    let all = [ matched; critic; beside ]

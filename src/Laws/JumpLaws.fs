@@ -174,6 +174,28 @@ module JumpLaws =
             return struct (tokens, weights / Tensor.sum weights)
         }
 
+    /// p_t of every state at time t, 0-dimensional.
+    let private marginalOf (tokens: Tokens) (law: Tensor) (t: Tensor) : Tensor =
+        Linalg.matmul (Tensor.unsqueeze 0 law) (conditionally tokens t) |> Tensor.flatten
+
+    /// What rates [S; K; 2] of jumps of one coordinate to a token bring to each state in unit time less what they take, of masses p [S].
+    let private moved (tokens: Tokens) (rates: Tensor) (p: float[]) : float[] =
+        let values = Tokens.states tokens
+        let flat = Tensor.toFloats rates
+        let change = Array.zeroCreate p.Length
+
+        for s in 0 .. p.Length - 1 do
+            let own = [| s / values; s % values |]
+
+            for k in 0 .. count - 1 do
+                for i in 0..1 do
+                    let until = if i = 0 then k * values + own[1] else own[0] * values + k
+                    let flow = flat[(s * count + k) * 2 + i] * p[s]
+                    change[s] <- change[s] - flow
+                    change[until] <- change[until] + flow
+
+        change
+
     let forward =
         { Name = "discrete-forward"
           Section = section
@@ -190,29 +212,64 @@ module JumpLaws =
                     let! struct (tokens, law) = drawn
                     let! t = Draw.between 0.1 0.9
                     let states = every (Tokens.states tokens)
-                    let values = Tokens.states tokens
-                    let marginal (t: Tensor) =
-                        Linalg.matmul (Tensor.unsqueeze 0 law) (conditionally tokens t) |> Tensor.flatten
-                    let p = Tensor.toFloats (marginal (Measure.at t))
-                    let rates = rates tokens t states (posterior tokens law t)
-                    let flat = Tensor.toFloats rates
-                    let number a b = a * values + b
-                    let change = Array.zeroCreate p.Length
-
-                    for s in 0 .. p.Length - 1 do
-                        let own = [| s / values; s % values |]
-
-                        for k in 0 .. count - 1 do
-                            for i in 0..1 do
-                                let until = if i = 0 then number k own[1] else number own[0] k
-                                let moved = flat[(s * count + k) * 2 + i] * p[s]
-                                change[s] <- change[s] - moved
-                                change[until] <- change[until] + moved
-
-                    let truth = -(slope marginal t)
+                    let p = Tensor.toFloats (marginalOf tokens law (Measure.at t))
+                    let change = moved tokens (rates tokens t states (posterior tokens law t)) p
+                    let truth = -(slope (marginalOf tokens law) t)
                     return
                         { Error = Measure.apart (Tensor.ofArray [ p.Length ] change) truth
                           Case = $"{tokens.Source}, t = {t}" }
+                } }
+
+    let corrector =
+        { Name = "discrete-corrector"
+          Section = section
+          Statement =
+            "(t − s)/(1 − s) is what makes p_t of p_s, coordinate by coordinate; its rate 1/(1 − t) back to the source and the rates on to the data cancel on p_t: a correction keeps the marginals"
+          Reference = "Campbell et al. 2022, A continuous time framework for discrete denoising models, proposition 4"
+          Tolerance = 1e-9
+          Cases = 20
+          Check =
+            Check.guarding DiscreteFlow.fading (fun s t -> 1.02 * DiscreteFlow.fading s t)
+            <| fun fading ->
+                gen {
+                    let! struct (tokens, law) = drawn
+                    let! t = Draw.between 0.2 0.9
+                    let! share = Draw.between 0.1 0.9
+                    let s = share * t
+                    let values = Tokens.states tokens
+                    let source =
+                        Array.init values (fun k ->
+                            match tokens.Source with
+                            | TokenSource.Uniform -> 1.0 / float count
+                            | TokenSource.Mask -> if k = count then 1.0 else 0.0)
+
+                    // Both coordinates by themselves: [from; to].
+                    let kernel (gone: float) =
+                        Array.init (values * values) (fun at ->
+                            let from, until = at / values, at % values
+                            (if from = until then 1.0 - gone else 0.0) + gone * source[until])
+                        |> Tensor.ofArray [ values; values ]
+
+                    let p (time: float) = Tensor.reshape [ values; values ] (marginalOf tokens law (Measure.at time))
+                    let by = kernel (fading s t)
+                    let led = Linalg.matmul (Linalg.matmul (Tensor.transpose 0 1 by) (p s)) by
+                    let apart = (Tensor.max (abs (led - p t))).ToFloat()
+
+                    // The generators of both ways on p_t.
+                    let states = every values
+                    let now = Tensor.flatten (p t)
+                    let rates = DiscreteFlow.rates tokens t states (posterior tokens law t)
+                    let onwards = Tensor.ofArray [ values * values ] (moved tokens rates (Tensor.toFloats now))
+                    let h = 1e-3 * (1.0 - t)
+                    // `fading` is linear in where it leads: the quotient is its slope.
+                    let rate = fading t (t + h) / h
+                    let off = kernel 1.0 - Tensor.eye Kind.Float64 values
+                    let back = Linalg.matmul (Tensor.transpose 0 1 off) (p t) + Linalg.matmul (p t) off
+                    let balance = onwards + rate * Tensor.flatten back
+
+                    return
+                        { Error = Measure.worst [ apart; (Tensor.max (abs balance)).ToFloat() ]
+                          Case = $"{tokens.Source}, s = {s}, t = {t}" }
                 } }
 
     let bound =
@@ -276,4 +333,4 @@ module JumpLaws =
                     return { Error = Measure.worst [ error; inMean ]; Case = $"{tokens.Source}" }
                 } }
 
-    let all = [ conditional; marginal; superposition; forward; bound ]
+    let all = [ conditional; marginal; superposition; forward; corrector; bound ]

@@ -47,20 +47,24 @@ module JumpMatching =
         let path = Path.condOT
         let output = NetworkOutput.JumpRates cells
 
+        // A cell is wider than what the path adds to data before that.
+        let last = GeneratorMatching.last path cells
+        let flat = Tensor.flattenRows
+
         let loss: Loss =
             fun context rng batch ->
                 let x0 = batch.Data
-                // A cell is wider than what the path adds to data before that.
-                let last = JumpProcess.last { Path = path; Space = JumpSpace.Line cells; Network = context.Network }
-
-                let t = Tensor.clamp last 1.0 (times rng x0.Shape[0])
+                let t = times rng x0.Shape[0]
+                // The flow goes on alone after the last jumps.
+                let t = if cells.Flow > 0.0 then t else Tensor.clamp last 1.0 t
                 let noise = Rng.normalLike x0 (Rng.named "noise" rng)
                 let x = Path.sample path t x0 noise
                 let struct (rates, velocity) = GeneratorMatching.read cells (context.Network batch.Label t x)
-                let flat = Tensor.flattenRows
-                let truth = GeneratorMatching.rates cells path t (flat x0) (flat x)
-                let truth = truth * (Tensor.reshape [ -1; 1; 1 ] t).To(x0.Kind)
-                let jumps = GeneratorMatching.bregman rates truth / float (flat x0).Shape[1]
+                let within = Tensor.clamp last 1.0 t
+                let truth = GeneratorMatching.rates cells path within (flat x0) (flat x)
+                let truth = truth * (Tensor.reshape [ -1; 1; 1 ] within).To(x0.Kind)
+                let isJumping = (Tensor.not (Tensor.less t (Tensor.full t.Kind [] last))).To x0.Kind
+                let jumps = isJumping * GeneratorMatching.bregman rates truth / float (flat x0).Shape[1]
 
                 match velocity with
                 | Some velocity -> jumps + Tensor.meanRows (Tensor.square (velocity - (flat noise - flat x0)))

@@ -2,50 +2,6 @@ namespace Fokker
 
 open System
 
-/// What every coordinate starts as at the noisy end of a discrete flow.
-[<RequireQualifiedAccess>]
-type TokenSource =
-    /// One state more, which no data have.
-    | Mask
-    /// Any of the tokens, all alike.
-    | Uniform
-
-/// K tokens for each coordinate: the K values evenly from −bound to bound, in the network's units, both included. Pixels from −1 to 1 are two tokens by their sign, bytes
-/// that are laid from −1 to 1 are 256 as they are, and coordinates of vectors fall on the nearest value of a fine grid.
-type Tokens = { Count: int; Bound: float; Source: TokenSource }
-
-[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
-module Tokens =
-
-    /// Between the values of neighbouring tokens.
-    let spacing (tokens: Tokens) : float = 2.0 * tokens.Bound / float (tokens.Count - 1)
-
-    /// The states of a coordinate: the tokens, and the mask as the last where that is the source.
-    let states (tokens: Tokens) : int =
-        match tokens.Source with
-        | TokenSource.Mask -> tokens.Count + 1
-        | TokenSource.Uniform -> tokens.Count
-
-    /// The tokens nearest to values [B; …], int64; of data, which have no masks.
-    let ofData (tokens: Tokens) (x: Tensor) : Tensor =
-        (Tensor.clamp 0.0 (float (tokens.Count - 1)) (Tensor.round ((x + tokens.Bound) / spacing tokens))).To
-            Dtype.Int64
-
-    /// States of coordinates as values that a network is told: tokens as they lie, the mask well apart from them.
-    let values (tokens: Tokens) (kind: Kind) (states: Tensor) : Tensor =
-        let lying = states.To kind * spacing tokens - tokens.Bound
-        let isMask = Tensor.greaterThan (float tokens.Count - 0.5) states
-        Tensor.where isMask (Tensor.full kind [] (2.0 * tokens.Bound)) lying
-
-    /// The inverse of `values`.
-    let ofValues (tokens: Tokens) (x: Tensor) : Tensor =
-        let mask = (Tensor.full x.Kind [] (float tokens.Count)).To Dtype.Int64
-        let own = ofData tokens x
-
-        match tokens.Source with
-        | TokenSource.Mask -> Tensor.where (Tensor.greaterThan (1.5 * tokens.Bound) x) mask own
-        | TokenSource.Uniform -> own
-
 /// Discrete flow matching: every coordinate is its datum with probability κ(t) = 1 − t and the source's otherwise, independently of the others given the data, and is led back by
 /// a jump process whose rates are an average of those given the data (Gat et al. 2024, Discrete flow matching; Campbell et al. 2024, Generative flows on discrete state-spaces).
 /// The network says log p(x₀ⁱ | x_t) but for a constant, for each coordinate and token.
@@ -126,30 +82,65 @@ module DiscreteFlow =
                 1
                 ((Tensor.greaterThan (float tokens.Count - 0.5) (Tensor.flattenRows states)).To rates.Kind)
 
+    /// The probability that a coordinate which is its datum's at time s is the source's at t > s: (t − s)/(1 − s), so that of those that are the data's at s the share 1 − t is left.
+    let fading (s: float) (t: float) : float = if t >= 1.0 then 1.0 else (t - s) / (1.0 - s)
+
     /// From t to s < t each coordinate draws x₀ⁱ ~ p(· | x_t) and goes there with probability (t − s)/t, the integral of its rate; at s = 0 with certainty (Gat et al. 2024,
-    /// algorithm 1). Of a masked source only masks move. At the noisy end the state's standard normal numbers are made the source's tokens.
-    let step (tokens: Tokens) (network: Field) : Step =
+    /// algorithm 1). Of a masked source only masks move. `draw` has the standard normal numbers.
+    let private onwards
+        (tokens: Tokens)
+        (network: Field)
+        (draw: int -> Tensor)
+        (t: float)
+        (s: float)
+        (states: Tensor)
+        : Tensor =
+        let draw k = uniform (draw k)
+        let logs = logPosterior tokens Kind.Float64 network (Integrator.time t) states
+        // The token at which the distribution function passes a uniform number.
+        let passed = Tensor.cumsum 1 (Tensor.exp logs)
+        let place = Tensor.unsqueeze 1 (Tensor.flattenRows (draw 0))
+        let chosen = Tensor.sumOver [ 1 ] ((Tensor.less passed place).To Dtype.Int64)
+        let chosen = (Tensor.clamp 0.0 (float (tokens.Count - 1)) (Tensor.reshape states.Shape chosen)).To Dtype.Int64
+        let goes = Tensor.lessThan ((t - s) / t) (draw 1)
+
+        let goes =
+            match tokens.Source with
+            | TokenSource.Uniform -> goes
+            | TokenSource.Mask -> Tensor.both goes (Tensor.greaterThan (float tokens.Count - 0.5) states)
+
+        Tensor.where goes chosen states
+
+    /// From s back to t > s by the process that makes noise of data: each coordinate is the source's with probability `fading`.
+    let private back (tokens: Tokens) (draw: int -> Tensor) (s: float) (t: float) (states: Tensor) : Tensor =
+        Tensor.where (Tensor.lessThan (fading s t) (uniform (draw 0))) (source tokens (draw 1)) states
+
+    /// Standard normal numbers that a step with so many corrections takes.
+    let draws (corrections: int) : int = 2 + 4 * corrections
+
+    /// A step of `onwards` from t to s, then so many corrections at s: each goes on for a step's length and comes back by the process that makes noise, which has the same marginals the
+    /// other way. Both keep p_s, so that what a step did by moving coordinates without regard to each other is looked at again (Campbell et al. 2022, A continuous time framework for
+    /// discrete denoising models, section 4.4; Gat et al. 2024, section 3.3). At the noisy end the state's standard normal numbers are made the source's tokens.
+    let stepWith (corrections: int) (tokens: Tokens) (network: Field) : Step =
         fun noise until state ->
             let struct (t, s) = struct (state.Time, until)
-
             let states = if t >= 1.0 then source tokens state.X else Tokens.ofValues tokens state.X
+            let draw first k = Noise.draw noise state.Step (t, s) (first + k, draws corrections) state.X
+            let moved = onwards tokens network (draw 0) t s states
+            let further = max 0.0 (s - (t - s))
+            // Data are not corrected: they are at no time to come back to.
+            let count = if s > 0.0 then corrections else 0
 
-            let draw k = uniform (Noise.draw noise state.Step (t, s) (k, 2) state.X)
-            let logs = logPosterior tokens Kind.Float64 network (Integrator.time t) states
-            // The token at which the distribution function passes a uniform number.
-            let passed = Tensor.cumsum 1 (Tensor.exp logs)
-            let place = Tensor.unsqueeze 1 (Tensor.flattenRows (draw 0))
-            let chosen = Tensor.sumOver [ 1 ] ((Tensor.less passed place).To Dtype.Int64)
-            let chosen =
-                (Tensor.clamp 0.0 (float (tokens.Count - 1)) (Tensor.reshape states.Shape chosen)).To Dtype.Int64
-            let goes = Tensor.lessThan ((t - s) / t) (draw 1)
+            let corrected (states: Tensor) (c: int) =
+                let draw = draw (2 + 4 * c)
 
-            let goes =
-                match tokens.Source with
-                | TokenSource.Uniform -> goes
-                | TokenSource.Mask -> Tensor.both goes (Tensor.greaterThan (float tokens.Count - 0.5) states)
+                onwards tokens network draw s further states |> back tokens (fun k -> draw (2 + k)) further s
 
-            Integrator.moved state until (Tokens.values tokens Kind.Float64 (Tensor.where goes chosen states)) [] 1
+            let states = Seq.fold corrected moved (seq { 0 .. count - 1 })
+            Integrator.moved state until (Tokens.values tokens Kind.Float64 states) [] (1 + count)
+
+    /// `stepWith` no corrections.
+    let step: Tokens -> Field -> Step = stepWith 0
 
     /// An estimate of the bound on −log p(x₀) in nats, [B]: the mean of the rate at `draws` stratified times, without bias but for times before `First`.
     let bound (tokens: Tokens) (kind: Kind) (network: Field) (draws: int) (rng: Rng) (x: Tensor) : Tensor =

@@ -45,12 +45,26 @@ module Generation =
                     (nameof sampler)
                     $"{sampler.Name} needs E[x₀ | x] on a Gaussian path, and a coupled flow has none: take a Runge–Kutta method, heun for instance"
             | Target _, _ -> noEnergy ()
+            | Leaps _, _ ->
+                invalidArg
+                    (nameof sampler)
+                    $"{sampler.Name} is of models that jump, and this one flows: take a Runge–Kutta method, heun for instance"
         | Mapping { Domain = ToData; Path = path } ->
             let low, high = path.Interior
             { between (high, low) with Grid = Grid.karras }
         | Mapping { Domain = Between(noisy, clean) } -> { between (noisy, clean) with Grid = Grid.uniform }
         | Mapping { Domain = Ends _ } -> { between (1.0, 0.0) with Grid = Grid.uniform; Steps = 1 }
-        | Jumping jumps -> { between (1.0, JumpProcess.last jumps) with Grid = Grid.uniform }
+        | Jumping jumps ->
+            match sampler.Follows, jumps.Space with
+            | Leaps corrections, JumpSpace.Line _ when corrections > 0 ->
+                invalidArg
+                    (nameof sampler)
+                    $"{sampler.Name}: corrections are of tokens, and this model jumps on the line: leave them out"
+            | Leaps _, _ -> { between (1.0, JumpProcess.last jumps) with Grid = Grid.uniform }
+            | _ ->
+                invalidArg
+                    (nameof sampler)
+                    $"{sampler.Name} follows a flow, and the samples of this model jump: take {JumpSamplers.leaping.Name}"
 
     /// The flow of what was dynamics, with the network in the plan's element type; none where it jumps.
     let flow (plan: SamplingPlan) (dynamics: Dynamics) (condition: Condition) : Ode option =
@@ -89,7 +103,11 @@ module Generation =
             match plan.Sampler.Follows with
             | Target step -> step (Energy.target plan.Kind energy condition)
             | _ -> invalidArg (nameof plan) "an energy has no flow: see Generation.plan"
-        | Jumping jumps -> JumpProcess.step { jumps with Network = widened jumps.Network } condition
+        | Jumping jumps ->
+            match plan.Sampler.Follows with
+            | Leaps corrections ->
+                JumpProcess.stepWith corrections { jumps with Network = widened jumps.Network } condition
+            | _ -> invalidArg (nameof plan) "what jumps has no flow: see Generation.plan"
 
     /// The states of one batch from the start x to the sample, as they are reached. The caller owns each, and may stop at any.
     let states

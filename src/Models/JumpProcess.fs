@@ -62,32 +62,58 @@ module GeneratorMatching =
     let bregman (rates: Tensor) (truth: Tensor) : Tensor =
         Tensor.sumRows (rates - truth * Tensor.log (Tensor.clamp 1e-12 infinity rates))
 
+    /// The time at which jumps end: where the path's noise is half a cell wide, since a narrower law is not told from a cell.
+    let last (path: GaussianPath) (cells: Cells) : float =
+        let wide = 0.5 * width cells
+        let low, high = path.Interior
+        if Curve.eval path.Sigma low >= wide then low else Curve.inverse (low, high) path.Sigma wide
+
     /// From t to s < t: a share of the flow, and with probability 1 − exp(−(1 − share) ∫λ) a jump of each coordinate to a cell, uniform within. What the network says is t·Q:
-    /// ∫λ dt over the step is Σ t·Q · log t/s.
-    let step (cells: Cells) (network: Field) : Step =
+    /// ∫λ dt over the step is Σ t·Q · log t/s. After the last time of jumps the flow goes on alone, where there is one: any weights that add up to 1 carry the marginals, at each time
+    /// others (Holderrieth et al. 2024, section 4.1).
+    let step (path: GaussianPath) (cells: Cells) (network: Field) : Step =
+        let last = last path cells
+
         fun noise until state ->
-            let t, s = state.Time, until
-            let struct (scaled, velocity) = read cells (network (Integrator.time t) state.X)
-            let draw k = 0.5 * (1.0 + Tensor.erf (Noise.draw noise state.Step (t, s) (k, 3) state.X * Math.Sqrt 0.5))
-            let x = Tensor.flattenRows state.X
+            let t = state.Time
+            let draw k =
+                0.5 * (1.0 + Tensor.erf (Noise.draw noise state.Step (t, until) (k, 3) state.X * Math.Sqrt 0.5))
 
-            let x =
-                match velocity with
-                | Some velocity -> x + (cells.Flow * (s - t)) * velocity
-                | None -> x
+            let jumped (s: float) (x: Tensor) =
+                let struct (scaled, velocity) = read cells (network (Integrator.time t) x)
+                let flat = Tensor.flattenRows x
 
-            let total = Tensor.sumOver [ 1 ] scaled
-            let goes =
-                Tensor.less
-                    (Tensor.flattenRows (draw 0))
-                    (1.0 - Tensor.exp (total * (-(1.0 - cells.Flow) * Math.Log(t / s))))
-            let passed = Tensor.cumsum 1 scaled
-            let place = Tensor.unsqueeze 1 (Tensor.flattenRows (draw 1) * total)
-            let cell = Tensor.sumOver [ 1 ] ((Tensor.less passed place).To state.X.Kind)
-            let landed =
-                (Tensor.clamp 0.0 (float (cells.Count - 1)) cell + Tensor.flattenRows (draw 2)) * width cells
-                - cells.Bound
-            Integrator.moved state until (Tensor.reshape state.X.Shape (Tensor.where goes landed x)) [] 1
+                let moved =
+                    match velocity with
+                    | Some velocity -> flat + (cells.Flow * (s - t)) * velocity
+                    | None -> flat
+
+                let total = Tensor.sumOver [ 1 ] scaled
+                let goes =
+                    Tensor.less
+                        (Tensor.flattenRows (draw 0))
+                        (1.0 - Tensor.exp (total * (-(1.0 - cells.Flow) * Math.Log(t / s))))
+                let passed = Tensor.cumsum 1 scaled
+                let place = Tensor.unsqueeze 1 (Tensor.flattenRows (draw 1) * total)
+                let cell = Tensor.sumOver [ 1 ] ((Tensor.less passed place).To x.Kind)
+                let landed =
+                    (Tensor.clamp 0.0 (float (cells.Count - 1)) cell + Tensor.flattenRows (draw 2)) * width cells
+                    - cells.Bound
+                Tensor.reshape x.Shape (Tensor.where goes landed moved)
+
+            let flowed (from: float) (x: Tensor) =
+                match read cells (network (Integrator.time from) x) with
+                | struct (_, Some velocity) -> x + (until - from) * Tensor.reshape x.Shape velocity
+                | struct (_, None) -> x
+
+            let ends = max until last
+
+            let x, evaluations =
+                if t <= last then flowed t state.X, 1
+                elif cells.Flow > 0.0 && until < ends then flowed ends (jumped ends state.X), 2
+                else jumped ends state.X, 1
+
+            Integrator.moved state until x [] evaluations
 
 /// Where a process of jumps lives.
 [<RequireQualifiedAccess>]
@@ -104,22 +130,21 @@ type JumpProcess = { Path: GaussianPath; Space: JumpSpace; Network: Condition ->
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module JumpProcess =
 
-    /// The time that jumps end at: 0 for tokens; on the line where the path's noise is half a cell wide, since a narrower law is not told from a cell.
+    /// The time that samples end at: 0 for tokens, and on the line where a flow goes on after the jumps; elsewhere that of the last jumps (`GeneratorMatching.last`).
     let last (jumps: JumpProcess) : float =
         match jumps.Space with
         | JumpSpace.Tokens _ -> 0.0
-        | JumpSpace.Line cells ->
-            let wide = 0.5 * GeneratorMatching.width cells
-            let low, high = jumps.Path.Interior
-            if Curve.eval jumps.Path.Sigma low >= wide then
-                low
-            else
-                Curve.inverse (low, high) jumps.Path.Sigma wide
+        | JumpSpace.Line cells when cells.Flow > 0.0 -> 0.0
+        | JumpSpace.Line cells -> GeneratorMatching.last jumps.Path cells
 
-    let step (jumps: JumpProcess) (condition: Condition) : Step =
+    /// A step of it, followed by so many corrections where it is of tokens; on the line there are none.
+    let stepWith (corrections: int) (jumps: JumpProcess) (condition: Condition) : Step =
         match jumps.Space with
-        | JumpSpace.Tokens tokens -> DiscreteFlow.step tokens (jumps.Network condition)
-        | JumpSpace.Line cells -> GeneratorMatching.step cells (jumps.Network condition)
+        | JumpSpace.Tokens tokens -> DiscreteFlow.stepWith corrections tokens (jumps.Network condition)
+        | JumpSpace.Line cells -> GeneratorMatching.step jumps.Path cells (jumps.Network condition)
+
+    /// `stepWith` no corrections.
+    let step: JumpProcess -> Condition -> Step = stepWith 0
 
     /// An upper bound on −log p of samples x [B; …] in the network's units by its mean over `draws` times, [B] float64; none on the line. Of tokens it is that of the tokens
     /// nearest to x, each spread evenly over its cell.

@@ -85,19 +85,18 @@ module Dit =
                        0.0 |]
 
     /// One token's (shift, scale, gate) for each of so many uses, all 0 before training: [B; w] ↦ as many [B; 1; w].
-    let private modulation (b: Blueprint) (width: int) (count: int) : Tensor[] -> Tensor -> Tensor[] =
+    let internal modulation (b: Blueprint) (width: int) (count: int) : Tensor[] -> Tensor -> Tensor[] =
         let says = Layer.linearFromZero (b.Inside "modulation") width (count * width)
 
         fun p told ->
             let all = Tensor.unsqueeze 1 (says p told)
             [| for k in 0 .. count - 1 -> Tensor.narrow 2 (k * width) width all |]
 
-    let private modulated (shift: Tensor) (scale: Tensor) (x: Tensor) = Nn.standardize 1e-6 x * (scale + 1.0) + shift
+    let internal modulated (shift: Tensor) (scale: Tensor) (x: Tensor) = Nn.standardize 1e-6 x * (scale + 1.0) + shift
 
     /// x + g₁ attention(m₁(x)), then x + g₂ perceptron(m₂(x)), m(x) = norm(x)·(1 + scale) + shift: shifts, scales and gates are what the time and the class say (adaLN-zero: the
-    /// gates are 0 before training, and the block is the identity).
-    let private block (b: Blueprint) (s: Dit) : Tensor[] -> Tensor -> Tensor -> Tensor =
-        let w = s.Width
+    /// gates are 0 before training, and the block is the identity). Of tokens of a width, with so many heads.
+    let internal block (b: Blueprint) (w: int) (heads: int) : Tensor[] -> Tensor -> Tensor -> Tensor =
         let says = modulation b w 6
         let project = Layer.linear (b.Inside "qkv") w (3 * w)
         let out = Layer.linear (b.Inside "out") w w
@@ -108,7 +107,7 @@ module Dit =
             let m = says p told
             let all = project p (modulated m[0] m[1] x)
             let part k = Tensor.narrow 2 (k * w) w all
-            let x = x + m[2] * out p (Nn.multiHead s.Heads (part 0) (part 1) (part 2))
+            let x = x + m[2] * out p (Nn.multiHead heads (part 0) (part 1) (part 2))
             x + m[5] * down p (Tensor.gelu (up p (modulated m[3] m[4] x)))
 
     /// Tokens of patches with their places, blocks told the time and the class, and patches again. Its output is 0 before training.
@@ -122,7 +121,7 @@ module Dit =
         let time2 = Layer.linear (b.Inside "time2") s.Width s.Width
         let labels = s.Classes |> Option.map (fun classes -> Layer.labels (b.Inside "label") classes s.Width)
         let embed = Layer.linear (b.Inside "embed") size s.Width
-        let blocks = [ for k in 1 .. s.Depth -> block (b.Inside $"block{k}") s ]
+        let blocks = [ for k in 1 .. s.Depth -> block (b.Inside $"block{k}") s.Width s.Heads ]
         let last = modulation (b.Inside "last") s.Width 2
         let output = Layer.linearFromZero (b.Inside "output") s.Width (s.Outputs * size)
         let specs = b.Specs

@@ -25,6 +25,8 @@ type NetworkRequest =
         /// How many labels there are; none for an unconditional network.
         Classes: int option
         Role: NetworkRole
+        /// What the coordinates are, where they are tokens.
+        Tokens: Tokens option
     }
 
 /// The networks by name.
@@ -94,6 +96,12 @@ module Networks =
               match ask.Role with
               | NetworkRole.Field -> ()
               | NetworkRole.Bijection -> "role", "bijection"
+              match ask.Tokens with
+              | Some tokens ->
+                  "tokens", string tokens.Count
+                  "bound", tokens.Bound.ToString("R", CultureInfo.InvariantCulture)
+                  "source", (if tokens.Source.IsMask then "mask" else "uniform")
+              | None -> ()
               for p, number in List.zip part.Parameters numbers do
                   $"number-{p.Name}", number.ToString("R", CultureInfo.InvariantCulture) ]
 
@@ -123,7 +131,15 @@ module Networks =
               Role =
                 match Map.tryFind "role" settings with
                 | Some "bijection" -> NetworkRole.Bijection
-                | _ -> NetworkRole.Field }
+                | _ -> NetworkRole.Field
+              Tokens =
+                if settings.ContainsKey "tokens" then
+                    Some
+                        { Count = whole "tokens"
+                          Bound = System.Double.Parse(settings["bound"], CultureInfo.InvariantCulture)
+                          Source = if settings["source"] = "mask" then TokenSource.Mask else TokenSource.Uniform }
+                else
+                    None }
 
     /// The network of a name, one of the caller's own or one of the library's, and of the settings that it wrote (`Network.Settings`): the architecture
     /// without its parameters. None where there is no network of that name. Raises FormatException or KeyNotFoundException where a setting is missing or of
@@ -140,6 +156,7 @@ module Networks =
         | None, "unet" -> Some(unet (Unet.ofSettings settings))
         | None, "adm" -> Some(Adm.network (Adm.ofSettings settings))
         | None, "dit" -> Some(Dit.network (Dit.ofSettings settings))
+        | None, "sequence" -> Some(Sequence.network (Sequence.ofSettings settings))
         | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
         | None, "tarflow" -> Some(TarFlow.network (TarFlow.ofSettings settings))
         | None, _ -> ExactFlow.ofSettings name settings |> Option.map ExactFlow.network
@@ -255,6 +272,30 @@ module Networks =
                 Setting.Network
                 "dit"
                 $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "mlp"}"""
+
+    let private sequence (numbers: float list) (ask: NetworkRequest) : Network =
+        requireRole "sequence" NetworkRole.Field ask
+        let depth, heads, width = int numbers[0], int numbers[1], int numbers[2]
+
+        match ask.Sample with
+        | [ length ] ->
+            if width % heads <> 0 then
+                refuse Setting.Width width $"it is shared between {heads} heads of attention: give a multiple"
+
+            Sequence.network
+                { Length = length
+                  Tokens = ask.Tokens
+                  Width = width
+                  Depth = depth
+                  Heads = heads
+                  Times = ask.Times
+                  Outputs = ask.Outputs
+                  Classes = ask.Classes }
+        | _ ->
+            refuse
+                Setting.Network
+                "sequence"
+                $"""the samples of {ask.Data} are [{shapes ask}], not vectors: use {Setting.Network.Is "dit"}"""
 
     /// The digits of a number, from the highest: 1222 says 1, 2, 2, 2.
     let private digits (number: float) : int list =
@@ -492,6 +533,16 @@ module Networks =
                     Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
                     Parameter.make "width" 128.0 (Allowed.Whole 1) "width of a token" ]
               Make = transformer }
+          { make
+                "sequence"
+                "a transformer over the coordinates of a vector in their order, tokens or numbers, that the time and the class modulate (adaLN-zero): for text and series"
+                "Peebles, Xie 2023, Scalable diffusion models with transformers; Lou, Meng, Ermon 2024, appendix C"
+                (sequence [ 4.0; 4.0; 128.0 ]) with
+              Parameters =
+                  [ Parameter.make "depth" 4.0 (Allowed.Whole 1) "blocks of attention and perceptron"
+                    Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
+                    Parameter.make "width" 128.0 (Allowed.Whole 1) "width of a coordinate's vector" ]
+              Make = sequence }
           exactly
               "spline"
               "an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors"

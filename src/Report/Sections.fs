@@ -102,6 +102,28 @@ module Sections =
              + "What one measure does not distinguish from the data another may: samples between the parts of a law cost little in a distance, and much in −log p.")
             [ Body.Metrics values ]
 
+    /// Pieces of text, of data and of a model, beside each other; of a model alone where there are no data.
+    let texts (data: string[]) (samples: string[]) =
+        let rows =
+            samples
+            |> Array.mapi (fun k sample ->
+                [ Cell.Text sample
+                  if k < data.Length then
+                      Cell.Text data[k] ])
+
+        section
+            (if data.Length = 0 then "Samples" else "Samples beside data")
+            "Not picked. ↵ is the end of a line and → a tab; � is a byte that is no part of a character."
+            [ Body.Table
+                  { Columns =
+                      [ "samples"
+                        if data.Length > 0 then
+                            "held-out data" ]
+                    Rows =
+                      [ for row in rows do
+                            if data.Length = 0 || row.Length = 2 then
+                                row ] } ]
+
     /// Data and samples as grids of images.
     let imagesBesideData (data: ImageGrid) (samples: ImageGrid) =
         section

@@ -44,6 +44,7 @@ module Catalogue =
             let kind =
                 match sampler.Follows, sampler.IsStochastic with
                 | Target _, true -> "a chain of an energy"
+                | Leaps _, _ -> "of models that jump"
                 | _, true -> "stochastic"
                 | Target _, false -> "on an energy"
                 | Velocity _, _ -> "on dx/dt = v"
@@ -61,7 +62,7 @@ module Catalogue =
             (Some Setting.Solver)
             "sampler"
             "samplers"
-            (List.map described (Samplers.parts @ EnergySamplers.parts))
+            (List.map described (Samplers.parts @ EnergySamplers.parts @ JumpSamplers.parts))
 
     let steerings = list "steerings" (Some Setting.Steer) "method of steering" "methods of steering" Steering.parts
 

@@ -87,6 +87,8 @@ module Evaluations =
         if data.IsImage then
             // A sample of an image takes the network's time; twice a set's size is what a demonstration can wait for.
             { Draws = 10; Size = 1000; Pool = 2000 }
+        elif Units.areText data.Shape data.Units then
+            { Draws = 10; Size = 300; Pool = 300 }
         else
             { Draws = 20; Size = 1000; Pool = 20_000 }
 
@@ -98,7 +100,11 @@ module Evaluations =
         | None, None -> standard
         | _ ->
             let draws, size = defaultArg draws standard.Draws, defaultArg size standard.Size
-            { Draws = draws; Size = size; Pool = (if data.IsImage then min draws 2 else draws) * size }
+            let sets =
+                if data.IsImage then min draws 2
+                elif Units.areText data.Shape data.Units then 1
+                else draws
+            { Draws = draws; Size = size; Pool = sets * size }
 
     /// Samples without which nothing can be said.
     let least = 8
@@ -239,8 +245,13 @@ module Evaluations =
         (report: Ticker)
         : Score list =
         // Distances that add columns up do not see one that is much narrower than others.
-        let columns = ColumnMeasures.suiting (heldOut data (Rng.named "columns" rng) protocol.Size)
-        let usual = if data.IsImage then Measures.ofImages else Measures.all
+        let isText = Units.areText data.Shape data.Units
+        let columns =
+            if isText then [] else ColumnMeasures.suiting (heldOut data (Rng.named "columns" rng) protocol.Size)
+        let usual =
+            if data.IsImage then Measures.ofImages
+            elif isText then TextMeasures.all
+            else Measures.all
         let plain = usual @ columns @ Option.toList (HeldOut.outside data)
         let featured = classifier |> Option.map FeatureClassifier.measures |> Option.defaultValue []
         let total = float (2 * protocol.Draws * (plain.Length + featured.Length))
@@ -265,7 +276,8 @@ module Evaluations =
     let density (model: GenerativeModel) (data: Dataset) (report: Ticker) : HeldOutDensity option =
         let count =
             match Dataset.heldOutCount data with
-            | Some held -> min held HeldOut.standardCount
+            // A text's letters are looked at one by one at many times.
+            | Some held -> min held (if Units.areText data.Shape data.Units then 300 else HeldOut.standardCount)
             | None -> HeldOut.standardCount
 
         if count < least then None else HeldOut.density model data count (model.Stream "density") report

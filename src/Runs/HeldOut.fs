@@ -14,6 +14,8 @@ type HeldOutDensity =
         Excess: Estimate option
         /// Whether it is a bound that is known, as of jumps of tokens: −log p and the excess are then at most these.
         IsBound: bool
+        /// Letters of a sample, of text.
+        Letters: int option
     }
 
     /// What is found, for tables: −log p, or that it is at most this.
@@ -22,6 +24,10 @@ type HeldOutDensity =
     /// What it says, in words; the command line and the report have it from here.
     member density.Verdict =
         match density.Excess with
+        | None when density.Letters.IsSome ->
+            let bits (nats: float) = Likelihood.bitsPerDimension density.Letters.Value (-nats)
+            let most = if density.IsBound then "at most " else ""
+            $"{most}{bits density.Nats.Mean:F3} ± {bits density.Nats.StandardError:F3} bits a byte"
         | None -> "the entropy of the data is not known"
         | Some excess when abs excess.Mean < 3.0 * excess.StandardError ->
             $"not distinguished from the entropy, ± {excess.StandardError:F3} nats"
@@ -68,7 +74,7 @@ module HeldOut =
             | Mapping _
             | Jumping _ -> false
 
-        let isSmall = not model.IsImage && model.Dimension <= 16
+        let isSmall = not model.IsImage && model.Dimension <= 16 || Units.areText model.Shape model.Units
         // A student of a few steps says the data of those, and no velocity.
         followsFlow
         && model.Times.IsEmpty
@@ -106,4 +112,5 @@ module HeldOut =
                     { Nats = widened (Estimate.ofDraws own)
                       Entropy = truth |> Option.map Estimate.ofDraws
                       Excess = truth |> Option.map (fun truth -> widened (Estimate.ofDraws (Array.map2 (-) own truth)))
-                      IsBound = way.IsByBound })
+                      IsBound = way.IsByBound
+                      Letters = if Units.areText model.Shape model.Units then Some model.Dimension else None })

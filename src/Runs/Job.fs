@@ -330,6 +330,26 @@ module Job =
 
         NoisyClassifier.network { NoisyClassifier.standard data.Shape data.Classes.Length with Width = recipe.Width }
 
+    /// Refuses a loss that takes data which are tokens by nature for something else.
+    let private requireTokens (recipe: Recipe) (data: Dataset) (objective: Objective) =
+        let those (name: string) (count: int) = Setting.Loss.Is $"{name}:tokens={count},bound=1"
+
+        match Units.levels data.Shape data.Units, objective.Output with
+        | Some count, NetworkOutput.TokenLogits tokens when tokens.Count <> count || tokens.Bound <> 1.0 ->
+            refuseWith
+                Setting.Loss
+                recipe.Loss
+                $"the data of {data.Name} are {count} tokens, which lie from −1 to 1 in the network's units"
+                $"say {those recipe.Loss.Name count}"
+        | Some _, NetworkOutput.TokenLogits _ -> ()
+        | Some count, _ when Units.areText data.Shape data.Units ->
+            refuseWith
+                Setting.Loss
+                recipe.Loss
+                $"the letters of a text are tokens, of which none is between two others, and this loss learns numbers"
+                $"""say {those "dfm" count}"""
+        | _ -> ()
+
     let private requested (recipe: Recipe) (data: Dataset) (objective: Objective) : NetworkRequest =
         { Sample = data.Shape
           Data = data.Name
@@ -338,7 +358,11 @@ module Job =
           Times = objective.Times
           Outputs = objective.Outputs
           Classes = if recipe.Labels then Some data.Classes.Length else None
-          Role = objective.Role }
+          Role = objective.Role
+          Tokens =
+            match objective.Output with
+            | NetworkOutput.TokenLogits tokens -> Some tokens
+            | _ -> None }
 
     let private made (known: Known) (recipe: Recipe) (ask: NetworkRequest) : Network =
         known.Networks.Make recipe.Network ask |> if recipe.Blind then Networks.blind else id
@@ -471,7 +495,10 @@ module Job =
 
         let objective =
             objective known recipe data kind source find
+            |> AdversarialTerm.beside recipe.Adversarial 1.0
             |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
+
+        requireTokens recipe data objective
 
         let network =
             if recipe.Loss.Name = Objectives.classifier.Name then

@@ -26,6 +26,8 @@ type Recipe =
         /// The reward that a model is tuned towards, as the JSON text of its file, and its λ.
         Reward: string option
         Tilt: float option
+        /// How much an adversarial term counts beside the loss, for one of few steps; 0 for none.
+        Adversarial: float
         Network: PartName
         /// Units in a hidden layer, or channels at a U-Net's finest scale.
         Width: int
@@ -212,6 +214,7 @@ module Recipe =
               From = None
               Reward = None
               Tilt = None
+              Adversarial = 0.0
               Network = PartName.plain "mlp"
               Width = 256
               Depth = 3
@@ -242,6 +245,16 @@ module Recipe =
                 LearningRate = 1e-3
                 Steps = 4_000L
                 Batch = 64 }
+            |> if Units.areBinary dataset.Shape dataset.Units then withLoss "dfm:tokens=2,bound=1" else id
+        elif Units.areText dataset.Shape dataset.Units then
+            { vectors with
+                Network = networkNamed "sequence:depth=3,heads=4,width=96"
+                Width = 96
+                Depth = 3
+                LearningRate = 2e-3
+                Steps = 2_000L
+                Batch = 32 }
+            |> withLoss "dfm:tokens=256,bound=1"
         else
             match dataset.Shape with
             // Laws of few dimensions have edges and modes that a plain perceptron would need an hour for: docs/combinations.md.
@@ -326,6 +339,9 @@ module Recipe =
 
         if not (recipe.Clip >= 0.0) then
             refuse Setting.Clip recipe.Clip $"expected a number of at least 0 (0 clips nothing)"
+
+        if not (recipe.Adversarial >= 0.0 && Double.IsFinite recipe.Adversarial) then
+            refuse Setting.Adversarial recipe.Adversarial $"expected a number of at least 0 (0 for no critic)"
 
         if recipe.Loss.Name = Objectives.classifier.Name && data.Classes.IsEmpty then
             refuse Setting.Loss recipe.Loss $"the data set {data.Name} has no classes to tell apart"
@@ -450,7 +466,8 @@ module Recipe =
         [ "labelDropout", JsonValue.Create 0.0
           "finalRate", JsonValue.Create 0.0
           "blind", JsonValue.Create false
-          "accumulate", JsonValue.Create 1 ]
+          "accumulate", JsonValue.Create 1
+          "adversarial", JsonValue.Create 0.0 ]
 
     /// The inverse of `settings`. Raises UserError, naming the file, where something is missing or of the wrong kind.
     let ofSettings (file: string) (settings: Map<string, JsonNode>) : Recipe =
@@ -505,6 +522,8 @@ type TrainingRequest =
         Reward: string option
         /// λ of e^{λ r}.
         Tilt: float option
+        /// How much an adversarial term counts beside the loss.
+        Adversarial: float option
         Network: string option
         Width: int option
         Depth: int option
@@ -542,6 +561,7 @@ module TrainingRequest =
           From = None
           Reward = None
           Tilt = None
+          Adversarial = None
           Network = None
           Width = None
           Depth = None
@@ -589,6 +609,7 @@ module TrainingRequest =
             request.Depth
             { recipe with
                 Tilt = Option.orElse recipe.Tilt request.Tilt
+                Adversarial = defaultArg request.Adversarial recipe.Adversarial
                 Network =
                     request.Network |> Option.map (Recipe.networkAmong known) |> Option.defaultValue recipe.Network
                 Blind = defaultArg request.Blind recipe.Blind

@@ -16,6 +16,8 @@ type RunFolder =
     member run.Model = Run.modelFile run.Path
     member run.Samples = run.File "samples.npy"
     member run.Picture = run.File "samples.png"
+    /// Samples of text, a sample a line.
+    member run.Text = run.File "samples.txt"
     member run.Evaluation = run.File "evaluation.json"
     member run.Report = run.File "report.html"
 

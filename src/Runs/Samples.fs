@@ -60,13 +60,17 @@ module Samples =
             | [], Mapping _ -> Samplers.heun, Samplers.heun.Grid, 2
             | [], Landscape { IsLaw = true } -> EnergySamplers.hamiltonian, Grid.uniform, 100
             | [], Landscape { IsLaw = false } -> EnergySamplers.descent, Grid.uniform, 200
-            | [], Jumping _ -> Samplers.heun, Samplers.heun.Grid, 100
+            | [], Jumping _ -> JumpSamplers.leaping, Grid.uniform, 100
             | [], (Denoising _ | Transport _) -> Samplers.heun, Samplers.heun.Grid, (if image then 10 else 25)
 
         { Sampler = sampler
           Grid = grid
           Steps = steps
-          Batch = if image then 100 else 4096
+          // A text's letters each have a number for every byte.
+          Batch =
+            if image then 100
+            elif Units.areText model.Shape model.Units then 250
+            else 4096
           Label = None
           Span = None
           Start = None
@@ -99,6 +103,7 @@ module Samples =
              | Velocity _ -> exact.Prediction.Name = Prediction.velocity.Name
              | Process _
              | Denoiser _
+             | Leaps _
              | Target _ -> false)
             ->
             let isRegular t =
@@ -424,10 +429,13 @@ module Samples =
     let ofSeed (seed: int64) (n: int) (model: GenerativeModel) : Tensor =
         draw model (standardFor model) (Rng.ofSeed seed |> Rng.named "sample") n (fun _ _ -> ())
 
-    /// Samples as a file is to hold them: bytes where the data are bytes; else what the network computes in, or float64 where float32 does not hold what the
+    /// Samples as a file is to hold them: bytes where the data are bytes or black and white; else what the network computes in, or float64 where float32 does not hold what the
     /// data's units can tell apart.
     let forFile (model: GenerativeModel) (x: Tensor) : Tensor =
-        if Units.arePixels model.Shape model.Units then
+        if
+            Units.arePixels model.Shape model.Units
+            || (Units.levels model.Shape model.Units).IsSome && model.Dynamics.IsJumping
+        then
             (Tensor.round (Tensor.clamp 0.0 255.0 x)).To Dtype.UInt8
         elif Units.needDouble model.Units then
             x.To Dtype.Float64

@@ -159,12 +159,26 @@ module Validation =
                 value
                 $"{model.Name} is an exact flow: one evaluation takes the noise to the data, and it needs no solver"
                 $"leave {setting} out"
-        | Jumping _, (setting, value) :: _ ->
-            refuseWith
-                setting
-                value
-                $"the samples of {model.Name} jump: there is no flow that a solver could follow"
-                $"leave {setting} out, and say how many steps with {Setting.Steps}"
+        | Jumping _, (setting, value) :: rest ->
+            let isLeaping =
+                match request.Solver |> Option.map _.Follows with
+                | Some(Leaps _) -> true
+                | _ -> false
+
+            match rest with
+            | [] when isLeaping -> model
+            | (setting, value) :: _ when isLeaping ->
+                refuseWith
+                    setting
+                    value
+                    $"the samples of {model.Name} jump in even steps"
+                    $"leave {setting} out, and say how many with {Setting.Steps}"
+            | _ ->
+                refuseWith
+                    setting
+                    value
+                    $"the samples of {model.Name} jump: there is no flow that a solver could follow"
+                    $"leave {setting} out, or take {JumpSamplers.leaping.Name}, and say how many steps with {Setting.Steps}"
         | Mapping { Domain = Ends _ }, [] when (request.Steps |> Option.exists ((<>) 1)) ->
             refuse
                 Setting.Steps

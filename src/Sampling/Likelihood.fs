@@ -62,6 +62,7 @@ module Likelihood =
         | Velocity _ -> ()
         | Process _
         | Denoiser _
+        | Leaps _
         | Target _ ->
             invalidArg
                 (nameof plan)

@@ -13,6 +13,8 @@ type Follows =
     | Denoiser of (Readings -> Step)
     /// Laws by their log-densities up to a constant, from N(0, I) at β = 0 to the one to sample at β = 1: the energies of `EnergySamplers`.
     | Target of ((float -> Unnormalized) -> Step)
+    /// The jumps of a model that jumps, with so many corrections after each step (`JumpProcess.stepWith`).
+    | Leaps of corrections: int
 
 /// A way to turn noise into data: a method by name.
 [<NoComparison; NoEquality>]
@@ -551,7 +553,8 @@ module Samplers =
         | Process(churn, step) ->
             { sampler with Follows = Process(churn, (fun sde noise -> step sde (Noise.scaled factor noise))) }
         | Target step -> { sampler with Follows = Target(fun target noise -> step target (Noise.scaled factor noise)) }
-        | Velocity _ -> sampler
+        | Velocity _
+        | Leaps _ -> sampler
 
     let sdeDpmPp1 = sdeDpmPpWith 1.0 1
     let sdeDpmPp2m = sdeDpmPpWith 1.0 2
@@ -567,6 +570,10 @@ module Samplers =
             invalidArg
                 (nameof sampler)
                 $"{sampler.Name} needs an energy, and this model knows a score: take euler-maruyama or heun, for instance"
+        | Leaps _ ->
+            invalidArg
+                (nameof sampler)
+                $"{sampler.Name} is of models that jump, and this one knows a score: take euler-maruyama or heun, for instance"
 
     /// A predictor's steps, each followed by Langevin corrections at the signal-to-noise ratio r.
     let predictorCorrectorWith (ratio: float) (corrections: int) (predictor: Sampler) : Sampler =

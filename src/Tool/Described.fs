@@ -54,7 +54,11 @@ module Described =
         match model.Dynamics, drawing.Control with
         | Mapping { Domain = ToData }, _ -> $"in {steps} of the consistency function"
         | Mapping { Domain = Ends _ }, _ -> "in one evaluation of the exact flow"
-        | Jumping _, _ -> $"by jumps in {steps}"
+        | Jumping _, _ ->
+            match drawing.Sampler.Follows with
+            | Leaps corrections when corrections > 0 ->
+                $"""by jumps in {steps}, each with {corrections} {if corrections = 1 then "correction" else "corrections"}"""
+            | _ -> $"by jumps in {steps}"
         | Mapping { Domain = Between _ }, _ -> $"in {steps} of the flow map"
         | Landscape _, _ -> $"by `{drawing.Sampler.Name}`, {steps} of the chain"
         | _, Adaptive tolerance ->
@@ -79,8 +83,10 @@ module Described =
     /// How samples were made, for a command's JSON: a map along the flow has neither sampler nor grid.
     let sampling (model: GenerativeModel) (drawing: Drawing) (plan: SamplingPlan) =
         [ match model.Dynamics with
-          | Mapping _
-          | Jumping _ -> "steps", Json.whole (int64 plan.Steps)
+          | Mapping _ -> "steps", Json.whole (int64 plan.Steps)
+          | Jumping _ ->
+              "sampler", Json.text plan.Sampler.Name
+              "steps", Json.whole (int64 plan.Steps)
           | Denoising _
           | Landscape _
           | Transport _ ->

@@ -54,7 +54,8 @@ module Evaluation =
                           Entropy = estimate "entropy"
                           Excess = estimate "excess"
                           // Runs that were evaluated before bounds were are not of those.
-                          IsBound = json["bound"] |> Option.ofObj |> Option.exists _.GetValue<bool>() })
+                          IsBound = json["bound"] |> Option.ofObj |> Option.exists _.GetValue<bool>()
+                          Letters = json["letters"] |> Option.ofObj |> Option.map _.GetValue<int>() })
                 | _ -> None
 
             [ for KeyValue(name, value) in metrics.AsObject() do
@@ -125,4 +126,7 @@ module Evaluation =
               "entropy", Json.optional estimate density.Entropy
               "excess", Json.optional estimate density.Excess
               "bound", Json.flag density.IsBound
+              match density.Letters with
+              | Some letters -> "letters", Json.whole (int64 letters)
+              | None -> ()
               "samples", Json.whole (int64 density.Nats.Draws) ]

@@ -145,7 +145,7 @@ module Finish =
         let protocol = Evaluations.protocol data draws None
         let protocol = if isMeasured then Evaluations.fit data protocol else { protocol with Pool = protocol.Size }
         let drawn = samples terminal model (Samples.standardFor model) (Evaluations.samplesKey model.Seed) protocol.Pool
-        Results.saveSamples run model (Some data) drawn
+        Results.saveSamples run model (Some data) drawn |> ignore
 
         let scores, density =
             if isMeasured then

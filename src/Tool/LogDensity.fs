@@ -16,6 +16,7 @@ type LikelihoodArgument =
     | [<Unique>] Rtol of tolerance: float
     | [<Unique>] Atol of tolerance: float
     | [<Unique; AltCommandLine("--class")>] Label of label: string
+    | [<Unique>] Classify
     | [<Unique>] Seed of number: int64
     | [<Unique; AltCommandLine("-o")>] Out of file: string
 
@@ -39,6 +40,8 @@ type LikelihoodArgument =
                 "adaptive steps: the error of a step stays below atol + rtol·|x|, for each sample by itself (dormand-prince; 1e-5, of images 1e-3, where nothing else is said of the steps)"
             | Atol _ -> "its absolute part (that of --rtol)"
             | Label _ -> "one class for all samples of --data: its number or its name"
+            | Classify ->
+                "also log p under every class, for a model that is told classes, and how often the largest is the sample's own: Bayes' rule with classes that are equally likely"
             | Seed _ -> "seed of the probes and of the samples that are drawn (0)"
             | Out _ -> "a .npy file for the log-densities, float64 [n], in nats per sample in the data's units"
 
@@ -54,6 +57,7 @@ type private LikelihoodChoice =
       Memory: int option
       Tolerance: ToleranceChoice
       Label: string option
+      Classify: bool
       Seed: int64
       Out: string option }
 
@@ -73,6 +77,7 @@ module LogDensity =
         | Rtol value -> { choice with Tolerance = { choice.Tolerance with Relative = Some value } }
         | Atol value -> { choice with Tolerance = { choice.Tolerance with Absolute = Some value } }
         | Label name -> { choice with Label = Some name }
+        | Classify -> { choice with Classify = true }
         | Seed seed -> { choice with Seed = seed }
         | Out file -> { choice with Out = Some file }
 
@@ -87,6 +92,7 @@ module LogDensity =
           Memory = None
           Tolerance = { Relative = None; Absolute = None }
           Label = None
+          Classify = false
           Seed = 0L
           Out = None }
 
@@ -159,6 +165,21 @@ module LogDensity =
                 let area = Roc.area found.Nats others.Nats
                 area, Roc.standardError area found.Nats.Length others.Nats.Length, others.Nats.Length)
 
+        let classified =
+            match choice.Classify, labels with
+            | false, _ -> None
+            | true, None ->
+                raise (
+                    UserError
+                        $"--classify: {model.Name} is told no classes: train one with --labels on, on data that have them"
+                )
+            | true, Some labels ->
+                let densities =
+                    Progress.run terminal "classes" 1.0 (fun report ->
+                        BayesRule.densities model way time batch rng report x)
+
+                Some(BayesRule.accuracy densities labels)
+
         let over (values: float[]) = Measure.overDraws values.Length (fun k -> values[k])
         let estimate = over found.Nats
         let d = model.Dimension
@@ -167,6 +188,11 @@ module LogDensity =
         Terminal.tell
             terminal
             $"""{if way.IsByBound then "a lower bound on log p" else "log p"} at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"""
+
+        for right in Option.toList classified do
+            Terminal.tell
+                terminal
+                $"by Bayes' rule the class of {100.0 * right.Mean:F2} ± {100.0 * right.StandardError:G2} %% of them is right, of {model.Classes.Length} classes"
 
         for area, error, n in Option.toList apart do
             Terminal.tell
@@ -258,6 +284,14 @@ module LogDensity =
                           [ "value", Json.number (bits estimate.Mean)
                             "standardError", Json.number (abs (bits estimate.StandardError)) ]
                   )
+                  match classified with
+                  | Some right ->
+                      "classified",
+                      Json.node (
+                          Json.object
+                              [ "value", Json.number right.Mean; "standardError", Json.number right.StandardError ]
+                      )
+                  | None -> ()
                   match apart with
                   | Some(area, error, n) ->
                       "outliers",
@@ -280,5 +314,7 @@ module LogDensity =
               "./fokker likelihood --oracle mixture.json --data x.npy --out logp.npy", "the closed form"
               "./fokker likelihood --oracle mixture.json --data x.npy --method flow --path vp --steps 50",
               "the same along the flow: the only error is the solver's"
+              "./fokker likelihood digits -n 10000 --classify",
+              "and how often Bayes' rule names the class, of a run with classes"
               "./fokker likelihood moons --rtol 1e-6", "with steps that each sample's error chooses" ]
             run

@@ -33,11 +33,24 @@ module Results =
                       { Title = "samples"; Clouds = [ SamplePicture.cloud "samples" Tone.Model samples ] } ])
         | _ -> SamplePicture.png model.Range samples
 
-    /// Writes `samples.npy` and `samples.png`.
-    let saveSamples (run: RunFolder) (model: GenerativeModel) (data: Dataset option) (samples: Tensor) =
-        Scope.run0 (fun () ->
+    /// Samples of text as a file's bytes, a sample a line.
+    let textOf (samples: Tensor) : byte[] =
+        TextFile.lines samples
+        |> Array.map (fun line -> line + "\n")
+        |> String.concat ""
+        |> Text.Encoding.UTF8.GetBytes
+
+    /// Writes `samples.npy` and `samples.png`, or of text `samples.txt`, and says which.
+    let saveSamples (run: RunFolder) (model: GenerativeModel) (data: Dataset option) (samples: Tensor) : string list =
+        Scope.run (fun () ->
             Npy.write run.Samples (Samples.forFile model samples)
-            Runs.writeBytes run.Picture (comparison model data samples (model.Stream "picture")))
+
+            if Units.areText model.Shape model.Units then
+                Runs.writeBytes run.Text (textOf samples)
+                [ run.Samples; run.Text ]
+            else
+                Runs.writeBytes run.Picture (comparison model data samples (model.Stream "picture"))
+                [ run.Samples; run.Picture ])
 
     /// The options of `train` that give a recipe: its seed and its steps, and what is not as is usual for its data and its loss.
     let optionsOf (known: Known) (recipe: Recipe) (standard: Recipe) : string list =
@@ -169,6 +182,16 @@ module Results =
               match velocityOf model with
               | Some velocity when not model.Labels -> Sections.velocity (field model velocity motion)
               | _ -> () ]
+
+    let private textSections (model: GenerativeModel) (data: Dataset option) (samples: Tensor) =
+        let samples = SamplePicture.first 40 samples
+
+        let truth =
+            data
+            |> Option.map (fun data ->
+                TextFile.lines (Evaluations.heldOut data (model.Stream "report") samples.Shape[0]))
+
+        [ Sections.texts (defaultArg truth [||]) (TextFile.lines samples) ]
 
     let private className (model: GenerativeModel) k = List.item k model.Classes
 
@@ -317,16 +340,16 @@ module Results =
             | Some "unet"
             | Some "adm" -> "A U-Net"
             | Some "dit" -> "A transformer over patches"
+            | Some "sequence" -> "A transformer over a sequence"
             | Some other -> other
             | None -> model.Name
 
         Scope.run0 (fun () ->
             let sections =
                 [ yield!
-                      if model.IsImage then
-                          imageSections model (Some data) drawing samples
-                      else
-                          planeSections model (Some data) (animated drawing) samples
+                      if model.IsImage then imageSections model (Some data) drawing samples
+                      elif Units.areText model.Shape model.Units then textSections model (Some data) samples
+                      else planeSections model (Some data) (animated drawing) samples
                   if not scores.IsEmpty then
                       Sections.metrics (List.map metric scores @ List.map densityMetric (Option.toList density))
                   yield! more
@@ -364,10 +387,9 @@ module Results =
                     $"{samples.Shape[0]} samples of {model.Name} {Described.drawing model drawing}, on the path `{model.Path.Name}`: ${model.Path.Equation}$."
                   Headlines = []
                   Sections =
-                    if model.IsImage then
-                        imageSections model data drawing samples
-                    else
-                        planeSections model data drawing samples
+                    if model.IsImage then imageSections model data drawing samples
+                    elif Units.areText model.Shape model.Units then textSections model data samples
+                    else planeSections model data drawing samples
                   Generator = $"Fokker {Run.version}" })
 
     // ---- interpolations

@@ -74,7 +74,7 @@ type SampleArgument =
             | Trajectory _ ->
                 "a .npz file for the trajectory, in the network's units: x and denoised at each state, t and sigma = σ/α of each state and of each call of the network"
             | Out _ ->
-                "a .npy file for the samples, bytes where the data are bytes; or a .png file for a picture, a .csv file for a table, or an .html page (samples.npy in the run's folder; here for an oracle)"
+                "a .npy file for the samples, bytes where the data are bytes; or a .png file for a picture, a .csv file for a table, a .txt file for text, or an .html page (samples.npy in the run's folder; here for an oracle)"
 
 /// What the options of `fokker sample` come to.
 type private SampleChoice =
@@ -157,7 +157,7 @@ module Sample =
                 raise (UserError $"{option} {file}: expected a file that ends in {those}")
             | _ -> ()
 
-        requireEnding "--out" [ ".npy"; ".png"; ".csv"; ".html" ] choice.Out
+        requireEnding "--out" [ ".npy"; ".png"; ".csv"; ".txt"; ".html" ] choice.Out
         requireEnding "--trajectory" [ ".npz" ] choice.Trajectory
 
         match choice.Trajectory with
@@ -174,6 +174,23 @@ module Sample =
                     $"--parallel {window}: --trajectory needs the steps one after the other: leave one of the two out"
             )
         | _ -> ()
+
+    /// A file of text is of samples that are text, and those are no picture.
+    let private requireText (model: GenerativeModel) (out: string option) =
+        let isText = Units.areText model.Shape model.Units
+        let endsWith (ending: string) =
+            out |> Option.exists (fun file -> file.EndsWith(ending, StringComparison.OrdinalIgnoreCase))
+
+        if endsWith ".txt" && not isText then
+            raise (
+                UserError
+                    $"--out {out.Value}: the samples of {model.Name} are no text: expected a file that ends in .npy, .png, .csv or .html"
+            )
+        elif endsWith ".png" && isText then
+            raise (
+                UserError
+                    $"--out {out.Value}: the samples of {model.Name} are text: expected a file that ends in .txt, .npy, .csv or .html"
+            )
 
     let private request (choice: SampleChoice) (model: ModelChoice) (on: GenerativeModel) : SamplingRequest =
         { Generation = ModelChoice.generation model choice.Tolerance choice.Label on
@@ -235,6 +252,7 @@ module Sample =
             | None, Some folder when ranks.Rank = 0 -> Run.claim folder.Path :> IDisposable | null
             | _ -> null
 
+        requireText plain choice.Out
         let drawn = Finish.samplesTogether ranks terminal counting drawing task.Key n
         let counts = Ranks.sumNumbers ranks [| float asked; float calls |]
         asked <- int64 counts[0]
@@ -249,6 +267,9 @@ module Sample =
                 match choice.Out, ModelChoice.runFolder options with
                 | Some file, _ when file.EndsWith(".png", StringComparison.OrdinalIgnoreCase) ->
                     Runs.writeBytes file (SamplePicture.png model.Range drawn)
+                    [ file ]
+                | Some file, _ when file.EndsWith(".txt", StringComparison.OrdinalIgnoreCase) ->
+                    Runs.writeBytes file (Results.textOf drawn)
                     [ file ]
                 | Some file, _ when file.EndsWith(".csv", StringComparison.OrdinalIgnoreCase) ->
                     Runs.writeBytes file (TableFile.text (TableFile.header model) (TableFile.cells model drawn))
@@ -270,9 +291,7 @@ module Sample =
                         SteeringResults.writePage file model drawing steering figures exact drawn
                     | None -> Results.samplesPage file model drawing drawn
                     [ file ]
-                | None, Some folder ->
-                    Results.saveSamples folder model (Results.truth model) drawn
-                    [ folder.Samples; folder.Picture ]
+                | None, Some folder -> Results.saveSamples folder model (Results.truth model) drawn
                 | out, _ ->
                     let file = defaultArg out "samples.npy"
                     Scope.run0 (fun () -> Npy.write file (Samples.forFile model drawn))

@@ -33,6 +33,7 @@ type TrainArgument =
     | [<Unique>] From of run: string
     | [<Unique>] Reward of file: string
     | [<Unique>] Tilt of factor: float
+    | [<Unique>] Adversarial of weight: float
     | [<Unique>] Network of network: string
     | [<Unique>] Width of units: int
     | [<Unique>] Depth of layers: int
@@ -85,6 +86,8 @@ type TrainArgument =
             | Reward _ ->
                 "what --loss reward tunes the model of --from towards: a file of JSON, {\"linear\": [1, 0]} for instance, or that itself"
             | Tilt _ -> "how strongly the reward counts: λ of e^{λ r} (1)"
+            | Adversarial _ ->
+                "how much a critic counts beside a loss of few steps (a map, progressive, dmd): it tells where a step leads from the data there, and is trained in turns (0: none)"
             | Network _ -> "mlp for vectors, unet for images (fokker list networks)"
             | Width _ -> "units in a hidden layer, or channels at the U-Net's finest scale"
             | Depth _ -> "hidden layers, or residual blocks at each scale"
@@ -135,6 +138,7 @@ module Train =
         | From run -> { request with From = Some run }
         | Reward file -> { request with Reward = Some(RewardFile.text file) }
         | Tilt factor -> { request with Tilt = Some factor }
+        | Adversarial weight -> { request with Adversarial = Some weight }
         | Network name -> { request with Network = Some name }
         | Width units -> { request with Width = Some units }
         | Depth layers -> { request with Depth = Some layers }

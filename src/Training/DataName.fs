@@ -80,11 +80,12 @@ module internal DataName =
         rest + crop + (if augmentation.Flip then ",flip=on" else "")
 
     /// What a run of these data is called unless it is given a name: `points` of `csv:data/points.csv`.
-    let shortName (text: string) : string =
+    let rec shortName (text: string) : string =
         let text, _ = augmentation text
 
         match text.IndexOf ':' with
         | -1 -> text
+        | at when text.StartsWith "binary:" -> "binary-" + shortName (text.Substring(at + 1))
         | at ->
             let file, _ = split (text.Substring(at + 1))
             let file = Path.TrimEndingDirectorySeparator file

@@ -300,30 +300,79 @@ module Datasets =
                     |> Option.defaultValue 64
                 Scope.run (fun () -> Series.load $"series:{text}" length (numbers "series" file)) }
 
-    let all: DatasetEntry list =
-        [ yield! List.map law Plane.all; fashionMnist; mnist; mixture; npy; csv; idx; folder; cifar; series ]
+    let private text: DatasetEntry =
+        { Name = "text:FILE[,window=N]"
+          Summary =
+            "windows of N bytes (64) of a text; the last tenth of it is held out. Bytes are tokens: trained by dfm and its kin"
+          Reference = "a file of yours"
+          Shape = "[N]"
+          Open =
+            fun text ->
+                let file, said = DataName.read "text" [ "window", "N" ] text
+                let length =
+                    said "window"
+                    |> Option.map (DataName.whole $"text:{text}" "window" 2 65_536)
+                    |> Option.defaultValue 64
+                Scope.run (fun () -> TextFile.load $"text:{text}" length (named "text" file)) }
+
+    let private plain: DatasetEntry list =
+        [ yield! List.map law Plane.all; fashionMnist; mnist; mixture; npy; csv; idx; folder; cifar; series; text ]
 
     let private stem (entry: DatasetEntry) =
         match entry.Name.IndexOf ':' with
         | -1 -> entry.Name
         | at -> entry.Name.Substring(0, at + 1)
 
+    let private find (entries: DatasetEntry list) (name: string) : Dataset =
+        let found =
+            entries
+            |> List.tryFind (fun entry ->
+                let stem = stem entry
+                if stem.EndsWith ':' then name.StartsWith stem else name = stem)
+
+        match found with
+        | Some entry -> entry.Open(name.Substring((stem entry).Length))
+        | None -> raise (UserError(Names.unknown "" "data set" "data sets" (List.map _.Name entries) name))
+
+    /// Pictures of another data set made black and white: 1 where a pixel is above the middle of what a picture shows, 0 elsewhere.
+    let private binary: DatasetEntry =
+        let blackAndWhite (middle: float) (table: Table) =
+            { table with Rows = (Tensor.greaterThan middle (table.Rows.To Dtype.Float32)).To Dtype.UInt8 }
+
+        { Name = "binary:DATA"
+          Summary =
+            "the pictures of another data set in black and white, 1 above the middle of the greys and 0 elsewhere (binary:mnist). Pixels are tokens: dfm and its kin learn them as what they are"
+          Reference = "Salakhutdinov, Murray 2008, On the quantitative analysis of deep belief networks, for digits"
+          Shape = "[C; H; W]"
+          Open =
+            fun name ->
+                let own = find plain (named "binary" name)
+
+                match own.Range, own.Content with
+                | Some(low, high), Finite(train, heldOut) when own.IsImage ->
+                    let middle = 0.5 * (low + high)
+
+                    Scope.run (fun () ->
+                        { own with
+                            Name = $"binary:{name}"
+                            Summary = own.Summary + ", in black and white"
+                            Units = { Shift = [| 0.5 |]; Scale = [| 0.5 |] }
+                            Range = Some(0.0, 1.0)
+                            Content = Finite(blackAndWhite middle train, blackAndWhite middle heldOut) })
+                | _ ->
+                    refuseWith
+                        Setting.Data
+                        $"binary:{name}"
+                        $"only pictures are made black and white, and {name} has none"
+                        $"name a data set of pictures: binary:mnist" }
+
+    let all: DatasetEntry list = plain @ [ binary ]
+
     /// The data set that a person named: `moons`, `fashion-mnist`, `csv:points.csv`.
     /// Raises UserError where there is none of that name, or its files are missing, damaged or not numbers.
     let load (text: string) : Dataset =
         let rest, augmentation = DataName.augmentation text
-
-        let found =
-            all
-            |> List.tryFind (fun entry ->
-                let stem = stem entry
-                if stem.EndsWith ':' then rest.StartsWith stem else rest = stem)
-
-        match found with
-        | Some entry ->
-            let data = entry.Open(rest.Substring((stem entry).Length))
-            { Dataset.augmented augmentation data with Name = text }
-        | None -> raise (UserError(Names.unknown "" "data set" "data sets" (List.map _.Name all) rest))
+        { Dataset.augmented augmentation (find all rest) with Name = text }
 
     /// What a run of these data is called unless it is given a name: `points` of `csv:data/points.csv`.
     let shortName (text: string) : string = DataName.shortName text

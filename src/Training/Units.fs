@@ -75,6 +75,21 @@ module Units =
     let arePixels (shape: int list) (units: Units) =
         shape.Length = 3 && units.Shift = [| 127.5 |] && units.Scale = [| 127.5 |]
 
+    /// Whether samples of this shape are text: vectors of bytes, as they are.
+    let areText (shape: int list) (units: Units) =
+        shape.Length = 1 && units.Shift = [| 127.5 |] && units.Scale = [| 127.5 |]
+
+    /// Whether samples of this shape are pictures of black and white alone, 0 and 1.
+    let areBinary (shape: int list) (units: Units) =
+        shape.Length = 3 && units.Shift = [| 0.5 |] && units.Scale = [| 0.5 |]
+
+    /// How many values coordinates have that are tokens by nature, which then lie evenly from −1 to 1 in the network's units: 256 of text, 2 of black and white. Neighbours are 1 apart in the
+    /// data's units, so that a density that is even on their cells is the probability of the tokens. None where any number may be.
+    let levels (shape: int list) (units: Units) : int option =
+        if areText shape units then Some 256
+        elif areBinary shape units then Some 2
+        else None
+
     /// Whether float32, whose steps are |x| · 6e-8, is too coarse for numbers in the data's units: where a step at the shift is more than a ten-thousandth
     /// of the scale.
     let needDouble (units: Units) =

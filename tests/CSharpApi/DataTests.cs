@@ -157,6 +157,35 @@ public class DataTests
         Assert.Throws<ArgumentException>(() => DataSource.FromFile("x.csv", "y.npy"));
     }
 
+    /// <summary>A text is learned as tokens and drawn as text, with corrections; pictures are made black and white by name.</summary>
+    [Test]
+    public async Task ATextIsDrawnAsText()
+    {
+        var file = Path.Combine(folder, "text.txt");
+        File.WriteAllText(file, string.Concat(Enumerable.Repeat("to be, or not to be. ", 30)));
+        await using var model = await new FlowTrainer(
+            new TrainingOptions
+            {
+                Network = NetworkKinds.Sequence(depth: 1, heads: 2, width: 16),
+                Steps = 5,
+                BatchSize = 16,
+            }
+        ).TrainAsync(DataSource.FromText(file, window: 8));
+        Assert.That(model.SampleShape, Is.EqualTo(new[] { 8 }));
+        var samples = await model.SampleAsync(
+            new SampleOptions
+            {
+                Count = 6,
+                Steps = 4,
+                Solver = Solvers.TauLeaping(corrections: 1),
+            }
+        );
+        Assert.That(samples.ToText(), Has.Length.EqualTo(6));
+        Assert.Throws<InvalidOperationException>(() => SampleBatch.FromArray(new double[8], [1, 8]).ToText());
+        Assert.That(DataSource.Named("mnist").InBlackAndWhite().Name, Is.EqualTo("binary:mnist"));
+        Assert.Throws<InvalidOperationException>(() => DataSource.FromArray(new float[4, 2]).InBlackAndWhite());
+    }
+
     /// <summary>A table of numbers and words is learned, drawn as such a table, scored and completed.</summary>
     [Test]
     public async Task ATableOfWordsIsCompleted()

@@ -103,6 +103,7 @@ let tests =
                   | Velocity _ -> { natural with Span = { Noisy = 1.0; Clean = 0.0; Finish = Stop } }
                   | Process _
                   | Denoiser _
+                  | Leaps _
                   | Target _ -> natural
 
               match Sampling.run plan model None (Noise.fresh (Rng.ofSeed 0L |> Rng.named "sample")) x with

@@ -16,13 +16,15 @@ let private constant (values: Tensor) (d: int) : Field =
         Tensor.expand [ x.Shape[0]; k; d ] (Tensor.reshape [ 1; k; 1 ] values)
         |> Tensor.reshape [ x.Shape[0]; k * d ]
 
-/// The states of a process at so many equal steps.
-let private run (jumps: JumpProcess) (steps: int) (x: Tensor) : Tensor =
+/// The states of a process at so many equal steps, each with so many corrections.
+let private runWith (corrections: int) (jumps: JumpProcess) (steps: int) (x: Tensor) : Tensor =
     let last = JumpProcess.last jumps
     let times = [ for k in 0..steps -> 1.0 + (last - 1.0) * float k / float steps ]
-    let step = JumpProcess.step jumps None (Noise.fresh rng)
+    let step = JumpProcess.stepWith corrections jumps None (Noise.fresh rng)
 
     times.Tail |> List.fold (fun state until -> step until state) (Integrator.start 1.0 x) |> _.X
+
+let private run = runWith 0
 
 let private tokens source : Tokens = { Count = 5; Bound = 1.0; Source = source }
 
@@ -51,8 +53,8 @@ let tests =
           testEach
               "a process of exact logits ends at the law of the tokens"
               string
-              [ TokenSource.Mask; TokenSource.Uniform ]
-          <| fun source ->
+              [ TokenSource.Mask, 0; TokenSource.Uniform, 0; TokenSource.Mask, 2; TokenSource.Uniform, 2 ]
+          <| fun (source, corrections) ->
               Scope.run0 (fun () ->
                   let law = [| 0.1; 0.05; 0.5; 0.3; 0.05 |]
                   let logits = log (Tensor.ofArray [ 5 ] law)
@@ -76,7 +78,9 @@ let tests =
                       { Path = Path.condOT; Space = JumpSpace.Tokens tokens; Network = fun _ -> network }
 
                   let n = 20_000
-                  let ends = Tokens.ofValues tokens (run jumps 40 (Rng.normal Kind.Float64 [ n; 2 ] rng))
+                  let steps = if corrections > 0 then 12 else 40
+                  let start = Rng.normal Kind.Float64 [ n; 2 ] rng
+                  let ends = Tokens.ofValues tokens (runWith corrections jumps steps start)
 
                   for k in 0..4 do
                       let share = (Tensor.mean ((Tensor.equalTo (float k) ends).To Dtype.Float64)).ToFloat()

@@ -320,6 +320,7 @@ let tests =
                   let sampler =
                       match learned with
                       | Landscape _ -> EnergySamplers.mala
+                      | Jumping _ -> JumpSamplers.leaping
                       | _ -> Samplers.heun
 
                   let plan = { Generation.plan sampler 3 learned with Kind = Kind.Float64 }

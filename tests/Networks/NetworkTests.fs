@@ -32,7 +32,8 @@ let private listed =
                     Times = 1
                     Outputs = 1
                     Classes = Some 3
-                    Role = NetworkRole.Field }
+                    Role = NetworkRole.Field
+                    Tokens = None }
 
               // Of sizes that say of themselves how large they are, small ones.
               let numbers =

@@ -120,6 +120,58 @@ let tests =
 
                   Scope.free result.State)
 
+          testCase
+              "no weight of an adversarial term is the loss itself, and a critic that says nothing adds log 2 of each"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let recipe = { (Recipe.standardFor moons.Value |> Recipe.withLoss "ct") with Steps = 20L }
+                  let own = (Runs.job recipe moons.Value).Objective
+                  Expect.isTrue (obj.ReferenceEquals(AdversarialTerm.beside 0.0 1.0 own, own)) "the same value"
+                  let both = AdversarialTerm.beside 0.3 1.0 own
+                  let batch = Dataset.batches Kind.Float64 32 (Rng.ofSeed 1L) moons.Value 0L
+                  let field: Condition -> Field = fun _ _ x -> 0.1 * x
+                  let context =
+                      { LossContext.ofNetwork field with
+                          Others = Map [ Adversarial.critic, (fun _ _ x -> Tensor.sumRows (0.0 * x)) ] }
+                  let value (o: Objective) = Tensor.toFloats (o.Loss context (Rng.ofSeed 2L) batch)
+                  // To the rounding of a sum.
+                  Array.iter2
+                      (fun plain beside -> Expect.within 1e-12 (beside - plain) (0.3 * System.Math.Log 2.0) "")
+                      (value own)
+                      (value both))
+
+          testEach
+              "an adversarial term is trained beside a loss of few steps, and taken up where it was left"
+              id
+              [ "ct"; "meanflow"; "psd" ]
+          <| fun loss ->
+              inFolder (fun folder ->
+                  let whole, cut = Path.Combine(folder, "a"), Path.Combine(folder, "b")
+                  let recipe =
+                      { (Recipe.standardFor moons.Value |> Recipe.withLoss loss) with
+                          Network = PartName.plain "mlp"
+                          Width = 16
+                          Depth = 2
+                          Batch = 32
+                          Steps = 24L
+                          Adversarial = 0.2 }
+                  let job = Runs.job recipe moons.Value
+                  let run folder stop = Scope.free (train folder (Job.plan job) recipe stop).State
+                  run whole None
+                  run cut (Some 13L)
+                  run cut None
+                  Expect.same
+                      (File.ReadAllBytes(Run.checkpointFile cut))
+                      (File.ReadAllBytes(Run.checkpointFile whole))
+                      "")
+
+          testCase "an adversarial term is refused beside a loss of many steps, and beside another critic"
+          <| fun () ->
+              for loss in [ "cfm"; "gan"; "mle" ] do
+                  let recipe = { (Recipe.standardFor moons.Value |> Recipe.withLoss loss) with Adversarial = 0.1 }
+                  let refusal = raised<RefusedException>(fun () -> Runs.job recipe moons.Value |> ignore)
+                  Expect.stringContains refusal.Message "few steps" loss
+
           // The generator of one pass comes to the teacher's law: N(0.7, 0.5²) on the line. Of 4,000 samples mean and deviation are off by 0.008; the rest is what is left to learn.
           testCase "distribution matching moves a generator to its teacher's law"
           <| fun () ->

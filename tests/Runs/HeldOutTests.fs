@@ -118,6 +118,42 @@ let tests =
                   // Times before a thousandth are taken for a thousandth, which is a thousandth of the whole.
                   Expect.within (4.0 * excess.StandardError + 0.003) excess.Mean divergence "")
 
+          // Two Gaussians far enough apart that the rule errs on some, and each class followed along its own exact flow.
+          testCase "Bayes' rule of a model's densities of classes is that of the law's"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let law =
+                      Mixture.ofJson
+                          ""
+                          """{"weights": [0.5, 0.5], "means": [[-0.8, 0], [0.8, 0.3]], "stds": [0.7, 0.9], "labels": [0, 1]}"""
+                  let exact = GenerativeModel.ofMixture "law" Path.condOT Prediction.velocity Kind.Float64 law
+                  let model = { exact with Origin = Origin.Supplied; Labels = true }
+                  let x = Mixture.sample 400 (Rng.ofSeed 5L) law
+                  let task =
+                      Validation.densities
+                          model
+                          { DensityRequest.standard with
+                              Generation = { GenerationRequest.standard with Steps = Some 60 } }
+                  let found = BayesRule.densities model task.Way task.Time 400 (Rng.ofSeed 6L) (fun _ _ -> ()) x
+                  let truth k = Tensor.toFloats (Mixture.logDensityOfData (Mixture.ofClass k law) x)
+                  let first, second = truth 0, truth 1
+                  // Of Heun's method in sixty steps.
+                  for i in 0..399 do
+                      Expect.within 0.02 found[i].[0] first[i] ""
+                      Expect.within 0.02 found[i].[1] second[i] ""
+
+                  let named = Array.map2 (fun a b -> if a >= b then 0 else 1) first second
+                  let right = BayesRule.accuracy found named
+                  Expect.isGreaterThan right.Mean 0.99 "where the two are equal to 0.02 they may differ"
+                  let wrong = BayesRule.accuracy found (Array.map (fun k -> 1 - k) named)
+                  Expect.within 1e-12 (wrong.Mean + right.Mean) 1.0 ""
+                  let untold = { model with Labels = false }
+                  let refused =
+                      raised<RefusedException>(fun () ->
+                          BayesRule.densities untold task.Way task.Time 400 (Rng.ofSeed 6L) (fun _ _ -> ()) x
+                          |> ignore)
+                  Expect.stringContains refused.Message "no classes" "")
+
           testCase "one function says what a score means"
           <| fun () ->
               let estimate mean error = { Mean = mean; StandardError = error; Draws = 20 }

@@ -102,7 +102,8 @@ let private ask shape times classes : NetworkRequest =
       Times = times
       Outputs = 1
       Classes = classes
-      Role = NetworkRole.Field }
+      Role = NetworkRole.Field
+      Tokens = None }
 
 /// A file's answer to inputs by name: float32, float64 or int64 arrays with their sizes.
 let private answered (model: byte[]) (inputs: (string * Tensor) list) (output: string) : Tensor =

@@ -210,4 +210,70 @@ let tests =
                   userError (fun () -> Datasets.load $"series:{file},window=51") |> names [ file; "at least 102" ]
                   userError (fun () -> Datasets.load $"series:{file},window=1") |> names [ "window is '1'" ]
                   File.WriteAllText(file, "1,2\n3,4\n")
-                  userError (fun () -> Datasets.load $"series:{file}") |> names [ file; "2 columns" ]) ]
+                  userError (fun () -> Datasets.load $"series:{file}") |> names [ file; "2 columns" ])
+
+          testCase "text: windows of its bytes, of which those held out share none with one to train on"
+          <| fun () ->
+              inFolder (fun folder ->
+                  let file = Path.Combine(folder, "t.txt")
+                  let bytes = [| for i in 0..99 -> byte (32 + i % 90) |]
+                  File.WriteAllBytes(file, bytes)
+                  let data = Datasets.load $"text:{file},window=4"
+                  Expect.equal data.Shape [ 4 ] ""
+                  Expect.isTrue (Units.areText data.Shape data.Units) ""
+
+                  match data.Content with
+                  | Law _ -> failtest "a file is no law"
+                  | Finite(train, heldOut) ->
+                      let rows (table: Table) = Tensor.toArray<byte> table.Rows |> Array.chunkBySize 4
+                      let window first = Array.sub bytes first 4
+                      Expect.equal (rows train) [| for first in 0..86 -> window first |] ""
+                      Expect.equal (rows heldOut) [| for first in [ 90; 94 ] -> window first |] ""
+
+                  // Each byte is the token of its number.
+                  Scope.run0 (fun () ->
+                      let tokens = { Count = 256; Bound = 1.0; Source = TokenSource.Mask }
+                      let batch = Dataset.heldOut Kind.Float32 2 (Rng.ofSeed 1L) data
+                      let found = Tensor.toArray<int64>(Tokens.ofData tokens batch.Data) |> Array.map byte
+                      let own = Dataset.inData data batch.Data
+                      Expect.equal (Tensor.toFloats own |> Array.map byte) found ""
+                      let text = TextFile.lines (Tensor.ofArray [ 1; 6 ] [| 65.0; 10.0; 9.0; 195.0; 169.0; 200.0 |])
+                      Expect.equal text [| "A↵→é\uFFFD" |] "")
+
+                  userError (fun () -> Datasets.load $"text:{file},window=51") |> names [ file; "at least 102" ]
+                  userError (fun () -> Datasets.load "text:nowhere.txt") |> names [ "nowhere.txt" ]
+                  userError (fun () -> Datasets.load $"text:{file},windows=3") |> names [ "windows"; "window=N" ])
+
+          testCase "binary: pictures in black and white, with their classes, and nothing else"
+          <| fun () ->
+              inFolder (fun folder ->
+                  let file, labels = Path.Combine(folder, "x.npy"), Path.Combine(folder, "y.npy")
+
+                  Scope.run0 (fun () ->
+                      let pixels = [| for i in 0 .. 20 * 16 - 1 -> byte (i * 37 % 256) |]
+                      Npy.write file (Tensor.ofArray [ 20; 4; 4 ] pixels)
+                      Npy.write labels (Tensor.ofArray [ 20 ] [| for i in 0..19 -> int64 (i % 2) |])
+                      let own = Datasets.load $"npy:{file},{labels}"
+                      let data = Datasets.load $"binary:npy:{file},{labels}"
+                      Expect.equal data.Classes [ "0"; "1" ] ""
+                      Expect.equal data.Range (Some(0.0, 1.0)) ""
+                      Expect.equal (Units.levels data.Shape data.Units) (Some 2) ""
+
+                      match own.Content, data.Content with
+                      | Finite(grey, _), Finite(made, heldOut) ->
+                          let expected =
+                              Tensor.toArray<byte> grey.Rows
+                              |> Array.map (fun value -> if value > 127uy then 1uy else 0uy)
+                          Expect.equal (Tensor.toArray<byte> made.Rows) expected ""
+                          Expect.equal heldOut.Count 2 ""
+                      | _ -> failtest "files are no laws"
+
+                      // What the network sees is −1 and 1.
+                      let seen = Tensor.toFloats (Dataset.heldOut Kind.Float32 2 (Rng.ofSeed 1L) data).Data
+                      Expect.equal (Set.ofArray seen) (set [ -1.0; 1.0 ]) ""
+                      Expect.equal (Datasets.shortName $"binary:npy:{file}") "binary-x" "")
+
+                  Expect.stringContains
+                      (raised<RefusedException>(fun () -> Datasets.load "binary:moons" |> ignore)).Message
+                      "only pictures"
+                      "") ]

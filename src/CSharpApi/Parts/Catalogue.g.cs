@@ -1045,6 +1045,11 @@ public static class Solvers
     public static Solver Descent(double eta = 0.02, double momentum = 0) =>
         Solver.Of("descent", [("eta", nameof(eta), eta), ("momentum", nameof(momentum), momentum)]);
 
+    /// <summary><c>tau-leaping</c>: each coordinate jumps with probability 1 − exp(−∫λ dt), by the rates at t; then 0 times on by a step's length and back by the process that makes noise; order 1, one evaluation a step, of models that jump (Gillespie 2001; Campbell et al. 2022, A continuous time framework for discrete denoising models, sections 4.3 and 4.4).</summary>
+    /// <param name="corrections">Moves on and back after each step, an evaluation each; of tokens alone: a whole number from 0 to 1000000.</param>
+    public static Solver TauLeaping(int corrections = 0) =>
+        Solver.Of("tau-leaping", [("corrections", nameof(corrections), corrections)]);
+
     /// <summary>All of them, with their numbers at the defaults.</summary>
     public static IReadOnlyList<Solver> All { get; } =
     [
@@ -1122,6 +1127,7 @@ public static class Solvers
         AdjustedLangevin(),
         HamiltonianMonteCarlo(),
         Descent(),
+        TauLeaping(),
     ];
 }
 
@@ -1381,6 +1387,13 @@ public static class NetworkKinds
     public static NetworkKind Dit(int patch = 4, int depth = 6, int heads = 4, int width = 128) =>
         NetworkKind.Of("dit", [("patch", nameof(patch), patch), ("depth", nameof(depth), depth), ("heads", nameof(heads), heads), ("width", nameof(width), width)]);
 
+    /// <summary><c>sequence</c>: a transformer over the coordinates of a vector in their order, tokens or numbers, that the time and the class modulate (adaLN-zero): for text and series (Peebles, Xie 2023, Scalable diffusion models with transformers; Lou, Meng, Ermon 2024, appendix C).</summary>
+    /// <param name="depth">Blocks of attention and perceptron: a whole number from 1 to 1000000.</param>
+    /// <param name="heads">Heads of attention: a whole number from 1 to 1000000.</param>
+    /// <param name="width">Width of a coordinate's vector: a whole number from 1 to 1000000.</param>
+    public static NetworkKind Sequence(int depth = 4, int heads = 4, int width = 128) =>
+        NetworkKind.Of("sequence", [("depth", nameof(depth), depth), ("heads", nameof(heads), heads), ("width", nameof(width), width)]);
+
     /// <summary><c>spline</c>: an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors (Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow).</summary>
     /// <param name="layers">Layers, each with a perceptron of its own: a whole number from 1 to 1000000.</param>
     /// <param name="bins">Bins of each spline: a number from 2 to 500.</param>
@@ -1414,6 +1427,7 @@ public static class NetworkKinds
         AdmSmall(),
         AdmBase(),
         Dit(),
+        Sequence(),
         Spline(),
         Realnvp(),
         Maf(),

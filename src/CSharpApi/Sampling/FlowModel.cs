@@ -31,13 +31,11 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         classes = [.. core.Classes];
         var isWide = core.Kind.Dtype == Dtype.Float64;
         var (low, high) = core.Range;
-        inData = new(
-            (low, high),
-            UnitsModule.arePixels(core.Shape, core.Units),
-            isWide || UnitsModule.needDouble(core.Units)
-        )
+        var (areText, areBytes) = FileWork.Kind(core);
+        inData = new((low, high), areBytes, isWide || UnitsModule.needDouble(core.Units))
         {
             Columns = core.Columns,
+            AreText = areText,
         };
         inNoise = new(
             (-1.0, 1.0),

@@ -18,6 +18,9 @@ public sealed partial class SampleBatch
     {
         /// <summary>What the coordinates stand for, where samples are rows of a table whose columns were said.</summary>
         internal FSharpList<Column>? Columns { get; init; }
+
+        /// <summary>Whether the coordinates are the bytes of a text.</summary>
+        internal bool AreText { get; init; }
     }
 
     internal SampleBatch(double[] values, int[] shape, int[]? labels, Kept kept)
@@ -207,6 +210,13 @@ public sealed partial class SampleBatch
             return true;
         });
     }
+
+    /// <summary>Samples of text as lines: their bytes as UTF-8, with ↵ and → in the place of ends of lines and tabs, and the mark of replacement where a character was cut.</summary>
+    /// <exception cref="InvalidOperationException">The samples are of a model whose data are no text (<see cref="DataSource.FromText"/>).</exception>
+    public string[] ToText() =>
+        kept.AreText
+            ? FileWork.Lines(SampleSize, values)
+            : throw new InvalidOperationException($"Samples {Describe()} are numbers, and no text.");
 
     internal Fokker.Tensor ToCore() => TensorModule.ofArray(new[] { Count }.Concat(shape), values);
 

@@ -83,6 +83,24 @@ public sealed class DataSource
         return Named($"csv:{path},columns={(columns.Length == 0 ? "all" : string.Join('+', columns))}");
     }
 
+    /// <summary>Windows of a text’s bytes, for <see cref="Losses.DiscreteFlowMatching"/> and its kin. The last tenth of the text is held out; <see cref="SampleBatch.ToText"/> reads samples.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="window">How many bytes a sample has.</param>
+    public static DataSource FromText(string path, int window = 64)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        ArgumentOutOfRangeException.ThrowIfLessThan(window, 2);
+        return Named($"text:{path},window={window}");
+    }
+
+    /// <summary>The same pictures in black and white, 1 where a pixel is above the middle of the greys and 0 elsewhere: pixels are then tokens, for
+    /// <see cref="Losses.DiscreteFlowMatching"/> and its kin.</summary>
+    /// <exception cref="InvalidOperationException">The data are in memory: only those of a name or a file are made black and white.</exception>
+    public DataSource InBlackAndWhite() =>
+        IsNamed
+            ? Named($"binary:{Name}")
+            : throw new InvalidOperationException($"{Name} is in memory: make its pixels black and white before.");
+
     /// <summary>The PNG, JPEG and WebP pictures of a folder; a folder in it is a class, by the folder’s name.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="size">Side of the square that the middle of each is brought to; null where the pictures have one size already.</param>

@@ -62,6 +62,14 @@ public sealed record TrainingOptions
         init => field = Check.Finite(value);
     }
 
+    /// <summary>How much a critic counts beside a loss of few steps, a map’s, <see cref="Losses.ProgressiveDistillation"/> or
+    /// <see cref="Losses.DistributionMatchingDistillation"/>: it tells where a step leads from the data there, and is trained in turns (0, none).</summary>
+    public double? Adversarial
+    {
+        get;
+        init => field = Check.NotNegative(value);
+    }
+
     /// <summary>The kind of network (a perceptron for vectors, a U-Net for images).</summary>
     public NetworkKind? Network { get; init; }
 
@@ -206,6 +214,7 @@ public sealed record TrainingOptions
             from: Maybe.Reference(From),
             reward: Maybe.Reference(Reward?.ToString()),
             tilt: Maybe.Value(Tilt),
+            adversarial: Maybe.Value(Adversarial),
             network: Maybe.Reference(Network?.ToString()),
             width: Maybe.Value(Width),
             depth: Maybe.Value(Depth),

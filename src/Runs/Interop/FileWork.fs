@@ -66,6 +66,14 @@ type internal FileWork =
         let header, cells = TableFile.ofColumns columns (Array.chunkBySize d values)
         Runs.writeBytes file (TableFile.text header cells)
 
+    /// Samples of bytes, so many numbers each, as text in one line each.
+    static member Lines(d: int, values: float[]) : string[] = TextFile.ofNumbers d values
+
+    /// Whether the samples of a model are text, and whether they are bytes in a file.
+    static member Kind(model: GenerativeModel) : struct (bool * bool) =
+        let isToken = (Units.levels model.Shape model.Units).IsSome && model.Dynamics.IsJumping
+        struct (Units.areText model.Shape model.Units, isToken || Units.arePixels model.Shape model.Units)
+
     /// The rows of a file as samples of a model in its data's units: a missing cell a value like any other, or open (NaN).
     static member ReadCsv(model: GenerativeModel, file: string, isOpen: bool) : struct (int[] * float[]) =
         Scope.run (fun () ->

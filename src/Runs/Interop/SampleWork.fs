@@ -71,8 +71,8 @@ type internal SampleWork =
     /// The method that samples are made by; null where the model is a map along the flow.
     static member Sampler(task: SamplingTask) : Sampler | null =
         match task.Model.Dynamics with
-        | Mapping _
-        | Jumping _ -> null
+        | Mapping _ -> null
+        | Jumping _
         | Denoising _
         | Landscape _
         | Transport _ -> task.Drawing.Sampler
