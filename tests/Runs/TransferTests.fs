@@ -315,6 +315,50 @@ let tests =
               Expect.isGreaterThan (FileInfo(folder.File "guest.onnx")).Length 10_000L ""
               assertRefused (runs [ "report"; "again" ]) [ "came from elsewhere" ]
 
+          testCase "an imported run is gone on with, and is a teacher whose students begin as it is"
+          <| fun () ->
+              use folder = new Folder()
+              let root = folder.File "runs"
+
+              Scope.run0 (fun () ->
+                  // One that says v: what says noise cannot be distilled in rounds.
+                  let json = fixtures[1]
+                  write (folder.File "model") json (tensors json)
+                  let pixels = Array.init (40 * 16) (fun j -> byte (j * 37 % 256))
+                  Npy.write (folder.File "data.npy") (Tensor.ofArray [ 40; 1; 4; 4 ] pixels))
+
+              let runs words = fokker (words @ [ "--runs"; root ])
+              let succeeds (outcome: Outcome) = Expect.equal outcome.Code 0 outcome.Error
+              let data = "npy:" + folder.File "data.npy"
+              succeeds (runs [ "import"; "diffusers:" + folder.File "model"; "--name"; "guest"; "--data"; data ])
+
+              let train name rate more =
+                  succeeds (
+                      runs (
+                          [ "train"; data; "--name"; name; "--steps"; "6"; "--batch"; "4"; "--lr"; rate; "--quiet" ]
+                          @ more
+                      )
+                  )
+
+              /// The largest difference of two runs' parameters.
+              let apart a b =
+                  Scope.run (fun () ->
+                      let parameters name = (snd (Runs.networkWith OwnParts.none root None None name)).Parameters
+
+                      Array.map2 (fun a b -> largest (a - b)) (parameters a) (parameters b) |> Array.max)
+
+              // Adam's steps are of the rate's size: six of 1e-7, and the rounding of parameters of about 1.
+              let more = [ "--from"; "guest"; "--loss"; "v-prediction"; "--path"; "scaled-linear" ]
+              train "more" "1e-7" more
+              Expect.isLessThan (apart "guest" "more") 2e-6 "it begins at the guest's parameters"
+              train "further" "1e-2" more
+              Expect.isGreaterThan (apart "guest" "further") 1e-3 "and goes on"
+              train "student" "1e-7" [ "--loss"; "progressive:steps=8"; "--teacher"; "guest" ]
+              Expect.isLessThan (apart "guest" "student@4") 2e-6 "the first student begins as its teacher"
+              let out = folder.File "s.npy"
+              succeeds (runs [ "sample"; "student@4"; "-n"; "3"; "--out"; out ])
+              Scope.run0 (fun () -> Expect.isTrue ((Npy.read out).Shape = [| 3; 1; 4; 4 |]) "")
+
           testTheory "the network as ONNX is the network, for any number of samples" modelNames
           <| fun name ->
               Scope.run0 (fun () ->
