@@ -37,7 +37,8 @@ let cases: (string * Lazy<Case>) list =
                      Times = 1
                      Outputs = 1
                      Classes = None
-                     Role = NetworkRole.Field }
+                     Role = NetworkRole.Field
+                     Tokens = None }
              Batch = 8
              Shape = [ 3; 32; 32 ] }) ]
 

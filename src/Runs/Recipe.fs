@@ -152,10 +152,13 @@ module Recipe =
     let private selfTaught (recipe: Recipe) =
         { recipe with LearningRate = min 2e-3 recipe.LearningRate; Steps = min 12_000L recipe.Steps }
 
-    /// Likelihoods of a flow in a few steps: at the rate of 5e-3, which a regression bears, the flow of two moons turned too fast for its steps after a hundred of them, and ended 2.9 nats
-    /// above the entropy, its loss finite to the end. Each step takes some hundred times a regression's time.
+    /// Likelihoods of a flow in a few steps: with features of x, or at a rate that a regression bears, the field of two moons learned to turn faster than eight steps follow, and what was
+    /// maximized was no likelihood any more. Each step takes some hundred times a regression's time.
     let private integrated (recipe: Recipe) =
-        { recipe with LearningRate = min 1e-3 recipe.LearningRate; Steps = min 1_000L recipe.Steps }
+        if recipe.Network.Name = "mlp" then
+            { recipe with Network = networkNamed "mlp"; Width = 64; LearningRate = 2e-3; Steps = 1_000L }
+        else
+            { recipe with LearningRate = min 1e-3 recipe.LearningRate }
 
     /// Tuning begins at a model that is trained, and each of its steps draws whole trajectories: it is short, and careful.
     let private tuning (recipe: Recipe) : Recipe =

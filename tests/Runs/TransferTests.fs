@@ -345,7 +345,10 @@ let tests =
                   Scope.run (fun () ->
                       let parameters name = (snd (Runs.networkWith OwnParts.none root None None name)).Parameters
 
-                      Array.map2 (fun a b -> largest (a - b)) (parameters a) (parameters b) |> Array.max)
+                      // The fixture's are float64, those of a training float32.
+                      let wide (x: Tensor) = x.To Dtype.Float64
+
+                      Array.map2 (fun a b -> largest (wide a - wide b)) (parameters a) (parameters b) |> Array.max)
 
               // Adam's steps are of the rate's size: six of 1e-7, and the rounding of parameters of about 1.
               let more = [ "--from"; "guest"; "--loss"; "v-prediction"; "--path"; "scaled-linear" ]
