@@ -64,7 +64,8 @@ let private launch (processes: int) (words: string list) : Map<string, float lis
 
     for word in
         [ "-n"; string processes; "--bind-to"; "core"; host ]
-        @ (if program.EndsWith ".dll" then [ program ] else [])
+        // An executable of its own, as `dotnet run` starts it, or the runtime with the program's file.
+        @ (if IO.Path.GetFileNameWithoutExtension host = "dotnet" then [ program ] else [])
         @ "several-worker" :: words do
         start.ArgumentList.Add word
 
