@@ -64,3 +64,6 @@ module TextMeasures =
           Between = fun _ x y -> totalVariation n x y }
 
     let all = [ grams "letters" 1; grams "pairs" 2; grams "triples" 3 ]
+
+    /// Those of samples of so many bytes: no sequence is longer than they are.
+    let ofLength (length: int) : Measure list = List.truncate length all

@@ -250,7 +250,7 @@ module Evaluations =
             if isText then [] else ColumnMeasures.suiting (heldOut data (Rng.named "columns" rng) protocol.Size)
         let usual =
             if data.IsImage then Measures.ofImages
-            elif isText then TextMeasures.all
+            elif isText then TextMeasures.ofLength data.Shape.Head
             else Measures.all
         let plain = usual @ columns @ Option.toList (HeldOut.outside data)
         let featured = classifier |> Option.map FeatureClassifier.measures |> Option.defaultValue []
