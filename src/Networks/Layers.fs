@@ -77,33 +77,43 @@ module Layer =
         let struct (w, bias) = affine b Initializer.Zeros Initializer.Zeros [ outputs; inputs ]
         fun p x -> affinely x p[w] p[bias]
 
+    /// A convolution whose window has `size` and whose steps have `stride`, along the height and along the width.
     let private convolutionOf
         (prepare: Tensor -> Tensor)
         padding
         initializer
         (b: Blueprint)
-        size
-        stride
+        (size: int * int)
+        (stride: int * int)
         inputs
         outputs
         : Layer =
-        let struct (w, bias) = affine b initializer initializer [ outputs; inputs; size; size ]
-        fun p x -> Nn.conv2d stride padding (prepare (asIn p[w] x)) p[w] p[bias]
+        let struct (w, bias) = affine b initializer initializer [ outputs; inputs; fst size; snd size ]
+        fun p x -> Nn.convBy stride padding (prepare (asIn p[w] x)) p[w] p[bias]
 
-    let private convolution initializer (b: Blueprint) size : int -> int -> int -> Layer =
-        convolutionOf id (size / 2) initializer b size
+    let private convolution initializer (b: Blueprint) size stride : int -> int -> Layer =
+        convolutionOf id (fst size / 2, snd size / 2) initializer b size stride
 
     /// A convolution with odd `size` that keeps the image's size (divides it by `stride`): [B; inputs; H; W] ↦ [B; outputs; H/stride; W/stride].
     let conv (b: Blueprint) (size: int) (stride: int) (inputs: int) (outputs: int) : Layer =
-        convolution (uniform (inputs * size * size)) b size stride inputs outputs
+        convolution (uniform (inputs * size * size)) b (size, size) (stride, stride) inputs outputs
 
     /// `conv` with zeros below and to the right only, one less than its size.
     let convAtEnd (b: Blueprint) (size: int) (stride: int) (inputs: int) (outputs: int) : Layer =
-        convolutionOf (Nn.padEnd (size / 2) (size / 2)) 0 (uniform (inputs * size * size)) b size stride inputs outputs
+        let prepare = Nn.padEnd (size / 2) (size / 2)
+        convolutionOf prepare (0, 0) (uniform (inputs * size * size)) b (size, size) (stride, stride) inputs outputs
 
     /// `conv` whose output is 0 before training.
     let convFromZero (b: Blueprint) (size: int) (inputs: int) (outputs: int) : Layer =
-        convolution Initializer.Zeros b size 1 inputs outputs
+        convolution Initializer.Zeros b (size, size) (1, 1) inputs outputs
+
+    /// `conv` of series, which are images of one row, along that row: [B; inputs; 1; L] ↦ [B; outputs; 1; L/stride], L a multiple of the stride.
+    let convAlong (b: Blueprint) (size: int) (stride: int) (inputs: int) (outputs: int) : Layer =
+        convolution (uniform (inputs * size)) b (1, size) (1, stride) inputs outputs
+
+    /// `convAlong` whose output is 0 before training.
+    let convAlongFromZero (b: Blueprint) (size: int) (inputs: int) (outputs: int) : Layer =
+        convolution Initializer.Zeros b (1, size) (1, 1) inputs outputs
 
     /// Zero mean and unit variance over each of `groups` groups of channels and all of their pixels, then a scale and a shift for each channel: [B; C; H; W] ↦ the
     /// same (Wu, He 2018, Group normalization, eq. 1–6).
@@ -141,6 +151,18 @@ module Layer =
             let mixed = out p (Nn.bmm weights (part 2))
             x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape)
 
+    /// `attention` by several heads, each on its own part of the channels (Vaswani et al. 2017, section 3.2.2). Adds 0 before training.
+    let multiHeadAttention (b: Blueprint) (heads: int) (groups: int) (channels: int) : Layer =
+        let norm = groupNorm (b.Inside "norm") groups channels
+        let project = linear (b.Inside "qkv") channels (3 * channels)
+        let out = linearFromZero (b.Inside "out") channels channels
+
+        fun p x ->
+            let all = norm p x |> Tensor.reshape [ x.Shape[0]; channels; -1 ] |> Tensor.transpose 1 2 |> project p
+            let part k = Tensor.narrow 2 (k * channels) channels all
+            let mixed = out p (Nn.multiHead heads (part 0) (part 1) (part 2))
+            x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape)
+
     /// Squares of size × size pixels as channels: [B; C; H; W] ↦ [B; C·size²; H/size; W/size].
     let fold (size: int) (x: Tensor) =
         if size = 1 then x else Door.one pixelUnshuffleOp [| Arg.tensor x; Arg.int size |]
@@ -148,14 +170,17 @@ module Layer =
     let unfold (size: int) (x: Tensor) =
         if size = 1 then x else Door.one pixelShuffleOp [| Arg.tensor x; Arg.int size |]
 
-    /// A network on images whose sides are multiples of a number, [B; C; H; W] ↦ [B; C'; H; W], on any others: zeros are put below and to the right, and what it says of them is cut off.
-    let padded (multiple: int) (network: Tensor -> Tensor) (x: Tensor) : Tensor =
+    /// A network on images whose height and width are multiples of two numbers, [B; C; H; W] ↦ [B; C'; H; W], on any others: zeros are put below and to the right, and what it
+    /// says of them is cut off.
+    let paddedTo (rows: int) (columns: int) (network: Tensor -> Tensor) (x: Tensor) : Tensor =
         let height, width = x.Shape[2], x.Shape[3]
-        let missing size = (multiple - size % multiple) % multiple
+        let missing size multiple = (multiple - size % multiple) % multiple
+        let below, right = missing height rows, missing width columns
 
-        if missing height = 0 && missing width = 0 then
+        if below = 0 && right = 0 then
             network x
         else
-            network (Nn.padEnd (missing height) (missing width) x)
-            |> Tensor.narrow 2 0 height
-            |> Tensor.narrow 3 0 width
+            network (Nn.padEnd below right x) |> Tensor.narrow 2 0 height |> Tensor.narrow 3 0 width
+
+    /// `paddedTo` of one number for both sides.
+    let padded (multiple: int) (network: Tensor -> Tensor) (x: Tensor) : Tensor = paddedTo multiple multiple network x

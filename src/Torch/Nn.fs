@@ -23,11 +23,14 @@ module Nn =
     /// x Wᵀ + b: x [B; n], w [m; n], b [m].
     let linear (x: Tensor) (w: Tensor) (b: Tensor) = Door.one linearOp [| Arg.tensor x; Arg.tensor w; Arg.tensor b |]
 
+    /// x [B; C; H; W], w [C'; C; k; l], b [C']: strides and zeros on both sides along the height and along the width.
+    let convBy (strides: int * int) (padding: int * int) (x: Tensor) (w: Tensor) (b: Tensor) =
+        let pair (rows, columns) = Arg.ints [ rows; columns ]
+        Door.one conv2dOp [| Arg.tensor x; Arg.tensor w; Arg.tensor b; pair strides; pair padding |]
+
     /// x [B; C; H; W], w [C'; C; k; k], b [C'].
     let conv2d (stride: int) (padding: int) (x: Tensor) (w: Tensor) (b: Tensor) =
-        Door.one
-            conv2dOp
-            [| Arg.tensor x; Arg.tensor w; Arg.tensor b; Arg.ints [ stride; stride ]; Arg.ints [ padding; padding ] |]
+        convBy (stride, stride) (padding, padding) x w b
 
     /// Wu, He 2018: normalized over each of `groups` groups of channels, then scaled and shifted by channel.
     let groupNorm (groups: int) (eps: float) (x: Tensor) (w: Tensor) (b: Tensor) =
@@ -74,9 +77,12 @@ module Nn =
     /// Maxima over squares of `size`.
     let maxPool2d (size: int) (x: Tensor) = Door.one maxPoolOp [| Arg.tensor x; Arg.ints [ size; size ] |]
 
+    /// Every pixel repeated `rows` times downwards and `columns` times to the right.
+    let upsampleBy (rows: int) (columns: int) (x: Tensor) =
+        Door.one nearestOp [| Arg.tensor x; Arg.none; Arg.floats [| float rows; float columns |] |]
+
     /// Every pixel repeated `scale` × `scale` times.
-    let upsampleNearest (scale: int) (x: Tensor) =
-        Door.one nearestOp [| Arg.tensor x; Arg.none; Arg.floats [| float scale; float scale |] |]
+    let upsampleNearest (scale: int) (x: Tensor) = upsampleBy scale scale x
 
     /// Rows of w [n; d] named by the int64 `index`.
     let embedding (w: Tensor) (index: Tensor) = Door.one embeddingOp [| Arg.tensor w; Arg.tensor index |]
