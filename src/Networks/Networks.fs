@@ -157,6 +157,7 @@ module Networks =
         | None, "adm" -> Some(Adm.network (Adm.ofSettings settings))
         | None, "dit" -> Some(Dit.network (Dit.ofSettings settings))
         | None, "sequence" -> Some(Sequence.network (Sequence.ofSettings settings))
+        | None, "unet-1d" -> Some(Unet1d.network (Unet1d.ofSettings settings))
         | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
         | None, "tarflow" -> Some(TarFlow.network (TarFlow.ofSettings settings))
         | None, _ -> ExactFlow.ofSettings name settings |> Option.map ExactFlow.network
@@ -335,6 +336,59 @@ module Networks =
     /// Groups of at least 4 channels where there are as many, at most 32 of them.
     let private groupsOf (width: int) : int =
         seq { min 32 (max 1 (width / 4)) .. -1 .. 1 } |> Seq.find (fun groups -> width % groups = 0)
+
+    let private alongSeries (numbers: float list) (ask: NetworkRequest) : Network =
+        let name = "unet-1d"
+        requireRole name NetworkRole.Field ask
+        let width, depth, multipliers, attention = int numbers[0], int numbers[1], digits numbers[2], numbers[3]
+        let heads, kernel = int numbers[4], int numbers[5]
+        let attends = if attention = 0.0 then [] else digits attention
+
+        let channels =
+            match ask.Sample with
+            | [ _ ] -> None
+            | [ channels; _ ] -> Some channels
+            | _ ->
+                refuse
+                    Setting.Network
+                    name
+                    $"""the samples of {ask.Data} are [{shapes ask}], not series: use {Setting.Network.Is "unet"}"""
+
+        if ask.Tokens.IsSome then
+            refuseWith
+                Setting.Network
+                name
+                $"its convolutions mix numbers, and these coordinates are tokens, of which none is between two others"
+                $"""take {Setting.Network.Is "sequence"}"""
+
+        if List.contains 0 multipliers then
+            refuse Setting.Network name $"its multipliers are {numbers[2]}: a digit from 1 to 9 for each scale"
+
+        for scale in attends do
+            if scale < 1 || scale > multipliers.Length then
+                refuse
+                    Setting.Network
+                    name
+                    $"its attention is {attention}: the scales are 1 to {multipliers.Length}, 1 the finest"
+
+        if kernel % 2 = 0 then
+            refuse Setting.Network name $"its kernel is {kernel}: an odd number, as many places before as behind"
+
+        if width % heads <> 0 then
+            refuse Setting.Width width $"it is shared between {heads} heads of attention: give a multiple"
+
+        Unet1d.network
+            { Channels = channels
+              Width = width
+              Multipliers = multipliers
+              Blocks = depth
+              Kernel = kernel
+              Attention = attends
+              Heads = heads
+              Groups = groupsOf width
+              Times = ask.Times
+              Outputs = ask.Outputs
+              Classes = ask.Classes }
 
     let private adm (name: string) (numbers: float list) (ask: NetworkRequest) : Network =
         requireRole name NetworkRole.Field ask
@@ -543,6 +597,31 @@ module Networks =
                     Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
                     Parameter.make "width" 128.0 (Allowed.Whole 1) "width of a coordinate's vector" ]
               Make = sequence }
+          { make
+                "unet-1d"
+                "residual blocks along a series at several scales, with attention at chosen ones, for series of any length"
+                "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Janner et al. 2022, appendix C"
+                (alongSeries [ 32.0; 1.0; 122.0; 3.0; 4.0; 3.0 ]) with
+              Parameters =
+                  [ Parameter.make "width" 32.0 (Allowed.Whole 1) "channels at the finest scale"
+                    Parameter.make "depth" 1.0 (Allowed.Whole 1) "residual blocks at each scale"
+                    Parameter.make
+                        "multipliers"
+                        122.0
+                        (Allowed.Whole 1)
+                        "channels at each scale in multiples of the width, a digit each from fine to coarse"
+                    Parameter.make
+                        "attention"
+                        3.0
+                        (Allowed.Whole 0)
+                        "the scales with attention, a digit each and 1 the finest; 0 for the middle alone"
+                    Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
+                    Parameter.make
+                        "kernel"
+                        3.0
+                        (Allowed.Whole 1)
+                        "places that a convolution sees at once, an odd number" ]
+              Make = alongSeries }
           exactly
               "spline"
               "an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors"

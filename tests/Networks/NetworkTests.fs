@@ -23,7 +23,7 @@ let private mlp: Mlp = { Mlp.standard 3 with Width = 8; Depth = 2; Time = TimeFe
 /// Every network of the list, on the shapes that it is for.
 let private listed =
     [ for part in Networks.parts do
-          for shape in [ [ 3 ]; [ 2; 8; 8 ] ] do
+          for shape in [ [ 3 ]; [ 2; 8; 8 ]; [ 2; 7 ] ] do
               let ask: NetworkRequest =
                   { Sample = shape
                     Data = "a test"
@@ -47,7 +47,9 @@ let private listed =
                         | _ -> p.Default ]
 
               match answer (fun () -> part.Make numbers ask) with
-              | Ok network -> $"the list's {part.Name}", network, shape
+              | Ok network ->
+                  let channels = if shape.Length = 2 then " with channels" else ""
+                  $"the list's {part.Name}{channels}", network, shape
               | Error _ -> () ]
 
 /// Networks and the shape of one sample.

@@ -1394,6 +1394,16 @@ public static class NetworkKinds
     public static NetworkKind Sequence(int depth = 4, int heads = 4, int width = 128) =>
         NetworkKind.Of("sequence", [("depth", nameof(depth), depth), ("heads", nameof(heads), heads), ("width", nameof(width), width)]);
 
+    /// <summary><c>unet-1d</c>: residual blocks along a series at several scales, with attention at chosen ones, for series of any length (Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Janner et al. 2022, appendix C).</summary>
+    /// <param name="width">Channels at the finest scale: a whole number from 1 to 1000000.</param>
+    /// <param name="depth">Residual blocks at each scale: a whole number from 1 to 1000000.</param>
+    /// <param name="multipliers">Channels at each scale in multiples of the width, a digit each from fine to coarse: a whole number from 1 to 1000000.</param>
+    /// <param name="attention">The scales with attention, a digit each and 1 the finest; 0 for the middle alone: a whole number from 0 to 1000000.</param>
+    /// <param name="heads">Heads of attention: a whole number from 1 to 1000000.</param>
+    /// <param name="kernel">Places that a convolution sees at once, an odd number: a whole number from 1 to 1000000.</param>
+    public static NetworkKind Unet1D(int width = 32, int depth = 1, int multipliers = 122, int attention = 3, int heads = 4, int kernel = 3) =>
+        NetworkKind.Of("unet-1d", [("width", nameof(width), width), ("depth", nameof(depth), depth), ("multipliers", nameof(multipliers), multipliers), ("attention", nameof(attention), attention), ("heads", nameof(heads), heads), ("kernel", nameof(kernel), kernel)]);
+
     /// <summary><c>spline</c>: an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors (Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow).</summary>
     /// <param name="layers">Layers, each with a perceptron of its own: a whole number from 1 to 1000000.</param>
     /// <param name="bins">Bins of each spline: a number from 2 to 500.</param>
@@ -1428,6 +1438,7 @@ public static class NetworkKinds
         AdmBase(),
         Dit(),
         Sequence(),
+        Unet1D(),
         Spline(),
         Realnvp(),
         Maf(),
