@@ -89,6 +89,9 @@ module Evaluations =
             { Draws = 10; Size = 1000; Pool = 2000 }
         elif Units.areText data.Shape data.Units then
             { Draws = 10; Size = 300; Pool = 300 }
+        elif Units.areSeries data.Shape data.Units then
+            // The network that series have takes an image's time.
+            { Draws = 10; Size = 500; Pool = 1000 }
         else
             { Draws = 20; Size = 1000; Pool = 20_000 }
 
@@ -101,7 +104,7 @@ module Evaluations =
         | _ ->
             let draws, size = defaultArg draws standard.Draws, defaultArg size standard.Size
             let sets =
-                if data.IsImage then min draws 2
+                if data.IsImage || Units.areSeries data.Shape data.Units then min draws 2
                 elif Units.areText data.Shape data.Units then 1
                 else draws
             { Draws = draws; Size = size; Pool = sets * size }

@@ -260,6 +260,15 @@ module Recipe =
             |> withLoss "dfm:tokens=256,bound=1"
         else
             match dataset.Shape with
+            // Three scales of fewer places would be all border.
+            | [ length ] when length >= 12 && Units.areSeries dataset.Shape dataset.Units ->
+                { vectors with
+                    Network = networkNamed "unet-1d"
+                    Width = 32
+                    Depth = 1
+                    LearningRate = 2e-3
+                    Steps = 3_000L
+                    Batch = 64 }
             // Laws of few dimensions have edges and modes that a plain perceptron would need an hour for: docs/combinations.md.
             | [ d ] when d <= 3 ->
                 { vectors with

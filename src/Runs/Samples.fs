@@ -69,7 +69,7 @@ module Samples =
           // A text's letters each have a number for every byte.
           Batch =
             if image then 100
-            elif Units.areText model.Shape model.Units then 250
+            elif Units.areText model.Shape model.Units || Units.areSeries model.Shape model.Units then 250
             else 4096
           Label = None
           Span = None

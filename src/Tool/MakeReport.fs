@@ -64,7 +64,10 @@ module MakeReport =
         // What was measured stands; what was not is measured now.
         match Evaluation.saved folder with
         | Some(scores, density) ->
-            let n = if model.IsImage then 100 else 4000
+            let n =
+                if model.IsImage then 100
+                elif Units.areSeries model.Shape model.Units then 500
+                else 4000
             let drawn = Finish.samples terminal model (Samples.standardFor model) (model.Stream "samples") n
             let own = Finish.sections terminal folder recipe data model
 

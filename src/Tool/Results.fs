@@ -341,6 +341,7 @@ module Results =
             | Some "adm" -> "A U-Net"
             | Some "dit" -> "A transformer over patches"
             | Some "sequence" -> "A transformer over a sequence"
+            | Some "unet-1d" -> "A U-Net along series"
             | Some other -> other
             | None -> model.Name
 

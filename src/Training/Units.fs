@@ -79,6 +79,14 @@ module Units =
     let areText (shape: int list) (units: Units) =
         shape.Length = 1 && units.Shift = [| 127.5 |] && units.Scale = [| 127.5 |]
 
+    /// Whether samples of this shape are windows of a series: vectors of numbers whose places are alike, so that one shift and one scale serve them all.
+    let areSeries (shape: int list) (units: Units) =
+        shape.Length = 1
+        && units.Shift.Length = 1
+        && shape.Head > 1
+        && units <> Units.Same
+        && not (areText shape units)
+
     /// Whether samples of this shape are pictures of black and white alone, 0 and 1.
     let areBinary (shape: int list) (units: Units) =
         shape.Length = 3 && units.Shift = [| 0.5 |] && units.Scale = [| 0.5 |]
