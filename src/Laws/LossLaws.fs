@@ -392,8 +392,42 @@ module LossLaws =
                           Case = $"{path.Name}, t = {t}" }
                 } }
 
+    /// E_p of it by quadrature, for any other law's −log density as f, and any v.
+    let langevin =
+        { Name = "langevin-process"
+          Section = section
+          Statement =
+            "E[‖v‖²/τ̇ + 2⟨v, ∇f⟩ − 2∇·v] = E‖v − u‖²/τ̇ − E‖u‖²/τ̇ with u = −τ̇(∇f + ∇log p), the flow of dX = −∇f dτ + √2 dW, whatever f, p and v are"
+          Reference = LangevinMatching.reference
+          Tolerance = 1e-8
+          Cases = 40
+          Check =
+            Check.guarding (LangevinMatching.term Trace.exact (Rng.ofSeed 0L)) (fun rate force v x ->
+                LangevinMatching.term Trace.exact (Rng.ofSeed 0L) (0.5 * rate) force v x)
+            <| fun term ->
+                gen {
+                    let! path, m, t, a, b = setting
+                    let! other = Draw.mixture1
+                    let! rate = Draw.between 0.1 5.0
+                    let time = Measure.at t
+                    // e^{−f} has its mass where p has, or the quadrature over p would see nothing of it.
+                    let force, own = Mixture.score path other time, Mixture.score path m time
+                    let v = family a b time
+
+                    let said = expect path m t (fun x -> term (Tensor.full x.Kind [ x.Shape[0] ] rate) force v x)
+
+                    let flow x = rate * (force x - own x)
+                    let away = expect path m t (fun x -> rows (v x - flow x)) / rate
+                    let constant = expect path m t (fun x -> rows (flow x)) / rate
+
+                    return
+                        { Error = abs (said - away + constant) / (1.0 + abs said + abs away + constant)
+                          Case = $"{path.Name}, t = {t}, τ̇ = {rate}" }
+                } }
+
     let all =
         [ implicitScore
+          langevin
           denoising
           ncsn
           flowMatching

@@ -15,6 +15,8 @@ type Parts =
         Coupling: Coupling
         /// The law of x₁; none for N(0, I).
         Source: (Rng -> Tensor -> Tensor) option
+        /// ∇log of its density, for a loss whose source is in the data's units (`LossEntry.MeetsSource`), in the network's; none for N(0, I), or where the density is not known.
+        SourceScore: (Tensor -> Tensor) option
         /// The model that a distillation learns from, or that a tuning towards a reward begins at.
         Teacher: Model option
         /// What its network says, where it was trained.
@@ -47,6 +49,9 @@ type LossEntry =
 
     /// Whether what is trained begins at the teacher's parameters: it uses `Setting.Begin`.
     member loss.BeginsAtTeacher = loss.Uses |> List.exists (fst >> (=) Setting.Begin)
+
+    /// Whether data and source lie in one space, so that both are in the data's units; else each is in units of its own.
+    member loss.MeetsSource = loss.Name = LangevinMatching.name
 
     /// Whether it tunes the model that training begins at towards a reward.
     member loss.Tunes = loss.Uses |> List.exists (fst >> (=) Setting.Reward)

@@ -18,6 +18,10 @@ module ModelFile =
     [<Literal>]
     let private SourceRows = "source.rows"
 
+    /// What the names of the tensors begin with that a source is made of which is a mixture.
+    [<Literal>]
+    let private SourceMixture = "source.mixture."
+
     let private array (items: seq<JsonNode | null>) = JsonArray(Array.ofSeq items)
     let private text (value: string) : JsonNode | null = JsonValue.Create value
 
@@ -76,6 +80,8 @@ module ModelFile =
             let rows =
                 match t.Source with
                 | Some { Content = Finite(table, _) } -> [ SourceRows, table.Rows ]
+                | Some { Content = Law { Mixture = Some mixture } } ->
+                    [ for name, tensor in Mixture.toTensors mixture -> SourceMixture + name, tensor ]
                 | _ -> []
 
             [ for spec, tensor in Array.zip t.Network.Specs t.Parameters -> spec.Name, tensor ] @ rows
@@ -243,9 +249,18 @@ module ModelFile =
                           Augmentation = Augmentation.None
                           Content = Finite({ Rows = rows; Labels = None }, none) }
                 | Some rows -> raise (FormatException $"its source is {rows.Describe()}")
-                // The samples of a file would be here: no file is opened because a model says so.
-                | None when name.Contains ':' -> raise (FormatException "the samples of its source are not in the file")
-                | None -> Some(Datasets.load name)
+                // What a file says would be here: no file is opened because a model says so.
+                | None when name.Contains ':' ->
+                    let parts =
+                        [ for KeyValue(key, tensor) in content.Tensors do
+                              if key.StartsWith(SourceMixture, StringComparison.Ordinal) then
+                                  key.Substring SourceMixture.Length, tensor ]
+
+                    match Mixture.ofTensors (Map.ofList parts) with
+                    | Some mixture when [ mixture.Dimension ] = shape ->
+                        Some { Dataset.ofMixture name name mixture with Units = readUnits (field "units" source) }
+                    | _ -> raise (FormatException "the samples of its source are not in the file")
+                | None -> Some { Datasets.load name with Units = readUnits (field "units" source) }
 
         let trained =
             { Network = network

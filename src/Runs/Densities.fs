@@ -63,18 +63,22 @@ module Densities =
                 $"""an exact divergence draws none: it goes with {Setting.Trace.Is "rademacher"} or gaussian"""
 
     /// The flow's likelihood, between the times that the flow is followed between. An exact law's prior is its own law at the noisy end, so that the error is
-    /// that of the solver and of the trace; any other model's is N(0, σ² I), which it samples from. Raises RefusedException where samples start from a law of
+    /// that of the solver and of the trace; any other model's is the law that it samples from: N(0, σ² I), or the source. Raises RefusedException where samples start from a law of
     /// unknown density.
     let alongFlow (flow: FlowPlan) (trace: Trace) (label: int option) : DensityWay =
         let model = flow.Model
 
-        if model.Source.IsSome then
-            refuse
-                Setting.Model
-                model.Name
-                $"it starts from a source whose density is not known: take a model that starts from noise"
-
         let likelihood = { Likelihood.make trace flow.Plan model.Path with Control = flow.Control }
+
+        let likelihood =
+            match model.Source, model.Source |> Option.bind Dataset.logDensity with
+            | None, _ -> likelihood
+            | Some _, Some log -> { likelihood with Prior = log }
+            | Some source, None ->
+                refuse
+                    Setting.Model
+                    model.Name
+                    $"it starts from {source.Name}, whose density is not known: take a model that starts from noise, or from a law such as mixture:FILE"
 
         match model.Origin with
         | Origin.Trained _

@@ -109,11 +109,12 @@ module Job =
                 $"times in proportion to the weight are for regressions; the loss {loss.Name} is none"
 
     /// The data set that a flow starts from.
-    let private source (recipe: Recipe) (data: Dataset) : Dataset option =
+    let private source (loss: LossEntry) (recipe: Recipe) (data: Dataset) : Dataset option =
         match recipe.Source with
         | None -> None
         | Some name ->
             let source = Datasets.load name
+            let source = if loss.MeetsSource then { source with Units = data.Units } else source
 
             if source.Augmentation <> Augmentation.None then
                 refuse
@@ -276,6 +277,7 @@ module Job =
                     |> Option.map (fun source ->
                         // In the units that a network of its own would see.
                         fun rng (x0: Tensor) -> (Dataset.sample kind x0.Shape[0] rng source).To x0.Kind)
+                  SourceScore = source |> Option.bind Dataset.score
                   Teacher = teacher |> Option.map (fun (setting, name, model) -> model.ScoreModel(setting, name))
                   TeacherTrained =
                     teacher
@@ -491,7 +493,7 @@ module Job =
             | Ok() -> ()
             | Error reason -> refuseWith Setting.Dtype recipe.Dtype $"{reason}" $"take float32"
 
-        let source = source recipe data
+        let source = source (known.Losses.Make recipe.Loss) recipe data
 
         let objective =
             objective known recipe data kind source find

@@ -540,6 +540,45 @@ module Objectives =
                                 AdjointMatching.name
                                 $"it tunes towards a reward: give one with {Setting.Reward}"))
 
+    let private langevin =
+        Part.of2
+            (Parameter.make
+                "time"
+                3.0
+                Allowed.Positive
+                "T, the process's time from the data to e^{−f}/Z, in variances of the source")
+            (Parameter.make "steps" 100.0 (Allowed.Whole 2) "N, the steps that it is walked in")
+            (fun time steps ->
+                entry
+                    LangevinMatching.name
+                    "Langevin's process from the data to e^{−f}/Z, f being −log of the source's density: learns the flow with its marginals, there and back."
+                    LangevinMatching.equation
+                    LangevinMatching.reference
+                    [ Setting.Source, None ]
+                    (fun parts ->
+                        let force =
+                            match parts.Source, parts.SourceScore with
+                            // ½ ‖x‖², of N(0, I): the process of Ornstein and Uhlenbeck.
+                            | None, _ -> Tensor.neg
+                            | Some _, Some score -> score
+                            | Some _, None ->
+                                refuseWith
+                                    Setting.Source
+                                    ""
+                                    $"its density is not known, and the loss {LangevinMatching.name} goes along its gradient"
+                                    $"take a law such as mixture:FILE, or leave it out for N(0, I)"
+
+                        let variance =
+                            match parts.Source with
+                            | None -> 1.0
+                            | Some draw ->
+                                Scope.run (fun () ->
+                                    let x =
+                                        draw (Rng.ofSeed 0L) (Tensor.zeros Kind.Float64 [ 4096; parts.Dimension ])
+                                    (Tensor.mean (Tensor.varianceOver [ 0 ] 1 x)).ToFloat())
+
+                        LangevinMatching.objective (trace parts) (time * variance) (int steps) force))
+
     let private flow =
         let own = ContinuousFlow.maximumLikelihood Trace.exact Tableau.rk4 8
 
@@ -696,6 +735,7 @@ module Objectives =
           bridged
               "Simulation-free score and flow matching: sb-cfm that learns the score too, and so the Schrödinger bridge as a process."
               Matching.withScore
+          langevin
           flow
           exact
           yield! tokens

@@ -137,7 +137,7 @@ module Runs =
                                             $"{run.Name}: it was trained on data in memory, which are not kept with it"
                                     )
                               LogDensity = None
-                              Numbers = None } }
+                              Mixture = None } }
                 with
                 | :? NullReferenceException
                 | :? InvalidOperationException

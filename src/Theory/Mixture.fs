@@ -112,6 +112,48 @@ module Mixture =
           Axes = Some vectors
           Classes = Array.init weights.Length id }
 
+    /// The numbers that the law is made of, by name, for a file: the same law comes back from them to the bit. Classes are not among them.
+    let internal toTensors (m: Mixture) : (string * Tensor) list =
+        [ yield "log-weights", m.LogWeights
+          yield "means", m.Means
+          yield "spectra", m.Spectra
+          match m.Axes with
+          | Some axes -> yield "axes", axes
+          | None -> () ]
+
+    /// The inverse of `toTensors`, of tensors that are its own; none where they are of no mixture. Raises ArgumentException where they do not fit each other, or are no mixture's.
+    let internal ofTensors (tensors: Map<string, Tensor>) : Mixture option =
+        let find name = Map.tryFind name tensors
+
+        match find "log-weights", find "means", find "spectra" with
+        | Some weights, Some means, Some spectra ->
+            let fits =
+                means.Rank = 2
+                && means.Shape[0] > 0
+                && means.Shape[1] > 0
+                && weights.Shape = [| means.Shape[0] |]
+                && spectra.Shape = means.Shape
+                && find "axes"
+                   |> Option.forall (fun axes -> axes.Shape = [| means.Shape[0]; means.Shape[1]; means.Shape[1] |])
+
+            let sound (x: Tensor) = x.Dtype = Dtype.Float64 && (Tensor.all (Tensor.isFinite x)).ToBool()
+
+            if not (fits && List.forall sound (weights :: means :: spectra :: Option.toList (find "axes"))) then
+                bad "its tensors do not fit each other, or hold NaN or infinity"
+
+            if (Tensor.min spectra).ToFloat() < 0.0 || abs ((Tensor.sum (exp weights)).ToFloat() - 1.0) > 1e-9 then
+                bad "a variance is negative, or the weights do not sum to 1"
+
+            let own (x: Tensor) = Scope.outside (fun () -> Tensor.clone x)
+
+            Some
+                { LogWeights = own weights
+                  Means = own means
+                  Spectra = own spectra
+                  Axes = Option.map own (find "axes")
+                  Classes = Array.init means.Shape[0] id }
+        | _ -> None
+
     /// N(m, C): m [d], C [d; d].
     let gaussian (mean: Tensor) (covariance: Tensor) : Mixture =
         ofCovariances [| 1.0 |] (Tensor.unsqueeze 0 mean) (Tensor.unsqueeze 0 covariance)

@@ -24,8 +24,8 @@ type DataLaw =
         Draw: Rng -> int -> Tensor
         /// log p of samples in the data's units, [n; …] ↦ [n] float64 in nats, where it is known.
         LogDensity: (Tensor -> Tensor) option
-        /// The numbers of a person's own that make it what it is, asked for where they are needed; none where its name says all.
-        Numbers: (unit -> Tensor list) option
+        /// The mixture of a person's own that it is; none where its name says all.
+        Mixture: Mixture option
     }
 
 /// Where samples come from.
@@ -103,7 +103,7 @@ module Dataset =
           Columns = []
           Notes = []
           Augmentation = Augmentation.None
-          Content = Law { Draw = law.Draw; LogDensity = law.LogDensity; Numbers = None } }
+          Content = Law { Draw = law.Draw; LogDensity = law.LogDensity; Mixture = None } }
 
     /// A mixture of Gaussians as data, with the shift and the one scale that give it mean 0 and a mean variance of 1. `file` is where it was read from. The mixture stays its
     /// owner's: it must live as long as the data do.
@@ -127,8 +127,21 @@ module Dataset =
             Law
                 { Draw = fun rng n -> Mixture.sample n rng mixture
                   LogDensity = Some(Mixture.logDensityOfData mixture)
-                  Numbers =
-                    Some(fun () -> [ Mixture.weights mixture; Mixture.means mixture; Mixture.covariances mixture ]) } }
+                  Mixture = Some mixture } }
+
+    /// log of the density in the network's units, [n; …] ↦ [n] float64, where it is known.
+    let logDensity (dataset: Dataset) : (Tensor -> Tensor) option =
+        match dataset.Content with
+        | Law { LogDensity = Some log } ->
+            let volume = Units.logVolume dataset.Units (List.fold (*) 1 dataset.Shape)
+            Some(fun x -> log (Units.toData dataset.Units (x.To Dtype.Float64)) + volume)
+        | Law _
+        | Finite _ -> None
+
+    /// Its gradient at x [n; …], in x's element type.
+    let score (dataset: Dataset) : (Tensor -> Tensor) option =
+        logDensity dataset
+        |> Option.map (fun log x -> (Diff.grad (fun x -> Tensor.sum (log x)) (x.To Dtype.Float64)).To x.Kind)
 
     /// Images [n; C; H; W] through a window of each: `seen` says of the i-th whether it is mirrored and where the window's upper left corner is.
     let private windows (side: int option) (seen: int -> struct (bool * int * int)) (x: Tensor) : Tensor =
@@ -303,8 +316,9 @@ module Dataset =
             Some(Convert.ToHexStringLower(nonNull sha.Hash))
 
         match dataset.Content with
-        | Law { Numbers = None } -> None
-        | Law { Numbers = Some numbers } -> Scope.run (fun () -> hashed (numbers ()))
+        | Law { Mixture = None } -> None
+        | Law { Mixture = Some m } ->
+            Scope.run (fun () -> hashed [ Mixture.weights m; Mixture.means m; Mixture.covariances m ])
         | Finite(train, heldOut) ->
             hashed
                 [ for table in [ train; heldOut ] do

@@ -161,6 +161,14 @@ let private exact (name: string) (path: GaussianPath) (output: NetworkOutput) : 
         | "progressive"
         | "fm" -> Mixture.velocity path law, 4000
         | "cnf" -> Mixture.velocity path law, 1000
+        // The process of Ornstein and Uhlenbeck at τ = 3 t²: N(m e^{−τ}, s² e^{−2τ} + 1 − e^{−2τ}), v = −τ̇ (x + ∇log p).
+        | "langevin" ->
+            (fun t x ->
+                let left = exp (-3.0 * Tensor.square t)
+                let variance = Tensor.square left * (s * s - 1.0) + 1.0
+                let at (y: Tensor) = Tensor.perSample x y
+                at (-6.0 * t) * (x - (x - at (m * left)) / at variance)),
+            1000
         // Of the tilted law; what is held fixed is that too.
         | "reward" ->
             let tilted = Conditioning.tilted 0.5 (Tensor.ones Kind.Float64 [ 1 ]) None law
@@ -217,6 +225,7 @@ let tests =
                         Times = used Setting.Times Catalogue.times "uniform"
                         Coupling = used Setting.Coupling Catalogue.couplings "independent"
                         Source = None
+                        SourceScore = None
                         Teacher = Some(Mixture.model teacherPath Prediction.velocity law)
                         TeacherTrained = None
                         Pairs = None

@@ -251,6 +251,7 @@ let tests =
                         Times = used Setting.Times Catalogue.times "uniform"
                         Coupling = used Setting.Coupling Catalogue.couplings "independent"
                         Source = None
+                        SourceScore = None
                         Teacher = Some(Mixture.model Path.condOT Prediction.velocity mixture)
                         TeacherTrained = None
                         Pairs = None

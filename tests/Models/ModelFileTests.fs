@@ -112,6 +112,40 @@ let tests =
                       let draw t : float[] = Tensor.toFloats (Samples.ofSeed 3L 6 (GenerativeModel.ofTrained "m" t))
                       Expect.equal (draw back) (draw own) ""))
 
+          testEach
+              "the mixture that a flow starts from is in the file, in the units that it was learned in"
+              fst
+              [ "round",
+                (fun (means: Tensor) ->
+                    Mixture.ofStds [| 1.0; 2.0 |] means (Tensor.ofArray [ 2; 2 ] [| 0.3; 0.7; 0.5; 0.2 |]))
+                "of full covariances",
+                (fun means ->
+                    Mixture.ofCovariances
+                        [| 1.0; 2.0 |]
+                        means
+                        (Tensor.ofArray [ 2; 2; 2 ] [| 1.0; 0.3; 0.3; 0.5; 0.4; -0.1; -0.1; 0.9 |])) ]
+          <| fun (_, make) ->
+              inFolder (fun folder ->
+                  Scope.run0 (fun () ->
+                      let file = Path.Combine(folder, "m.safetensors")
+                      let units = { Shift = [| 3.0; -1.0 |]; Scale = [| 2.0; 0.5 |] }
+                      let mixture = make (Tensor.ofArray [ 2; 2 ] [| -1.0; 0.5; 2.0; 1.0 |])
+                      let source = { Dataset.ofMixture "mixture:gone.json" "gone.json" mixture with Units = units }
+                      let own = trained NetworkOutput.Velocity Path.condOT (Some source)
+                      ModelFile.write file own
+                      let back = ModelFile.read OwnParts.none Device.Cpu None file
+                      let draw t : float[] = Tensor.toFloats (Samples.ofSeed 3L 6 (GenerativeModel.ofTrained "m" t))
+                      Expect.equal (draw back) (draw own) ""
+                      // The numbers of no mixture are refused, and nothing is opened for them.
+                      let content = Safetensors.read file
+                      let spoilt =
+                          [ for KeyValue(name, tensor) in content.Tensors ->
+                                name, (if name = "source.mixture.spectra" then -1.0 * tensor else tensor) ]
+                      Safetensors.write file (Map.toList content.Metadata) spoilt
+                      let error =
+                          raised<UserError>(fun () -> ModelFile.read OwnParts.none Device.Cpu None file |> ignore)
+                      Expect.stringContains error.Message "damaged" ""))
+
           testCase "a model on another path, in other units or of other data is told apart"
           <| fun () ->
               inFolder (fun folder ->

@@ -288,6 +288,42 @@ let tests =
                   for nats, exact in Array.zip found.Nats exact do
                       close 1e-3 exact nats name)
 
+          // x_t = (1 − t) x₀ + t x₁ of two Gaussians on the line has the velocity m₁ − m₀ + V̇/(2V) (x − mean). Both ends are in units of their own.
+          testCase "a flow from a law of known density has one, in the units of both"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let m0, s0, m1, s1 = 0.3, 0.6, -0.4, 1.5
+                  let column (v: float) = Tensor.ofArray [ 1; 1 ] [| v |]
+                  let units, sourceUnits =
+                      { Shift = [| 3.0 |]; Scale = [| 2.0 |] }, { Shift = [| -1.0 |]; Scale = [| 0.5 |] }
+                  let law = Mixture.ofStds [| 1.0 |] (column (-1.0 + 0.5 * m1)) (column (0.5 * s1))
+
+                  let velocity: Field =
+                      fun t x ->
+                          let t = Tensor.perSample x (Tensor.expand [ x.Shape[0] ] t)
+                          let variance = s0 * s0 * Tensor.square (1.0 - t) + s1 * s1 * Tensor.square t
+                          let slope = (s1 * s1 * t - s0 * s0 * (1.0 - t)) / variance
+                          m1 - m0 + slope * (x - (m0 * (1.0 - t) + m1 * t))
+
+                  let model =
+                      { GenerativeModel.ofField "line" [ 1 ] Path.condOT Prediction.velocity Kind.Float64 velocity with
+                          Dynamics =
+                              Transport
+                                  { Interpolant = Interpolant.linear
+                                    Velocity = fun _ -> velocity
+                                    Noise = None }
+                          Units = units
+                          Source =
+                              Some { Dataset.ofMixture "mixture:law.json" "law.json" law with Units = sourceUnits } }
+
+                  let x = 3.0 + 2.0 * (m0 + s0 * Rng.normal f64 [ 5; 1 ] (Rng.ofSeed 2L))
+                  let exact (x: float) =
+                      let z = (x - 3.0 - 2.0 * m0) / (2.0 * s0)
+                      -0.5 * z * z - log (2.0 * s0 * sqrt (2.0 * Math.PI))
+
+                  for nats, x in Array.zip (Densities.ofSamples model x).Nats (Tensor.toFloats x) do
+                      close 1e-4 (exact x) nats "log p")
+
           testCase "a great circle keeps the radius, a line does not"
           <| fun () ->
               Scope.run0 (fun () ->

@@ -219,6 +219,12 @@ public static class Losses
     public static TrainingLoss ScoreAndFlowMatching(double sigma = 0.5) =>
         TrainingLoss.Of("sf2m", [("sigma", nameof(sigma), sigma)]);
 
+    /// <summary>Langevin's process from the data to e^{−f}/Z, f being −log of the source's density: learns the flow with its marginals, there and back. <c>langevin</c>: E[‖v‖²/τ̇ + 2 ⟨v, ∇f⟩ − 2 ∇·v] at X_τ(t), dX = −∇f dτ + √2 dW, τ = T t² (Hyvärinen 2005, theorem 1, along Langevin's process; Anderson 1982 and Song et al. 2021, eq. 13 (its flow)).</summary>
+    /// <param name="time">T, the process's time from the data to e^{−f}/Z, in variances of the source: a positive number.</param>
+    /// <param name="steps">N, the steps that it is walked in: a whole number from 2 to 1000000.</param>
+    public static TrainingLoss Langevin(double time = 3, int steps = 100) =>
+        TrainingLoss.Of("langevin", [("time", nameof(time), time), ("steps", nameof(steps), steps)]);
+
     /// <summary>Continuous normalizing flow: raises the data's exact likelihood, by solving the flow in training. <c>cnf</c>: −log p₁(x₁) − ∫∇·v dt, by the instantaneous change of variables (Chen et al. 2018, Neural ODEs; Grathwohl et al. 2019, FFJORD, eq. 4).</summary>
     /// <param name="steps">Steps of the fourth-order Runge–Kutta method: a whole number from 1 to 1000000.</param>
     public static TrainingLoss ContinuousNormalizingFlow(int steps = 8) =>
@@ -389,6 +395,7 @@ public static class Losses
         OptimalTransportFlowMatching,
         SchrodingerBridgeFlowMatching(),
         ScoreAndFlowMatching(),
+        Langevin(),
         ContinuousNormalizingFlow(),
         MaximumLikelihood(),
         DiscreteFlowMatching(),
