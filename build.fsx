@@ -130,8 +130,14 @@ let failures (path: string) =
               $"  %s{name}\n    %s{first}" ]
 
 /// (passed, failed) of the F# tests whose names contain one of the words, and whose tier is asked for, on an engine where one is named. They print what
-/// failed themselves, and leave it in a file beside the counts.
-let testFSharp (engine: string option) isFull (words: string list) (options: string list) =
+/// failed themselves, and leave it in a file beside the counts. What they print is handed to `wrap` with the command.
+let testFSharpBy
+    (wrap: CreateProcess<ProcessResult<unit>> -> int)
+    (engine: string option)
+    isFull
+    (words: string list)
+    (options: string list)
+    =
     let name = "Tests" + (engine |> Option.map (fun e -> "-" + e) |> Option.defaultValue "")
     let counts = Path.Combine(results, $"%s{name}.txt")
 
@@ -150,14 +156,32 @@ let testFSharp (engine: string option) isFull (words: string list) (options: str
         |> (match engine with
             | Some engine -> CreateProcess.setEnvironmentVariable "FOKKER_ENGINE" engine
             | None -> id)
-        |> Proc.run
-        |> _.ExitCode
+        |> wrap
 
     match code, (if File.Exists counts then File.ReadAllText(counts).Trim().Split ' ' |> Array.map int else [||]) with
     | (0 | 1 | 3), [| passed; failed |] -> passed, failed
     // It died on the way, or on its way out, which counts as a failure.
     | _, [| passed; failed |] -> passed, failed + 1
     | _ -> 0, 1
+
+/// The same, printed as it comes.
+let testFSharp engine isFull words options = testFSharpBy (Proc.run >> _.ExitCode) engine isFull words options
+
+/// The same on another thread, beside whatever else prints; awaited, it prints what there was to say.
+let testFSharpBeside engine isFull words options =
+    let said = Text.StringBuilder()
+
+    let quietly command =
+        let result = command |> CreateProcess.redirectOutput |> Proc.run
+        said.Append(result.Result.Output).Append(result.Result.Error) |> ignore
+        result.ExitCode
+
+    let counts = Threading.Tasks.Task.Run(fun () -> testFSharpBy quietly engine isFull words options)
+
+    fun () ->
+        let counts = counts.Result
+        printf "%s" (string said)
+        counts
 
 /// Whether the managed engine's libtorch is among NuGet's packages, and the run is not on it anyway.
 let isManagedBeside =
@@ -218,12 +242,11 @@ let test isFull =
     let words = words @ filtered
     let passed, failed = testFSharp None isFull words options
 
-    // The tensor's tests and the laws on the engine that the others did not run on.
-    let passedThere, failedThere =
+    // The tensor's tests and the laws on the engine that the others did not run on, beside the C# tests: half of the time either waits.
+    let there =
         if words = [] && options = [] && isManagedBeside then
-            printfn "\nThe tensor's tests and the laws, on the managed engine:"
             // By the lists' own names: "Torch." alone is part of a package's name, too.
-            testFSharp
+            testFSharpBeside
                 (Some "managed")
                 isFull
                 [ yield!
@@ -232,9 +255,7 @@ let test isFull =
                   "Laws." ]
                 []
         else
-            0, 0
-
-    let passed, failed = passed + passedThere, failed + failedThere
+            fun () -> 0, 0
 
     // No method of C# is called what has a space in it; and Expecto's options are not NUnit's.
     let methods = words |> List.filter (fun word -> System.Text.RegularExpressions.Regex.IsMatch(word, @"^[\w.]+$"))
@@ -244,6 +265,12 @@ let test isFull =
             []
         else
             [ for project in !!"tests/**/*.csproj" |> Seq.sort -> testCSharp isFull methods project ]
+
+    if words = [] && options = [] && isManagedBeside then
+        printfn "\nThe tensor's tests and the laws, on the managed engine:"
+
+    let passedThere, failedThere = there ()
+    let passed, failed = passed + passedThere, failed + failedThere
 
     let passed = passed + List.sumBy (fun (passed, _, _) -> passed) others
     let failed = failed + List.sumBy (fun (_, failed, _) -> failed) others
@@ -296,7 +323,8 @@ let studies =
       ("likelihood", "Error of an exact log-density against tolerance and evaluations (half a minute)")
       ("samplers", "Error of every sampler against its evaluations on an exact network (2 minutes)")
       ("langevin", "Plain and annealed Langevin dynamics on separated modes (1 minute)")
-      ("steering", "Methods of steering against the exact posterior of mixtures (tens of minutes)")
+      ("steering", "Methods of steering against the exact posterior of mixtures (10 minutes of one core)")
+      ("restoration", "Images from parts of them, by four methods of steering (20 minutes with training)")
       ("few-steps", "Every way to few steps, side by side, on two laws of the plane (2 hours)")
       ("branching", "What a latent x_t of Fashion-MNIST has decided (10 minutes with its training)")
       ("bridge", "One data set turned into another and back, twice, by three couplings (5 minutes)")

@@ -76,39 +76,51 @@ module BiasStudy =
         let laws = data ()
         let total = float (laws.Length * roads.Length * seeds)
         let quiet = { terminal with Quiet = true }
-        let mutable finished = 0
 
-        Progress.run terminal "bias" 1.0 (fun report ->
+        let cases =
             [ for data in laws do
-                  for road in roads do
-                      let recipe = TrainingRequest.recipe data road.Ask
+                  for road in roads -> data, road ]
 
-                      let steps =
-                          match options.Steps with
-                          | Some steps -> steps
-                          | None ->
-                              // The same for all seeds: what differs between them is then the seed.
-                              Train.stepsOn
-                                  Study.processor
-                                  quiet
-                                  (defaultArg options.Minutes standardMinutes)
-                                  (Runs.job recipe data)
+        // The steps that the budget paid for, and of each seed whether there is a density, the nats, their error and the ratio.
+        let piece (report: Ticker) k (data: Dataset, road: Road) () : float[] =
+            let recipe = TrainingRequest.recipe data road.Ask
 
-                      let own =
-                          [ for seed in 1..seeds ->
-                                report (float finished / total) $"{data.Name}, {road.Name}, {steps} steps"
-                                finished <- finished + 1
-                                let model = Runs.fit { recipe with Steps = steps; Seed = int64 seed } data
-                                let nats = excess data count model
-                                let ratio = OverFloor.wasserstein2 data draws count model
-                                Scope.free model
-                                nats, ratio ]
+            let steps =
+                match options.Steps with
+                | Some steps -> steps
+                | None ->
+                    // The same for all seeds: what differs between them is then the seed.
+                    let minutes = defaultArg options.Minutes standardMinutes
+                    Train.stepsOn Study.processor quiet minutes (Runs.job recipe data)
 
-                      { Law = data.Name
-                        Road = road.Name
-                        Excess = List.map fst own
-                        Ratio = List.map snd own
-                        Steps = steps } ])
+            [| float steps
+               for seed in 1..seeds do
+                   report (float (k * seeds + seed - 1) / total) $"{data.Name}, {road.Name}, {steps} steps"
+                   let model = Runs.fit { recipe with Steps = steps; Seed = int64 seed } data
+                   let nats = excess data count model
+                   let ratio = OverFloor.wasserstein2 data draws count model
+                   Scope.free model
+
+                   match nats with
+                   | Some nats -> yield! [ 1.0; nats.Mean; nats.StandardError ]
+                   | None -> yield! [ 0.0; 0.0; 0.0 ]
+
+                   ratio |]
+
+        let found =
+            Progress.run terminal "bias" 1.0 (fun report ->
+                cases |> List.mapi (piece report) |> Study.shared options.Ranks (1 + 4 * seeds))
+
+        [ for (data, road), figures in List.zip cases found ->
+              let own = figures |> Array.tail |> Array.chunkBySize 4 |> List.ofArray
+
+              { Law = data.Name
+                Road = road.Name
+                Excess =
+                  [ for seed in own ->
+                        if seed[0] > 0.0 then Some { Mean = seed[1]; StandardError = seed[2]; Draws = count } else None ]
+                Ratio = [ for seed in own -> seed[3] ]
+                Steps = int64 figures[0] } ]
 
     let private shown (values: float list) =
         match values with

@@ -106,10 +106,11 @@ module FewSteps =
     // ---- measuring
 
     /// What is measured on a data set, and between how many sets of how many; where the law's density is known, also what lies outside of it, which a distance hardly sees.
-    type private Scale = { Measure: Measure; Draws: int; Size: int; Floor: float; Outside: Measure option }
+    /// A distance is told over its floor; one whose floor is 0 but for chance, as it is.
+    type private Scale = { Measure: Measure; Draws: int; Size: int; Floor: float; Unit: float; Outside: Measure option }
 
-    /// What a model came to at a number of evaluations: its distance over the floor, its share outside the law, and seconds for a thousand samples.
-    type private Found = { Ratio: float; Outside: float; Seconds: float }
+    /// What a model came to at a number of evaluations: its distance in the scale's unit, its share outside the law, and seconds for a thousand samples.
+    type private Found = { Distance: float; Outside: float; Seconds: float }
 
     let private scaleOf (terminal: Terminal) (data: Dataset) (count: int) : Scale =
         let measure =
@@ -120,11 +121,13 @@ module FewSteps =
 
         let draws = 4
         let size = (Evaluations.fit data { Draws = draws; Size = max 8 (count / draws); Pool = count }).Size
+        let floor = OverFloor.floor measure data draws size "few-steps"
 
         { Measure = measure
           Draws = draws
           Size = size
-          Floor = OverFloor.floor measure data draws size "few-steps"
+          Floor = floor
+          Unit = if measure.FloorIsKnown then 1.0 else floor
           Outside = HeldOut.outside data }
 
     let private measured (scale: Scale) (data: Dataset) (model: GenerativeModel) (drawing: Drawing) : Found =
@@ -135,7 +138,7 @@ module FewSteps =
             let seconds = clock.Elapsed.TotalSeconds * 1000.0 / float n
             let rng = model.Stream "few-steps measured"
 
-            { Ratio = OverFloor.between scale.Measure data scale.Draws scale.Size rng drawn / scale.Floor
+            { Distance = OverFloor.between scale.Measure data scale.Draws scale.Size rng drawn / scale.Unit
               Outside =
                 match scale.Outside with
                 | Some measure -> measure.Between rng drawn drawn
@@ -180,7 +183,7 @@ module FewSteps =
                     Steps = n / sampler.EvaluationsPerStep }
 
             measured scale data model drawing, sampler.Name)
-        |> List.minBy (fun (found, _) -> found.Ratio)
+        |> List.minBy (fun (found, _) -> found.Distance)
 
     // ---- the study
 
@@ -206,49 +209,82 @@ module FewSteps =
             | Steps steps -> Steps steps
             | Minutes _ -> Steps standardTeacher
 
+        let ownTeacher seed = $"few-steps-{name}-{seed}-teacher"
+
+        // Teachers first: every method needs its own.
+        if options.Run.IsNone then
+            Study.shared
+                options.Ranks
+                1
+                [ for seed in 0 .. seeds - 1 ->
+                      fun () ->
+                          let request = { TrainingRequest.standard with Seed = Some(int64 seed) }
+                          let run = trained terminal options.Root (ownTeacher seed) data teacherSteps request
+                          [| snd run |] ]
+            |> ignore
+
         let teachers =
             [ for seed in 0 .. seeds - 1 ->
-                  let request = { TrainingRequest.standard with Seed = Some(int64 seed) }
-
                   match options.Run with
                   | Some given -> Runs.find options.Root given
-                  | None ->
-                      fst (trained terminal options.Root $"few-steps-{name}-{seed}-teacher" data teacherSteps request) ]
+                  | None -> Runs.place options.Root (ownTeacher seed) ]
 
+        let figures (found: Found) = [ found.Distance; found.Outside; found.Seconds ]
+        let ofFigures (f: float[]) = { Distance = f[0]; Outside = f[1]; Seconds = f[2] }
         let counts = [ 1; 2; 4; 8; 16; 32; 64 ]
 
+        // The place of the best sampler in the list, and what it came to.
+        let asTeacher (n: int) (teacher: RunFolder) () =
+            Terminal.say terminal $"{name}: the teacher, {n} evaluations"
+            let found, sampler = teacherAt scale data teacher n
+            let place = Samplers.all |> List.findIndex (fun s -> s.Name = sampler)
+            Array.ofList (float place :: figures found)
+
         let best =
-            [ for n in counts ->
-                  Terminal.say terminal $"{name}: the teacher, {n} evaluations"
-                  n, [ for teacher in teachers -> teacherAt scale data teacher n ] ]
+            [ for n in counts do
+                  for teacher in teachers -> asTeacher n teacher ]
+            |> Study.shared options.Ranks 4
+            |> List.map (fun f -> ofFigures f[1..], Samplers.all[int f[0]].Name)
+            |> List.chunkBySize teachers.Length
+            |> List.zip counts
+
+        // Steps and seconds of the training; for each number of evaluations whether it was made for that many, and what it came to.
+        let asMethod k (method: Method) seed (teacher: RunFolder) () =
+            let request = { method.Request teacher.Name with Seed = Some(int64 seed) }
+            let run, seconds = trained terminal options.Root $"few-steps-{name}-{seed}-{k}" data length request
+            Terminal.say terminal $"{name}: {method.Name}"
+
+            [| float (Runs.recipe run).Steps
+               seconds
+               for n in evaluations do
+                   match drawingOf run n with
+                   | Some(model, drawing) ->
+                       1.0
+                       yield! figures (measured scale data model drawing)
+                   | None -> yield! [ 0.0; 0.0; 0.0; 0.0 ] |]
 
         let rows =
-            [ for k, method in List.indexed methods ->
-                  let runs =
-                      [ for seed, teacher in List.indexed teachers ->
-                            let request = { method.Request teacher.Name with Seed = Some(int64 seed) }
-                            trained terminal options.Root $"few-steps-{name}-{seed}-{k}" data length request ]
+            [ for k, method in List.indexed methods do
+                  for seed, teacher in List.indexed teachers -> asMethod k method seed teacher ]
+            |> Study.shared options.Ranks (2 + 4 * evaluations.Length)
+            |> List.chunkBySize teachers.Length
+            |> List.zip methods
+            |> List.map (fun (method, own) ->
+                let found =
+                    [ for k in 0 .. evaluations.Length - 1 ->
+                          let there =
+                              own |> List.map (fun f -> f[2 + 4 * k .. 5 + 4 * k]) |> List.filter (fun f -> f[0] > 0.0)
 
-                  Terminal.say terminal $"{name}: {method.Name}"
+                          if there.IsEmpty then None else Some [ for f in there -> ofFigures f[1..] ] ]
 
-                  let found =
-                      [ for n in evaluations ->
-                            [ for run, _ in runs ->
-                                  drawingOf run n
-                                  |> Option.map (fun (model, drawing) -> measured scale data model drawing) ] ]
-
-                  { Method = method.Name
-                    Found =
-                      [ for each in found ->
-                            match List.choose id each with
-                            | [] -> None
-                            | there -> Some there ]
-                    Steps = runs |> List.averageBy (fun (run, _) -> float (Runs.recipe run).Steps)
-                    Training = List.averageBy snd runs
-                    Sampling =
-                      match List.choose id found.Head with
-                      | [] -> nan
-                      | there -> there |> List.averageBy _.Seconds } ]
+                { Method = method.Name
+                  Found = found
+                  Steps = own |> List.averageBy Array.head
+                  Training = own |> List.averageBy (fun f -> f[1])
+                  Sampling =
+                    match found.Head with
+                    | None -> nan
+                    | Some there -> there |> List.averageBy _.Seconds })
 
         scale, best, rows
 
@@ -260,6 +296,9 @@ module FewSteps =
             let mean, deviation = Study.meanAndDeviation values
             Cell.Text(Study.plusMinus (mean, deviation))
 
+    let private measureOf (scale: Scale) =
+        if scale.Measure.FloorIsKnown then scale.Measure.Name else $"{scale.Measure.Name} over its floor"
+
     let private sections name (scale: Scale, best: (int * (Found * string) list) list, rows: Row list) : Section list =
         let percent (found: Found) = 100.0 * found.Outside
 
@@ -268,11 +307,11 @@ module FewSteps =
               Tone = tone
               Stroke = stroke
               X = [| for n, _ in points -> float n |]
-              Y = [| for _, ratio in points -> ratio |] }
+              Y = [| for _, distance in points -> distance |] }
 
         let chart =
             { XLabel = "evaluations a sample"
-              YLabel = $"{scale.Measure.Name} over its floor"
+              YLabel = measureOf scale
               LogX = true
               LogY = true
               Lines =
@@ -280,7 +319,7 @@ module FewSteps =
                     "teacher"
                     Tone.Data
                     Stroke.Dashed
-                    [ for n, found in best -> n, found |> List.averageBy (fun (found, _) -> found.Ratio) ]
+                    [ for n, found in best -> n, found |> List.averageBy (fun (found, _) -> found.Distance) ]
                 :: [ for k, row in List.indexed rows ->
                          line
                              row.Method
@@ -289,20 +328,23 @@ module FewSteps =
                              (if k < 8 then Stroke.Marked else Stroke.Solid)
                              [ for n, found in List.zip evaluations row.Found do
                                    match found with
-                                   | Some found -> n, found |> List.averageBy _.Ratio
+                                   | Some found -> n, found |> List.averageBy _.Distance
                                    | None -> () ] ] }
 
         [ { Title = $"{name}: distance against evaluations"
             Note =
-              $"{scale.Measure.Name} to held-out data over what two sets of data are apart ({Markup.significant 3 scale.Floor} at {scale.Size} samples)."
+              if scale.Measure.FloorIsKnown then
+                  $"{scale.Measure.Name} to held-out data, without its bias: two sets of data of {scale.Size} samples are {Markup.significant 2 scale.Floor} apart, which is 0 but for chance."
+              else
+                  $"{scale.Measure.Name} to held-out data over what two sets of data are apart ({Markup.significant 3 scale.Floor} at {scale.Size} samples)."
             Bodies = [ Body.Lines chart ] }
           Study.table
               $"{name}: every method at {evaluations.Head} to {List.last evaluations} evaluations"
-              "Over the floor; mean and deviation over seeds. Seconds of training, and of a thousand samples by one evaluation each, on one machine."
+              $"{measureOf scale}; mean and deviation over seeds. Seconds of training, and of a thousand samples by one evaluation each, on one machine."
               ([ "method" ] @ [ for n in evaluations -> string n ] @ [ "steps"; "training, s"; "1,000 samples, s" ])
               [ for row in rows ->
                     [ yield Cell.Text row.Method
-                      yield! List.map (cell _.Ratio) row.Found
+                      yield! List.map (cell _.Distance) row.Found
                       yield Cell.Number row.Steps
                       yield Cell.Number row.Training
                       yield Cell.Number row.Sampling ] ]
@@ -315,18 +357,20 @@ module FewSteps =
           Study.table
               $"{name}: the teacher"
               "Of its samplers the best at each number of evaluations."
-              [ "evaluations"; "over the floor"; "sampler"; "outside, %" ]
+              [ "evaluations"; measureOf scale; "sampler"; "outside, %" ]
               [ for n, found in best ->
                     [ Cell.Number(float n)
-                      cell _.Ratio (Some(List.map fst found))
+                      cell _.Distance (Some(List.map fst found))
                       Cell.Text(String.Join(", ", found |> List.map snd |> List.distinct))
                       if scale.Outside.IsSome then cell percent (Some(List.map fst found)) else Cell.Missing ] ] ]
 
-    let private point (n: int) (found: Found list) =
+    let private point (scale: Scale) (n: int) (found: Found list) =
         Json.node (
             Json.object
                 [ yield "evaluations", Json.whole (int64 n)
-                  yield "ratio", Json.number (found |> List.averageBy _.Ratio)
+                  yield
+                      (if scale.Measure.FloorIsKnown then "distance" else "ratio"),
+                      Json.number (found |> List.averageBy _.Distance)
                   let outside = found |> List.averageBy _.Outside
 
                   if not (Double.IsNaN outside) then
@@ -352,7 +396,7 @@ module FewSteps =
                   Json.node (
                       Json.object
                           [ "floor", Json.number scale.Floor
-                            "teacher", Json.array [ for n, found in best -> point n (List.map fst found) ]
+                            "teacher", Json.array [ for n, found in best -> point scale n (List.map fst found) ]
                             "methods",
                             Json.array
                                 [ for row in rows ->
@@ -366,7 +410,7 @@ module FewSteps =
                                                 Json.array
                                                     [ for n, found in List.zip evaluations row.Found do
                                                           match found with
-                                                          | Some found -> point n found
+                                                          | Some found -> point scale n found
                                                           | None -> () ] ]
                                       ) ] ]
                   ) ] }
@@ -381,5 +425,6 @@ module FewSteps =
               "--minutes", "minutes of the processor for the training of each method (1); the teacher's is 20,000 steps"
               "--steps", "steps of each training, the teacher's too, in the place of minutes"
               "--count", $"samples that are measured, in four sets ({standardCount})"
-              "--run", "a teacher that is there, of any data: images are measured by the Fréchet distance" ]
+              "--run",
+              "a teacher that is there, of any data: images are measured by the Fréchet distance without its bias" ]
           Run = run }

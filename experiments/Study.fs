@@ -21,6 +21,8 @@ type StudyOptions =
         Run: string option
         /// The folder that runs are kept in.
         Root: string
+        /// The processes that do it together.
+        Ranks: IRanks
     }
 
 /// What a study found: one account of it for the page, the terminal and programs.
@@ -60,6 +62,20 @@ module Study =
         let mean = List.average values
         let spread = values |> List.sumBy (fun v -> (v - mean) * (v - mean))
         mean, sqrt (spread / float (max 1 (values.Length - 1)))
+
+    /// The figures of pieces of work, so many numbers of each: piece k is done by process k mod R, and all processes have all figures. They exchange after each round of a piece for every process, so that
+    /// none waits for longer than one piece takes.
+    let shared (ranks: IRanks) (count: int) (pieces: (unit -> float[]) list) : float[] list =
+        let round (pieces: (unit -> float[]) list) =
+            let figures = Array.zeroCreate (count * pieces.Length)
+
+            match List.tryItem ranks.Rank pieces with
+            | Some piece -> Array.blit (piece ()) 0 figures (ranks.Rank * count) count
+            | None -> ()
+
+            Ranks.sumNumbers ranks figures |> Array.chunkBySize count |> List.ofArray
+
+        pieces |> List.chunkBySize ranks.Count |> List.collect round
 
     /// `0.254 ± 0.037`.
     let plusMinus (value: float, error: float) =

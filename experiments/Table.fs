@@ -13,6 +13,7 @@ module Table =
           SamplerStudy.study
           LangevinStudy.study
           SteeringStudy.study
+          RestorationStudy.study
           FewSteps.study
           Branching.study
           Bridge.study

@@ -18,21 +18,13 @@ type LaunchArgument =
 /// `fokker launch`: a command as several processes, by the launcher of the machine's MPI.
 module Launch =
 
-    let private launch (terminal: Terminal) (arguments: LaunchArgument list) (words: string list) : int =
-        let count =
-            arguments
-            |> List.tryPick (function
-                | Processes n -> Some n
-                | Json -> None)
-            |> Option.defaultValue 2
+    /// The commands that several processes do together.
+    let private shared = [ "train"; "sample"; "evaluate"; "study" ]
 
+    /// A command line as so many processes; its exit code.
+    let private start (count: int) (words: string list) : int =
         if count < 1 || count > 100_000 then
-            raise (UserError $"-n {count}: expected a number of processes, at least 1")
-
-        match words with
-        | ("train" | "sample" | "evaluate") :: _ -> ()
-        | [] -> raise (UserError "say what to launch: ./fokker launch -n 2 -- train moons")
-        | word :: _ -> raise (UserError $"{word}: train, sample and evaluate are done by several processes together")
+            raise (UserError $"{count} processes: expected a number of them, at least 1")
 
         let program = Environment.GetCommandLineArgs()[0]
         let host = Environment.ProcessPath |> Option.ofObj |> Option.defaultValue "dotnet"
@@ -52,9 +44,6 @@ module Launch =
         for word in words do
             start.ArgumentList.Add word
 
-        if List.contains Json arguments && not (List.contains "--json" words) then
-            start.ArgumentList.Add "--json"
-
         try
             use job = nonNull (Process.Start start)
             job.WaitForExit()
@@ -62,15 +51,57 @@ module Launch =
         with :? ComponentModel.Win32Exception ->
             raise (UserError "there is no mpirun here: install Open MPI or MPICH (on Debian: apt install openmpi-bin)")
 
+    let private launch (arguments: LaunchArgument list) (words: string list) : int =
+        let count =
+            arguments
+            |> List.tryPick (function
+                | Processes n -> Some n
+                | Json -> None)
+            |> Option.defaultValue 2
+
+        match words with
+        | [] -> raise (UserError "say what to launch: ./fokker launch -n 2 -- train moons")
+        | word :: _ when not (List.contains word shared) ->
+            raise (UserError $"{word}: train, sample, evaluate and study are done by several processes together")
+        | _ ->
+            let isMissing = List.contains Json arguments && not (List.contains "--json" words)
+            start count (if isMissing then words @ [ "--json" ] else words)
+
+    /// The command with the option `--ranks N`, which is `launch -n N --` before the same words.
+    let withRanks (command: Command) : Command =
+        let name = "--ranks"
+
+        let run (terminal: Terminal) (words: string list) : int =
+            match List.tryFindIndex ((=) name) words with
+            | None -> command.Run terminal words
+            | Some at ->
+                let before, after = List.splitAt at words
+
+                match after with
+                | _ :: number :: rest ->
+                    match Int32.TryParse number with
+                    | true, count -> start count (command.Name :: before @ rest)
+                    | _ -> raise (UserError $"{name} {number}: expected a number of processes")
+                | _ -> raise (UserError $"{name}: expected a number of processes")
+
+        { command with
+            Usage =
+                fun () ->
+                    command.Usage()
+                    + $"\n    {name} <count>       so many processes together, by the machine's MPI, as fokker launch -n"
+            Options = fun () -> name :: command.Options()
+            Run = run }
+
     let command =
         let make words =
             Command.make<LaunchArgument>
                 "launch"
-                "trains, samples or measures by several processes together, on this machine or, by a hostfile of the MPI, on several"
+                "trains, samples, measures or repeats a study by several processes together, on this machine or, by a hostfile of the MPI, on several"
                 [ "./fokker launch -n 2 -- train fashion-mnist", "two processes, each on a half of every batch"
                   "./fokker launch -n 2 -- sample fashion-mnist -n 1000",
-                  "two processes, each every other batch of a hundred" ]
-                (fun terminal arguments -> launch terminal arguments words)
+                  "two processes, each every other batch of a hundred"
+                  "./fokker sample fashion-mnist -n 1000 --ranks 2", "the same" ]
+                (fun _ arguments -> launch arguments words)
 
         { make [] with
             Run =

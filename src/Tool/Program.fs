@@ -6,9 +6,9 @@ open Fokker
 
 /// Every command, in the order that one meets them.
 let commands =
-    [ Train.command
-      Sample.command
-      Evaluate.command
+    [ Launch.withRanks Train.command
+      Launch.withRanks Sample.command
+      Launch.withRanks Evaluate.command
       LogDensity.command
       Encode.command
       Minimize.command
@@ -20,7 +20,7 @@ let commands =
       Transfer.export
       Listing.command
       Verify.command
-      RunStudy.command
+      Launch.withRanks RunStudy.command
       Launch.command
       Doctor.command ]
 

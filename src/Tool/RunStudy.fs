@@ -87,7 +87,13 @@ module RunStudy =
         |> String.concat " "
 
     let private nothing: StudyOptions =
-        { Seeds = None; Steps = None; Minutes = None; Count = None; Run = None; Root = Runs.standardRoot }
+        { Seeds = None
+          Steps = None
+          Minutes = None
+          Count = None
+          Run = None
+          Root = Runs.standardRoot
+          Ranks = Ranks.alone }
 
     let private choose (options: StudyOptions) (argument: StudyArgument) : StudyOptions =
         match argument with
@@ -102,7 +108,7 @@ module RunStudy =
         | Quiet
         | Json -> options
 
-    let private run (terminal: Terminal) (arguments: StudyArgument list) =
+    let private runWith (ranks: IRanks) (terminal: Terminal) (arguments: StudyArgument list) =
         let pick chooser = List.tryPick chooser arguments
         let terminal = { terminal with Quiet = List.contains Quiet arguments }
 
@@ -117,7 +123,7 @@ module RunStudy =
                 let known = Table.all |> List.map (fun s -> $"{s.Name} ({s.Summary})")
                 raise (UserError $"""say which study, ./fokker study NAME: {String.Join("; ", known)}""")
 
-        let options = List.fold choose nothing arguments
+        let options = List.fold choose { nothing with Ranks = ranks } arguments
         check study options
 
         let file =
@@ -132,7 +138,10 @@ module RunStudy =
         |> Option.iter (fun folder -> Directory.CreateDirectory folder |> ignore)
 
         let findings = study.Run terminal options
-        Page.write file (Study.page study (repeating study options) findings)
+
+        // All processes have found the same; one of them writes it down.
+        if ranks.Rank = 0 then
+            Page.write file (Study.page study (repeating study options) findings)
 
         for line in Study.lines findings do
             Terminal.tell terminal line
@@ -144,6 +153,9 @@ module RunStudy =
             (Json.object [ "study", Json.text study.Name; "page", Json.text file; yield! findings.Json ])
 
         Exit.Success
+
+    let private run (terminal: Terminal) (arguments: StudyArgument list) =
+        Joined.around "study" terminal (fun ranks terminal -> runWith ranks terminal arguments)
 
     let command =
         Command.make<StudyArgument>

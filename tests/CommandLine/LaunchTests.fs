@@ -178,6 +178,37 @@ let tests =
           )
 
           full (
+              testCase "two and three processes find what one finds in a study"
+              <| fun () ->
+                  use folder = new Folder()
+
+                  let found (count: int) =
+                      let page = folder.File $"page-{count}.html"
+                      let words = [ "study"; "bias"; "--seeds"; "1"; "--steps"; "2"; "--count"; "32"; "--json" ]
+                      let child, out, error = startAny count 60 (words @ [ "--out"; page ])
+                      use _ = ending child
+                      finished (child, out, error)
+                      Expect.isTrue (File.Exists page) $"{count} processes wrote no page"
+                      let said = List.ofArray (out.Result.Split '\n') |> List.filter (fun line -> line.StartsWith '{')
+                      (nonNull ((nonNull (JsonNode.Parse(List.exactlyOne said)))["outcomes"])).ToJsonString()
+
+                  let one = found 1
+
+                  for count in [ 2; 3 ] do
+                      Expect.equal (found count) one $"{count} processes"
+          )
+
+          testCase "--ranks is a number of processes, and goes with the commands that several do together"
+          <| fun () ->
+              assertRefused (fokker [ "sample"; "it"; "--ranks"; "two" ]) [ "--ranks two"; "number of processes" ]
+              assertRefused (fokker [ "study"; "bias"; "--ranks" ]) [ "--ranks"; "number of processes" ]
+              assertRefused (fokker [ "sample"; "it"; "--ranks"; "0" ]) [ "0 processes" ]
+              assertRefused (fokker [ "list"; "losses"; "--ranks"; "2" ]) [ "--ranks" ]
+
+              for command in [ "train"; "sample"; "evaluate"; "study" ] do
+                  Expect.stringContains (fokker [ command; "--help" ]).Out "--ranks <count>" command
+
+          full (
               testTheory "where a process is killed all end, and one or three go on to the same end" [ 1; 3 ]
               <| fun (others: int) ->
                   use folder = new Folder()

@@ -21,6 +21,7 @@ let private toys =
       "samplers", "--steps 5"
       "langevin", "--count 20"
       "steering", "--count 20"
+      "restoration", "--run toy --count 1"
       "few-steps", "--seeds 1 --steps 20 --count 20"
       "branching", "--steps 2 --count 2"
       "bridge", "--seeds 1 --steps 2"
