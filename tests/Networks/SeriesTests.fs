@@ -221,9 +221,6 @@ let tests =
                           let own = Dataset.inData data (Dataset.heldOut Kind.Float64 200 (Rng.ofSeed 3L) data).Data
                           let floor = Tensor.toFloats own |> Array.chunkBySize 64 |> Array.averageBy unexplained
                           let along, plain = share "unet-1d" 400L, share "mlp" 1200L
-                          printfn "floor %g along %g plain %g" floor along plain
-                          Expect.isLessThan
-                              along
-                              (0.5 * plain)
-                              $"{along} along the series, {plain} by a perceptron, {floor} of the data"))
+                          Expect.isLessThan along 0.08 $"along the series, where the data have {floor}"
+                          Expect.isLessThan along (0.2 * plain) $"a perceptron: {plain}"))
           ) ]
