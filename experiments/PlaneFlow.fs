@@ -37,6 +37,7 @@ module PlaneFlow =
     let plain (rate: float) (decay: float) : TrainSettings =
         { Optimizer = { Optimizer.adam with Rate = Schedule.Constant rate; Decay = decay; MaxNorm = None }
           Average = Average.constant 0.0
+          Powers = []
           Rounds = None
           Memory = None
           Players = []

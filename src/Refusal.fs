@@ -54,6 +54,8 @@ type Setting =
     static member WeightDecay = Setting "WeightDecay"
     static member Clip = Setting "Clip"
     static member Ema = Setting "Ema"
+    /// Of an average, as a share of the training's steps.
+    static member Length = Setting "Length"
     static member Resume = Setting "Resume"
     static member Overwrite = Setting "Overwrite"
     // Models that come and go.

@@ -541,6 +541,12 @@ module Job =
             let training = Recipe.training objective recipe
             { training with Players = players known recipe data objective start training.Optimizer }
 
+        if recipe.PowerAverages && not objective.Rounds.IsEmpty then
+            refuse
+                (Setting(nameof recipe.PowerAverages))
+                "on"
+                $"{recipe.Loss} trains in rounds, each of which begins anew: leave it out"
+
         match Trainer.cannotShare training with
         | Some reason when training.Parts > 1 ->
             refuseWith
@@ -582,6 +588,9 @@ module Job =
             | Some(_, start), _ -> Some(fun () -> start.Value.Parameters)
             | None, Some fit -> Some(fun () -> fitted job fit)
             | None, None -> None
+          Snapshot =
+            (let between = max 1L (job.Recipe.Steps / 64L)
+             fun step -> step % between = 0L || step = job.Recipe.Steps)
           Milestones = [ for last, round in job.Rounds -> last, $"student-{round.Student}" ]
           Kind = job.Kind
           Budget = Budget.Steps job.Recipe.Steps

@@ -53,6 +53,8 @@ type Recipe =
         Clip: float
         /// Decay of the parameters' moving average, which samples are drawn with.
         Ema: float
+        /// Whether two power-function averages are kept beside, from which others are made afterwards.
+        PowerAverages: bool
         Device: string
         Dtype: string
     }
@@ -234,6 +236,7 @@ module Recipe =
               WeightDecay = 0.0
               Clip = 1.0
               Ema = 0.999
+              PowerAverages = false
               Device = "cpu"
               Dtype = Dtype.name Dtype.Float32 }
             |> withLoss (Loss.cfm Path.condOT).Name
@@ -298,6 +301,7 @@ module Recipe =
                             ) }
 
         { Rounds = rounds
+          Powers = if recipe.PowerAverages then List.map PowerAverage.exponentOf PowerAverage.kept else []
           Memory = objective.Memory
           // With the networks that the job makes.
           Players = []
@@ -479,7 +483,8 @@ module Recipe =
           "finalRate", JsonValue.Create 0.0
           "blind", JsonValue.Create false
           "accumulate", JsonValue.Create 1
-          "adversarial", JsonValue.Create 0.0 ]
+          "adversarial", JsonValue.Create 0.0
+          "powerAverages", JsonValue.Create false ]
 
     /// The inverse of `settings`. Raises UserError, naming the file, where something is missing or of the wrong kind.
     let ofSettings (file: string) (settings: Map<string, JsonNode>) : Recipe =
@@ -552,6 +557,7 @@ type TrainingRequest =
         WeightDecay: float option
         Clip: float option
         Ema: float option
+        PowerAverages: bool option
         Device: string option
         Dtype: string option
     }
@@ -590,6 +596,7 @@ module TrainingRequest =
           WeightDecay = None
           Clip = None
           Ema = None
+          PowerAverages = None
           Device = None
           Dtype = None }
 
@@ -637,6 +644,7 @@ module TrainingRequest =
                 WeightDecay = defaultArg request.WeightDecay recipe.WeightDecay
                 Clip = defaultArg request.Clip recipe.Clip
                 Ema = defaultArg request.Ema recipe.Ema
+                PowerAverages = defaultArg request.PowerAverages recipe.PowerAverages
                 Device = defaultArg request.Device recipe.Device
                 Dtype = defaultArg request.Dtype recipe.Dtype }
 

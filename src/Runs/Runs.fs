@@ -240,6 +240,50 @@ module Runs =
             let run = find root given
             run.Name, trainedIn own device dtype run
 
+    /// What a run has learned, averaged over its training by the power function of a length, a share of its steps: made of the snapshots that its training kept (`PowerAverage`). Raises UserError where it kept none, and
+    /// RefusedException for a length that is out of their reach (`PowerAverage.reach`).
+    and averagedIn (own: OwnParts) (device: string option) (length: float) (run: RunFolder) : TrainedNetwork =
+        let struct (least, most) = PowerAverage.reach
+
+        if not (length >= least && length <= most) then
+            refuse Setting.Length length $"expected a share of the steps from {least} to {most}"
+
+        let trained = trainedIn own device None run
+
+        Scope.run (fun () ->
+            match Run.snapshots run.Path trained.Network with
+            | [] ->
+                Scope.free trained
+                raise (
+                    UserError
+                        $"{run.Path}: its training kept no power-function averages: train with --power-averages on"
+                )
+            | found ->
+                let last = found |> List.map (fun (profile, _) -> profile.Steps) |> List.max
+                let kept = Array.ofList found
+
+                let weights =
+                    PowerAverage.coefficients
+                        (Array.map fst kept)
+                        { Exponent = PowerAverage.exponentOf length; Steps = last }
+
+                let add (sums: Tensor[]) (weight: float, read: unit -> Tensor[]) =
+                    Scope.run (fun () ->
+                        Array.map2 (fun (sum: Tensor) (p: Tensor) -> sum + weight * p.To sum.Dtype) sums (read ()))
+
+                let zeros = trained.Parameters |> Array.map (fun p -> Tensor.zeros Kind.Float64 p.Shape)
+
+                let next (sums: Tensor[]) (weight, read) =
+                    let added = add sums (weight, read)
+                    Scope.free sums
+                    added
+
+                let sums = Array.fold next zeros (Array.zip weights (Array.map snd kept))
+
+                let parameters = sums |> Array.map (fun sum -> Tensor.clone (sum.To trained.Kind))
+                Scope.free trained.Parameters
+                { trained with Parameters = parameters })
+
     /// A recipe's job. The model that it is to learn from, if any, is found under a folder of runs, by its name or its path.
     and jobWith (root: string) (own: OwnParts) (recipe: Recipe) (data: Dataset) : Job =
         let find (setting: Setting) (given: string) =
@@ -361,6 +405,40 @@ module Runs =
             WriteIndented = true,
             Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping
         )
+
+    /// Makes a run of a model that was not trained in it: a folder with its file, which everything that takes a trained run takes. It is whole before it takes the place of another.
+    /// Raises RefusedException where the name is taken and nothing is to be overwritten, and UserError where another process is writing to that run, or the folder cannot be written.
+    let keep (root: string) (name: string) (overwrite: bool) (trained: TrainedNetwork) : RunFolder =
+        let run = place root name
+
+        if Directory.Exists run.Path && not overwrite then
+            refuseWith
+                Setting.Name
+                run.Name
+                $"there is a run of that name in {root}/"
+                $"give another, or say {Setting.Overwrite}"
+
+        // No run has such a name.
+        let made = at (Path.Combine(root, $".{name}"))
+        let clear (folder: string) =
+            if Directory.Exists folder then
+                Directory.Delete(folder, true)
+
+        clear made.Path
+        Directory.CreateDirectory made.Path |> ignore
+
+        try
+            ModelFile.write made.Model trained
+
+            if Directory.Exists run.Path then
+                (Run.claim run.Path :> IDisposable).Dispose()
+
+            clear run.Path
+            Directory.Move(made.Path, run.Path)
+        finally
+            clear made.Path
+
+        run
 
     /// Writes a file of JSON, replacing it at once.
     let writeJson (file: string) (json: JsonObject) =

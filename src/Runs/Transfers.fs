@@ -43,23 +43,13 @@ module Transfers =
     /// Makes a run of a model: a folder with its file, which everything that takes a trained run takes. Raises UserError where the model cannot be read, or the name is taken.
     let import (root: string) (request: ImportRequest) : RunFolder * TrainedNetwork =
         let named, trained = opened request
-        let run = Runs.place root (defaultArg request.Name named)
+        let name = defaultArg request.Name named
 
-        if Directory.Exists run.Path && not request.Overwrite then
+        try
+            Runs.keep root name request.Overwrite trained, trained
+        with _ ->
             Scope.free trained
-
-            refuseWith
-                Setting.Name
-                run.Name
-                $"there is a run of that name in {root}/"
-                $"give another, or say {Setting.Overwrite}"
-
-        if Directory.Exists run.Path then
-            Directory.Delete(run.Path, true)
-
-        Directory.CreateDirectory run.Path |> ignore
-        ModelFile.write run.Model trained
-        run, trained
+            reraise ()
 
     // ---- export
 

@@ -15,6 +15,7 @@ let commands =
       Interpolate.command
       Impute.command
       MakeReport.command
+      Average.command
       OpenGallery.command
       Transfer.import
       Transfer.export

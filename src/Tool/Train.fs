@@ -21,6 +21,7 @@ type TrainArgument =
     | [<Unique>] Weight_Decay of rate: float
     | [<Unique>] Clip of norm: float
     | [<Unique>] Ema of decay: float
+    | [<Unique>] Power_Averages of on_or_off: string
     | [<Unique>] Path of path: string
     | [<Unique>] Loss of loss: string
     | [<Unique>] Prediction of prediction: string
@@ -72,6 +73,8 @@ type TrainArgument =
             | Weight_Decay _ -> "AdamW's decoupled weight decay (0)"
             | Clip _ -> "length that gradients are cut to; 0 cuts none (1)"
             | Ema _ -> "decay of the parameters' moving average, which samples are drawn with"
+            | Power_Averages _ ->
+                "keep two power-function averages as well, from which fokker average makes one of any length afterwards: on or off (off)"
             | Path _ -> "how data become noise (condot; fokker list paths)"
             | Loss _ -> "what is minimized (cfm; fokker list losses)"
             | Prediction _ -> "what the network's output means (the loss's own; fokker list predictions)"
@@ -126,6 +129,20 @@ module Train =
         | Weight_Decay rate -> { request with WeightDecay = Some rate }
         | Clip norm -> { request with Clip = Some norm }
         | Ema decay -> { request with Ema = Some decay }
+        | Power_Averages word ->
+            { request with
+                PowerAverages =
+                    Some(
+                        snd (
+                            Names.choose
+                                (Setting(nameof request.PowerAverages))
+                                "choice"
+                                "choices"
+                                fst
+                                [ "on", true; "off", false ]
+                                word
+                        )
+                    ) }
         | Path name -> { request with Path = Some name }
         | Loss name -> { request with Loss = Some name }
         | Prediction name -> { request with Prediction = Some name }

@@ -3,7 +3,7 @@ namespace Fokker
 open System
 
 /// A training state on disk: one safetensors file that holds the parameters (`weights.NAME`), their average (`average.NAME`),
-/// Adam's moments (`first.NAME`, `second.NAME`), in a training of rounds the teacher (`teacher.NAME`), what the objective keeps (`memory.K`) and, as metadata, the architecture, the step, the key and notes of the run's owner.
+/// Adam's moments (`first.NAME`, `second.NAME`), in a training of rounds the teacher (`teacher.NAME`), what the objective keeps (`memory.K`), power-function averages (`power.K.NAME`) and, as metadata, the architecture, the step, the key and notes of the run's owner.
 ///
 /// It holds nothing of the clock or the machine: equal seeds give equal bytes. It is replaced at once, so that whoever
 /// interrupts the writing leaves the one before it.
@@ -28,7 +28,9 @@ module Checkpoint =
     let private tensors (state: TrainState) : (string * Tensor[]) list =
         [ yield! List.zip parts [ state.Parameters; state.Average; state.FirstMoment; state.SecondMoment ]
           if state.Teacher.Length > 0 then
-              teacher, state.Teacher ]
+              teacher, state.Teacher
+          for k, average in Seq.indexed state.Powers do
+              $"power.{k}", average ]
 
     /// Writes the state of a network, and notes that `read` gives back. Raises UserError where the file cannot be written
     /// (no such folder, no permission, a full disk); what was there before stays.
@@ -159,6 +161,12 @@ module Checkpoint =
                     Seq.initInfinite (fun k -> Map.tryFind $"{memory}.{k}" content.Tensors)
                     |> Seq.takeWhile Option.isSome
                     |> Seq.choose id
+                    |> Array.ofSeq
+                  Powers =
+                    Seq.initInfinite (fun k -> $"power.{k}")
+                    |> Seq.takeWhile (fun name ->
+                        network.Specs |> Array.exists (fun spec -> content.Tensors.ContainsKey $"{name}.{spec.Name}"))
+                    |> Seq.map part
                     |> Array.ofSeq
                   Players =
                     let numbered (prefix: string) =

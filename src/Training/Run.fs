@@ -30,6 +30,8 @@ type Plan =
         Start: (unit -> Tensor[]) option
         /// Steps after which the model is kept under a name of its own as well, and that name: `student-4`.
         Milestones: (int64 * string) list
+        /// Whether a step's power-function averages are kept in a file of their own, from which others are made afterwards.
+        Snapshot: int64 -> bool
         /// Of parameters and batches.
         Kind: Kind
         Budget: Budget
@@ -164,6 +166,68 @@ module Run =
         else
             []
 
+    /// The folder of a run's snapshots of its power-function averages, `averages/STEP.safetensors`.
+    let averagesFolder (folder: string) = Path.Combine(folder, "averages")
+
+    /// Power-function averages of a step, each under its exponent (`power-0.NAME`; the metadata have the exponents and the step).
+    let private snapshot (folder: string) (plan: Plan) (state: TrainState) =
+        let place = averagesFolder folder
+        Directory.CreateDirectory place |> ignore
+        let number (value: float) = value.ToString("R", Globalization.CultureInfo.InvariantCulture)
+
+        Safetensors.write
+            (Path.Combine(place, $"{state.Step:D9}.safetensors"))
+            [ "format", "fokker-averages 1"
+              "step", string state.Step
+              "exponents", plan.Settings.Powers |> List.map number |> String.concat "," ]
+            [ for k, average in Seq.indexed state.Powers do
+                  for spec, tensor in Seq.zip plan.Network.Specs average -> $"power-{k}.{spec.Name}", tensor ]
+
+    /// The snapshots of a run: the step of each, its exponents, and what reads the average of one of them, in the order of a network's parameters.
+    let snapshots (folder: string) (network: Network) : (PowerProfile * (unit -> Tensor[])) list =
+        let place = averagesFolder folder
+
+        if not (Directory.Exists place) then
+            []
+        else
+            [ for file in Directory.GetFiles(place, "*.safetensors") |> Array.sort do
+                  let damaged (what: string) : 'T =
+                      raise (UserError $"{file}: {what}: restore the file, or take it away")
+
+                  let metadata = Scope.run (fun () -> (Safetensors.read file).Metadata)
+
+                  match
+                      Map.tryFind "format" metadata, Map.tryFind "step" metadata, Map.tryFind "exponents" metadata
+                  with
+                  | Some "fokker-averages 1", Some step, Some exponents ->
+                      let exponents =
+                          exponents.Split ','
+                          |> Array.map (fun text ->
+                              match
+                                  Double.TryParse(
+                                      text,
+                                      Globalization.NumberStyles.Float,
+                                      Globalization.CultureInfo.InvariantCulture
+                                  )
+                              with
+                              | true, exponent when exponent >= 0.0 && Double.IsFinite exponent -> exponent
+                              | _ -> damaged $"one of its exponents is '{text}'")
+
+                      match Int64.TryParse step with
+                      | true, step when step >= 1L ->
+                          for k, exponent in Seq.indexed exponents do
+                              { Exponent = exponent; Steps = step },
+                              fun () ->
+                                  let tensors = (Safetensors.read file).Tensors
+
+                                  network.Specs
+                                  |> Array.map (fun spec ->
+                                      match Map.tryFind $"power-{k}.{spec.Name}" tensors with
+                                      | Some tensor when List.ofArray tensor.Shape = spec.Shape -> tensor
+                                      | _ -> damaged $"{spec.Name} is not there, or of another shape")
+                      | _ -> damaged $"its step is '{step}'"
+                  | _ -> damaged "it is no snapshot of averages" ]
+
     let private deleteFolder (folder: string) =
         if Directory.Exists folder then
             Directory.Delete(folder, true)
@@ -182,6 +246,9 @@ module Run =
             // The new run has none before it has taken the place.
             for _, file in students folder do
                 File.Delete file
+
+            if Directory.Exists(averagesFolder folder) then
+                Directory.Delete(averagesFolder folder, true)
 
             Directory.Delete ready
 
@@ -415,6 +482,8 @@ module Run =
                         Average = of' state.Average
                         FirstMoment = of' state.FirstMoment
                         SecondMoment = of' state.SecondMoment
+                        // Of use to the process that writes them alone.
+                        Powers = Array.map (Array.map Tensor.clone) state.Powers
                         Teacher = teacher })
 
             Scope.free state
@@ -433,7 +502,7 @@ module Run =
 
         let state, ending =
             Trainer.run
-                plan.Settings
+                { plan.Settings with Powers = [] }
                 plan.Network
                 plan.Loss
                 batches
@@ -534,6 +603,14 @@ module Run =
 
                     ModelFile.write (milestoneFile claim.Home name) (plan.Trained state.Average state.Step)
 
+        /// A run that is taken up again writes those after its checkpoint once more, with the same bytes.
+        let keepSnapshot (state: TrainState) =
+            if state.Powers.Length > 0 && plan.Snapshot state.Step then
+                if isReplacing () then
+                    save state
+
+                snapshot claim.Home plan state
+
         if File.Exists start then
             keepMilestone state
 
@@ -554,6 +631,7 @@ module Run =
 
             if good.Step > 0L then
                 keepMilestone good
+                keepSnapshot good
 
             metrics.Add info now
             progress info now
@@ -574,6 +652,7 @@ module Run =
 
         if not (isReplacing ()) then
             keepMilestone state
+            keepSnapshot state
 
             let json = describe claim.Folder
 

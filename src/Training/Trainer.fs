@@ -32,6 +32,8 @@ type TrainState =
         Teacher: Tensor[]
         /// What the objective keeps from step to step beside the parameters: chains. Empty where it keeps nothing.
         Memory: Tensor[]
+        /// The parameters' power-function averages, one for each of `TrainSettings.Powers`; empty where there are none.
+        Powers: Tensor[][]
         /// The other players' parameters and what their optimizers keep, in the order of `TrainSettings.Players`; empty where there are none.
         Players: Moments[]
         /// Every random number of the run comes from here; a state never advances it.
@@ -42,6 +44,9 @@ type TrainState =
         member s.Visit visit =
             for tensors in [| s.Parameters; s.Average; s.FirstMoment; s.SecondMoment; s.Teacher; s.Memory |] do
                 Array.iter visit tensors
+
+            for average in s.Powers do
+                Array.iter visit average
 
             for player in s.Players do
                 for tensors in [| player.Parameters; player.Average; player.First; player.Second |] do
@@ -92,6 +97,8 @@ type TrainSettings =
     {
         Optimizer: Optimizer
         Average: Average
+        /// The exponents of power-function averages that are kept beside (`PowerAverage`).
+        Powers: float list
         /// The rounds of the training, whose rates take the place of the optimizer's; none for one that is of one piece.
         Rounds: Rounds option
         /// What the objective keeps from step to step (`Objective.Memory`).
@@ -138,6 +145,7 @@ module Trainer =
     let standard: TrainSettings =
         { Optimizer = { Optimizer.adam with Rate = Schedule.WarmUp(100L, Schedule.Constant 1e-3); MaxNorm = Some 1.0 }
           Average = Average.standard
+          Powers = []
           Rounds = None
           Memory = None
           Players = []
@@ -152,6 +160,7 @@ module Trainer =
           SecondMoment = m.Second
           Teacher = teacher
           Memory = memory
+          Powers = [||]
           Players = [||]
           Key = key }
 
@@ -181,6 +190,7 @@ module Trainer =
             SecondMoment = convert state.SecondMoment
             Teacher = convert state.Teacher
             Memory = convert state.Memory
+            Powers = state.Powers |> Array.map convert
             Players =
                 state.Players
                 |> Array.map (fun player ->
@@ -270,6 +280,15 @@ module Trainer =
                                    (Rng.named "parameters" (Rng.named player.Name state.Key))
                                    player.Network
                                |> Optimizer.init |] }
+
+    /// The power-function averages after the step that follows k others, which led to these parameters. After the first they are the parameters themselves.
+    let private averaged (settings: TrainSettings) (k: int64) (before: Tensor[][]) (parameters: Tensor[]) : Tensor[][] =
+        [| for i, exponent in Seq.indexed settings.Powers ->
+               if k = 0L || before.Length = 0 then
+                   Array.map Tensor.clone parameters
+               else
+                   let kept = PowerAverage.decay exponent k
+                   Array.map2 (fun (a: Tensor) (p: Tensor) -> a * kept + p * (1.0 - kept)) before[i] parameters |]
 
     /// The state after the other players' moves, and whether all of their numbers are finite.
     let private played
@@ -421,6 +440,7 @@ module Trainer =
             if Double.IsFinite value && Double.IsFinite norm && isFinite && areGood then
                 Ok(
                     { ofMoments (state.Step + 1L) state.Key state.Teacher state.Memory moments with
+                        Powers = averaged settings state.Step state.Powers moments.Parameters
                         Players = state.Players },
                     { Step = state.Step + 1L
                       Loss = value

@@ -562,4 +562,22 @@ public class TrainingTests
 
         Assert.That(Folders(), Is.EquivalentTo(before));
     }
+
+    /// <summary>An average is made afterwards of a length that is asked for, where the training kept those that it takes; a gradient in parts is the same step.</summary>
+    [Test]
+    public async Task AveragesAreChosenAfterwards()
+    {
+        var run = Path.Combine(folder, "run");
+        var options = Short with { PowerAverages = true, Folder = run, Accumulate = 2 };
+        await using (var model = await new FlowTrainer(options).TrainAsync(DataSources.Moons)) { }
+
+        await using var average = await FlowModel.LoadAverageAsync(run, 0.15);
+        Assert.That((await average.SampleAsync(new SampleOptions { Count = 3, Steps = 2 })).Count, Is.EqualTo(3));
+        var refused = Assert.ThrowsAsync<ArgumentException>(() => FlowModel.LoadAverageAsync(run, 0.5));
+        Assert.That(refused!.Message, Does.Contain("length"));
+
+        var plain = Path.Combine(folder, "plain");
+        await using (var model = await new FlowTrainer(Short with { Folder = plain }).TrainAsync(DataSources.Moons)) { }
+        Assert.ThrowsAsync<FokkerException>(() => FlowModel.LoadAverageAsync(plain, 0.15));
+    }
 }

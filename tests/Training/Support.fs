@@ -95,6 +95,7 @@ let plan (steps: int64) : Plan =
       Seed = 3L
       Start = None
       Milestones = []
+      Snapshot = fun _ -> false
       Kind = Kind.Float32
       Budget = Budget.Steps steps
       Save = Cadence.Steps 25L

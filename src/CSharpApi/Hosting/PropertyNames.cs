@@ -12,6 +12,7 @@ internal static class PropertyNames
             nameof(Setting.Data) => "data",
             nameof(Setting.Size) => "side",
             nameof(Setting.Target) => "target",
+            nameof(Setting.Length) => "length",
             nameof(Setting.Prediction) => nameof(TrainingOptions.Parametrization),
             nameof(Setting.Preconditioning) => nameof(TrainingOptions.Preconditioner),
             nameof(Setting.Begin) => nameof(TrainingOptions.From),

@@ -123,6 +123,35 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         );
     }
 
+    /// <summary>A run’s parameters averaged over its training by a power function of any length, where it was trained with <see cref="TrainingOptions.PowerAverages"/> (Karras et al. 2024, EDM2).</summary>
+    /// <param name="folder">The run’s folder.</param>
+    /// <param name="length">The standard deviation of the weights as a share of the training’s steps, from 0.025 to 0.25.</param>
+    /// <param name="device">Where it is to compute (the CPU).</param>
+    /// <param name="runtime">The threads that it runs on (<see cref="FokkerRuntime.Default"/>).</param>
+    /// <param name="cancellationToken">Takes the request back.</param>
+    /// <exception cref="FokkerException">There is no run, or its training kept no such averages.</exception>
+    /// <exception cref="ArgumentException">The length is not between these.</exception>
+    public static Task<FlowModel> LoadAverageAsync(
+        string folder,
+        double length,
+        string? device = null,
+        FokkerRuntime? runtime = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(folder);
+        var threads = runtime ?? FokkerRuntime.Default;
+
+        return threads.RunAsync(
+            () =>
+            {
+                var core = ModelWork.LoadAverage(folder, length, device);
+                return new FlowModel(core, () => ModelWork.Free(core), threads);
+            },
+            cancellationToken
+        );
+    }
+
     /// <summary>An exact law in the network’s place: the error of its samples is then the solver’s alone.</summary>
     /// <param name="law">The law.</param>
     /// <param name="path">How it becomes noise (<see cref="FlowPaths.CondOt"/>).</param>

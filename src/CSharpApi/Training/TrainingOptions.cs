@@ -166,6 +166,9 @@ public sealed record TrainingOptions
         init => field = Check.From0ToBelow1(value);
     }
 
+    /// <summary>Whether two power-function averages of the parameters are kept in the <see cref="Folder"/> as well, from which <see cref="FlowModel.LoadAverageAsync"/> makes one of any length afterwards (false).</summary>
+    public bool? PowerAverages { get; init; }
+
     /// <summary><c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device
     {
@@ -231,6 +234,7 @@ public sealed record TrainingOptions
             weightDecay: Maybe.Value(WeightDecay),
             clip: Maybe.Value(GradientClip),
             ema: Maybe.Value(EmaDecay),
+            powerAverages: Maybe.Value(PowerAverages),
             device: Maybe.Reference(Device),
             dtype: Maybe.Reference(DtypeModule.name(Precision.ToDtype()))
         );

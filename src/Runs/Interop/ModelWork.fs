@@ -43,6 +43,16 @@ type internal ModelWork =
         : GenerativeModel =
         ModelWork.Network(source, paths, device, dtype) ||> GenerativeModel.ofTrained
 
+    /// What a run's folder has learned, averaged over its training by a length; its tensors are the caller's to free.
+    static member LoadAverage(folder: string, length: float, device: string | null) : GenerativeModel =
+        let run = Runs.at folder
+
+        if not (Runs.isThere run) then
+            raise (UserError $"{folder}: there is no run in this place")
+
+        Runs.averagedIn OwnParts.none (Option.ofObj device) length run
+        |> GenerativeModel.ofTrained run.Name
+
     /// The classifier of a file or of a run's folder, or the exact law's own (null), for a model that it is to guide.
     static member Classifier(source: string | null, model: GenerativeModel) : OpenedClassifier =
         match source with
