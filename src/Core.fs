@@ -256,8 +256,24 @@ module Interpolant =
 /// (t, x) ↦ a vector for each sample. Time is float64 on the CPU, 0-dimensional or [B]; x is [B; …]; so is the result.
 type Field = Tensor -> Tensor -> Tensor
 
-/// Class labels, int64 [B], −1 for a sample of no class; none for an unconditional model, or where no sample has one.
+/// What a model is told of each sample besides the time: class labels, int64 [B], −1 for a sample of no class; or numbers [B; …], NaN for each that is not told. None for an unconditional
+/// model, or where nothing is told of any sample.
 type Condition = Tensor option
+
+[<RequireQualifiedAccess>]
+module Condition =
+
+    /// What is told of as many samples of which nothing is: labels −1, numbers NaN.
+    let nothing (told: Tensor) : Tensor =
+        Tensor.full told.Kind told.Shape (if Dtype.isFloating told.Dtype then nan else -1.0)
+
+    /// Of which samples anything is told, [B] of booleans.
+    let isTold (told: Tensor) : Tensor =
+        if Dtype.isFloating told.Dtype then
+            let there = (Tensor.isFinite (Tensor.flattenRows told)).To Dtype.Float32
+            Tensor.greaterThan 0.5 (Tensor.maxOver [ 1 ] there)
+        else
+            Tensor.atLeast 0.0 told
 
 /// What a network's output means: y = A(t)·x₀ + B(t)·ε, averaged over what x_t leaves open. Together with
 /// x_t = α x₀ + σ ε that is two equations in two unknowns, so every meaning converts into every other where the

@@ -467,9 +467,40 @@ module Loss =
         else
             fun context rng batch ->
                 let some (labels: Tensor) =
-                    let u = Rng.uniform Kind.Float64 labels.Shape (Rng.named "label-dropout" rng)
+                    let u = Rng.uniform Kind.Float64 [ labels.Shape[0] ] (Rng.named "label-dropout" rng)
                     let isDropped = (Tensor.lessThan probability u).To labels.Device
                     Tensor.where isDropped (Tensor.full labels.Kind [] -1.0) labels
+
+                loss context rng { batch with Label = Option.map some batch.Label }
+
+    /// The same loss with what is told of each sample, numbers [B; …], left out with probability p, NaN in its place, and where it has several parts (`widths`: how many numbers each of them is) each
+    /// part of the others' with probability p as well: one network learns all of it, any part of it and none.
+    let droppingNumbers (widths: int list) (probability: float) (loss: Loss) : Loss =
+        if not (probability >= 0.0 && probability < 1.0) then
+            invalidArg (nameof probability) $"conditions dropped with probability {probability}: 0 ≤ p < 1 is needed"
+
+        let parts = widths |> List.mapi (fun k width -> List.replicate width (int64 k)) |> List.concat |> Array.ofList
+
+        if probability = 0.0 then
+            loss
+        else
+            fun context rng batch ->
+                let some (told: Tensor) =
+                    let dropped (shape: int list) (name: string) =
+                        Tensor.lessThan probability (Rng.uniform Kind.Float64 shape (Rng.named name rng))
+
+                    let without (isDropped: Tensor) (x: Tensor) =
+                        Tensor.where (isDropped.To x.Device) (Tensor.full x.Kind [] nan) x
+
+                    let n = told.Shape[0]
+                    let all = dropped [ n ] "label-dropout" |> Tensor.reshape (n :: [ for _ in 2 .. told.Rank -> 1 ])
+
+                    if widths.Length < 2 then
+                        without all told
+                    else
+                        dropped [ n; widths.Length ] "part-dropout"
+                        |> Tensor.indexSelect 1 (Tensor.ofArray [ parts.Length ] parts)
+                        |> fun each -> told |> without each |> without all
 
                 loss context rng { batch with Label = Option.map some batch.Label }
 

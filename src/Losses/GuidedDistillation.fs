@@ -29,7 +29,7 @@ module GuidedDistillation =
         match condition with
         | None -> network None t x
         | Some labels ->
-            let none = Tensor.full labels.Kind labels.Shape -1.0
+            let none = Condition.nothing labels
             let again (a: Tensor) = Tensor.cat 0 [ a; a ]
             let both = network (Some(Tensor.cat 0 [ labels; none ])) (again t) (again x) |> Tensor.split x.Shape[0] 0
             let w = Tensor.perSample x w

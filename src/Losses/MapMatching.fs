@@ -376,7 +376,7 @@ module MapMatching =
                 match teacher, m.Guidance, label with
                 | Some teacher, _, _ -> Model.velocity teacher label
                 | None, Some g, Some labels ->
-                    let none = Some(Tensor.full labels.Kind labels.Shape -1.0)
+                    let none = Some(Condition.nothing labels)
 
                     fun t x ->
                         let v = moving t
@@ -385,7 +385,7 @@ module MapMatching =
 
                         let guided = if g.Kappa = 0.0 then guided else guided + g.Kappa * own label
                         // A sample whose label was left out is not guided.
-                        let isNamed = Tensor.perSample x ((Tensor.atLeast 0.0 labels).To(x.Dtype))
+                        let isNamed = Tensor.perSample x ((Condition.isTold labels).To(x.Dtype))
                         v + isNamed * (guided.To(v.Dtype) - v)
                 | None, _, _ -> fun t _ -> moving t
 

@@ -143,6 +143,10 @@ module Objective =
     let droppingLabels (probability: float) (o: Objective) : Objective =
         { o with Loss = Loss.droppingLabels probability o.Loss }
 
+    /// The same with what is told in numbers left out at random in training, as a whole and part by part (`Loss.droppingNumbers`).
+    let droppingNumbers (widths: int list) (probability: float) (o: Objective) : Objective =
+        { o with Loss = Loss.droppingNumbers widths probability o.Loss }
+
     /// An objective whose network says a potential, the gradient of which learns what the network itself would (`EnergyNetwork`).
     let ofPotential (o: Objective) : Objective =
         { o with

@@ -99,8 +99,6 @@ module Guidance =
 
     // ---- one network under several conditions
 
-    let private none (labels: Tensor) : Tensor = Tensor.full labels.Kind labels.Shape -1.0
-
     /// The network's predictions under each of k conditions, labels [B], in one batch of k·B.
     let private together (network: Condition -> Field) (conditions: Tensor list) : Tensor -> Tensor -> Tensor[] =
         let field = network (Some(Tensor.cat 0 conditions))
@@ -108,7 +106,7 @@ module Guidance =
         fun t x -> field (if t.Rank = 0 || t.Shape[0] = 1 then t else again t) (again x) |> Tensor.split x.Shape[0] 0
 
     /// y_null + s (y_c − y_null): s = 0 is unconditional, 1 plain, more is guided (Ho, Salimans 2022, Classifier-free diffusion guidance, eq. 6, whose
-    /// w is s − 1). The null is the label −1; both are one call of the network with twice the batch. Without labels there is nothing to guide by.
+    /// w is s − 1). The null is the label −1, or numbers that are not told; both are one call of the network with twice the batch. Without labels there is nothing to guide by.
     /// Raises ArgumentException where the settings mean nothing.
     let classifierFree (g: Guidance) (level: Curve) (network: Condition -> Field) : Condition -> Field =
         check g
@@ -117,7 +115,7 @@ module Guidance =
         | None -> network None
         | Some labels when g.Scale = 1.0 -> network (Some labels)
         | Some labels ->
-            let both = together network [ labels; none labels ]
+            let both = together network [ labels; Condition.nothing labels ]
             let alone = network None
 
             within g level (network (Some labels)) (fun t x ->
@@ -135,7 +133,7 @@ module Guidance =
         match terms with
         | [] -> invalidArg (nameof terms) "a composition of no conditions"
         | (_, labels) :: _ ->
-            let all = together network (none labels :: List.map snd terms)
+            let all = together network (Condition.nothing labels :: List.map snd terms)
 
             fun t x ->
                 let y = all t x
