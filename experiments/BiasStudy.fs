@@ -67,7 +67,7 @@ module BiasStudy =
                 let x = Dataset.inData data (Dataset.heldOut Kind.Float64 count rng data).Data
                 let way = ByJumps(map, [| for k in 0..8 -> float k / 8.0 |])
                 let batch = (Samples.standardFor model).Batch
-                let found = Densities.find model way 0.0 batch (Rng.named "probes" rng) (fun _ _ -> ()) (x, None)
+                let found = Densities.find model way 0.0 batch (Rng.named "probes" rng) (fun _ _ -> ()) None (x, None)
                 Some(Estimate.ofDraws (Array.map2 (-) (Tensor.toFloats (law x)) found.Nats)))
         | None, _, _ -> None
 

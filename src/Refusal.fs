@@ -67,6 +67,8 @@ type Setting =
     static member Solver = Setting "Solver"
     static member Grid = Setting "Grid"
     static member Class = Setting "Class"
+    /// What a network is told of each sample in numbers.
+    static member Given = Setting "Given"
     static member RelativeTolerance = Setting "RelativeTolerance"
     static member AbsoluteTolerance = Setting "AbsoluteTolerance"
     // Samples.

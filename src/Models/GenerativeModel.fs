@@ -62,7 +62,9 @@ type GenerativeModel =
         Kind: Kind
         /// Whether the network is told the class.
         Labels: bool
-        /// Whether it knows what no class looks like: the null of classifier-free guidance.
+        /// What the network is told of a sample in numbers; none where it is told a class or nothing.
+        Given: Given option
+        /// Whether it knows what no class looks like, or nothing told: the null of classifier-free guidance.
         Null: bool
         /// The guidance that its dynamics are under.
         Guidance: Guide option
@@ -71,6 +73,9 @@ type GenerativeModel =
     }
 
     member model.IsImage = model.Shape.Length = 3
+
+    /// Whether the network is told anything of a sample besides the time.
+    member model.IsTold = model.Labels || model.Given.IsSome
 
     /// Coordinates of a sample.
     member model.Dimension = List.fold (*) 1 model.Shape
@@ -102,6 +107,33 @@ type GenerativeModel =
 [<RequireQualifiedAccess>]
 module GenerativeModel =
 
+    /// What a model is told of a sample in numbers. Raises RefusedException where it is told none; `said` is what somebody would tell it.
+    let given (said: string) (model: GenerativeModel) : Given =
+        match model.Given with
+        | Some given -> given
+        | None ->
+            refuse
+                Setting.Given
+                said
+                $"""{model.Name} is told {if model.Labels then $"a class ({Setting.Class})" else "nothing of a sample"}: leave it out"""
+
+    /// A network that was told something of every sample has nothing to say of one that nothing is told of.
+    let private requireTold (name: string) (t: TrainedNetwork) (network: Condition -> Field) : Condition -> Field =
+        match t.Given with
+        | Some given when not t.Null ->
+            fun condition ->
+                match condition with
+                | Some _ -> network condition
+                | None ->
+                    // A plan of sampling is made before anything is told.
+                    fun _ _ ->
+                        refuseWith
+                            Setting.Given
+                            ""
+                            $"{name} was told {Given.text given} of every sample, and never learned what samples look like without"
+                            $"say what is given, or take a model trained with {Setting.LabelDropout.Is 0.1}"
+        | _ -> network
+
     /// A trained network, under a name for messages. Raises UserError where it is a classifier, which no samples come from.
     let ofTrained (name: string) (t: TrainedNetwork) : GenerativeModel =
         { Name = name
@@ -114,7 +146,7 @@ module GenerativeModel =
                     UserError
                         $"{name}: a classifier is no law to sample from or to measure: let it guide a model of the same data"
                 )
-            | output -> NetworkOutput.dynamics t.Path output (t.Network.Apply t.Parameters)
+            | output -> NetworkOutput.dynamics t.Path output (requireTold name t (t.Network.Apply t.Parameters))
           Shape = t.Shape
           Classes = t.Classes
           Units = t.Units
@@ -124,6 +156,7 @@ module GenerativeModel =
           Times = t.Times
           Kind = t.Kind
           Labels = t.Labels
+          Given = t.Given
           Null = t.Null
           Guidance = None
           Seed = t.Training.Seed }
@@ -149,6 +182,7 @@ module GenerativeModel =
           Times = []
           Kind = kind
           Labels = false
+          Given = None
           Null = true
           Guidance = None
           Seed = 0L }
@@ -179,6 +213,7 @@ module GenerativeModel =
           Times = []
           Kind = kind
           Labels = false
+          Given = None
           Null = false
           Guidance = None
           Seed = 0L }

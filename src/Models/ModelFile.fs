@@ -56,6 +56,9 @@ module ModelFile =
               | Some(low, high) -> "range", array [ JsonValue.Create low; JsonValue.Create high ]
               | None -> ()
               "labels", JsonValue.Create t.Labels
+              match t.Given with
+              | Some given -> "given", Given.toJson given
+              | None -> ()
               "null", JsonValue.Create t.Null
               match t.Source with
               | Some source -> "source", object [ "name", text source.Name; "units", units source.Units ]
@@ -101,7 +104,8 @@ module ModelFile =
 
         [ yield "data", training "digest"
 
-          for name in [ "network"; "path"; "output"; "shape"; "classes"; "units"; "labels"; "null"; "source"; "dtype" ] do
+          for name in
+              [ "network"; "path"; "output"; "shape"; "classes"; "units"; "labels"; "given"; "null"; "source"; "dtype" ] do
               yield name, shown json[name]
 
           yield "loss", training "loss" ]
@@ -173,6 +177,17 @@ module ModelFile =
             "its columns are of another number of coordinates than its samples"
 
         require (not (t.Labels && t.Classes.IsEmpty)) "its network is told a class, and there are none"
+
+        require
+            (match t.Given with
+             | None -> true
+             | Some given ->
+                 not t.Labels
+                 && (t.Shape.Length = 3) <> given.IsColumns
+                 && (match Map.tryFind "told" (Map.ofList t.Network.Settings) with
+                     | Some sizes -> sizes = String.Join(",", Given.shape t.Shape given)
+                     | None -> false))
+            "what its network is told is of another shape than it says"
 
         require
             (t.Times.IsEmpty
@@ -247,6 +262,7 @@ module ModelFile =
                           Columns = []
                           Notes = []
                           Augmentation = Augmentation.None
+                          Given = None
                           Content = Finite({ Rows = rows; Labels = None }, none) }
                 | Some rows -> raise (FormatException $"its source is {rows.Describe()}")
                 // What a file says would be here: no file is opened because a model says so.
@@ -282,6 +298,7 @@ module ModelFile =
                     let at (k: int) = (nonNull range[k]).GetValue<float>()
                     at 0, at 1)
               Labels = (field "labels" json).GetValue<bool>()
+              Given = json["given"] |> Option.ofObj |> Option.map (fun given -> Given.ofJson (given.AsObject()))
               Null = (field "null" json).GetValue<bool>()
               Source = source
               Times =

@@ -36,7 +36,9 @@ type TrainedNetwork =
         Range: (float * float) option
         /// Whether the network is told the class.
         Labels: bool
-        /// Whether it knows what no class looks like: the null of classifier-free guidance.
+        /// What the network is told of a sample in numbers; none where it is told a class or nothing.
+        Given: Given option
+        /// Whether it knows what no class looks like, or nothing told: the null of classifier-free guidance.
         Null: bool
         /// The law of x₁ at the noisy end, with units of its own; none for σ(1)·ε.
         Source: Dataset option

@@ -135,6 +135,13 @@ module Sections =
     let imagesAlone (samples: ImageGrid) =
         section "Samples" "Samples of the model, not picked." [ Body.Images [ samples ] ]
 
+    /// What images are samples of, above them.
+    let imagesGiven (what: string) (given: ImageGrid) (samples: ImageGrid) =
+        section
+            "Given and drawn"
+            $"Each sample below what it was told ({what}), of held-out images; grey is not seen."
+            [ Body.Images [ given; samples ] ]
+
     /// Training images through what changes them at random.
     let imagesAsSeen (images: ImageGrid) =
         section

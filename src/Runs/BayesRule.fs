@@ -30,7 +30,7 @@ module BayesRule =
 
         let ofClass (k: int) =
             let told share note = report ((float k + share) / float classes) note
-            (Densities.find model way time batch rng told (x, Some(Array.create n k))).Nats
+            (Densities.find model way time batch rng told None (x, Some(Array.create n k))).Nats
 
         let each = Array.init classes ofClass
         Array.init n (fun i -> Array.init classes (fun k -> each[k][i]))

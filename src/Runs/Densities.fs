@@ -87,7 +87,7 @@ module Densities =
             let noisy = Tensor.scalar Kind.Float64 flow.Plan.Span.Noisy
             AlongFlow(flow, { likelihood with Prior = Mixture.logDensity model.Path (law model label mixture) noisy })
 
-    /// The log-densities of samples x [n; …] in the data's units, each of its class where the network is told classes, so many at once; the densities are
+    /// The log-densities of samples x [n; …] in the data's units, each of its class where the network is told classes, or of what it is told (`told`, as `Drawing.Given` has it), so many at once; the densities are
     /// those of x_t at `time`. The probes of a stochastic divergence come from the key. Raises UserError where the flow fails, or a density is not finite.
     let find
         (model: GenerativeModel)
@@ -96,9 +96,22 @@ module Densities =
         (batch: int)
         (rng: Rng)
         (report: Ticker)
+        (told: Tensor option)
         (x: Tensor, labels: int[] option)
         : Densities =
         let n = x.Shape[0]
+
+        match told with
+        | Some rows when model.Given.IsSome && rows.Shape[0] <> 1 && rows.Shape[0] <> n ->
+            refuse Setting.Given "" $"it is of {rows.Shape[0]} samples, one each, and there are {n}"
+        | _ -> ()
+
+        let condition (first: int) (size: int) : Condition =
+            match model.Given, told with
+            | None, _ -> Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+            | Some _, None -> None
+            | Some _, Some rows -> Some(Samples.told model rows first size)
+
         let volume = Units.logVolume model.Units (List.fold (*) 1 model.Shape)
         let only nats =
             { Nats = Tensor.toFloats nats
@@ -129,8 +142,7 @@ module Densities =
             | ClosedForm mixture when time = 0.0 -> only (Mixture.logDensityOfData mixture own)
             | ClosedForm mixture -> only (Mixture.logDensity model.Path mixture (Tensor.scalar Kind.Float64 time) own)
             | ByJumps(map, times) ->
-                let condition =
-                    Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+                let condition = condition first size
 
                 let inside = (Units.toNetwork model.Units own).To model.Kind.Device
 
@@ -143,7 +155,7 @@ module Densities =
                     { only (prior + logDeterminant - volume) with Evaluations = Array.create size (times.Length - 1) }
             | Normalized(energy, _, _) ->
                 let own' = labels |> Option.map (fun all -> all[first .. first + size - 1])
-                let condition = Samples.condition model own'
+                let condition = condition first size
                 let inside = (Units.toNetwork model.Units own).To model.Kind.Device
                 let struct (log, _) = Energy.target model.Kind energy condition 1.0 inside
 
@@ -158,8 +170,7 @@ module Densities =
                 report (float (first + size) / float n) ""
                 only (log - (Tensor.ofArray [ size ] logZ).To log.Kind - volume)
             | ByBound(jumps, draws) ->
-                let condition =
-                    Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+                let condition = condition first size
 
                 let inside = (Units.toNetwork model.Units own).To model.Kind.Device
 
@@ -169,8 +180,7 @@ module Densities =
                     report (float (first + size) / float n) ""
                     { only (-bound - volume) with Evaluations = Array.create size draws }
             | AlongFlow(flow, likelihood) ->
-                let condition =
-                    Samples.condition model (labels |> Option.map (fun all -> all[first .. first + size - 1]))
+                let condition = condition first size
 
                 let inside = (Units.toNetwork model.Units own).To model.Kind.Device
                 let seen share = report ((float first + share * float size) / float n) ""
@@ -254,4 +264,4 @@ module Densities =
     let ofSamples (model: GenerativeModel) (x: Tensor) : Densities =
         let struct (way, time) = standardFor model
         let rng = Rng.ofSeed 0L |> Rng.named "likelihood"
-        find model way time (Samples.standardFor model).Batch rng (fun _ _ -> ()) (x, None)
+        find model way time (Samples.standardFor model).Batch rng (fun _ _ -> ()) None (x, None)

@@ -404,6 +404,7 @@ module Diffusers =
               Columns = []
               Range = Some(0.0, 255.0)
               Labels = adm.Classes.IsSome
+              Given = None
               Null = false
               Source = None
               Times = []

@@ -139,6 +139,7 @@ module Evaluations =
 
             let names =
                 batch.Label
+                |> Option.filter (fun labels -> labels.Dtype = Dtype.Int64)
                 |> Option.map (Tensor.toArray<int64> >> Array.map (fun k -> List.item (int k) data.Classes))
 
             Dataset.inData data batch.Data, defaultArg names [||])
@@ -157,6 +158,7 @@ module Evaluations =
           Columns = []
           Notes = []
           Augmentation = Augmentation.None
+          Given = None
           Content = Finite(table (Tensor.narrow 0 0 0 x), table x) }
 
     // ---- what is measured
@@ -166,7 +168,8 @@ module Evaluations =
 
     /// The classifier of the data's own classes whose features samples are measured on, which is trained at its first use and kept (`FeatureClassifier.cached`).
     let classifier (data: Dataset) (report: Ticker) : FeatureClassifier =
-        FeatureClassifier.cached (fun made all -> report (float made / float all) "") data
+        // It tells classes apart, whatever a model is told.
+        FeatureClassifier.cached (fun made all -> report (float made / float all) "") { data with Given = None }
 
     /// The same where the data have one.
     let classifierFor (data: Dataset) (report: Ticker) : FeatureClassifier option =
@@ -321,6 +324,23 @@ module Evaluations =
             { data with Content = Finite(rows, rows) }
         | _ -> refuse Setting.Class label $"{data.Name} has no labels, so none of its samples are known to be of it"
 
+    /// The drawing of n samples that are told what the data tell of samples that they hold out, one after the other and again from the first; as it is where the model is told nothing of that kind, or the
+    /// drawing says what it is told.
+    let telling (data: Dataset) (model: GenerativeModel) (rng: Rng) (n: int) (drawing: Drawing) : Drawing =
+        match model.Given, drawing.Given with
+        | Some given, None when data.Given = Some given ->
+            let held = Dataset.heldOutCount data |> Option.defaultValue n
+            let batch = Dataset.heldOut Kind.Float64 (min n held) (Rng.named "told" rng) data
+
+            let told =
+                batch.Label
+                |> Option.map (fun told ->
+                    let index = Array.init n (fun i -> int64 (i % told.Shape[0]))
+                    Tensor.indexSelect 0 (Tensor.ofArray [ n ] index) told)
+
+            { drawing with Given = told }
+        | _ -> drawing
+
     /// Measures n samples [n; …] of anyone's, in the data's units, against what the data hold out: so many pairs of sets of so many samples as there can be.
     /// Raises UserError where the samples are of another shape than the data, or there are too few of either.
     let ofSamples (protocol: Protocol) (data: Dataset) (seed: int64) (report: Stage -> Ticker) (x: Tensor) =
@@ -358,6 +378,7 @@ module Evaluations =
         let protocol = fit own protocol
 
         Scope.run (fun () ->
+            let drawing = telling own model (measuresKey model.Seed) protocol.Pool drawing
             let x = Samples.draw model drawing (samplesKey seed) protocol.Pool (report Stage.Sampling)
             let classifier = classifierFor data (report Stage.Classifier)
             { Protocol = protocol

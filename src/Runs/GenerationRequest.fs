@@ -52,6 +52,8 @@ type GenerationRequest =
         Batch: int option
         /// One class for all samples, by number or name.
         Class: string option
+        /// What the network is told of the samples in numbers, in their own units and NaN where it is not told: one row for all samples, or one for each.
+        Given: GivenArray option
         /// The error of a step relative to the state, for steps that are chosen by it.
         RelativeTolerance: float option
         /// The same where a state is near 0.
@@ -69,6 +71,7 @@ module GenerationRequest =
           Steps = None
           Batch = None
           Class = None
+          Given = None
           RelativeTolerance = None
           AbsoluteTolerance = None
           Guidance = GuidanceRequest.none }

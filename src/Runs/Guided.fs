@@ -52,7 +52,7 @@ module Guided =
 
         match model.Origin with
         | Origin.Supplied -> refuseWith setting given $"{model.Name} is told no classes" weaker
-        | Origin.Trained _ when not model.Labels ->
+        | Origin.Trained _ when not model.IsTold ->
             refuseWith
                 setting
                 given
@@ -62,7 +62,10 @@ module Guided =
             refuseWith
                 setting
                 given
-                $"{model.Name} was told the class of every sample and never learned what no class looks like"
+                (if model.Given.IsSome then
+                     $"{model.Name} was told {Given.text model.Given.Value} of every sample and never learned what samples look like without"
+                 else
+                     $"{model.Name} was told the class of every sample and never learned what no class looks like")
                 $"take one trained with {Setting.LabelDropout.Is 0.1}, or guide it by a weaker model with {Setting.Weaker}"
         | Origin.Exact _ when model.Classes.Length < 2 ->
             refuse setting given $"{model.Name} is of one class: there is none to guide towards"
@@ -118,10 +121,7 @@ module Guided =
             Potential =
                 fun condition ->
                     let own = energy.Potential condition
-                    let none =
-                        energy.Potential(
-                            condition |> Option.map (fun labels -> Tensor.full labels.Kind labels.Shape -1.0)
-                        )
+                    let none = energy.Potential(Option.map Condition.nothing condition)
 
                     fun x ->
                         let free = none x
@@ -162,7 +162,11 @@ module Guided =
                 $"it is on the path {other.Path.Name}, {model.Name} on {own.Path.Name}: take a weaker model on the same path"
 
         // One that is told no classes is weaker in that too.
-        let other = if weaker.Labels then other else Model.withNetwork (fun _ -> other.Network None) other
+        let other =
+            if weaker.Labels && model.Given.IsNone || weaker.Given.IsSome && weaker.Given = model.Given then
+                other
+            else
+                Model.withNetwork (fun _ -> other.Network None) other
 
         { model with
             Guidance = Some(Guide.Weaker(guidance, weaker.Name))
@@ -240,6 +244,9 @@ module Guided =
               Setting.GuidanceRescale, request.Rescale.IsSome ]
 
         requireNull Setting.Composition given model
+
+        if model.Given.IsSome then
+            refuse Setting.Composition given $"{model.Name} is told {Given.text model.Given.Value} and no classes"
 
         let terms =
             [ for label, weight in request.Composition do

@@ -95,10 +95,12 @@ module HeldOut =
             None
         else
             Scope.run (fun () ->
-                let x = Dataset.inData data (Dataset.heldOut Kind.Float64 count rng data).Data
-                let batch = (Samples.standardFor model).Batch
+                let batch = Dataset.heldOut Kind.Float64 count rng data
+                let x = Dataset.inData data batch.Data
+                let told = if model.Given.IsSome && data.Given = model.Given then batch.Label else None
+                let size = (Samples.standardFor model).Batch
                 let struct (way, time) = Densities.standardFor model
-                let found = Densities.find model way time batch (Rng.named "probes" rng) report (x, None)
+                let found = Densities.find model way time size (Rng.named "probes" rng) report told (x, None)
 
                 // What a Z that was estimated is off by, all samples are.
                 let widened (estimate: Estimate) =

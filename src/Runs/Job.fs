@@ -53,7 +53,8 @@ type Job =
           Units = job.Data.Units
           Columns = job.Data.Columns
           Range = job.Data.Range
-          Labels = job.Recipe.Labels
+          Labels = job.Recipe.Labels && job.Data.Given.IsNone
+          Given = if job.Recipe.Labels then job.Data.Given else None
           Null = job.Recipe.LabelDropout > 0.0
           Source = job.Source
           Times =
@@ -178,7 +179,12 @@ module Job =
         if model.Source.IsSome || recipe.Source.IsSome then
             refuse $"its pairs are of noise and data: there is no other law at the noisy end"
 
-        if recipe.Labels <> model.Labels && not (model.Labels && model.Null) then
+        let told = if recipe.Labels then data.Given else None
+
+        if told <> model.Given && not (told.IsNone && model.Null) then
+            refuse $"it is told other things of a sample than the network here"
+
+        if data.Given.IsNone && recipe.Labels <> model.Labels && not (model.Labels && model.Null) then
             refuse
                 $"""its network is told classes, or is not, and this one the other way round: say {Setting.Labels.Is(if model.Labels then "on" else "off")}"""
 
@@ -224,6 +230,16 @@ module Job =
         (data: Dataset)
         (find: Setting -> string -> string * TrainedNetwork)
         : (Setting * string * GenerativeModel) option =
+        /// A teacher that is told other things of a sample than the student cannot say what it would say of it.
+        let requireToldAlike (setting: Setting) (given: string) (model: GenerativeModel) =
+            match (if recipe.Labels then data.Given else None) with
+            | Some told when model.Given <> Some told ->
+                refuse
+                    setting
+                    given
+                    $"it is not told {Given.text told}, which the network here is told of each sample of {data.Name}"
+            | _ -> ()
+
         if loss.Tunes then
             recipe.From
             |> Option.map (fun given ->
@@ -235,11 +251,14 @@ module Job =
                         given
                         $"its samples are in other units than those of {data.Name}: name the data that it was trained on"
 
+                requireToldAlike Setting.Begin given model
                 Setting.Begin, given, model)
         else
             recipe.Teacher
             |> Option.map (fun given ->
-                Setting.Teacher, given, find Setting.Teacher given ||> GenerativeModel.ofTrained)
+                let model = find Setting.Teacher given ||> GenerativeModel.ofTrained
+                requireToldAlike Setting.Teacher given model
+                Setting.Teacher, given, model)
 
     /// The loss that the recipe names, made of the parts that it names. Raises UserError where a name stands for nothing, or the loss has no use for a part.
     let private objective
@@ -284,7 +303,9 @@ module Job =
                     |> Option.bind (fun (_, _, model) ->
                         match model.Origin with
                         | Origin.Trained trained ->
-                            Some { Output = trained.Output; HasNull = trained.Labels && trained.Null }
+                            Some
+                                { Output = trained.Output
+                                  HasNull = (trained.Labels || trained.Given.IsSome) && trained.Null }
                         | Origin.Exact _
                         | Origin.Supplied -> None)
                   Reward = teacher |> Option.bind (fun (_, _, model) -> reward recipe model find)
@@ -352,22 +373,31 @@ module Job =
                 $"""say {those "dfm" count}"""
         | _ -> ()
 
+    /// The shape of what the network is told of a sample in numbers; none where it is told none.
+    let private given (recipe: Recipe) (data: Dataset) : int list option =
+        if recipe.Labels then data.Given |> Option.map (Given.shape data.Shape) else None
+
     let private requested (recipe: Recipe) (data: Dataset) (objective: Objective) : NetworkRequest =
-        { Sample = data.Shape
+        { Sample = given recipe data |> Option.fold (fun sample given -> Networks.toldSample given sample) data.Shape
           Data = data.Name
           Width = recipe.Width
           Depth = recipe.Depth
           Times = objective.Times
           Outputs = objective.Outputs
-          Classes = if recipe.Labels then Some data.Classes.Length else None
+          Classes = if recipe.Labels && data.Given.IsNone then Some data.Classes.Length else None
           Role = objective.Role
           Tokens =
             match objective.Output with
             | NetworkOutput.TokenLogits tokens -> Some tokens
             | _ -> None }
 
-    let private made (known: Known) (recipe: Recipe) (ask: NetworkRequest) : Network =
-        known.Networks.Make recipe.Network ask |> if recipe.Blind then Networks.blind else id
+    let private made (known: Known) (recipe: Recipe) (data: Dataset) (ask: NetworkRequest) : Network =
+        known.Networks.Make recipe.Network ask
+        |> if recipe.Blind then Networks.blind else id
+        |> match given recipe data with
+           // That of a teacher has been told it already.
+           | Some given when recipe.Network.Name <> Networks.learnedFrom -> Networks.told given
+           | _ -> id
 
     let private network (known: Known) (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =
         if recipe.Blind && objective.Times > 1 then
@@ -377,7 +407,16 @@ module Job =
                 $"{recipe.Loss} learns a map between two times, which nothing in x says"
                 $"leave it out, or take a loss that learns a field: cfm, dsm, simple"
 
-        requested recipe data objective |> made known recipe |> Objective.network objective
+        match data.Given with
+        | Some given when recipe.Labels && objective.Role = NetworkRole.Bijection ->
+            refuseWith
+                Setting.Loss
+                recipe.Loss
+                $"an exact flow knows the data and the noise, and cannot be told {Given.text given}"
+                $"""take another loss, or {Setting.Labels.Is "off"}"""
+        | _ -> ()
+
+        requested recipe data objective |> made known recipe data |> Objective.network objective
 
     /// The networks that are trained beside the main one, of the same architecture; a twin begins where the main one does.
     let private players
@@ -389,7 +428,7 @@ module Job =
         (optimizer: Optimizer)
         : Player list =
         [ for player in objective.Players ->
-              let own = { requested recipe data objective with Outputs = 1; Times = 1 } |> made known recipe
+              let own = { requested recipe data objective with Outputs = 1; Times = 1 } |> made known recipe data
 
               { Name = player.Name
                 Network =
@@ -498,7 +537,19 @@ module Job =
         let objective =
             objective known recipe data kind source find
             |> AdversarialTerm.beside recipe.Adversarial 1.0
-            |> if recipe.Labels then Objective.droppingLabels recipe.LabelDropout else Objective.withoutLabels
+            |> match recipe.Labels, data.Given with
+               | true, None -> Objective.droppingLabels recipe.LabelDropout
+               | true, Some given -> Objective.droppingNumbers (Given.widths given) recipe.LabelDropout
+               | false, _ -> Objective.withoutLabels
+
+        match data.Given with
+        | Some given when recipe.Labels && (objective.Memory.IsSome || recipe.Loss.Name = Objectives.classifier.Name) ->
+            refuseWith
+                Setting.Loss
+                recipe.Loss
+                $"{Given.text given} is told of each sample, which this loss has no use for"
+                $"""take another loss, or {Setting.Labels.Is "off"}"""
+        | _ -> ()
 
         requireTokens recipe data objective
 

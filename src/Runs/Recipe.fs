@@ -35,9 +35,9 @@ type Recipe =
         Depth: int
         /// Whether the time is withheld from the network.
         Blind: bool
-        /// Whether the network is told the class.
+        /// Whether the network is told the class, or what the data tell in its place.
         Labels: bool
-        /// The probability that a label is left out in training: the network then learns what no class looks like, which guidance needs.
+        /// The probability that this is left out in training: the network then learns what no class looks like, which guidance needs.
         LabelDropout: float
         Seed: int64
         Steps: int64
@@ -241,13 +241,15 @@ module Recipe =
               Dtype = Dtype.name Dtype.Float32 }
             |> withLoss (Loss.cfm Path.condOT).Name
 
+        let isTold = dataset.IsImage && not dataset.Classes.IsEmpty || dataset.Given.IsSome
+
+        let vectors = { vectors with Labels = isTold; LabelDropout = if isTold then 0.1 else 0.0 }
+
         if dataset.IsImage then
             { vectors with
                 Network = PartName.plain "unet"
                 Width = 32
                 Depth = 1
-                Labels = not dataset.Classes.IsEmpty
-                LabelDropout = if dataset.Classes.IsEmpty then 0.0 else 0.1
                 LearningRate = 1e-3
                 Steps = 4_000L
                 Batch = 64 }
@@ -373,7 +375,7 @@ module Recipe =
                 $"pixels are whole numbers, on which a density grows without end: they are learned under noise"
                 $"""say {Setting.Loss.Is "mle:noise=0.1"}"""
 
-        if recipe.Labels && data.Classes.IsEmpty then
+        if recipe.Labels && data.Classes.IsEmpty && data.Given.IsNone then
             refuse Setting.Labels "" $"the data set {data.Name} has no classes"
 
         if not (recipe.LabelDropout >= 0.0 && recipe.LabelDropout < 1.0) then
@@ -383,7 +385,7 @@ module Recipe =
             refuseWith
                 Setting.LabelDropout
                 recipe.LabelDropout
-                $"the network is told no classes that could be left out"
+                $"the network is told nothing that could be left out"
                 $"""say {Setting.Labels.Is "on"}, or leave it out"""
 
     /// The recipe for a budget of minutes; how many steps fit into it is found out later. A longer one pays for a wider

@@ -128,6 +128,7 @@ module Runs =
                       Columns = []
                       Notes = []
                       Augmentation = Augmentation.None
+                      Given = None
                       Content =
                         Law
                             { Draw =
@@ -324,7 +325,7 @@ module Runs =
 
                         { standard with
                             Network = PartName.plain Networks.learnedFrom
-                            Labels = trained.Labels
+                            Labels = trained.Labels || trained.Given.IsSome
                             LabelDropout = if trained.Null then 0.1 else 0.0 })
                 | Some run ->
                     let own = recipe run

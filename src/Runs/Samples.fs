@@ -27,6 +27,8 @@ type Drawing =
         Batch: int
         /// The class of every sample; where there is none they take turns.
         Label: int option
+        /// What the network is told of the samples in numbers, [n; …] float64 in its own units with NaN for what is not told, one row for all or one for each; nothing is told where there is none.
+        Given: Tensor option
         /// The times between which the sampler runs; the plan's own where there are none (`Sampling.spanOf`).
         Span: Span option
         /// The states x at the span's noisy time that sampling starts from, [n; …] float64 in the network's units; drawn where there are none.
@@ -72,6 +74,7 @@ module Samples =
             elif Units.areText model.Shape model.Units || Units.areSeries model.Shape model.Units then 250
             else 4096
           Label = None
+          Given = None
           Span = None
           Start = None
           Unit = None
@@ -93,6 +96,15 @@ module Samples =
     let condition (model: GenerativeModel) (labels: int[] option) : Condition =
         labels
         |> Option.map (fun labels -> (Tensor.ofArray [ labels.Length ] (Array.map int64 labels)).To model.Kind.Device)
+
+    /// What samples `first` … `first + n − 1` are told, of one row for all or one for each, as the network takes it.
+    let told (model: GenerativeModel) (rows: Tensor) (first: int) (n: int) : Tensor =
+        (if rows.Shape[0] = 1 then
+             Tensor.expand (n :: List.ofArray rows.Shape[1..]) rows
+         else
+             Tensor.narrow 0 first n rows)
+            .To
+            model.Kind
 
     /// Where sampling begins and ends by itself. An exact velocity is regular wherever α̇ and dσ²/dt are finite and no component is
     /// flat (`Mixture.velocity`), also where a network's target, which has σ̇ in it, is not: its flow is followed to the very ends.
@@ -134,7 +146,7 @@ module Samples =
     /// The plan of a drawing. Raises UserError where its times do not go from more noise to less, or there is no class to guide towards.
     let plan (model: GenerativeModel) (drawing: Drawing) : SamplingPlan =
         match model.Guidance, drawing.Label with
-        | Some(Guide.Unconditional _ | Guide.Classifier _ as guide), None when not model.Labels ->
+        | Some(Guide.Unconditional _ | Guide.Classifier _ as guide), None when not model.IsTold ->
             let setting, given = guide.Setting
             refuseWith setting given $"guidance is towards a class" $"say which with {Setting.Class}"
         | _ -> ()
@@ -240,7 +252,13 @@ module Samples =
         let k = copies drawing
         let own = Rng.rows (int64 (first * k)) rng
         let again (x: Tensor) = if k = 1 then x else Tensor.repeatInterleave k 0 x
-        let condition = condition model (labels model drawing first n) |> Option.map again
+        let told =
+            match model.Given, drawing.Given with
+            | None, _ -> condition model (labels model drawing first n)
+            | Some _, None -> None
+            | Some _, Some rows -> Some(told model rows first n)
+
+        let condition = told |> Option.map again
         let given (x: Tensor) = again ((Tensor.narrow 0 first n x).To model.Kind.Device)
 
         let start =

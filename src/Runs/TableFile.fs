@@ -48,6 +48,19 @@ module TableFile =
             let places = Columns.placesIn file columns table
             { Name = file; Values = Columns.points file columns places model.Units None table }
 
+    /// What a file tells a model of samples, [n; …] in its own units, NaN for what it does not tell: a table under the names of the model's columns, an array, or a picture. Raises UserError where the file is missing or damaged,
+    /// or its cells are none that the model knows, and RefusedException where the model is told nothing of that kind.
+    let given (model: GenerativeModel) (file: string) : GivenArray =
+        let ends (ending: string) = file.EndsWith(ending, StringComparison.OrdinalIgnoreCase)
+
+        match GenerativeModel.given file model with
+        | Given.Columns(columns, _) when ends ".csv" ->
+            { Name = file; Values = Given.readCells file columns (Csv.readCells file) }
+        | _ when ends ".png" || ends ".jpg" || ends ".jpeg" || ends ".webp" ->
+            let grey = model.Shape.Length = 3 && model.Shape.Head = 1
+            { Name = file; Values = Scope.run (fun () -> (ImageFolder.picture grey file).To Dtype.Float64) }
+        | _ -> { Name = file; Values = Npy.read file }
+
     /// The rows of a file with NaN in what is to be filled in, and the header. Raises as `samples` does.
     let withHoles (model: GenerativeModel) (file: string) : string[] option * GivenArray =
         match model.Columns with

@@ -142,6 +142,14 @@ module Transfers =
     /// The ONNX model of a trained model: of its network or, where it is asked how to sample, of the whole way from noise to samples. Raises RefusedException where it has something
     /// that is no fixed sequence of ONNX's operators.
     let onnx (sampling: GenerationRequest option) (model: GenerativeModel) : byte[] =
+        match model.Given with
+        | Some given ->
+            refuse
+                Setting.Model
+                model.Name
+                $"it is told {Given.text given}: what is told in numbers is no input of the files that are written"
+        | None -> ()
+
         try
             match sampling with
             | None -> network model

@@ -114,6 +114,8 @@ type DensityTask =
         Time: float
         /// Samples at once.
         Batch: int
+        /// What the network is told of the samples, one row for all or one for each (`Drawing.Given`).
+        Given: Tensor option
     }
 
 /// What an evaluation is asked to be: samples as they are asked for, against data that are held out.
@@ -193,6 +195,24 @@ module Validation =
         | Mapping { Domain = Between _ }, _ :: _ -> GenerativeModel.following model
         | _ -> model
 
+    /// What a model is told, as its network takes it. Raises RefusedException where it is told no numbers, or these are of another shape.
+    let private told (model: GenerativeModel) (given: GivenArray) : Tensor =
+        let kind = GenerativeModel.given given.Name model
+
+        let inside =
+            if given.Values.Rank < 2 || given.Values.Shape[0] = 0 then
+                None
+            else
+                Given.inside model.Shape model.Units kind given.Values
+
+        match inside with
+        | Some told -> told
+        | None ->
+            refuse
+                Setting.Given
+                given.Name
+                $"it is {given.Values.Describe()}: expected {Given.expected model.Shape kind}"
+
     /// The model under the guidance that is asked for, and how it is followed.
     let generation (model: GenerativeModel) (request: GenerationRequest) : struct (GenerativeModel * Drawing) =
         requireAtLeast 1 Setting.Steps request.Steps
@@ -229,6 +249,7 @@ module Validation =
                 Sampler = sampler
                 Batch = defaultArg request.Batch standard.Batch
                 Label = request.Class |> Option.map (GenerativeModel.label model)
+                Given = request.Given |> Option.map (told model)
                 Control = control }
             |> Samples.onGrid
                 model
@@ -333,8 +354,8 @@ module Validation =
                     $"particles are weighed by what the data come to, and these would be no data yet"
                     $"add {Setting.Denoise}"
 
-    /// Samples as they are asked for.
-    let sampling (model: GenerativeModel) (request: SamplingRequest) : SamplingTask =
+    /// Samples as they are asked for; what they are told of may be said later.
+    let private asked (isToldLater: bool) (model: GenerativeModel) (request: SamplingRequest) : SamplingTask =
         let name (given: GivenArray option) = given |> Option.map _.Name
         requireAtLeast 1 Setting.Count request.Count
         requireAtLeast 1 Setting.Parallel request.Parallel
@@ -477,6 +498,7 @@ module Validation =
               start |> Option.map (fun x -> x.Shape[0])
               Setting.Noise, unit |> Option.map (fun x -> x.Shape[0])
               Setting.Replay, replayed |> Option.map (fun x -> x.Shape[1])
+              Setting.Given, drawing.Given |> Option.map (fun x -> x.Shape[0]) |> Option.filter (fun rows -> rows > 1)
               Setting.Observed, SteeringChoice.rows drawing.Steering ]
             |> List.choose (fun (setting, n) -> n |> Option.map (fun n -> setting, n))
 
@@ -488,12 +510,31 @@ module Validation =
                 $"it is of {n} samples, one each, and {Setting.Count.Is count} asks for others: leave one of the two out"
         | _ -> ()
 
+        match drawing.Given, request.Count with
+        | Some rows, Some count when rows.Shape[0] > 1 && rows.Shape[0] <> count ->
+            refuse
+                Setting.Given
+                request.Generation.Given.Value.Name
+                $"it is of {rows.Shape[0]} samples, one each, and {Setting.Count.Is count} asks for others: leave one of the two out"
+        | _ -> ()
+
         match given with
         | (_, n) :: others ->
             for setting, m in others do
                 if m <> n then
                     refuse setting "" $"it is of {m} samples, and what is given to begin from of {n}: expected as many"
         | [] -> ()
+
+        match model.Guidance, model.Given with
+        | Some(Guide.Unconditional _ as guide), Some given when drawing.Given.IsNone && not isToldLater ->
+            let setting, scale = guide.Setting
+
+            refuseWith
+                setting
+                scale
+                $"guidance is towards what is given, {Given.text given}"
+                $"say it with {Setting.Given}"
+        | _ -> ()
 
         // What a plan refuses, it refuses now.
         Samples.plan model drawing |> ignore
@@ -509,6 +550,9 @@ module Validation =
                 let usual = if (drawing.Steering |> Option.bind _.Particles).IsSome then 100 else usual
                 defaultArg request.Count usual
           Seed = request.Seed }
+
+    /// Samples as they are asked for.
+    let sampling (model: GenerativeModel) (request: SamplingRequest) : SamplingTask = asked false model request
 
     /// Log-densities as they are asked for.
     let densities (model: GenerativeModel) (request: DensityRequest) : DensityTask =
@@ -624,10 +668,15 @@ module Validation =
             | None, _ when byJumps.IsSome -> byJumps.Value
             | _ -> byFlow ()
 
-        { Model = model; Way = way; Time = time; Batch = drawing.Batch }
+        { Model = model; Way = way; Time = time; Batch = drawing.Batch; Given = drawing.Given }
 
     /// The flow for `what` (an encoding, an interpolation), and the samples that go through it at once.
     let flow (what: string) (model: GenerativeModel) (request: GenerationRequest) : struct (FlowPlan * int) =
+        match request.Given with
+        | Some given ->
+            refuse Setting.Given given.Name $"{what} follows the flow of which nothing is told: leave it out"
+        | None -> ()
+
         let struct (model, drawing) = alongFlow model request
         struct (FlowPlan.make what model drawing None, drawing.Batch)
 
@@ -648,5 +697,5 @@ module Validation =
                 data.Name
                 $"its samples are [{text data.Shape}], those of {model.Name} [{text model.Shape}]"
 
-        let task = sampling model request.Sampling
+        let task = asked true model request.Sampling
         struct (task, Evaluations.protocol data request.Draws request.SamplesPerDraw)

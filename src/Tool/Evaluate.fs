@@ -107,6 +107,7 @@ module Evaluate =
             | Some claim -> claim :> IDisposable | null
             | None -> null
 
+        let drawing = Evaluations.telling data model rng protocol.Pool drawing
         let drawn = Finish.samplesTogether ranks terminal model drawing rng protocol.Pool
 
         // The first of several measures.

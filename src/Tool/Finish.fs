@@ -144,7 +144,9 @@ module Finish =
         let isMeasured = Evaluations.isMeasurable data
         let protocol = Evaluations.protocol data draws None
         let protocol = if isMeasured then Evaluations.fit data protocol else { protocol with Pool = protocol.Size }
-        let drawn = samples terminal model (Samples.standardFor model) (Evaluations.samplesKey model.Seed) protocol.Pool
+        let key = Evaluations.samplesKey model.Seed
+        let drawing = Samples.standardFor model |> Evaluations.telling data model key protocol.Pool
+        let drawn = samples terminal model drawing key protocol.Pool
         Results.saveSamples run model (Some data) drawn |> ignore
 
         let scores, density =
@@ -160,7 +162,7 @@ module Finish =
         let own = sections terminal run recipe data model
 
         Progress.run terminal "report" 1.0 (fun _ ->
-            Results.report terminal.Known run recipe data model drawn scores density own)
+            Results.report terminal.Known run recipe data model drawing drawn scores density own)
         drawn.Dispose()
         Terminal.tell terminal $"report: {run.Report}"
         scores, density

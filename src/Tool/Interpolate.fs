@@ -149,7 +149,10 @@ module Interpolate =
                     raise (UserError $"--pairs {n}: {there} samples are held out: ask for at most {there / 2}")
                 | _ -> min asked (there / 2)
 
-            let labels = batch.Label |> Option.map (Tensor.toArray<int64> >> Array.map int)
+            let labels =
+                batch.Label
+                |> Option.filter (fun labels -> labels.Dtype = Dtype.Int64)
+                |> Option.map (Tensor.toArray<int64> >> Array.map int)
 
             let take (places: int[]) =
                 let x = Tensor.indexSelect 0 (Tensor.ofArray [ places.Length ] (Array.map int64 places)) batch.Data

@@ -144,23 +144,27 @@ module LogDensity =
         let model, way, time, batch = task.Model, task.Way, task.Time, task.Batch
         let rng = Rng.ofSeed choice.Seed |> Rng.named "likelihood"
         let x, labels = DataOption.samples terminal model choice.Data choice.Label choice.Count choice.Seed
+        let told =
+            task.Given
+            |> Option.orElseWith (fun () -> DataOption.told terminal model choice.Data choice.Count choice.Seed)
         let isSpread = Units.arePixels model.Shape model.Units
         let x = if isSpread then Likelihood.dequantized rng x else x
 
         let found =
             Progress.run terminal "likelihood" 1.0 (fun report ->
-                Densities.find model way time batch rng report (x, labels))
+                Densities.find model way time batch rng report told (x, labels))
 
         let apart =
             choice.Outliers
             |> Option.map (fun file ->
                 let x, labels = DataOption.samples terminal model (Some file) choice.Label None (choice.Seed + 1L)
+                let told = DataOption.told terminal model (Some file) None (choice.Seed + 1L)
                 let rng = Rng.ofSeed choice.Seed |> Rng.named "outliers"
                 let x = if isSpread then Likelihood.dequantized rng x else x
 
                 let others =
                     Progress.run terminal "outliers" 1.0 (fun report ->
-                        Densities.find model way time batch rng report (x, labels))
+                        Densities.find model way time batch rng report told (x, labels))
 
                 let area = Roc.area found.Nats others.Nats
                 area, Roc.standardError area found.Nats.Length others.Nats.Length, others.Nats.Length)

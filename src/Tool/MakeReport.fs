@@ -68,11 +68,14 @@ module MakeReport =
                 if model.IsImage then 100
                 elif Units.areSeries model.Shape model.Units then 500
                 else 4000
-            let drawn = Finish.samples terminal model (Samples.standardFor model) (model.Stream "samples") n
+
+            let key = model.Stream "samples"
+            let drawing = Samples.standardFor model |> Evaluations.telling data model key n
+            let drawn = Finish.samples terminal model drawing key n
             let own = Finish.sections terminal folder recipe data model
 
             Progress.run terminal "report" 1.0 (fun _ ->
-                Results.report terminal.Known folder recipe data model drawn scores density own)
+                Results.report terminal.Known folder recipe data model drawing drawn scores density own)
 
             Terminal.tell terminal $"report: {folder.Report}"
         | None -> Finish.all terminal folder recipe data model None |> ignore

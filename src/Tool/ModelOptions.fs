@@ -255,6 +255,7 @@ module ModelChoice =
           Steps = choice.Steps
           Batch = choice.Batch
           Class = label
+          Given = None
           RelativeTolerance = tolerance.Relative
           AbsoluteTolerance = tolerance.Absolute
           Guidance = guidance choice model }

@@ -180,7 +180,7 @@ module Results =
               Sections.fromNoiseToData motion
 
               match velocityOf model with
-              | Some velocity when not model.Labels -> Sections.velocity (field model velocity motion)
+              | Some velocity when not model.IsTold -> Sections.velocity (field model velocity motion)
               | _ -> () ]
 
     let private textSections (model: GenerativeModel) (data: Dataset option) (samples: Tensor) =
@@ -217,7 +217,18 @@ module Results =
 
         let drawn = tiles "Samples" samples labels
 
-        [ match data with
+        [ match model.Given, drawing.Given with
+          | Some given, Some told ->
+              Scope.run (fun () ->
+                  let rows = Samples.told model told 0 count
+                  // What is not seen is grey.
+                  let shown = Tensor.where (Tensor.isFinite rows) rows (Tensor.zerosLike rows)
+                  Sections.imagesGiven
+                      (Given.text given)
+                      (tiles "What is given" (GenerativeModel.outside model shown) [||])
+                      (tiles "Samples of it" samples labels))
+          | _ -> ()
+          match data with
           | Some data ->
               let truth, classes = Evaluations.heldOutWithClasses data (model.Stream "report") count
               // Labels under one of two grids only would set their rows apart.
@@ -325,6 +336,7 @@ module Results =
         (recipe: Recipe)
         (data: Dataset)
         (model: GenerativeModel)
+        (drawing: Drawing)
         (samples: Tensor)
         (scores: Score list)
         (density: HeldOutDensity option)
@@ -332,7 +344,6 @@ module Results =
         =
         let history = Metrics.read (Run.metricsFile run.Path)
         let path = model.Path
-        let drawing = Samples.standardFor model
 
         let title =
             match networkOf model |> Option.map _.Name with

@@ -29,6 +29,7 @@ type SampleArgument =
     | [<Unique>] Look_Ahead of run: string
     | [<Unique>] Seed of number: int64
     | [<Unique; AltCommandLine("--class")>] Label of label: string
+    | [<Unique>] Given of file: string
     | [<Unique>] Trajectory of file: string
     | [<Unique; AltCommandLine("-o")>] Out of file: string
 
@@ -71,6 +72,8 @@ type SampleArgument =
                 "with particles: the run of a map along the flow whose end they are weighed by, in the place of E[x₀ | x]"
             | Seed _ -> "seed of the noise (0)"
             | Label _ -> "one class for all samples: its number or its name"
+            | Given _ ->
+                "what the network is told of the samples, one for all or one for each: a .csv file with the columns that it was trained with, or a .npy or .png file of images, small or with NaN where they are not seen"
             | Trajectory _ ->
                 "a .npz file for the trajectory, in the network's units: x and denoised at each state, t and sigma = σ/α of each state and of each call of the network"
             | Out _ ->
@@ -93,6 +96,7 @@ type private SampleChoice =
       Steering: SteeringOptions
       Seed: int64
       Label: string option
+      Given: string option
       Trajectory: string option
       Out: string option }
 
@@ -124,6 +128,7 @@ module Sample =
         | Look_Ahead run -> { choice with Steering = { choice.Steering with LookAhead = Some run } }
         | Seed seed -> { choice with Seed = seed }
         | Label name -> { choice with Label = Some name }
+        | SampleArgument.Given file -> { choice with Given = Some file }
         | Trajectory file -> { choice with Trajectory = Some file }
         | Out file -> { choice with Out = Some file }
 
@@ -143,6 +148,7 @@ module Sample =
           Steering = SteeringOptions.none
           Seed = 0L
           Label = None
+          Given = None
           Trajectory = None
           Out = None }
 
@@ -193,7 +199,9 @@ module Sample =
             )
 
     let private request (choice: SampleChoice) (model: ModelChoice) (on: GenerativeModel) : SamplingRequest =
-        { Generation = ModelChoice.generation model choice.Tolerance choice.Label on
+        { Generation =
+            { ModelChoice.generation model choice.Tolerance choice.Label on with
+                Given = choice.Given |> Option.map (TableFile.given on) }
           Steering = SteeringOptions.request model choice.Steering on
           Count = choice.Count
           Seed = choice.Seed

@@ -46,6 +46,7 @@ type TrainArgument =
     | [<Unique>] Skip_Corrupt
     | [<Unique>] Flip
     | [<Unique>] Crop of side: int
+    | [<Unique>] Condition of what: string
     | [<Unique>] Draws of pairs: int
     | Sweep of settings: string
     | [<Unique>] Resume
@@ -108,6 +109,8 @@ type TrainArgument =
                 "show the network a window of so many pixels at a random place of each image, anew in each pass (DATA,crop=N)"
             | Sweep _ ->
                 "train once for each value of an option, lr=1e-3,2e-3, or of several options' values for each combination, and compare them on one page"
+            | Condition _ ->
+                "what the network is told of each sample: columns:A,B of a table, which are then not learned, low-resolution:N or inpainting of images (DATA,given=…)"
             | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
             | Resume -> "continue the run of this name from its checkpoint"
             | Overwrite -> "replace the run of this name"
@@ -174,6 +177,7 @@ module Train =
         | Skip_Corrupt
         | Flip
         | Crop _
+        | Condition _
         | Draws _
         | Sweep _
         | Resume
@@ -256,7 +260,14 @@ module Train =
                 | Crop side -> Some side
                 | _ -> None)
 
+        let condition =
+            arguments
+            |> List.tryPick (function
+                | Condition what -> Some what
+                | _ -> None)
+
         Datasets.seenBy { Flip = List.contains Flip arguments; Crop = crop } name
+        |> (condition |> Option.map Datasets.telling |> Option.defaultValue id)
 
     let private together (ranks: IRanks) (job: Job) : Job = { job with Training = { job.Training with Ranks = ranks } }
 

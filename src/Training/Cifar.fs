@@ -65,4 +65,5 @@ module Cifar =
               Columns = []
               Notes = []
               Augmentation = Augmentation.None
+              Given = None
               Content = Finite(train, heldOut) })

@@ -57,31 +57,43 @@ module internal DataName =
         | None ->
             raise (UserError $"data set '{name}': {key} is '{value}': expected {Names.either (List.map fst choices)}")
 
-    /// The name without what is said of how a network is shown the images, `flip=on` and `crop=24` at its end, and that. Raises UserError where it is something else.
-    let augmentation (text: string) : string * Augmentation =
-        let rec taken (text: string) (found: Augmentation) =
+    /// The name without what is said of how a network is shown the images, `flip=on` and `crop=24` at its end, and of what it is told of them, `given=low-resolution:4`; and both. Raises UserError where it is
+    /// something else.
+    let shown (text: string) : string * Augmentation * Given option =
+        let rec taken (text: string) (found: Augmentation) (given: Given option) =
             let at = text.LastIndexOf ','
             let setting = if at < 0 then "" else text.Substring(at + 1)
 
             if setting.StartsWith "flip=" then
                 let flip = word text "flip" [ "on", true; "off", false ] (setting.Substring 5)
-                taken (text.Substring(0, at)) { found with Flip = flip || found.Flip }
+                taken (text.Substring(0, at)) { found with Flip = flip || found.Flip } given
             elif setting.StartsWith "crop=" then
                 let side = whole text "crop" 1 65_536 (setting.Substring 5)
-                taken (text.Substring(0, at)) { found with Crop = Some(defaultArg found.Crop side) }
+                taken (text.Substring(0, at)) { found with Crop = Some(defaultArg found.Crop side) } given
+            // What a table's columns tell is a matter of its reader.
+            elif setting.StartsWith "given=" && not (text.StartsWith "csv:") then
+                match Given.ofText (setting.Substring 6), given with
+                | Some _, Some _ -> raise (UserError $"data set '{text}': given is said more than once")
+                | Some own, None -> taken (text.Substring(0, at)) found (Some own)
+                | None, _ ->
+                    raise (
+                        UserError
+                            $"data set '{text}': given is '{setting.Substring 6}': expected low-resolution:N, N at least 2, or inpainting"
+                    )
             else
-                text, found
+                text, found, given
 
-        taken text Augmentation.None
+        taken text Augmentation.None None
 
-    /// The inverse of `augmentation`.
-    let augmentedText (rest: string) (augmentation: Augmentation) : string =
+    /// The inverse of `shown`.
+    let shownText (rest: string) (augmentation: Augmentation) (given: Given option) : string =
         let crop = augmentation.Crop |> Option.map (fun side -> $",crop={side}") |> Option.defaultValue ""
-        rest + crop + (if augmentation.Flip then ",flip=on" else "")
+        let given = given |> Option.map (fun given -> $",given={Given.text given}") |> Option.defaultValue ""
+        rest + crop + (if augmentation.Flip then ",flip=on" else "") + given
 
     /// What a run of these data is called unless it is given a name: `points` of `csv:data/points.csv`.
     let rec shortName (text: string) : string =
-        let text, _ = augmentation text
+        let text, _, _ = shown text
 
         match text.IndexOf ':' with
         | -1 -> text

@@ -10,7 +10,7 @@ type Table =
     {
         /// [n; …].
         Rows: Tensor
-        /// int64 [n].
+        /// What is told of each row: classes, int64 [n]; or numbers in the network's units, float64 [n; k].
         Labels: Condition
     }
 
@@ -67,6 +67,8 @@ type Dataset =
         /// What a person should know of how they were read: files that were left out, for instance.
         Notes: string list
         Augmentation: Augmentation
+        /// What a network is told of a sample in numbers, besides the time; none where it is told a class or nothing.
+        Given: Given option
         Content: Content
     }
 
@@ -103,6 +105,7 @@ module Dataset =
           Columns = []
           Notes = []
           Augmentation = Augmentation.None
+          Given = None
           Content = Law { Draw = law.Draw; LogDensity = law.LogDensity; Mixture = None } }
 
     /// A mixture of Gaussians as data, with the shift and the one scale that give it mean 0 and a mean variance of 1. `file` is where it was read from. The mixture stays its
@@ -123,6 +126,7 @@ module Dataset =
           Columns = []
           Notes = []
           Augmentation = Augmentation.None
+          Given = None
           Content =
             Law
                 { Draw = fun rng n -> Mixture.sample n rng mixture
@@ -205,16 +209,54 @@ module Dataset =
                             place draws[at + 1] height,
                             place draws[at + 2] width)))
 
-    /// Rows `index` (int64 [n]) of a table in network units, as `seen` shows them.
-    let private take (kind: Kind) (units: Units) (seen: Tensor -> Tensor) (table: Table) (index: int64[]) : Batch =
+    /// Where the box is that inpainting hides of the rows of a table in each pass over it, four numbers for each row: a function of the pass and of a row's number. Those of the current pass are
+    /// remembered.
+    let private boxes (rng: Rng) (table: Table) : int64 -> int64[] -> float[] =
+        let rng = Rng.named "boxes" rng
+        let mutable known = struct (-1L, Array.empty<float>)
+
+        fun pass rows ->
+            let all =
+                match known with
+                | struct (p, all) when p = pass -> all
+                | _ ->
+                    let all =
+                        Scope.run (fun () ->
+                            Rng.uniform Kind.Float64 [ table.Count; 4 ] (Rng.at pass rng) |> Tensor.toFloats)
+
+                    known <- struct (pass, all)
+                    all
+
+            rows |> Array.collect (fun row -> all[4 * int row .. 4 * int row + 3])
+
+    /// Rows `index` (int64 [n]) of a table in network units, as `seen` shows them, with what is told of each: its class, its numbers, or what `boxes` leave of it.
+    let private take
+        (kind: Kind)
+        (dataset: Dataset)
+        (seen: Tensor -> Tensor)
+        (boxes: unit -> float[])
+        (table: Table)
+        (index: int64[])
+        : Batch =
+        let units = dataset.Units
         let index = Tensor.ofArray [ index.Length ] index
         let rows = Tensor.indexSelect 0 index table.Rows |> seen
 
         // Bytes are worked on as what they are to become; other numbers in float64, in which a shift that is large beside the scale loses nothing.
         let rows = rows.To(if Dtype.isFloating rows.Dtype then Dtype.Float64 else kind.Dtype)
 
-        { Data = (Units.toNetwork units rows).To kind
-          Label = table.Labels |> Option.map (fun labels -> (Tensor.indexSelect 0 index labels).To kind.Device)
+        let data = (Units.toNetwork units rows).To kind
+
+        { Data = data
+          Label =
+            match dataset.Given with
+            | Some(Given.LowResolution _ | Given.Inpainting as given) -> Some(Given.observed boxes given data)
+            | Some(Given.Columns _)
+            | None ->
+                table.Labels
+                |> Option.map (fun labels ->
+                    let own = Tensor.indexSelect 0 index labels
+                    if Dtype.isFloating own.Dtype then own.To kind else own.To kind.Device)
           Source = None }
 
     let private draw (kind: Kind) (units: Units) (law: DataLaw) (rng: Rng) (n: int) : Batch =
@@ -245,25 +287,28 @@ module Dataset =
                     order
 
             let views = views rng dataset table
+            let boxes = boxes rng table
 
             fun step ->
                 let first = step * int64 size
                 let places = Array.init size (fun i -> first + int64 i)
                 let rows = places |> Array.map (fun at -> (order (at / n))[int (at % n)])
 
+                // A batch that reaches past the end of a pass has parts of several.
+                let parts () = Array.zip places rows |> Array.groupBy (fun (at, _) -> at / n)
+                let boxes () = parts () |> Array.collect (fun (pass, part) -> boxes pass (Array.map snd part))
+
                 match views with
-                | None -> take kind dataset.Units id table rows
+                | None -> take kind dataset id boxes table rows
                 | Some seen ->
-                    // A batch that reaches past the end of a pass has parts of several.
                     let seen (x: Tensor) =
-                        Array.zip places rows
-                        |> Array.groupBy (fun (at, _) -> at / n)
+                        parts ()
                         |> Array.map (fun (pass, part) ->
                             let start = int (fst part[0] - first)
                             seen pass (Array.map snd part) (Tensor.narrow 0 start part.Length x))
                         |> Tensor.cat 0
 
-                    take kind dataset.Units seen table rows
+                    take kind dataset seen boxes table rows
 
     /// n independent draws of what there is to train on, [n; …].
     let sample (kind: Kind) (n: int) (rng: Rng) (dataset: Dataset) : Tensor =
@@ -277,7 +322,7 @@ module Dataset =
                 | None -> id
                 | Some seen -> seen 0L index
 
-            (take kind dataset.Units seen table index).Data
+            (take kind dataset seen (fun () -> boxes rng table 0L index) table index).Data
 
     /// n samples that training never sees, in a random order and each at most once: fresh draws of a law, held-out rows
     /// of a file, all of them where it has fewer than n. Two disjoint sets are the halves of one of twice the size.
@@ -288,7 +333,8 @@ module Dataset =
         | Law law -> draw kind dataset.Units law rng n
         | Finite(_, table) ->
             let order = Scope.run (fun () -> Rng.permutation table.Count rng |> Tensor.toArray<int64>)
-            take kind dataset.Units (middle dataset) table (Array.truncate n order)
+            let rows = Array.truncate n order
+            take kind dataset (middle dataset) (fun () -> boxes rng table 0L rows) table rows
 
     /// How many held-out samples there are; None where there is no end to them.
     let heldOutCount (dataset: Dataset) =
@@ -467,7 +513,7 @@ module Dataset =
     /// is held out. Bytes of rank 3 and 4 are pixels; images of floats in [−1, 1] stay as they are; everything else is standardised. Images whose last size is a number of colours are
     /// read as [n; H; W; C], and a note says so.
     /// `file` is what messages call it. Raises UserError where the samples are not finite, too few or of no known shape.
-    let ofSamples name summary (file: string) (x: Tensor) (labels: Condition) : Dataset =
+    let private made name summary (file: string) (x: Tensor) (labels: Condition) (classes: string list) : Dataset =
         check file x
         checkSize file x
         let given = x
@@ -486,11 +532,6 @@ module Dataset =
             let heldOut = Array.sort (Array.take kept order)
             let train = Array.sort (Array.skip kept order)
 
-            let classes =
-                labels
-                |> Option.map (fun labels -> [ for k in 0 .. classCount file labels - 1 -> string k ])
-                |> Option.defaultValue []
-
             { Name = name
               Summary = summary
               Reference = file
@@ -503,16 +544,72 @@ module Dataset =
                 [ if isChannelsLast given then
                       $"{file}: its shape {given.Describe()} is read as images whose channels come last, [n; H; W; C]; samples have them first" ]
               Augmentation = Augmentation.None
+              Given = None
               Content = Finite(table x labels train, table x labels heldOut) })
 
-    /// The rows of a table of cells as the points that their columns make of them (`Columns`), with the noise of a fixed key. Raises UserError where a column is not there, or its cells are
-    /// not what it is said to hold.
-    let internal ofCells (name: string) (file: string) (wanted: Columns.Wanted) (table: CellTable) : Dataset =
+    /// `made` with the classes that labels number.
+    let ofSamples name summary (file: string) (x: Tensor) (labels: Condition) : Dataset =
+        // What is wrong with the samples is said first.
+        check file x
+
+        labels
+        |> Option.map (fun labels -> [ for k in 0 .. classCount file labels - 1 -> string k ])
+        |> Option.defaultValue []
+        |> made name summary file x labels
+
+    /// The rows of a table of cells as the points that their columns make of them (`Columns`), with the noise of a fixed key, and what the columns `given` tell of each row, where there are some: those are not
+    /// learned, whatever `wanted` says of all. Raises UserError where a column is not there, or its cells are not what it is said to hold.
+    let internal ofCells
+        (name: string)
+        (file: string)
+        (wanted: Columns.Wanted)
+        (given: Columns.Wanted)
+        (table: CellTable)
+        : Dataset =
+        let told = given |> Option.map (fun given -> Given.ofCells file (Some given) table)
+        let isTold name = given |> Option.exists (List.exists (fst >> (=) name))
+
+        let wanted =
+            match wanted with
+            | None ->
+                Some
+                    [ for name in table.Header do
+                          if not (isTold name) then
+                              name, None ]
+            | Some names ->
+                for name, _ in names do
+                    if isTold name then
+                        raise (
+                            UserError
+                                $"{file}: the column {name} is both told and learned: leave it out of one of the two"
+                        )
+
+                Some names
+
+        if wanted = Some [] then
+            raise (UserError $"{file}: every column of it is told, and none is left to learn")
+
         let columns, places = Columns.find file wanted table
         let units = Columns.units columns places table.Rows
         let rng = Rng.ofSeed 0L |> Rng.named "cells"
         let x = Columns.points file columns places units (Some rng) table
-        { ofSamples name "rows of a table" file x None with Units = units; Columns = columns }
+
+        { made name "rows of a table" file x (Option.map snd told) [] with
+            Units = units
+            Columns = columns
+            Given = Option.map fst told }
+
+    /// Images with what a network is told of each: the image made small, or all of it but a box. Raises RefusedException where they are no images of a data set that ends, or have sides that cannot be made so much
+    /// smaller.
+    let telling (given: Given) (data: Dataset) : Dataset =
+        match data.Shape, data.Content, given with
+        | [ _; height; width ], Finite _, Given.LowResolution factor when height % factor <> 0 || width % factor <> 0 ->
+            refuse
+                Setting.Data
+                data.Name
+                $"its images are {width} × {height}, which are no multiples of {factor}: crop them, or take another factor"
+        | [ _; _; _ ], Finite _, (Given.LowResolution _ | Given.Inpainting) -> { data with Given = Some given }
+        | _ -> refuse Setting.Data data.Name $"{Given.text given} is told of images, and these are none"
 
     /// The data as a network is shown them in training. Raises RefusedException where they are no images, or smaller than the window.
     let augmented (augmentation: Augmentation) (data: Dataset) : Dataset =

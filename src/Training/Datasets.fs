@@ -102,6 +102,7 @@ module Datasets =
                    Columns = []
                    Notes = []
                    Augmentation = Augmentation.None
+                   Given = None
                    Content = Finite(train, test) }
                 : Dataset))
 
@@ -203,19 +204,31 @@ module Datasets =
     let private csv: DatasetEntry =
         { Name = "csv:FILE[,columns=A+B]"
           Summary =
-            "one sample a line, columns of numbers, a header or none; every column standardised. columns: those of these names, or all, of numbers or of words (A:number, B:category), with missing cells"
+            "one sample a line, columns of numbers, a header or none; every column standardised. columns: those of these names, or all, of numbers or of words (A:number, B:category), with missing cells; given: those that are told and not learned"
           Reference = "a file of yours"
           Shape = "[columns]"
           Open =
             fun text ->
-                let file, said = DataName.read "csv" [ "columns", "A+B|all" ] text
+                let file, said = DataName.read "csv" [ "columns", "A+B|all"; "given", "A+B" ] text
                 let file = numbers "csv" file
                 let name = $"csv:{text}"
 
                 Scope.run (fun () ->
-                    match said "columns" with
-                    | None -> Dataset.ofSamples name "rows of a table" file (Csv.read file) None
-                    | Some columns -> Dataset.ofCells name file (Columns.wanted columns) (Csv.readCells file)) }
+                    match said "columns", said "given" with
+                    | None, None -> Dataset.ofSamples name "rows of a table" file (Csv.read file) None
+                    | columns, given ->
+                        let wanted = columns |> Option.bind Columns.wanted
+
+                        let given =
+                            match given |> Option.map Columns.wanted with
+                            | Some None ->
+                                raise (
+                                    UserError
+                                        $"{name}: all columns are given, and none is left to learn: name those that are given"
+                                )
+                            | given -> Option.flatten given
+
+                        Dataset.ofCells name file wanted given (Csv.readCells file)) }
 
     let private mixture: DatasetEntry =
         { Name = "mixture:FILE"
@@ -371,8 +384,9 @@ module Datasets =
     /// The data set that a person named: `moons`, `fashion-mnist`, `csv:points.csv`.
     /// Raises UserError where there is none of that name, or its files are missing, damaged or not numbers.
     let load (text: string) : Dataset =
-        let rest, augmentation = DataName.augmentation text
-        { Dataset.augmented augmentation (find all rest) with Name = text }
+        let rest, augmentation, given = DataName.shown text
+        let data = Dataset.augmented augmentation (find all rest)
+        { (given |> Option.fold (fun data given -> Dataset.telling given data) data) with Name = text }
 
     /// What a run of these data is called unless it is given a name: `points` of `csv:data/points.csv`.
     let shortName (text: string) : string = DataName.shortName text
@@ -388,8 +402,26 @@ module Datasets =
 
     /// The same data mirrored at random in training, or seen through a random window; what the name says already stays.
     let seenBy (augmentation: Augmentation) (text: string) : string =
-        let rest, own = DataName.augmentation text
+        let rest, own, given = DataName.shown text
 
-        DataName.augmentedText
+        DataName.shownText
             rest
             { Flip = own.Flip || augmentation.Flip; Crop = Option.orElse augmentation.Crop own.Crop }
+            given
+
+    /// The same data with what a network is told of each sample: `columns:age,dose` of a table, which are then not learned, `low-resolution:4` or `inpainting` of images. Raises UserError where it is none of these,
+    /// or the name says one already.
+    let telling (condition: string) (text: string) : string =
+        let refuse (expected: string) = raise (UserError $"--condition {condition}: {expected}")
+
+        match Given.ofText condition, condition.StartsWith "columns:" with
+        | Some given, _ when not (text.StartsWith "csv:") ->
+            match DataName.shown text with
+            | rest, augmentation, None -> DataName.shownText rest augmentation (Some given)
+            | _, _, Some other -> refuse $"the data set's name says {Given.text other} already"
+        | None, true when text.StartsWith "csv:" ->
+            text + ",given=" + condition.Substring("columns:".Length).Replace(',', '+')
+        | Some _, _ -> refuse "it is told of images, and this is a table: expected columns:A,B"
+        | None, true -> refuse "columns are a table's (csv:FILE): expected low-resolution:N or inpainting"
+        | None, false ->
+            refuse "expected columns:A,B of a table, or low-resolution:N, N at least 2, or inpainting of images"

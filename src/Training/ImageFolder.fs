@@ -140,6 +140,15 @@ module ImageFolder =
                 0.299 * float pixels[i] + 0.587 * float pixels[plane + i] + 0.114 * float pixels[2 * plane + i]
             byte (Math.Round weighed))
 
+    /// A picture's pixels, bytes [1; C; H; W]: grey, or in colours. Raises UserError where it is damaged, too large, or no picture.
+    let picture (grey: bool) (file: string) : Tensor =
+        let height, width = ImageFile.size file
+        let pixels = ImageFile.read None file
+        if grey then
+            Tensor.ofArray [ 1; 1; height; width ] (luma pixels)
+        else
+            Tensor.ofArray [ 1; 3; height; width ] pixels
+
     /// The pictures of a folder as a data set of bytes [C; H; W]; each folder in it is a class, by the name of the folder. `name` is the data set's. Raises UserError,
     /// naming the file, where one is damaged, too large, or no picture.
     let load (name: string) (folder: string) (settings: ImageFolderSettings) : Dataset =

@@ -54,6 +54,7 @@ module TextFile =
           Columns = []
           Notes = []
           Augmentation = Augmentation.None
+          Given = None
           Content =
             Finite(
                 { Rows = windows length stride seen; Labels = None },

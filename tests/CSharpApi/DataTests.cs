@@ -116,6 +116,55 @@ public class DataTests
         Assert.That(rest.SampleShape, Is.EqualTo(new[] { 1, 8, 8 }));
     }
 
+    /// <summary>Columns that are told are not learned: samples are drawn for rows of them, and a model that was not taught to do without refuses none.</summary>
+    [Test]
+    public async Task ColumnsAreToldAndNotLearned()
+    {
+        var table = Path.Combine(folder, "trial.csv");
+        File.WriteAllLines(
+            table,
+            [
+                "dose,city,effect",
+                .. Enumerable.Range(0, 60).Select(k => $"{k % 7},{(k % 2 == 0 ? "Rome" : "Oslo")},{k}"),
+            ]
+        );
+        await using var model = await new FlowTrainer(Short).TrainAsync(
+            DataSource.FromCsv(table).GivenColumns("dose", "city")
+        );
+        Assert.That(model.SampleShape, Is.EqualTo(new[] { 1 }));
+        Assert.That(model.Given, Is.EqualTo("dose, city"));
+
+        var rows = Path.Combine(folder, "rows.csv");
+        File.WriteAllLines(rows, ["city,dose", "Rome,1", ",2"]);
+        var given = model.ReadGiven(rows);
+        Assert.That(given.SampleShape, Is.EqualTo(new[] { 3 }));
+        Assert.That(given.ToDoubleArray(), Is.EqualTo(new[] { 1.0, 0.0, 1.0, 2.0, double.NaN, double.NaN }));
+        var samples = await model.SampleAsync(
+            new SampleOptions
+            {
+                Given = given,
+                Guidance = 2,
+                Steps = 2,
+            }
+        );
+        Assert.That(samples.Count, Is.EqualTo(2));
+
+        var other = new LikelihoodOptions { Given = given, Steps = 2 };
+        Assert.That((await model.LogLikelihoodAsync(samples, other)).Values, Has.Exactly(2).Items);
+        var three = SampleBatch.FromArray(new double[3], [3, 1]);
+        Assert.That(
+            Assert.ThrowsAsync<ArgumentException>(() => model.LogLikelihoodAsync(three, other))!.Message,
+            Does.Contain("2 samples").And.Contain("3")
+        );
+
+        var wide = SampleBatch.FromArray(new double[10], [2, 5]);
+        var refused = Assert.ThrowsAsync<ArgumentException>(() =>
+            model.SampleAsync(new SampleOptions { Given = wide })
+        );
+        Assert.That(refused!.Message, Does.Contain("Given").And.Contain("[n; 3]"));
+        Assert.Throws<InvalidOperationException>(() => DataSource.FromArray(new double[8], [4, 2]).GivenInpainting());
+    }
+
     /// <summary>Classes of arrays have names, and a file of numpy's has labels beside it.</summary>
     [Test]
     public async Task ClassesOfArraysHaveNames()

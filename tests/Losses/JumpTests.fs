@@ -187,7 +187,7 @@ let tests =
                       match Refusing.answer (fun () -> Validation.densities model DensityRequest.standard) with
                       | Ok task ->
                           Expect.isTrue task.Way.IsByBound loss
-                          let found = Densities.find model task.Way 0.0 100 rng (fun _ _ -> ()) (samples, None)
+                          let found = Densities.find model task.Way 0.0 100 rng (fun _ _ -> ()) None (samples, None)
                           Expect.all found.Nats Double.IsFinite loss
                       | Error refusal ->
                           Expect.equal refusal.Setting Setting.Model loss

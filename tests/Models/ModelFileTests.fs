@@ -58,6 +58,7 @@ let private trained (output: NetworkOutput) (path: GaussianPath) (source: Datase
       Columns = []
       Range = None
       Labels = true
+      Given = None
       Null = true
       Source = source
       Times = []

@@ -84,6 +84,7 @@ let private modelOf
           Units = { Shift = [| 1.0 |]; Scale = [| 2.0 |] }
           Range = None
           Labels = labels
+          Given = None
           Null = labels
           Source = None
           Times = []

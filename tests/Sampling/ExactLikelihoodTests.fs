@@ -281,7 +281,7 @@ let tests =
                   let asked =
                       Validation.densities model { DensityRequest.standard with Method = Some DensityMethod.Flow }
                   let again =
-                      Densities.find asked.Model asked.Way asked.Time 64 (Rng.ofSeed 0L) (fun _ _ -> ()) (x, None)
+                      Densities.find asked.Model asked.Way asked.Time 64 (Rng.ofSeed 0L) (fun _ _ -> ()) None (x, None)
                   let exact = Tensor.toFloats (Mixture.logDensity path narrow (Tensor.scalar f64 asked.Time) x)
                   Expect.equal again.Nats found.Nats "a request of which nothing is said is the standard way"
 

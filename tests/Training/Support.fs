@@ -78,6 +78,7 @@ let trainedOf (network: Network) (parameters: Tensor[]) (steps: int64) : Trained
       Columns = []
       Range = None
       Labels = false
+      Given = None
       Null = false
       Source = None
       Times = []

@@ -61,6 +61,9 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     /// <summary>Whether it is told the class of what it makes: <see cref="SolverOptions.Label"/> then chooses one.</summary>
     public bool IsConditional => Core.Labels;
 
+    /// <summary>What it is told of a sample in numbers, which <see cref="SolverOptions.Given"/> says: the names of columns, <c>low-resolution:4</c> or <c>inpainting</c>; null where it is told nothing of that kind.</summary>
+    public string? Given => ModelWork.Given(Core);
+
     /// <summary>The values that are black and white in a picture of its images, in the data’s units.</summary>
     public (double Low, double High) ValueRange => inData.Range!.Value;
 
@@ -73,6 +76,16 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         var (_, values) = Translate.Errors(() => FileWork.ReadCsv(Core, path, toComplete));
         return new SampleBatch(values, shape, null, inData);
+    }
+
+    /// <summary>What a file tells the model of samples: the rows of a .csv under the names of its columns, the arrays of a .npy, or a picture.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="FokkerException">The file is missing or damaged, or holds what the model does not know.</exception>
+    public SampleBatch ReadGiven(string path)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        var (sizes, values) = Translate.Errors(() => FileWork.ReadGiven(Core, path));
+        return SampleBatch.FromArray(values, sizes);
     }
 
     /// <summary>The number of a class, which <c>Label</c> of the options takes.</summary>

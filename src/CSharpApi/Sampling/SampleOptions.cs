@@ -83,7 +83,11 @@ public sealed record SampleOptions : GenerationOptions
 
     internal override SamplingRequest ToRequest(OpenedClassifier? classifier)
     {
-        var isGiven = (Noise ?? Start ?? SourceSamples) is not null || Replay is not null || Observed is { Count: > 1 };
+        var isGiven =
+            (Noise ?? Start ?? SourceSamples) is not null
+            || Replay is not null
+            || Observed is { Count: > 1 }
+            || Given is { Count: > 1 };
 
         return new(
             generation: ToGeneration(classifier),

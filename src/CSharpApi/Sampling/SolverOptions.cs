@@ -45,6 +45,10 @@ public abstract record SolverOptions
         init => field = Check.AtLeast(0, value);
     }
 
+    /// <summary>What the network is told of the samples, for a model of data that are <see cref="DataSource.GivenColumns"/>, <see cref="DataSource.GivenLowResolution"/> or
+    /// <see cref="DataSource.GivenInpainting"/>: one row or image for all samples, or one for each, in their own units, NaN for what is not told. <see cref="FlowModel.ReadGiven"/> reads a file.</summary>
+    public SampleBatch? Given { get; init; }
+
     /// <summary>Samples that go through the network at once; what is drawn does not depend on it.</summary>
     public int? BatchSize
     {
@@ -59,6 +63,7 @@ public abstract record SolverOptions
             steps: Maybe.Value(Steps),
             batch: Maybe.Value(BatchSize),
             @class: Maybe.Class(Label),
+            given: Maybe.Array(Given?.ToCore()),
             relativeTolerance: Maybe.Value(RelativeTolerance),
             absoluteTolerance: Maybe.Value(AbsoluteTolerance),
             guidance: guidance

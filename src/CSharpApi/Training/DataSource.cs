@@ -160,6 +160,35 @@ public sealed class DataSource
             : new DataSource(Name, read, labels, classes, (flip || seen.Flip, crop ?? seen.Crop));
     }
 
+    /// <summary>The same table with columns that the network is told and does not learn: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
+    /// <param name="columns">Their names, each with <c>:number</c> or <c>:category</c> where what it holds is to be said.</param>
+    /// <exception cref="InvalidOperationException">It is not a table by its name.</exception>
+    public DataSource GivenColumns(params string[] columns)
+    {
+        ArgumentNullException.ThrowIfNull(columns);
+        return Telling("columns:" + string.Join(',', columns));
+    }
+
+    /// <summary>The same images, each told to the network with squares of pixels replaced by their means: a model of super-resolution.</summary>
+    /// <param name="factor">The side of the squares.</param>
+    /// <exception cref="InvalidOperationException">They are no images by their name.</exception>
+    public DataSource GivenLowResolution(int factor)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(factor, 2);
+        return Telling($"low-resolution:{factor}");
+    }
+
+    /// <summary>The same images, each told to the network but for a box somewhere in it: a model of inpainting.</summary>
+    /// <exception cref="InvalidOperationException">They are no images by their name.</exception>
+    public DataSource GivenInpainting() => Telling("inpainting");
+
+    private DataSource Telling(string condition) =>
+        IsNamed
+            ? Named(Translate.Errors(() => DataWork.Telling(Name, condition)))
+            : throw new InvalidOperationException(
+                $"{Name} is in memory: what a network is told of samples is said of data that have a name, a file’s for instance."
+            );
+
     /// <summary>Vectors, one a row.</summary>
     /// <param name="rows">[n, d].</param>
     /// <param name="labels">The class of each, from 0; null where there are none.</param>

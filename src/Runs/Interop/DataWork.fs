@@ -41,6 +41,9 @@ type internal DataWork =
     static member SeenBy(name: string, flip: bool, crop: Nullable<int>) : string =
         Datasets.seenBy (DataWork.Augmentation(flip, crop)) name
 
+    /// The name of a data set of which a network is told something.
+    static member Telling(name: string, condition: string) : string = Datasets.telling condition name
+
     static member private Augmentation(flip: bool, crop: Nullable<int>) : Augmentation =
         { Flip = flip; Crop = Option.ofNullable crop }
 

@@ -82,6 +82,12 @@ type internal FileWork =
             let x = if isOpen then given.Values else Validation.samples model Setting.Data given
             struct (x.Shape, Tensor.toFloats x))
 
+    /// What a file tells a model of samples, as numbers and their shape.
+    static member ReadGiven(model: GenerativeModel, file: string) : struct (int[] * float[]) =
+        Scope.run (fun () ->
+            let x = (TableFile.given model file).Values
+            struct (x.Shape, Tensor.toFloats x))
+
     /// numpy's file as numbers and their shape.
     static member ReadNpy(file: string) : struct (int[] * float[]) =
         Scope.run (fun () ->

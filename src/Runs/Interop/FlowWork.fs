@@ -28,7 +28,7 @@ type internal FlowWork =
         let task = Validation.densities model request
         let x = if Units.arePixels model.Shape model.Units then Likelihood.dequantized rng x else x
         let tick _ _ = ()
-        let found = Densities.find task.Model task.Way task.Time task.Batch rng tick (x, Option.ofObj labels)
+        let found = Densities.find task.Model task.Way task.Time task.Batch rng tick task.Given (x, Option.ofObj labels)
         let estimate = Measure.overDraws found.Nats.Length (fun k -> found.Nats[k])
 
         { Nats = found.Nats

@@ -50,8 +50,7 @@ type internal ModelWork =
         if not (Runs.isThere run) then
             raise (UserError $"{folder}: there is no run in this place")
 
-        Runs.averagedIn OwnParts.none (Option.ofObj device) length run
-        |> GenerativeModel.ofTrained run.Name
+        Runs.averagedIn OwnParts.none (Option.ofObj device) length run |> GenerativeModel.ofTrained run.Name
 
     /// The classifier of a file or of a run's folder, or the exact law's own (null), for a model that it is to guide.
     static member Classifier(source: string | null, model: GenerativeModel) : OpenedClassifier =
@@ -62,6 +61,9 @@ type internal ModelWork =
                 ModelWork.Network(source, [| model.Path |], string model.Kind.Device, Nullable model.Kind.Dtype)
 
             new OpenedClassifier(ClassifierChoice.Trained(ClassPosterior.ofTrained name trained), Some trained)
+
+    /// What a model is told in numbers; null where it is nothing of that kind.
+    static member Given(model: GenerativeModel) : string | null = model.Given |> Option.map Given.text |> Option.toObj
 
     static member Free(model: GenerativeModel) : unit = Scope.free model
     static member Free(network: TrainedNetwork) : unit = Scope.free network

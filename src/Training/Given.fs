@@ -1,0 +1,179 @@
+namespace Fokker
+
+open System
+open System.Globalization
+open System.Text.Json.Nodes
+
+/// What a network is told of each sample, where that is no class: numbers [B; k], or pictures [B; C; H; W], in the network's units. NaN is the null: of one number that is missing, of a pixel that is not
+/// seen, and of everything where nothing is told.
+[<RequireQualifiedAccess>]
+type Given =
+    /// Columns of a table that are not learned: a number is one coordinate; a word has one for each that there is, 1 for itself and 0 for the others.
+    | Columns of columns: Column list * units: Units
+    /// The picture with squares of so many pixels' side replaced by their means: super-resolution.
+    | LowResolution of factor: int
+    /// The picture but for a box somewhere in it, whose pixels are not seen: inpainting.
+    | Inpainting
+
+/// Conditions that are numbers: how they are named, made of data, and read.
+[<RequireQualifiedAccess>]
+module Given =
+
+    /// `low-resolution:4`, `inpainting`; the names of columns.
+    let text (given: Given) : string =
+        match given with
+        | Given.Columns(columns, _) -> columns |> List.map _.Name |> String.concat ", "
+        | Given.LowResolution factor -> $"low-resolution:{factor}"
+        | Given.Inpainting -> "inpainting"
+
+    /// The picture's condition of this name; none where it is no such name.
+    let ofText (text: string) : Given option =
+        match text.Split ':' with
+        | [| "inpainting" |] -> Some Given.Inpainting
+        | [| "low-resolution"; factor |] ->
+            match Int32.TryParse(factor, NumberStyles.None, CultureInfo.InvariantCulture) with
+            | true, factor when factor >= 2 -> Some(Given.LowResolution factor)
+            | _ -> None
+        | _ -> None
+
+    /// The shape of what is told of one sample of a shape.
+    let shape (sample: int list) (given: Given) : int list =
+        match given with
+        | Given.Columns(columns, _) -> [ Columns.dimension columns ]
+        | Given.LowResolution _
+        | Given.Inpainting -> sample
+
+    /// How many numbers each part has that is told or withheld as one; a picture is one part.
+    let widths (given: Given) : int list =
+        match given with
+        | Given.Columns(columns, _) -> columns |> List.map Columns.width
+        | Given.LowResolution _
+        | Given.Inpainting -> []
+
+    /// Columns as they are told: a missing cell is a null, and needs no coordinate or word of its own.
+    let private plain (columns: Column list) : Column list =
+        [ for column in columns ->
+              { column with
+                  Kind =
+                      match column.Kind with
+                      | ColumnKind.Number _ -> ColumnKind.Number false
+                      | ColumnKind.Category words -> ColumnKind.Category(List.filter ((<>) "") words) } ]
+
+    /// The columns of a file's cells that are told, and what is told of its rows, [n; k] float64.
+    let internal ofCells (file: string) (wanted: Columns.Wanted) (table: CellTable) : Given * Tensor =
+        let columns, places = Columns.find file wanted table
+        let columns = plain columns
+        let units = Columns.units columns places table.Rows
+        Given.Columns(columns, units), Units.toNetwork units (Columns.openPoints file columns places table)
+
+    /// What a file's rows tell under the same columns, in their own units. Raises UserError where a column is not there, or a cell is none of its words.
+    let internal readCells (file: string) (columns: Column list) (table: CellTable) : Tensor =
+        Columns.openPoints file columns (Columns.placesIn file columns table) table
+
+    // ---- pictures
+
+    /// Each pixel as the squares of so many times its side: [n; C; h; w] ↦ [n; C; f·h; f·w].
+    let private enlarged (factor: int) (x: Tensor) : Tensor =
+        let n, channels, height, width = x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+
+        Tensor.reshape [ n; channels; height; 1; width; 1 ] x
+        |> Tensor.expand [ n; channels; height; factor; width; factor ]
+        |> Tensor.reshape [ n; channels; height * factor; width * factor ]
+
+    /// The means of squares of so many pixels' side: [n; C; H; W] ↦ [n; C; H/f; W/f].
+    let reduced (factor: int) (x: Tensor) : Tensor =
+        let n, channels, height, width = x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+
+        Tensor.reshape [ n; channels; height / factor; factor; width / factor; factor ] x
+        |> Tensor.meanOver [ 3; 5 ]
+        |> Tensor.reshape [ n; channels; height / factor; width / factor ]
+
+    /// NaN in a box of each image: four numbers in [0, 1) say its height and width, a quarter to three quarters of the image's, and where it is.
+    let private hidden (boxes: float[]) (x: Tensor) : Tensor =
+        let n, height, width = x.Shape[0], x.Shape[2], x.Shape[3]
+        let seen = Array.create (n * height * width) 0.0
+
+        for i in 0 .. n - 1 do
+            let along at whole =
+                let size = max 1 (int (Math.Round((0.25 + 0.5 * boxes[4 * i + at]) * float whole)))
+                let first = int (boxes[4 * i + at + 1] * float (whole - size + 1))
+                struct (first, size)
+
+            let struct (top, h) = along 0 height
+            let struct (left, w) = along 2 width
+
+            for row in top .. top + h - 1 do
+                for column in left .. left + w - 1 do
+                    seen[(i * height + row) * width + column] <- nan
+
+        x + (Tensor.ofArray [ n; 1; height; width ] seen).To x.Kind
+
+    /// What is told of images x [n; C; H; W], in the same units; `boxes ()` are four uniform numbers for each.
+    let internal observed (boxes: unit -> float[]) (given: Given) (x: Tensor) : Tensor =
+        match given with
+        | Given.LowResolution factor -> enlarged factor (reduced factor x)
+        | Given.Inpainting -> hidden (boxes ()) x
+        | Given.Columns _ -> invalidArg (nameof given) "columns are no picture's"
+
+    /// What samples of a shape are to be told as a network takes it, from values in their own units: rows of columns [n; k]; small images, or large ones to be made small; images with NaN where they are
+    /// not seen. None where the values are of no shape that can be told.
+    let inside (sample: int list) (units: Units) (given: Given) (values: Tensor) : Tensor option =
+        let x = values.To Dtype.Float64
+
+        match given, List.ofArray x.Shape[1..], sample with
+        | Given.Columns(columns, own), [ k ], _ when k = Columns.dimension columns -> Some(Units.toNetwork own x)
+        | Given.LowResolution factor, [ c; h; w ], [ channels; height; width ] when c = channels ->
+            let y = Units.toNetwork units x
+
+            if h * factor = height && w * factor = width then Some(enlarged factor y)
+            elif h = height && w = width then Some(enlarged factor (reduced factor y))
+            else None
+        | Given.Inpainting, own, _ when own = sample -> Some(Units.toNetwork units x)
+        | _ -> None
+
+    /// The shape that values are to have, in words.
+    let expected (sample: int list) (given: Given) : string =
+        match given, sample with
+        | Given.Columns(columns, _), _ -> $"[n; {Columns.dimension columns}], the coordinates of {text given}"
+        | Given.LowResolution factor, [ c; h; w ] -> $"[n; {c}; {h / factor}; {w / factor}] or [n; {c}; {h}; {w}]"
+        | _, sample ->
+            let sizes = String.Join("; ", sample)
+            $"[n; {sizes}] with NaN where pixels are not seen"
+
+    // ---- as JSON, in a model's description
+
+    let toJson (given: Given) : JsonObject =
+        let json = JsonObject()
+        let numbers (values: float[]) =
+            JsonArray([| for value in values -> JsonValue.Create value :> JsonNode | null |])
+
+        match given with
+        | Given.Columns(columns, units) ->
+            json["columns"] <- Columns.toJson columns
+            json["shift"] <- numbers units.Shift
+            json["scale"] <- numbers units.Scale
+        | Given.LowResolution _
+        | Given.Inpainting -> json["picture"] <- JsonValue.Create(text given)
+
+        json
+
+    /// The inverse of `toJson`. Raises what reading JSON does, or FormatException, where it is none of that.
+    let ofJson (json: JsonObject) : Given =
+        match json["columns"] with
+        | null ->
+            let said = (nonNull json["picture"]).GetValue<string>()
+
+            match ofText said with
+            | Some given -> given
+            | None -> raise (FormatException $"its network is told '{said}', which is not known here")
+        | columns ->
+            let numbers (name: string) =
+                [| for value in (nonNull json[name]).AsArray() -> (nonNull value).GetValue<float>() |]
+
+            let columns = Columns.ofJson (columns.AsArray())
+            let units = { Shift = numbers "shift"; Scale = numbers "scale" }
+
+            if not (Units.isSound units) || units.Shift.Length <> Columns.dimension columns then
+                raise (FormatException "what its network is told has units of another number of coordinates")
+
+            Given.Columns(columns, units)
