@@ -22,7 +22,7 @@ module Block =
 
     /// Wide tables scroll on their own, and can be scrolled from the keyboard.
     let private scrollable label table =
-        Html.element "div" [ "class", "scroll"; "tabindex", "0"; "role", "region"; "aria-label", label ] [ table ]
+        Html.element "div" [ "class", "scroll"; "tabindex", "0"; "role", "group"; "aria-label", label ] [ table ]
 
     /// A table; a column is set flush right when every value in it is a number.
     let table title (table: Table) =

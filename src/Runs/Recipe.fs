@@ -162,6 +162,13 @@ module Recipe =
         else
             { recipe with LearningRate = min 1e-3 recipe.LearningRate }
 
+    /// A process that is walked in each step, which takes some thirty times a regression's time, and whose divergence features of x would make noise of.
+    let private walked (recipe: Recipe) : Recipe =
+        if recipe.Network.Name = "mlp" then
+            { recipe with Network = networkNamed "mlp"; Width = 128; LearningRate = 2e-3; Steps = 3_000L }
+        else
+            recipe
+
     /// Tuning begins at a model that is trained, and each of its steps draws whole trajectories: it is short, and careful.
     let private tuning (recipe: Recipe) : Recipe =
         { recipe with
@@ -183,6 +190,7 @@ module Recipe =
             elif List.contains loss.Name Objectives.playing then playing recipe
             elif List.contains loss.Name Objectives.selfTaught && isAnother then selfTaught recipe
             elif List.contains loss.Name Objectives.integrated && isAnother then integrated recipe
+            elif loss.MeetsSource && isAnother then walked recipe
             elif loss.Tunes && isAnother then tuning recipe
             else recipe
 

@@ -110,31 +110,66 @@ module Steering =
 
     // ---- linear systems
 
-    /// x [B; …] with A x = b for a symmetric positive A, sample by sample, by so many steps of conjugate gradients at most (Hestenes, Stiefel 1952). Where
-    /// A turns out to be not positive along a direction, the sample stays where it is.
-    let conjugateGradients (iterations: int) (a: Tensor -> Tensor) (b: Tensor) : Tensor =
+    /// Steps of conjugate gradients, and for which samples they went as for a symmetric A ⪰ least · I: no direction has less curvature, and the residual has not grown.
+    let private attempted
+        (least: float)
+        (iterations: int)
+        (a: Tensor -> Tensor)
+        (b: Tensor)
+        : struct (Tensor * Tensor) =
         let dot (x: Tensor) (y: Tensor) = Tensor.perSample b (Tensor.sumRows (Tensor.flattenRows (x * y)))
         let size = dot b b
         let nothing = Tensor.zerosLike size
 
-        let rec go k (x: Tensor) (r: Tensor) (p: Tensor) (rr: Tensor) =
+        let rec go k (x: Tensor) (r: Tensor) (p: Tensor) (rr: Tensor) (sound: Tensor) =
             // Residuals of 1e-15 of b are its rounding.
             let running = Tensor.greater rr (1e-30 * size)
 
             if k = 0 || not ((Tensor.any running).ToBool()) then
-                x
+                struct (x, sound)
             else
                 let ap = a p
                 let curvature = dot p ap
-                let moves = Tensor.both running (Tensor.greaterThan 0.0 curvature)
+                let isPositive = Tensor.greater curvature (least * dot p p)
+                let moves = Tensor.both running isPositive
                 let one = Tensor.onesLike curvature
                 let step = Tensor.where moves (rr / Tensor.where moves curvature one) nothing
                 let x, r' = x + step * p, r - step * ap
-                let rr' = Tensor.where moves (dot r' r') nothing
+                let after = dot r' r'
+                let rr' = Tensor.where moves after nothing
                 let beta = Tensor.where moves (rr' / Tensor.where moves rr one) nothing
-                go (k - 1) x r' (r' + beta * p) rr'
+                let ends = Tensor.either (Tensor.not running) isPositive
+                go
+                    (k - 1)
+                    x
+                    r'
+                    (r' + beta * p)
+                    rr'
+                    (Tensor.both sound (Tensor.both ends (Tensor.not (Tensor.greater after size))))
 
-        go iterations (Tensor.zerosLike b) b b size
+        go iterations (Tensor.zerosLike b) b b size (Tensor.greaterThan -1.0 size)
+
+    /// x [B; …] with A x = b for a symmetric positive A, sample by sample, by so many steps of conjugate gradients at most (Hestenes, Stiefel 1952). Where
+    /// A turns out to be not positive along a direction, the sample stays where it is.
+    let conjugateGradients (iterations: int) (a: Tensor -> Tensor) (b: Tensor) : Tensor =
+        let struct (x, _) = attempted 0.0 iterations a b
+        x
+
+    /// The same for A = s² I + C with a covariance C, as far as it is one. A network's Jacobian is symmetric and positive only as far as the network has learned, and where there is much noise what it is off by is multiplied
+    /// by σ²/α: a sample whose system shows that it is no covariance's is moved along b alone, as far as leaves the least residual (one step of minimal residuals), which is never far.
+    let covarianceGradients (noise2: float) (iterations: int) (a: Tensor -> Tensor) (b: Tensor) : Tensor =
+        // What rounding makes of a direction without variance is no fault of the network.
+        let struct (x, sound) = attempted (noise2 * (1.0 - 1e-6)) iterations a b
+
+        if (Tensor.all sound).ToBool() then
+            x
+        else
+            let dot (x: Tensor) (y: Tensor) = Tensor.perSample b (Tensor.sumRows (Tensor.flattenRows (x * y)))
+            let ab = a b
+            let square = dot ab ab
+            let some = Tensor.greaterThan 0.0 square
+            let share = Tensor.clamp 0.0 infinity (dot b ab) / Tensor.where some square (Tensor.onesLike square)
+            Tensor.where sound x (share * b)
 
     // ---- what methods have in common
 
@@ -234,7 +269,7 @@ module Steering =
             fun look ->
                 let e = residual sensor y look
                 let system (v: Tensor) = noise2 * v + along (spread look (adjoint v))
-                look.Data + spread look (adjoint (conjugateGradients iterations system e))
+                look.Data + spread look (adjoint (covarianceGradients noise2 iterations system e))
           Twist =
             weighing weighs (fun () ->
                 if sensor.Count > 64 then

@@ -82,6 +82,41 @@ let tests =
                       let times = chosen |> Array.filter ((=) i) |> Array.length
                       isTrue $"case {case}, particle {i}" (abs (float times - 12.0 * w[i] / total) < 1.0)
 
+          // A network's Jacobian is no covariance where it has learned little: of such a system the answer explains no less than none does, and of a covariance's it is that of conjugate gradients.
+          testCase "a system that is no covariance's moves nothing far"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let rng, d, noise2 = Rng.ofSeed 3L, 6, 0.01
+                  let half = Rng.normal Kind.Float64 [ 40; d; d ] (Rng.named "half" rng)
+                  let b = Rng.normal Kind.Float64 [ 40; d ] (Rng.named "b" rng)
+                  let covariance = Linalg.matmul half (Tensor.transpose 1 2 half)
+
+                  let times (c: Tensor) (x: Tensor) =
+                      noise2 * x + Tensor.squeeze 2 (Linalg.matmul c (Tensor.unsqueeze 2 x))
+
+                  let rows (x: Tensor) = sqrt (Tensor.sumRows (Tensor.square x)) |> Tensor.toFloats
+
+                  for k in 1..5 do
+                      let solved = Steering.covarianceGradients noise2 k (times covariance) b
+                      let plain = Steering.conjugateGradients k (times covariance) b
+                      let isLess = Array.map2 (<=) (rows (b - times covariance plain)) (rows b)
+                      // Conjugate gradients' own residual may grow on the way: then it is not taken.
+                      for i in 0..39 do
+                          let row (x: Tensor) = Tensor.toFloats (x.[i])
+                          if isLess[i] && k = 1 then
+                              Expect.equal (row solved) (row plain) ""
+
+                      // Neither symmetric nor positive, as large as where the noise is.
+                      let wrong = times (50.0 * half)
+                      let moved = Steering.covarianceGradients noise2 k wrong b
+
+                      for left, before in Array.zip (rows (b - wrong moved)) (rows b) do
+                          Expect.isLessThanOrEqual left (before * (1.0 + 1e-9)) $"{k} steps"
+
+                      // Without that, it would.
+                      let plain = rows (b - wrong (Steering.conjugateGradients k wrong b))
+                      Expect.isGreaterThan (Array.max plain) (2.0 * Array.max (rows b)) $"{k} steps")
+
           testCase "the particles' estimate of E exp(λ r) is unbiased, resampled or not"
           <| fun () ->
               let c2, mean, tilt = 0.49, 0.3, 0.8
