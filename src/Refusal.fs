@@ -36,6 +36,8 @@ type Setting =
     static member Teacher = Setting "Teacher"
     /// The run that a training begins at.
     static member Begin = Setting "Begin"
+    /// The run of an autoencoder whose latents are learned.
+    static member Latent = Setting "Latent"
     static member Adversarial = Setting "Adversarial"
     static member Network = Setting "Network"
     static member Width = Setting "Width"

@@ -48,6 +48,7 @@ let private abbreviations =
           "sf2m", "ScoreAndFlowMatching"
           "cnf", "ContinuousNormalizingFlow"
           "mle", "MaximumLikelihood"
+          "vae", "VariationalAutoencoder"
           "dfm", "DiscreteFlowMatching"
           "dfm-kl", "DiscreteFlowMatchingByBound"
           "dfm-uniform", "UniformDiscreteFlowMatching"

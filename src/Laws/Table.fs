@@ -16,6 +16,7 @@ module Table =
         @ DistillationLaws.all
         @ EnergyLaws.all
         @ ExactFlowLaws.all
+        @ LatentLaws.all
         @ JumpLaws.all
         @ AdversaryLaws.all
         @ ProcessLaws.all

@@ -99,6 +99,14 @@ module Objective =
         |> (NetworkOutput.head o.Output |> Option.map EnergyNetwork.ofNetwork |> Option.defaultValue id)
         |> if o.Uncertain then Networks.withUncertainty else id
 
+    /// The objective whose batches are changed before anything else is done to them.
+    let preparing (change: Rng -> Batch -> Batch) (o: Objective) : Objective =
+        { o with
+            Prepare =
+                Some(fun rng batch ->
+                    let batch = change rng batch
+                    o.Prepare |> Option.fold (fun batch prepare -> prepare rng batch) batch) }
+
     /// A loss under which a network learns the given prediction on a path.
     let predicting name equation reference (path: GaussianPath) (prediction: Prediction) (loss: Loss) : Objective =
         withOutput name equation reference path (NetworkOutput.Prediction(prediction, None, false)) loss

@@ -50,6 +50,8 @@ type GenerativeModel =
         Classes: string list
         /// How the data's units and the network's are related.
         Units: Units
+        /// The autoencoder whose latents the dynamics are of; none where they are of samples.
+        Latent: LatentSpace option
         /// What the coordinates of a sample stand for, where it is a row of a table whose columns were said; empty elsewhere.
         Columns: Column list
         /// The lowest and the highest value that a picture shows, in the data's units.
@@ -76,6 +78,9 @@ type GenerativeModel =
 
     /// Whether the network is told anything of a sample besides the time.
     member model.IsTold = model.Labels || model.Given.IsSome
+
+    /// The shape of what the dynamics move: a sample's, or a latent's.
+    member model.StateShape = model.Latent |> Option.map _.Shape |> Option.defaultValue model.Shape
 
     /// Coordinates of a sample.
     member model.Dimension = List.fold (*) 1 model.Shape
@@ -150,6 +155,10 @@ module GenerativeModel =
           Shape = t.Shape
           Classes = t.Classes
           Units = t.Units
+          Latent =
+            (match t.Output, t.Latent with
+             | NetworkOutput.Latents, None -> Some(LatentSpace.ofNetwork t.Network t.Parameters)
+             | _, space -> space)
           Columns = t.Columns
           Range = t.Range |> Option.defaultWith (fun () -> Dataset.rangeOf t.Units)
           Source = t.Source
@@ -176,6 +185,7 @@ module GenerativeModel =
           Shape = [ mixture.Dimension ]
           Classes = [ for k in 0 .. mixture.ClassCount - 1 -> string k ]
           Units = Units.Same
+          Latent = None
           Columns = []
           Range = -1.0, 1.0
           Source = None
@@ -207,6 +217,7 @@ module GenerativeModel =
           Shape = shape
           Classes = []
           Units = Units.Same
+          Latent = None
           Columns = []
           Range = -1.0, 1.0
           Source = None
@@ -231,12 +242,33 @@ module GenerativeModel =
         | Origin.Trained _
         | Origin.Supplied -> None
 
-    /// x [n; …] as float64 on the CPU in the data's units, from the network's.
-    let outside (model: GenerativeModel) (x: Tensor) : Tensor =
-        Units.toData model.Units ((x.To Device.Cpu).To Dtype.Float64)
+    /// States x [n; …] as samples in the data's units, decoded where they are latents: differentiable.
+    let toData (model: GenerativeModel) (x: Tensor) : Tensor =
+        model.Latent
+        |> Option.fold (fun x space -> LatentSpace.decode space x) x
+        |> Units.toData model.Units
 
-    /// x [n; …] in the network's units, float64, from the data's.
-    let inside (model: GenerativeModel) (x: Tensor) : Tensor = Units.toNetwork model.Units (x.To Dtype.Float64)
+    /// x [n; …] as float64 on the CPU in the data's units, from the states of the dynamics.
+    let outside (model: GenerativeModel) (x: Tensor) : Tensor =
+        match model.Latent with
+        | None -> Units.toData model.Units ((x.To Device.Cpu).To Dtype.Float64)
+        | Some space ->
+            let x = (x.To model.Kind.Device).To Dtype.Float64
+            Units.toData model.Units ((LatentSpace.decode space x).To Device.Cpu)
+
+    /// x [n; …] as states of the dynamics, float64, from the data's units: the means of their latents where there are latents.
+    let inside (model: GenerativeModel) (x: Tensor) : Tensor =
+        let x = Units.toNetwork model.Units (x.To Dtype.Float64)
+
+        match model.Latent with
+        | None -> x
+        | Some space -> LatentSpace.encode space (x.To model.Kind.Device)
+
+    /// The model of the latents, whose samples are states of the dynamics: what it says of them holds of `toData` of them. The model itself where its dynamics are of samples.
+    let ofLatents (model: GenerativeModel) : GenerativeModel =
+        match model.Latent with
+        | None -> model
+        | Some space -> { model with Shape = space.Shape; Latent = None; Units = Units.Same; Columns = [] }
 
     /// The number of a class given by number or name. Raises RefusedException where there is none.
     let classOf (setting: Setting) (model: GenerativeModel) (given: string) : int =

@@ -22,6 +22,10 @@ module ModelFile =
     [<Literal>]
     let private SourceMixture = "source.mixture."
 
+    /// What comes before the names of an autoencoder's parameters.
+    [<Literal>]
+    let private LatentPrefix = "latent."
+
     let private array (items: seq<JsonNode | null>) = JsonArray(Array.ofSeq items)
     let private text (value: string) : JsonNode | null = JsonValue.Create value
 
@@ -37,19 +41,24 @@ module ModelFile =
         let numbers (values: float[]) = array [ for value in values -> JsonValue.Create value ]
         object [ "shift", numbers units.Shift; "scale", numbers units.Scale ]
 
+    let private architecture (network: Network) =
+        object
+            [ "name", text network.Name
+              "settings", object [ for name, value in network.Settings -> name, text value ] ]
+
     let private description (t: TrainedNetwork) : JsonObject =
         let sizes (shape: int list) = array [ for size in shape -> JsonValue.Create size ]
 
         object
-            [ "network",
-              object
-                  [ "name", text t.Network.Name
-                    "settings", object [ for name, value in t.Network.Settings -> name, text value ] ]
+            [ "network", architecture t.Network
               "path", text t.Path.Name
               "output", NetworkOutput.toJson t.Output
               "shape", sizes t.Shape
               "classes", array (Seq.map text t.Classes)
               "units", units t.Units
+              match t.Latent with
+              | Some space -> "latent", object [ "network", architecture space.Network; "units", units space.Units ]
+              | None -> ()
               if not t.Columns.IsEmpty then
                   "columns", Columns.toJson t.Columns
               match t.Range with
@@ -87,7 +96,15 @@ module ModelFile =
                     [ for name, tensor in Mixture.toTensors mixture -> SourceMixture + name, tensor ]
                 | _ -> []
 
-            [ for spec, tensor in Array.zip t.Network.Specs t.Parameters -> spec.Name, tensor ] @ rows
+            let named (prefix: string) (network: Network) (parameters: Tensor[]) =
+                [ for spec, tensor in Array.zip network.Specs parameters -> prefix + spec.Name, tensor ]
+
+            let latent =
+                match t.Latent with
+                | Some space -> named LatentPrefix space.Network space.Parameters
+                | None -> []
+
+            named "" t.Network t.Parameters @ latent @ rows
             |> Safetensors.write file [ "format", Format; "model", (description t).ToJsonString() ])
 
     // ---- reading
@@ -105,7 +122,18 @@ module ModelFile =
         [ yield "data", training "digest"
 
           for name in
-              [ "network"; "path"; "output"; "shape"; "classes"; "units"; "labels"; "given"; "null"; "source"; "dtype" ] do
+              [ "network"
+                "path"
+                "output"
+                "shape"
+                "classes"
+                "units"
+                "latent"
+                "labels"
+                "given"
+                "null"
+                "source"
+                "dtype" ] do
               yield name, shown json[name]
 
           yield "loss", training "loss" ]
@@ -166,6 +194,14 @@ module ModelFile =
         require
             (fits t.Units && (t.Source |> Option.forall (fun source -> fits source.Units)))
             "its units are no shifts with positive scales, one for all coordinates or one for each"
+
+        require
+            (t.Latent
+             |> Option.forall (fun space ->
+                 let encoder = Autoencoder.ofSettings (Map.ofList space.Network.Settings)
+                 let count = space.Units.Shift.Length
+                 encoder.Sample = t.Shape && Units.isSound space.Units && (count = 1 || space.Shape = [ count ])))
+            "its latents are of other samples, or their units are no shifts with positive scales"
 
         require
             (t.Range
@@ -240,6 +276,35 @@ module ModelFile =
         let shape = [ for size in (field "shape" json).AsArray() -> (nonNull size).GetValue<int>() ]
         let training = (field "training" json).AsObject()
 
+        let latent =
+            match json["latent"] with
+            | null -> None
+            | latent ->
+                let described = latent.AsObject()
+                let network = (field "network" described).AsObject()
+
+                let settings =
+                    Map.ofSeq
+                        [ for KeyValue(name, value) in (field "settings" network).AsObject() ->
+                              name, (nonNull value).GetValue<string>() ]
+
+                requireWithin content.Tensors settings
+
+                if text "name" network <> Autoencoder.Name then
+                    raise (FormatException "its latents are of no autoencoder")
+
+                let network = Autoencoder.network (Autoencoder.ofSettings settings)
+
+                let own =
+                    Map.ofSeq
+                        [ for KeyValue(name, tensor) in content.Tensors do
+                              if name.StartsWith(LatentPrefix, StringComparison.Ordinal) then
+                                  name.Substring LatentPrefix.Length, tensor ]
+
+                Some
+                    { LatentSpace.ofNetwork network (parametersOf network own |> Array.map _.To(kind)) with
+                        Units = readUnits (field "units" described) }
+
         let source =
             match json["source"] with
             | null -> None
@@ -286,6 +351,7 @@ module ModelFile =
               Shape = shape
               Classes = strings (field "classes" json)
               Units = readUnits (field "units" json)
+              Latent = latent
               Columns =
                 json["columns"]
                 |> Option.ofObj

@@ -30,6 +30,8 @@ type NetworkOutput =
     | TokenLogits of Tokens
     /// t times the rates of jumps to each cell, before their softplus, and where there is a flow too its velocity.
     | JumpRates of Cells
+    /// Latents of samples and samples of latents (`Autoencoder`), whose law is N(0, I).
+    | Latents
     /// The logits of p(c | t, x_t): a classifier of noisy samples, which guides and is not sampled from.
     | ClassLogits
 
@@ -42,7 +44,8 @@ module NetworkOutput =
         | NetworkOutput.Prediction(_, _, true)
         | NetworkOutput.Bridge(_, true)
         | NetworkOutput.MeanVelocity(_, _, true)
-        | NetworkOutput.OtherEnd _ -> 2
+        | NetworkOutput.OtherEnd _
+        | NetworkOutput.Latents -> 2
         | NetworkOutput.TokenLogits tokens -> tokens.Count
         | NetworkOutput.JumpRates cells -> GeneratorMatching.outputs cells
         | _ -> 1
@@ -59,13 +62,15 @@ module NetworkOutput =
     let role (output: NetworkOutput) : NetworkRole =
         match output with
         | NetworkOutput.OtherEnd _ -> NetworkRole.Bijection
+        | NetworkOutput.Latents -> NetworkRole.Autoencoder
         | _ -> NetworkRole.Field
 
     /// Times that the network is told: 2 for a map from one to the other.
     let times (output: NetworkOutput) : int =
         match output with
         | NetworkOutput.MeanVelocity _
-        | NetworkOutput.Guided _ -> 2
+        | NetworkOutput.Guided _
+        | NetworkOutput.Latents -> 2
         | _ -> 1
 
     /// The least and the greatest guidance weight w that a network is told, where it is told one.
@@ -154,6 +159,13 @@ module NetworkOutput =
         | NetworkOutput.TokenLogits tokens ->
             Jumping { Path = path; Space = JumpSpace.Tokens tokens; Network = network }
         | NetworkOutput.JumpRates cells -> Jumping { Path = path; Space = JumpSpace.Line cells; Network = network }
+        // The prior's velocity, ½ x d log(α² + σ²)/dt: 0 on a path with α² + σ² = 1, where noise is the sample. Said as a velocity, which is finite at both ends.
+        | NetworkOutput.Latents ->
+            let variance = path.Alpha * path.Alpha + path.Variance
+            let rate = 0.5 * Curve.derivative variance / variance
+            Denoising(
+                Model.make path Prediction.velocity (fun _ -> fun t x -> Coefficient.combine [ Curve.at rate t, x ])
+            )
         | NetworkOutput.ClassLogits ->
             raise (UserError "a classifier is no law to sample from or to measure: it guides a model")
 
@@ -226,6 +238,7 @@ module NetworkOutput =
             number "cells" (float cells.Count)
             number "bound" cells.Bound
             number "flow" cells.Flow
+        | NetworkOutput.Latents -> text "says" "latents"
         | NetworkOutput.ClassLogits -> text "says" "class-logits"
 
         json
@@ -293,5 +306,6 @@ module NetworkOutput =
                 { Count = int (required "cells" number)
                   Bound = required "bound" number
                   Flow = required "flow" number }
+        | "latents" -> NetworkOutput.Latents
         | "class-logits" -> NetworkOutput.ClassLogits
         | other -> raise (FormatException $"a network that says '{other}' is not known here")

@@ -30,6 +30,8 @@ type TrainedNetwork =
         Classes: string list
         /// How the data's units and the network's are related.
         Units: Units
+        /// The autoencoder whose latents the network learned, with what it needs of it; none for the data themselves.
+        Latent: LatentSpace option
         /// What the coordinates of a sample stand for, where it is a row of a table whose columns were said; empty elsewhere.
         Columns: Column list
         /// The lowest and the highest value that a picture shows, of images, in the data's units.
@@ -52,4 +54,5 @@ type TrainedNetwork =
     interface IHoldTensors with
         member t.Visit visit =
             Array.iter visit t.Parameters
+            t.Latent |> Option.iter (fun space -> (space :> IHoldTensors).Visit visit)
             t.Source |> Option.iter (fun source -> (source :> IHoldTensors).Visit visit)

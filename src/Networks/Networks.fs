@@ -9,6 +9,8 @@ type NetworkRole =
     | Field
     /// The other end of an exact flow, and its log-determinant (`ExactFlow.ofBijection`).
     | Bijection
+    /// Latents of samples, and samples of latents (`Autoencoder`).
+    | Autoencoder
 
 /// What a network is asked to be.
 type NetworkRequest =
@@ -163,6 +165,7 @@ module Networks =
               match ask.Role with
               | NetworkRole.Field -> ()
               | NetworkRole.Bijection -> "role", "bijection"
+              | NetworkRole.Autoencoder -> "role", "autoencoder"
               match ask.Tokens with
               | Some tokens ->
                   "tokens", string tokens.Count
@@ -198,6 +201,7 @@ module Networks =
               Role =
                 match Map.tryFind "role" settings with
                 | Some "bijection" -> NetworkRole.Bijection
+                | Some "autoencoder" -> NetworkRole.Autoencoder
                 | _ -> NetworkRole.Field
               Tokens =
                 if settings.ContainsKey "tokens" then
@@ -225,6 +229,7 @@ module Networks =
         | None, "dit" -> Some(Dit.network (Dit.ofSettings settings))
         | None, "sequence" -> Some(Sequence.network (Sequence.ofSettings settings))
         | None, "unet-1d" -> Some(Unet1d.network (Unet1d.ofSettings settings))
+        | None, Autoencoder.Name -> Some(Autoencoder.network (Autoencoder.ofSettings settings))
         | None, "classifier" -> Some(NoisyClassifier.network (NoisyClassifier.ofSettings settings))
         | None, "tarflow" -> Some(TarFlow.network (TarFlow.ofSettings settings))
         | None, _ -> ExactFlow.ofSettings name settings |> Option.map ExactFlow.network
@@ -271,6 +276,18 @@ module Networks =
                 name
                 $"a loss of exact densities trains a network that has an inverse, and this one has none"
                 $"""take {Setting.Network.Is "spline"}, realnvp or maf"""
+        | NetworkRole.Autoencoder, (NetworkRole.Field | NetworkRole.Bijection) ->
+            refuseWith
+                Setting.Network
+                name
+                $"this loss trains an encoder and a decoder, and this network is neither"
+                $"take {Setting.Network.Is Autoencoder.Name}"
+        | (NetworkRole.Field | NetworkRole.Bijection), NetworkRole.Autoencoder ->
+            refuseWith
+                Setting.Network
+                name
+                $"it is an encoder and a decoder, which know nothing of times between the data and the noise"
+                $"""train it by {Setting.Loss.Is "vae"}, or take {Setting.Network.Is "mlp"}"""
         | NetworkRole.Field, NetworkRole.Bijection ->
             refuseWith
                 Setting.Network
@@ -567,6 +584,18 @@ module Networks =
                 "tarflow"
                 $"""the samples of {ask.Data} are [{shapes ask}], not images: use {Setting.Network.Is "spline"}"""
 
+    let private autoencoder (latent: float) (ask: NetworkRequest) : Network =
+        requireRole Autoencoder.Name NetworkRole.Autoencoder ask
+
+        if ask.Classes.IsSome then
+            refuseWith
+                Setting.Labels
+                "on"
+                $"an autoencoder is told no class: what learns its latents may be"
+                $"""say {Setting.Labels.Is "off"}"""
+
+        Autoencoder.network { Sample = ask.Sample; Latent = int latent; Width = ask.Width; Depth = ask.Depth }
+
     let private layersOf count =
         Parameter.make "layers" count (Allowed.Whole 1) "layers, each with a perceptron of its own"
 
@@ -726,4 +755,16 @@ module Networks =
                   [ Parameter.make "blocks" 4.0 (Allowed.Whole 1) "blocks, between which the patches' order turns round"
                     Parameter.make "patch" 4.0 (Allowed.Whole 1) "pixels of a patch's side"
                     Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention" ]
-              Make = tarflow } ]
+              Make = tarflow }
+          { make
+                Autoencoder.Name
+                "an encoder and a decoder, perceptrons of vectors and convolutions of images, which are reduced to a quarter of their sides: for latents"
+                "Kingma, Welling 2014, Auto-encoding variational Bayes; Rombach et al. 2022, High-resolution image synthesis with latent diffusion models"
+                (autoencoder 4.0) with
+              Parameters =
+                  [ Parameter.make
+                        "latent"
+                        4.0
+                        (Allowed.Whole 1)
+                        "numbers of a latent: all of a vector's, those at each place of an image's" ]
+              Make = fun numbers -> autoencoder numbers[0] } ]

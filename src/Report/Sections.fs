@@ -149,6 +149,13 @@ module Sections =
             "Training images as one pass over them shows them; every pass shows them anew."
             [ Body.Images [ images ] ]
 
+    /// Held-out images, what their latents are decoded to, and what draws of the latents' prior are, which know nothing of where the data's latents lie.
+    let imagesDecoded (data: ImageGrid) (again: ImageGrid) (prior: ImageGrid) =
+        section
+            "The autoencoder"
+            "What is left of held-out images once they are encoded and decoded, and what latents drawn from $N(0, I)$ decode to: the autoencoder's own samples."
+            [ Body.Images [ data; again; prior ] ]
+
     /// The way of the images from the source to the data.
     let imagesFromNoise (motion: ImageMotion) =
         section

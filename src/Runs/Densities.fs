@@ -14,11 +14,24 @@ type DensityWay =
     /// A lower bound by what jumps of tokens say at so many times, each density that of the token's cell.
     | ByBound of JumpProcess * draws: int
 
+/// The terms of a lower bound on log p(x) by one latent z ~ q(z | x) of each sample, whose sum it is.
+type LatentTerms =
+    {
+        /// log p(x | z), in the data's units.
+        Reconstruction: float[]
+        /// log p(z), by the model of the latents.
+        Prior: float[]
+        /// −log q(z | x).
+        Surprise: float[]
+    }
+
 /// The log-densities that were found of some samples, in the data's units.
 type Densities =
     {
         /// log p, [n].
         Nats: float[]
+        /// What these are the sums of, where the model is one of latents and they are bounds.
+        Terms: LatentTerms option
         /// Its standard error over the probes, where there are some.
         ProbeErrors: float[]
         Evaluations: int[]
@@ -50,7 +63,9 @@ module Densities =
     /// How the flow's divergence is found: exactly for vectors and by one of Rademacher's probes for images unless it is said. Raises RefusedException where
     /// an exact one is to draw probes.
     let trace (model: GenerativeModel) (asked: Trace option) (probes: int option) : Trace =
-        let chosen = asked |> Option.defaultValue (if model.IsImage then Trace.rademacher 1 else Trace.exact)
+        let chosen =
+            asked
+            |> Option.defaultValue (if model.StateShape.Length = 3 then Trace.rademacher 1 else Trace.exact)
 
         match probes, chosen.WithProbes with
         | None, _ -> chosen
@@ -87,9 +102,8 @@ module Densities =
             let noisy = Tensor.scalar Kind.Float64 flow.Plan.Span.Noisy
             AlongFlow(flow, { likelihood with Prior = Mixture.logDensity model.Path (law model label mixture) noisy })
 
-    /// The log-densities of samples x [n; …] in the data's units, each of its class where the network is told classes, or of what it is told (`told`, as `Drawing.Given` has it), so many at once; the densities are
-    /// those of x_t at `time`. The probes of a stochastic divergence come from the key. Raises UserError where the flow fails, or a density is not finite.
-    let find
+    /// `find` of a model whose dynamics are of samples.
+    let private ofSamplesThemselves
         (model: GenerativeModel)
         (way: DensityWay)
         (time: float)
@@ -115,6 +129,7 @@ module Densities =
         let volume = Units.logVolume model.Units (List.fold (*) 1 model.Shape)
         let only nats =
             { Nats = Tensor.toFloats nats
+              Terms = None
               ProbeErrors = [||]
               Evaluations = [||]
               PriorCost = [||]
@@ -200,6 +215,7 @@ module Densities =
                             Tensor.toFloats (Likelihood.costOfPrior likelihood.Prior noise density)
 
                     { Nats = Tensor.toFloats (density.LogDensity - volume)
+                      Terms = None
                       ProbeErrors = density.StandardError |> Option.map Tensor.toFloats |> Option.defaultValue [||]
                       Evaluations = density.Evaluations
                       PriorCost = cost
@@ -210,6 +226,7 @@ module Densities =
         let all of' = pieces |> Seq.map of' |> Array.concat
         let found =
             { Nats = all _.Nats
+              Terms = None
               ProbeErrors = all _.ProbeErrors
               Evaluations = all _.Evaluations
               PriorCost = all _.PriorCost
@@ -222,6 +239,35 @@ module Densities =
                 time
                 $"the density of sample {row} there is not finite, since the law has a point or a flat direction: ask for a later time"
         | None -> found
+
+    /// The log-densities of samples x [n; …] in the data's units, each of its class where the network is told classes, so many at once; the densities are
+    /// those of x_t at `time`. The probes of a stochastic divergence come from the key. Raises UserError where the flow fails, or a density is not finite. Of a model of latents they are lower bounds by one latent of each
+    /// sample, log p(x | z) + log p(z) − log q(z | x), z ~ q(z | x), whose terms are said (Kingma, Welling 2014, eq. 3; Vahdat, Kreis, Kautz 2021, Score-based generative modeling in latent space, eq. 1).
+    let find
+        (model: GenerativeModel)
+        (way: DensityWay)
+        (time: float)
+        (batch: int)
+        (rng: Rng)
+        (report: Ticker)
+        (told: Tensor option)
+        (x: Tensor, labels: int[] option)
+        : Densities =
+        match model.Latent with
+        | None -> ofSamplesThemselves model way time batch rng report told (x, labels)
+        | Some space ->
+            Scope.run (fun () ->
+                let inside = (Units.toNetwork model.Units (x.To Dtype.Float64)).To model.Kind.Device
+                let struct (y, reconstruction, surprise) = LatentSpace.drawn space (Rng.named "latents" rng) inside
+                let latents = GenerativeModel.ofLatents model
+                let prior = ofSamplesThemselves latents way time batch rng report told (y.To Device.Cpu, labels)
+                let volume = Units.logVolume model.Units model.Dimension
+                let reconstruction = Tensor.toFloats reconstruction |> Array.map (fun nats -> nats - volume)
+                let surprise = Tensor.toFloats surprise
+
+                { prior with
+                    Nats = Array.map3 (fun a b c -> a + b + c) reconstruction prior.Nats surprise
+                    Terms = Some { Reconstruction = reconstruction; Prior = prior.Nats; Surprise = surprise } })
 
     /// An energy with chains and laws between that suit it; none where the model is none. Raises RefusedException for an energy that is of no law.
     let normalized (model: GenerativeModel) (stages: int option) : DensityWay option =

@@ -401,6 +401,7 @@ module Diffusers =
                      refuseWith Setting.Size "" $"{folder}: config.json does not say the size of its samples" $"say it")
               Classes = [ for k in 0 .. Option.defaultValue 0 adm.Classes - 1 -> string k ]
               Units = { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
+              Latent = None
               Columns = []
               Range = Some(0.0, 255.0)
               Labels = adm.Classes.IsSome

@@ -149,7 +149,7 @@ module Guided =
     let private byAnother (guidance: Guidance) (weaker: GenerativeModel) (model: GenerativeModel) : GenerativeModel =
         let own, other = model.ScoreModel(Setting.Weaker, weaker.Name), weaker.ScoreModel(Setting.Weaker, weaker.Name)
 
-        if weaker.Shape <> model.Shape then
+        if weaker.Shape <> model.Shape || not (LatentSpace.same weaker.Latent model.Latent) then
             refuse
                 Setting.Weaker
                 weaker.Name
@@ -195,7 +195,7 @@ module Guided =
 
         let own = model.ScoreModel(Setting.Classifier, posterior.Name)
 
-        if posterior.Shape <> model.Shape || posterior.Classes.Length <> model.Classes.Length then
+        if posterior.Shape <> model.Shape || model.Latent.IsSome || posterior.Classes.Length <> model.Classes.Length then
             refuse
                 Setting.Classifier
                 posterior.Name

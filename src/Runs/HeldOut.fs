@@ -74,7 +74,8 @@ module HeldOut =
             | Mapping _
             | Jumping _ -> false
 
-        let isSmall = not model.IsImage && model.Dimension <= 16 || Units.areText model.Shape model.Units
+        let states = List.fold (*) 1 model.StateShape
+        let isSmall = model.StateShape.Length = 1 && states <= 16 || Units.areText model.Shape model.Units
         // A student of a few steps says the data of those, and no velocity.
         followsFlow
         && model.Times.IsEmpty
@@ -114,5 +115,5 @@ module HeldOut =
                     { Nats = widened (Estimate.ofDraws own)
                       Entropy = truth |> Option.map Estimate.ofDraws
                       Excess = truth |> Option.map (fun truth -> widened (Estimate.ofDraws (Array.map2 (-) own truth)))
-                      IsBound = way.IsByBound
+                      IsBound = way.IsByBound || model.Latent.IsSome
                       Letters = if Units.areText model.Shape model.Units then Some model.Dimension else None })

@@ -14,6 +14,8 @@ type Job =
         /// The law of x₁ at the noisy end; none for σ(1)·ε.
         Source: Dataset option
         Network: Network
+        /// The autoencoder whose latents the network learns; none where it learns the data.
+        Latent: LatentSpace option
         /// The parameters that the training begins at, by the name of the model that they are of; found when they are asked for. None where they are drawn.
         Start: (string * Lazy<WarmStart>) option
         /// Of the parameters.
@@ -51,6 +53,7 @@ type Job =
           Shape = job.Data.Shape
           Classes = job.Data.Classes
           Units = job.Data.Units
+          Latent = job.Latent
           Columns = job.Data.Columns
           Range = job.Data.Range
           Labels = job.Recipe.Labels && job.Data.Given.IsNone
@@ -108,6 +111,81 @@ module Job =
                 Setting.Times
                 times.Name
                 $"times in proportion to the weight are for regressions; the loss {loss.Name} is none"
+
+    /// The autoencoder whose latents are learned, with units for them by the first samples of the data. Raises RefusedException where the run is none of one, or of other data.
+    let private latent
+        (recipe: Recipe)
+        (data: Dataset)
+        (kind: Kind)
+        (find: Setting -> string -> string * TrainedNetwork)
+        : LatentSpace option =
+        recipe.Latent
+        |> Option.map (fun given ->
+            let name, trained = find Setting.Latent given
+
+            match trained.Output with
+            | NetworkOutput.Latents -> ()
+            | _ ->
+                refuseWith
+                    Setting.Latent
+                    given
+                    $"{name} is no autoencoder"
+                    $"train one on the same data with {Setting.Loss.Is VariationalAutoencoder.name}"
+
+            if trained.Units <> data.Units then
+                refuse
+                    Setting.Latent
+                    given
+                    $"its samples are in other units than those of {data.Name}: take an autoencoder of the same data"
+
+            for setting, text in
+                [ Setting.Source, recipe.Source; Setting.Reward, recipe.Reward |> Option.map (fun _ -> "") ] do
+                match text with
+                | Some text ->
+                    refuse setting text $"it is of samples, and what is learned are latents: leave one of the two out"
+                | None -> ()
+
+            if recipe.Loss.Name = VariationalAutoencoder.name || recipe.Loss.Name = Objectives.classifier.Name then
+                refuse Setting.Latent given $"the loss {recipe.Loss} is of samples: leave one of the two out"
+
+            Scope.run (fun () ->
+                let first = Dataset.batches kind 2048 (Rng.named "latents" (Rng.ofSeed recipe.Seed)) data 0L
+                LatentSpace.standardized (LatentSpace.ofNetwork trained.Network trained.Parameters) first.Data))
+
+    /// The data as the network that learns them sees them.
+    let private seen (space: LatentSpace option) (data: Dataset) : Dataset =
+        match space with
+        | None -> data
+        | Some space ->
+            { data with
+                Name = $"the latents of {data.Name}"
+                Shape = space.Shape
+                Units = Units.Same
+                Columns = []
+                Range = None
+                Augmentation = Augmentation.None }
+
+    /// Refuses a model to learn from that is of other states than those that are learned.
+    let private requireSameStates
+        (space: LatentSpace option)
+        (setting: Setting)
+        (name: string)
+        (trained: TrainedNetwork)
+        =
+        let same =
+            match space, trained.Latent with
+            | None, None ->
+                match trained.Output with
+                | NetworkOutput.Latents -> false
+                | _ -> true
+            | a, b -> LatentSpace.same a b
+
+        if not same then
+            refuseWith
+                setting
+                name
+                $"it learned other states than these: latents of another autoencoder, or the data themselves"
+                $"take a model of the same {Setting.Latent}"
 
     /// The data set that a flow starts from.
     let private source (loss: LossEntry) (recipe: Recipe) (data: Dataset) : Dataset option =
@@ -532,6 +610,17 @@ module Job =
             | Ok() -> ()
             | Error reason -> refuseWith Setting.Dtype recipe.Dtype $"{reason}" $"take float32"
 
+        let space = latent recipe data kind find
+        let whole, data = data, seen space data
+
+        let find (setting: Setting) (given: string) =
+            let name, trained = find setting given
+
+            if setting = Setting.Teacher || setting = Setting.Begin || setting = Setting.Coupling then
+                requireSameStates space setting given trained
+
+            name, trained
+
         let source = source (known.Losses.Make recipe.Loss) recipe data
 
         let objective =
@@ -541,6 +630,9 @@ module Job =
                | true, None -> Objective.droppingLabels recipe.LabelDropout
                | true, Some given -> Objective.droppingNumbers (Given.widths given) recipe.LabelDropout
                | false, _ -> Objective.withoutLabels
+            |> match space with
+               | None -> id
+               | Some space -> Objective.preparing (fun rng -> LatentSpace.batch space (Rng.named "latents" rng))
 
         match data.Given with
         | Some given when recipe.Labels && (objective.Memory.IsSome || recipe.Loss.Name = Objectives.classifier.Name) ->
@@ -552,6 +644,15 @@ module Job =
         | _ -> ()
 
         requireTokens recipe data objective
+
+        match space, objective.Output with
+        | Some _, NetworkOutput.TokenLogits _ ->
+            refuseWith
+                Setting.Loss
+                recipe.Loss
+                $"latents are numbers, and this loss learns tokens"
+                $"""take {Setting.Loss.Is "cfm"}, for instance"""
+        | _ -> ()
 
         let network =
             if recipe.Loss.Name = Objectives.classifier.Name then
@@ -608,11 +709,12 @@ module Job =
         | _ -> ()
 
         { Recipe = recipe
-          Data = data
-          Digest = lazy (Dataset.digest data)
+          Data = whole
+          Digest = lazy (Dataset.digest whole)
           Objective = objective
           Source = source
           Network = network
+          Latent = space
           Start = start
           Kind = kind
           Arithmetic = arithmetic
@@ -623,6 +725,7 @@ module Job =
         let key = Rng.ofSeed job.Recipe.Seed
         let drawn = Network.init job.Kind (Rng.named "parameters" key) job.Network
         let first = Dataset.batches job.Kind (max 1024 job.Recipe.Batch) (Rng.named "first samples" key) job.Data 0L
+        let first = job.Latent |> Option.fold (fun first space -> LatentSpace.batch space key first) first
         fit drawn (if job.Recipe.Labels then first.Label else None) first.Data
 
     /// What the library's training loop is to do.

@@ -92,7 +92,7 @@ module Minimization =
                 | None ->
                     let n = defaultArg request.Count (if model.IsImage then 16 else 1000)
                     let rng = Rng.ofSeed request.Seed |> Rng.named "minimize"
-                    Rng.normal (Kind.Float64.On model.Kind.Device) (n :: model.Shape) rng
+                    Rng.normal (Kind.Float64.On model.Kind.Device) (n :: model.StateShape) rng
 
             let n = x.Shape[0]
 

@@ -607,6 +607,22 @@ module Objectives =
                     []
                     (fun _ -> MaximumLikelihood.objective noise))
 
+    let private encoding =
+        Part.of1
+            (Parameter.make
+                "beta"
+                1.0
+                Allowed.Positive
+                "β, what the divergence of the latents counts; 1 is the bound on the likelihood")
+            (fun beta ->
+                entry
+                    VariationalAutoencoder.name
+                    "A variational autoencoder: an encoder and a decoder learn latents by a bound on the likelihood, for another network to learn their law."
+                    VariationalAutoencoder.equation
+                    VariationalAutoencoder.reference
+                    []
+                    (fun _ -> VariationalAutoencoder.objective beta))
+
     let private tokens =
         let count = Parameter.make "tokens" 128.0 (Allowed.Whole 2) "K, the tokens of each coordinate"
 
@@ -738,6 +754,7 @@ module Objectives =
           langevin
           flow
           exact
+          encoding
           yield! tokens
           jump
           progressive

@@ -23,6 +23,8 @@ type Recipe =
         Teacher: string option
         /// The folder of the run whose parameters training begins at.
         From: string option
+        /// The folder of the run of an autoencoder whose latents are learned in the place of the data.
+        Latent: string option
         /// The reward that a model is tuned towards, as the JSON text of its file, and its λ.
         Reward: string option
         Tilt: float option
@@ -133,6 +135,19 @@ module Recipe =
                 Batch = 512
                 Steps = 3_000L }
 
+    /// An encoder and a decoder, told no class.
+    let internal encoding (recipe: Recipe) : Recipe =
+        let image = recipe.Network.Name = "unet"
+
+        { recipe with
+            Network = networkNamed (if image then $"{Autoencoder.Name}:latent=4" else $"{Autoencoder.Name}:latent=2")
+            Width = (if image then 16 else 128)
+            Depth = (if image then 1 else 2)
+            Labels = false
+            LabelDropout = 0.0
+            LearningRate = 1e-3
+            Steps = (if image then 2_000L else 4_000L) }
+
     /// Losses whose every step takes the moves of chains as well: on vectors a narrower network without features of x, whose energy has no ripples where chains get stuck, and fewer steps.
     let private chained (recipe: Recipe) : Recipe =
         if recipe.Network.Name = "mlp" then
@@ -186,6 +201,7 @@ module Recipe =
         let recipe =
             if loss.Name = Objectives.classifier.Name then classifying recipe
             elif loss.Name = MaximumLikelihood.name then withInverse recipe
+            elif loss.Name = VariationalAutoencoder.name then encoding recipe
             elif List.contains loss.Name Objectives.chained then chained recipe
             elif List.contains loss.Name Objectives.playing then playing recipe
             elif List.contains loss.Name Objectives.selfTaught && isAnother then selfTaught recipe
@@ -225,6 +241,7 @@ module Recipe =
               Preconditioning = None
               Teacher = None
               From = None
+              Latent = None
               Reward = None
               Tilt = None
               Adversarial = 0.0
@@ -545,6 +562,8 @@ type TrainingRequest =
         Teacher: string option
         /// The run whose parameters training begins at.
         From: string option
+        /// The run of an autoencoder whose latents are learned in the place of the data.
+        Latent: string option
         /// The reward that a model is tuned towards, as JSON text: `{"linear": [1, 0]}`.
         Reward: string option
         /// λ of e^{λ r}.
@@ -587,6 +606,7 @@ module TrainingRequest =
           Preconditioning = None
           Teacher = None
           From = None
+          Latent = None
           Reward = None
           Tilt = None
           Adversarial = None
@@ -631,12 +651,20 @@ module TrainingRequest =
                     text |> Option.fold (fun recipe text -> Recipe.withPartAmong known setting text recipe) recipe)
                 recipe
 
+        // Latents lie in no order, whatever the data do.
+        let recipe =
+            if request.Latent.IsSome && recipe.Network.Name = "unet-1d" then
+                { recipe with Network = Recipe.networkNamed "mlp"; Width = 256; Depth = 3 }
+            else
+                recipe
+
         let labels = defaultArg request.Labels recipe.Labels
 
         Recipe.sized
             request.Width
             request.Depth
             { recipe with
+                Latent = Option.orElse recipe.Latent request.Latent
                 Tilt = Option.orElse recipe.Tilt request.Tilt
                 Adversarial = defaultArg request.Adversarial recipe.Adversarial
                 Network =

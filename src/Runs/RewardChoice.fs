@@ -20,15 +20,15 @@ module RewardChoice =
             match reward.Form with
             | Some(w, _) when int w.Count <> model.Dimension ->
                 refuse Setting.Reward "" $"it is of {w.Count} numbers, a sample of {model.Name} has {model.Dimension}"
-            | _ when model.Units = Units.Same -> reward
-            | _ -> Reward.through (Units.toData model.Units) reward
+            | _ when model.Units = Units.Same && model.Latent.IsNone -> reward
+            | _ -> Reward.through (GenerativeModel.toData model) reward
         | RewardChoice.OfClass(label, classifier) ->
             let posterior =
                 match classifier with
                 | ClassifierChoice.Own -> ClassPosterior.exact model
                 | ClassifierChoice.Trained posterior -> posterior
 
-            if posterior.Shape <> model.Shape then
+            if posterior.Shape <> model.Shape || model.Latent.IsSome then
                 refuse
                     Setting.Reward
                     posterior.Name

@@ -228,7 +228,7 @@ module Samples =
     /// Where samples `first` … `first + n − 1` start: noise, or draws of the source, float64.
     let private start (model: GenerativeModel) (plan: SamplingPlan) (rng: Rng) (first: int) (n: int) : Tensor =
         match model.Source with
-        | None -> Sampling.start plan model.Path model.Shape n (Rng.rows (int64 first) rng)
+        | None -> Sampling.start plan model.Path model.StateShape n (Rng.rows (int64 first) rng)
         // A source numbers its draws from 0: those before are drawn and left, so that batches do not change anything.
         | Some source ->
             let drawn = Dataset.sample model.Kind (first + n) (Rng.named "start" rng) source

@@ -64,6 +64,12 @@ module SteeringChoice =
     /// What is seen of the samples of a model, in the network's units, and what was seen: y [1; …] or [n; …]. Raises RefusedException where it does not fit.
     let private sensor (request: SteeringRequest) (model: GenerativeModel) : (Sensor * Tensor) option =
         match request.Observation, request.Observed with
+        | Some _, Some _ when model.Latent.IsSome ->
+            refuseWith
+                Setting.Observe
+                ""
+                $"{model.Name} draws latents, and what is seen of a decoded sample is no linear function of them"
+                $"steer by a reward, which goes through the decoder: {Setting.Reward}"
         | Some observation, Some given ->
             let sensor =
                 try
@@ -263,7 +269,10 @@ module SteeringChoice =
                     other.Name
                     $"it is an exact flow, which knows nothing of samples on their way: take one trained by lsd, psd or ct for instance"
             | Mapping map when
-                other.Shape = model.Shape && other.Path.Name = model.Path.Name && other.Units = model.Units
+                other.Shape = model.Shape
+                && other.Path.Name = model.Path.Name
+                && other.Units = model.Units
+                && LatentSpace.same other.Latent model.Latent
                 ->
                 Some map
             | Mapping _ ->

@@ -96,7 +96,7 @@ module Transfers =
             (fun n ->
                 Scope.run (fun () ->
                     let rng = Rng.ofSeed 0L
-                    let x = Rng.normal model.Kind (n :: model.Shape) rng
+                    let x = Rng.normal model.Kind (n :: model.StateShape) rng
                     let t =
                         Rng.uniform Kind.Float64 (if times = 1 then [ n ] else [ n; times ]) (Rng.named "times" rng)
                     let label = if model.Labels then Some(Tensor.zeros Kind.Int64 [ n ]) else None
@@ -132,7 +132,7 @@ module Transfers =
         Onnx.OnnxFile.ofFunction model.Name [ "noise" ] "samples" metadata (fun n ->
             Scope.run (fun () ->
                 let rng = Rng.ofSeed 0L
-                let noise = Rng.normal model.Kind (n :: model.Shape) rng
+                let noise = Rng.normal model.Kind (n :: model.StateShape) rng
 
                 Recording.ofRun [ noise ] parameters (fun () ->
                     let drawing = { drawing with Unit = Some(noise.To Dtype.Float64) }

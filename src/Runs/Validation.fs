@@ -275,13 +275,20 @@ module Validation =
         let usual = if saysNothing then FlowPlan.usualTolerance model else None
         generation model { request with RelativeTolerance = Option.orElse usual request.RelativeTolerance }
 
-    /// The numbers of an array of the model's shape after so many axes. Raises RefusedException where it is of another shape, empty or not finite.
-    let private arrayFor (model: GenerativeModel) (axes: string list) (setting: Setting) (given: GivenArray) : Tensor =
+    /// The numbers of an array of a shape after so many axes, samples of the model or states on their way. Raises RefusedException where it is of another shape, empty or not finite.
+    let private arrayOf
+        (model: GenerativeModel)
+        (shape: int list)
+        (axes: string list)
+        (setting: Setting)
+        (given: GivenArray)
+        : Tensor =
         let x = given.Values
-        let wanted = String.Join("; ", axes @ List.map string model.Shape)
+        let wanted = String.Join("; ", axes @ List.map string shape)
+        let what = if shape = model.Shape then "samples" else "latents"
 
-        if x.Rank < axes.Length || List.ofArray x.Shape[axes.Length ..] <> model.Shape then
-            refuse setting given.Name $"its shape is {x.Describe()}: {model.Name} is of samples [{wanted}]"
+        if x.Rank < axes.Length || List.ofArray x.Shape[axes.Length ..] <> shape then
+            refuse setting given.Name $"its shape is {x.Describe()}: {model.Name} is of {what} [{wanted}]"
 
         if x.Count = 0L then
             refuse setting given.Name $"it holds no samples: expected [{wanted}]"
@@ -293,7 +300,7 @@ module Validation =
 
     /// Samples that were given for a model, [n; …] float64 in the data's units. Raises RefusedException where they do not fit.
     let samples (model: GenerativeModel) (setting: Setting) (given: GivenArray) : Tensor =
-        arrayFor model [ "n" ] setting given
+        arrayOf model model.Shape [ "n" ] setting given
 
     /// Raises RefusedException where two settings that say the same thing are both given.
     let private exclude (what: FormattableString) (given: (Setting * string option) list) =
@@ -425,7 +432,7 @@ module Validation =
                     $"{drawing.Sampler.Name} draws nothing on its way: leave it out, or take a stochastic sampler"
             | _ -> ()
 
-        let array axes setting given = given |> Option.map (arrayFor model axes setting)
+        let array axes setting given = given |> Option.map (arrayOf model model.StateShape axes setting)
 
         let start =
             match request.SourceSamples, model.Source with
@@ -436,7 +443,7 @@ module Validation =
                     $"{model.Name} starts from noise and from no other data"
                     $"give standard normal numbers with {Setting.Noise}"
             | Some given, Some source ->
-                Some(Units.toNetwork source.Units (arrayFor model [ "n" ] Setting.SourceSamples given))
+                Some(Units.toNetwork source.Units (arrayOf model model.StateShape [ "n" ] Setting.SourceSamples given))
             | None, _ -> array [ "n" ] Setting.Start request.Start
 
         let unit =

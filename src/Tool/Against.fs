@@ -11,7 +11,7 @@ module Against =
     let private inside (file: string) (model: GenerativeModel) : Mixture =
         let mixture = Mixture.read file
 
-        if [ mixture.Dimension ] <> model.Shape then
+        if [ mixture.Dimension ] <> model.Shape || model.Latent.IsSome then
             let shape = String.Join("; ", model.Shape)
 
             refuse

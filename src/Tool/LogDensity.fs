@@ -191,7 +191,12 @@ module LogDensity =
 
         Terminal.tell
             terminal
-            $"""{if way.IsByBound then "a lower bound on log p" else "log p"} at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"""
+            $"""{if way.IsByBound || found.Terms.IsSome then "a lower bound on log p" else "log p"} at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"""
+
+        for terms in Option.toList found.Terms do
+            Terminal.tell
+                terminal
+                $"of which log p(x | z) of the decoder is {(over terms.Reconstruction).Mean:F4}, log p(z) of the latents {(over terms.Prior).Mean:F4} and −log q(z | x) of the encoder {(over terms.Surprise).Mean:F4}"
 
         for right in Option.toList classified do
             Terminal.tell

@@ -175,7 +175,7 @@ module Results =
         [ match truth with
           | Some truth -> Sections.samplesBesideData truth drawn
           | None -> Sections.samplesAlone drawn
-          if model.Shape = [ 2 ] then
+          if model.Shape = [ 2 ] && model.Latent.IsNone then
               let motion = motion model drawing samples.Shape[0] truth
               Sections.fromNoiseToData motion
 
@@ -240,6 +240,20 @@ module Results =
               Scope.run (fun () ->
                   let seen = Dataset.sample Kind.Float64 (min 30 count) (model.Stream "as seen") data
                   Sections.imagesAsSeen (tiles "Training images" (Dataset.inData data seen) [||]))
+          | _ -> ()
+          match model.Latent, data with
+          | Some space, Some data ->
+              Scope.run (fun () ->
+                  let few = min 30 count
+                  let truth, _ = Evaluations.heldOutWithClasses data (model.Stream "report") few
+                  let again = GenerativeModel.outside model (GenerativeModel.inside model truth)
+                  let plain = { model with Latent = Some { space with Units = Units.Same } }
+                  let unit = Rng.normal Kind.Float64 (few :: space.Shape) (model.Stream "prior")
+
+                  Sections.imagesDecoded
+                      (tiles "Held-out data" truth [||])
+                      (tiles "Encoded and decoded" again [||])
+                      (tiles "From the prior" (GenerativeModel.outside plain unit) [||]))
           | _ -> ()
           Sections.imagesFromNoise { Times = times; Clock = None; Frames = Array.map toImages frames; Columns = 10 } ]
 

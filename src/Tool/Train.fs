@@ -31,6 +31,7 @@ type TrainArgument =
     | [<Unique>] Source of dataset: string
     | [<Unique>] Preconditioning of kind: string
     | [<Unique>] Teacher of run: string
+    | [<Unique>] Latent of run: string
     | [<Unique>] From of run: string
     | [<Unique>] Reward of file: string
     | [<Unique>] Tilt of factor: float
@@ -85,6 +86,7 @@ type TrainArgument =
             | Source _ -> "the data set at the noisy end (noise, unless you name one)"
             | Preconditioning _ -> "the scalings around the network (the loss's own; fokker list preconditionings)"
             | Teacher _ -> "the run that a distillation (cd, lmd, progressive, …) learns from"
+            | Latent _ -> "the run of an autoencoder (--loss vae) whose latents are learned in the place of the data"
             | From _ ->
                 "the run whose parameters training begins at, for any loss: what fits is taken, and new inputs enter with zero weight"
             | Reward _ ->
@@ -155,6 +157,7 @@ module Train =
         | Source name -> { request with Source = Some name }
         | Preconditioning name -> { request with Preconditioning = Some name }
         | Teacher run -> { request with Teacher = Some run }
+        | Latent run -> { request with Latent = Some run }
         | From run -> { request with From = Some run }
         | Reward file -> { request with Reward = Some(RewardFile.text file) }
         | Tilt factor -> { request with Tilt = Some factor }

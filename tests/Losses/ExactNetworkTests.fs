@@ -150,6 +150,22 @@ let private exact (name: string) (path: GaussianPath) (output: NetworkOutput) : 
     | _ ->
 
         match name with
+        // Probabilistic principal components with as many as there are coordinates: x = w z + m + r η has the law's variance.
+        | "vae" ->
+            let w = 0.5
+            let r2 = s * s - w * w
+
+            (fun times x ->
+                let told = Tensor.toFloats times
+
+                let both (said: Tensor) (log: float) =
+                    Tensor.cat 1 [ said; Tensor.full x.Kind (List.ofArray x.Shape) log ]
+
+                if told[0] < told[1] then
+                    both (w / (s * s) * (x - m)) (log (r2 / (s * s)))
+                else
+                    both (w * x + m) (0.5 * log r2)),
+            4000
         // The velocity is c₁ x + c₀: the gradient of ½ c₁ x² + c₀ x.
         | "energy-dsm" ->
             (fun t x ->

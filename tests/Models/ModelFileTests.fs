@@ -55,6 +55,7 @@ let private trained (output: NetworkOutput) (path: GaussianPath) (source: Datase
       Shape = [ 2 ]
       Classes = [ "a"; "b"; "c" ]
       Units = { Shift = [| 2460000.5; -1.0 / 3.0 |]; Scale = [| 0.05; 7.0 |] }
+      Latent = None
       Columns = []
       Range = None
       Labels = true

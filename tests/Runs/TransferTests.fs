@@ -88,6 +88,7 @@ let private modelOf
           Null = labels
           Source = None
           Times = []
+          Latent = None
           Columns = []
           Kind = Kind.Float32
           Training = { Data = "test"; Digest = None; Loss = "test"; Steps = 0L; Seed = 0L; Version = "" } }

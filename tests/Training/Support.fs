@@ -75,6 +75,7 @@ let trainedOf (network: Network) (parameters: Tensor[]) (steps: int64) : Trained
       Shape = [ 2 ]
       Classes = []
       Units = (Dataset.ofLaw Plane.moons).Units
+      Latent = None
       Columns = []
       Range = None
       Labels = false

@@ -235,6 +235,11 @@ public static class Losses
     public static TrainingLoss MaximumLikelihood(double noise = 0) =>
         TrainingLoss.Of("mle", [("noise", nameof(noise), noise)]);
 
+    /// <summary>A variational autoencoder: an encoder and a decoder learn latents by a bound on the likelihood, for another network to learn their law. <c>vae</c>: E[−log N(x; m(z), s² I) + β KL(N(μ(x), σ²(x)) ‖ N(0, I))]/d, z = μ(x) + σ(x) ε (Kingma, Welling 2014, Auto-encoding variational Bayes, eq. 7; Higgins et al. 2017, β-VAE).</summary>
+    /// <param name="beta">β, what the divergence of the latents counts; 1 is the bound on the likelihood: a positive number.</param>
+    public static TrainingLoss VariationalAutoencoder(double beta = 1) =>
+        TrainingLoss.Of("vae", [("beta", nameof(beta), beta)]);
+
     /// <summary>Discrete flow matching from masks: learns which token a masked coordinate is, from those that are seen. <c>dfm</c>: −Σᵢ log p(x₀ⁱ | x_t)/d over coordinates that are not yet their data, masked with probability t (Gat et al. 2024, Discrete flow matching, eq. 24; Campbell et al. 2024).</summary>
     /// <param name="tokens">K, the tokens of each coordinate: a whole number from 2 to 1000000.</param>
     /// <param name="bound">B: the tokens lie evenly from −B to B in the network's units, 1 for pictures: a positive number.</param>
@@ -398,6 +403,7 @@ public static class Losses
         Langevin(),
         ContinuousNormalizingFlow(),
         MaximumLikelihood(),
+        VariationalAutoencoder(),
         DiscreteFlowMatching(),
         DiscreteFlowMatchingByBound(),
         UniformDiscreteFlowMatching(),
@@ -1435,6 +1441,11 @@ public static class NetworkKinds
     public static NetworkKind Tarflow(int blocks = 4, int patch = 4, int heads = 4) =>
         NetworkKind.Of("tarflow", [("blocks", nameof(blocks), blocks), ("patch", nameof(patch), patch), ("heads", nameof(heads), heads)]);
 
+    /// <summary><c>autoencoder</c>: an encoder and a decoder, perceptrons of vectors and convolutions of images, which are reduced to a quarter of their sides: for latents (Kingma, Welling 2014, Auto-encoding variational Bayes; Rombach et al. 2022, High-resolution image synthesis with latent diffusion models).</summary>
+    /// <param name="latent">Numbers of a latent: all of a vector's, those at each place of an image's: a whole number from 1 to 1000000.</param>
+    public static NetworkKind Autoencoder(int latent = 4) =>
+        NetworkKind.Of("autoencoder", [("latent", nameof(latent), latent)]);
+
     /// <summary>All of them, with their numbers at the defaults.</summary>
     public static IReadOnlyList<NetworkKind> All { get; } =
     [
@@ -1450,6 +1461,7 @@ public static class NetworkKinds
         Realnvp(),
         Maf(),
         Tarflow(),
+        Autoencoder(),
     ];
 }
 

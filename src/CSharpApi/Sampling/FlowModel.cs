@@ -12,6 +12,9 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     private readonly Action release;
     private readonly FokkerRuntime runtime;
     private readonly int[] shape;
+
+    // Of what the flow moves: a sample, or its latent.
+    private readonly int[] stateShape;
     private readonly string[] classes;
     private readonly SampleBatch.Kept inData;
     private readonly SampleBatch.Kept inNoise;
@@ -28,6 +31,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         Training = training;
         Path = FlowPath.Of(core.Path);
         shape = [.. core.Shape];
+        stateShape = [.. core.StateShape];
         classes = [.. core.Classes];
         var isWide = core.Kind.Dtype == Dtype.Float64;
         var (low, high) = core.Range;
@@ -437,7 +441,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         CancellationToken cancellationToken = default
     )
     {
-        RequireShape(latents, nameof(latents));
+        Check.Samples(latents, stateShape, Name, nameof(latents));
         return Request(
             "decode",
             () => Carried(false, latents, options ?? new FlowOptions(), cancellationToken),
@@ -582,7 +586,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         new(TensorModule.toArray<double>(x), shape, labels, inData);
 
     private SampleBatch Latents(Fokker.Tensor z, int[]? labels) =>
-        new(TensorModule.toArray<double>(z), shape, labels, inNoise);
+        new(TensorModule.toArray<double>(z), stateShape, labels, inNoise);
 
     private SampleBatch Outside(Fokker.Tensor x, int[]? labels)
     {

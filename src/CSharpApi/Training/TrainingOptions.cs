@@ -48,6 +48,9 @@ public sealed record TrainingOptions
     /// <summary>The folder of the run that a distillation learns from.</summary>
     public string? Teacher { get; init; }
 
+    /// <summary>The run of an autoencoder (<see cref="Losses.VariationalAutoencoder"/>) on the same data, by its name or its folder, whose latents are learned in the place of the data: samples are decoded, and densities are lower bounds.</summary>
+    public string? Latent { get; init; }
+
     /// <summary>The folder of the run whose parameters training begins at, for any loss: where the networks differ, what fits is taken, and new inputs are not heard
     /// until they are trained. The network’s settings are those of that run unless you say otherwise.</summary>
     public string? From { get; init; }
@@ -214,6 +217,7 @@ public sealed record TrainingOptions
             source: Maybe.Reference(Source?.Name),
             preconditioning: Maybe.Reference(Preconditioner?.ToString()),
             teacher: Maybe.Reference(Teacher),
+            latent: Maybe.Reference(Latent),
             from: Maybe.Reference(From),
             reward: Maybe.Reference(Reward?.ToString()),
             tilt: Maybe.Value(Tilt),

@@ -56,7 +56,7 @@ type internal FlowWork =
             let tick _ _ = ()
             let noisy = FlowPlan.ofLatents flow z
             let carried = FlowPlan.carryAll flow false batch tick (Option.ofObj labels) noisy
-            Units.toData model.Units carried.X)
+            GenerativeModel.outside model carried.X)
 
     /// Between latents of a model, on the straight way or on the sphere around what is 0 to its network.
     static member Between(model: GenerativeModel, spherical: bool, share: float, a: Tensor, b: Tensor) : Tensor =
