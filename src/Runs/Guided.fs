@@ -195,7 +195,11 @@ module Guided =
 
         let own = model.ScoreModel(Setting.Classifier, posterior.Name)
 
-        if posterior.Shape <> model.Shape || model.Latent.IsSome || posterior.Classes.Length <> model.Classes.Length then
+        if
+            posterior.Shape <> model.Shape
+            || model.Latent.IsSome
+            || posterior.Classes.Length <> model.Classes.Length
+        then
             refuse
                 Setting.Classifier
                 posterior.Name

@@ -385,40 +385,42 @@ let tests =
               Expect.within 0.25 found m "guided"
 
           // The mean of a square is the mean of its pixels: samples have it exactly where the network minds what it is told; pixels are N(0, ¼ · ¾) around it.
-          testCase "samples of small images are images of which they are the small ones"
-          <| fun () ->
-              use folder = new Folder()
-              let file = folder.File "x.npy"
-              Scope.run0 (fun () -> Npy.write file (squares 3000 8))
-              let data = Datasets.load $"npy:{file},given=low-resolution:2"
+          full (
+              testCase "samples of small images are images of which they are the small ones"
+              <| fun () ->
+                  use folder = new Folder()
+                  let file = folder.File "x.npy"
+                  Scope.run0 (fun () -> Npy.write file (squares 3000 8))
+                  let data = Datasets.load $"npy:{file},given=low-resolution:2"
 
-              let model =
-                  Runs.fit
-                      { Recipe.standardFor data with
-                          Steps = 700L
-                          Width = 16
-                          Batch = 32
-                          LearningRate = 4e-3
-                          Ema = 0.99 }
-                      data
+                  let model =
+                      Runs.fit
+                          { Recipe.standardFor data with
+                              Steps = 700L
+                              Width = 16
+                              Batch = 32
+                              LearningRate = 4e-3
+                              Ema = 0.99 }
+                          data
 
-              Scope.run0 (fun () ->
-                  let small = Given.reduced 2 (squares 60 8)
-                  let request =
-                      { SamplingRequest.standard with
-                          Generation =
-                              { GenerationRequest.standard with Given = Some { Name = "small"; Values = small } } }
+                  Scope.run0 (fun () ->
+                      let small = Given.reduced 2 (squares 60 8)
+                      let request =
+                          { SamplingRequest.standard with
+                              Generation =
+                                  { GenerationRequest.standard with Given = Some { Name = "small"; Values = small } } }
 
-                  let task = Validation.sampling model request
-                  Expect.equal task.Count 60 "as many as are given"
-                  let x = Samples.draw task.Model task.Drawing task.Key 60 (fun _ _ -> ())
-                  let means = Given.reduced 2 x
-                  let error = (Tensor.mean (Tensor.square (means - small))).ToFloat()
-                  // The variance of what is given is 17/16.
-                  Expect.isLessThan error 0.06 "the means are those that were given"
-                  let squares = (Given.inside model.Shape Units.Same (Given.LowResolution 2) means).Value
-                  let around = x - squares
-                  Expect.within 0.06 ((Tensor.mean (Tensor.square around)).ToFloat()) (0.25 * 0.75) "")
+                      let task = Validation.sampling model request
+                      Expect.equal task.Count 60 "as many as are given"
+                      let x = Samples.draw task.Model task.Drawing task.Key 60 (fun _ _ -> ())
+                      let means = Given.reduced 2 x
+                      let error = (Tensor.mean (Tensor.square (means - small))).ToFloat()
+                      // The variance of what is given is 17/16.
+                      Expect.isLessThan error 0.06 "the means are those that were given"
+                      let squares = (Given.inside model.Shape Units.Same (Given.LowResolution 2) means).Value
+                      let around = x - squares
+                      Expect.within 0.06 ((Tensor.mean (Tensor.square around)).ToFloat()) (0.25 * 0.75) "")
+          )
 
           testCase "a run is told, drawn from, measured, kept and refused by command"
           <| fun () ->
