@@ -110,7 +110,8 @@ module Steering =
 
     // ---- linear systems
 
-    /// Steps of conjugate gradients, and for which samples they went as for a symmetric A ⪰ least · I: no direction has less curvature, and the residual has not grown.
+    /// Steps of conjugate gradients, and for which samples they went as for a symmetric A ⪰ least · I: no direction has less curvature, a residual is orthogonal to the one before, and none is a
+    /// hundred times the first. Of a symmetric positive A it may grow on the way, by a few times where A is badly conditioned.
     let private attempted
         (least: float)
         (iterations: int)
@@ -138,14 +139,14 @@ module Steering =
                 let after = dot r' r'
                 let rr' = Tensor.where moves after nothing
                 let beta = Tensor.where moves (rr' / Tensor.where moves rr one) nothing
-                let ends = Tensor.either (Tensor.not running) isPositive
-                go
-                    (k - 1)
-                    x
-                    r'
-                    (r' + beta * p)
-                    rr'
-                    (Tensor.both sound (Tensor.both ends (Tensor.not (Tensor.greater after size))))
+                let along = Tensor.square (dot r' r)
+                // A cosine of a half: a network's Jacobian is nearly symmetric at the best. What is left of a system that is solved is rounding.
+                let isSolved = Tensor.not (Tensor.greater after (1e-16 * size))
+                let isTurned = Tensor.either isSolved (Tensor.not (Tensor.greater along (0.25 * rr * after)))
+                let isNear = Tensor.not (Tensor.greater after (1e4 * size))
+                let isFine = Tensor.both isPositive (Tensor.both isTurned isNear)
+                let sound = Tensor.both sound (Tensor.either (Tensor.not running) isFine)
+                go (k - 1) x r' (r' + beta * p) rr' sound
 
         go iterations (Tensor.zerosLike b) b b size (Tensor.greaterThan -1.0 size)
 

@@ -367,6 +367,7 @@ module Results =
             | Some "dit" -> "A transformer over patches"
             | Some "sequence" -> "A transformer over a sequence"
             | Some "unet-1d" -> "A U-Net along series"
+            | Some "autoencoder" -> "An autoencoder"
             | Some other -> other
             | None -> model.Name
 
