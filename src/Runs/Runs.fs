@@ -257,7 +257,7 @@ module Runs =
                 Scope.free trained
                 raise (
                     UserError
-                        $"{run.Path}: its training kept no power-function averages: train with --power-averages on"
+                        $"{run.Path}: its training kept no power-function averages to make others of: train it again with such averages kept"
                 )
             | found ->
                 let last = found |> List.map (fun (profile, _) -> profile.Steps) |> List.max

@@ -99,8 +99,7 @@ module Launch =
                 "trains, samples, measures or repeats a study by several processes together, on this machine or, by a hostfile of the MPI, on several"
                 [ "./fokker launch -n 2 -- train fashion-mnist", "two processes, each on a half of every batch"
                   "./fokker launch -n 2 -- sample fashion-mnist -n 1000",
-                  "two processes, each every other batch of a hundred"
-                  "./fokker sample fashion-mnist -n 1000 --ranks 2", "the same" ]
+                  "two processes, each every other batch of a hundred" ]
                 (fun _ arguments -> launch arguments words)
 
         { make [] with

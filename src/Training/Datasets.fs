@@ -412,7 +412,7 @@ module Datasets =
     /// The same data with what a network is told of each sample: `columns:age,dose` of a table, which are then not learned, `low-resolution:4` or `inpainting` of images. Raises UserError where it is none of these,
     /// or the name says one already.
     let telling (condition: string) (text: string) : string =
-        let refuse (expected: string) = raise (UserError $"--condition {condition}: {expected}")
+        let refuse (expected: string) = raise (UserError $"'{condition}' as a condition: {expected}")
 
         match Given.ofText condition, condition.StartsWith "columns:" with
         | Some given, _ when not (text.StartsWith "csv:") ->

@@ -211,7 +211,7 @@ let tests =
               equal whole (run "ones" (Some 1L))
               equal whole (run "threes" (Some 3L))
 
-          testCase "a training of rounds that is killed ends with the same bytes" <| fun () -> killed 2
+          full (testCase "a training of rounds that is killed ends with the same bytes" <| fun () -> killed 2)
 
           full
           <| testCase "a training of rounds that is killed twenty times ends with the same bytes" (fun () -> killed 20)

@@ -216,28 +216,30 @@ let tests =
               let negated = json |> inside "composition" |> item 1
               Expect.equal ((inside "weight" negated).GetValue<float>()) (-1.0) ""
 
-          testCase "a student is told how far to guide, and its own student in steps after it"
-          <| fun () ->
-              use folder = folderWithImages ()
-              done' (train folder "teacher" [])
-              done' (train folder "told" [ "--loss"; "guided"; "--teacher"; "teacher"; "--lr"; "0.02" ])
-              let at (scale: int) = samples folder [ "told"; "--class"; "1"; "--guidance"; string scale ]
-              Expect.notEqual (at 3) (at 1) ""
-              // Plain is where nobody says how far.
-              equal (samples folder [ "told"; "--class"; "1" ]) (at 1)
-              assertRefused
-                  (sample folder [ "told"; "--class"; "1"; "--guidance"; "9" ])
-                  [ "--guidance 9"; "from 1 to 5" ]
-              done' (train folder "fast" [ "--loss"; "progressive:steps=4"; "--teacher"; "told" ])
+          full (
+              testCase "a student is told how far to guide, and its own student in steps after it"
+              <| fun () ->
+                  use folder = folderWithImages ()
+                  done' (train folder "teacher" [])
+                  done' (train folder "told" [ "--loss"; "guided"; "--teacher"; "teacher"; "--lr"; "0.02" ])
+                  let at (scale: int) = samples folder [ "told"; "--class"; "1"; "--guidance"; string scale ]
+                  Expect.notEqual (at 3) (at 1) ""
+                  // Plain is where nobody says how far.
+                  equal (samples folder [ "told"; "--class"; "1" ]) (at 1)
+                  assertRefused
+                      (sample folder [ "told"; "--class"; "1"; "--guidance"; "9" ])
+                      [ "--guidance 9"; "from 1 to 5" ]
+                  done' (train folder "fast" [ "--loss"; "progressive:steps=4"; "--teacher"; "told" ])
 
-              let fast (scale: string) =
-                  let file = folder.File "y.npy"
+                  let fast (scale: string) =
+                      let file = folder.File "y.npy"
 
-                  let words =
-                      [ "sample"; "fast@2"; "--runs"; folder.File "runs"; "-n"; "4"; "--quiet" ]
-                      @ [ "--class"; "1"; "--guidance"; scale; "--out"; file ]
+                      let words =
+                          [ "sample"; "fast@2"; "--runs"; folder.File "runs"; "-n"; "4"; "--quiet" ]
+                          @ [ "--class"; "1"; "--guidance"; scale; "--out"; file ]
 
-                  done' (fokker words)
-                  Tensor.toArray<byte>(Npy.read file)
+                      done' (fokker words)
+                      Tensor.toArray<byte>(Npy.read file)
 
-              Expect.notEqual (fast "3") (fast "1") "" ]
+                  Expect.notEqual (fast "3") (fast "1") ""
+          ) ]

@@ -182,6 +182,10 @@ let private networks =
           "Nn.conv2d, stride 2"
           (fun xs -> Nn.conv2d 2 1 xs[0] xs[1] xs[2])
           (normals [ [ 2; 2; 4; 4 ]; [ 3; 2; 3; 3 ]; [ 3 ] ])
+      on
+          "Nn.convBy"
+          (fun xs -> Nn.convBy (1, 2) (0, 1) xs[0] xs[1] xs[2])
+          (normals [ [ 1; 2; 1; 5 ]; [ 3; 2; 1; 3 ]; [ 3 ] ])
       on "Nn.groupNorm" (fun xs -> Nn.groupNorm 2 1e-5 xs[0] xs[1] xs[2]) (normals [ [ 2; 4; 2; 3 ]; [ 4 ]; [ 4 ] ])
       on "Nn.layerNorm" (fun xs -> Nn.layerNorm 1e-5 xs[0] xs[1] xs[2]) (normals [ [ 2; 3; 4 ]; [ 4 ]; [ 4 ] ])
       of1 "Nn.softmax" (Nn.softmax -1) [ 2; 4 ]
@@ -189,6 +193,7 @@ let private networks =
       of1 "Nn.logSoftmax" (Nn.logSoftmax 1) [ 2; 4 ]
       of1 "Nn.avgPool2d" (Nn.avgPool2d 2 >> Tensor.square) [ 1; 2; 4; 4 ]
       on "Nn.maxPool2d" (fun xs -> Tensor.square (Nn.maxPool2d 2 xs[0])) (fun rng -> [| distinct [ 1; 2; 4; 4 ] rng |])
+      of1 "Nn.upsampleBy" (Nn.upsampleBy 1 2 >> Tensor.square) [ 1; 2; 2; 3 ]
       of1 "Nn.upsampleNearest" (Nn.upsampleNearest 2 >> Tensor.square) [ 1; 2; 2; 3 ]
       of1 "Nn.embedding" (fun w -> Tensor.square (Nn.embedding w labels)) [ 4; 2 ]
       of1 "Nn.crossEntropy" (fun x -> Nn.crossEntropy x labels) [ 3; 4 ]
