@@ -112,8 +112,7 @@ module Adm =
            // The digits of a count are no size of the network: they stand in another word than a number.
            | StepClock.Steps n -> $"steps:{n}"
            | StepClock.Deviation(least, most) -> $"deviation:{text least}:{text most}")
-          if s.Times > 1 then
-              "times", string s.Times
+          yield! NetworkSettings.ofTimes s.Times
           "outputs", string s.Outputs
           "classes", count s.Classes ]
 
@@ -124,10 +123,7 @@ module Adm =
         let flags name = words name |> List.map ((=) "1")
         let unknown name = raise (FormatException $"the {name} '{settings[name]}' is not known here")
 
-        let optional name =
-            match whole name with
-            | 0 -> None
-            | n -> Some n
+        let optional = NetworkSettings.optional settings
 
         let resampling name =
             flags name |> List.map (fun block -> if block then Resampling.Block else Resampling.Convolution)
@@ -166,12 +162,13 @@ module Adm =
              | [ "steps"; n ] -> StepClock.Steps(int n)
              | [ "deviation"; least; most ] -> StepClock.Deviation(real least, real most)
              | _ -> unknown "clock")
-          Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
+          Times = NetworkSettings.times settings
           Outputs = whole "outputs"
           Classes = optional "classes" }
 
     let private validate (s: Adm) =
-        for name, value in
+        NetworkSettings.requirePositive
+            "adm"
             [ "Channels", s.Channels
               "Blocks", s.Blocks
               "Groups", s.Groups
@@ -179,9 +176,7 @@ module Adm =
               "HeadChannels", Option.defaultValue 1 s.HeadChannels
               "Times", s.Times
               "Outputs", s.Outputs
-              "Classes", Option.defaultValue 1 s.Classes ] do
-            if value < 1 then
-                invalidArg name $"adm: {name} = {value}: at least 1"
+              "Classes", Option.defaultValue 1 s.Classes ]
 
         if s.Scales.IsEmpty || s.Scales |> List.exists (fun scale -> scale.Channels < 1) then
             invalidArg "Scales" $"adm: a positive number of channels for each scale is needed"

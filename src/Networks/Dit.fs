@@ -31,29 +31,26 @@ module Dit =
           "width", string s.Width
           "depth", string s.Depth
           "heads", string s.Heads
-          if s.Times > 1 then
-              "times", string s.Times
+          yield! NetworkSettings.ofTimes s.Times
           "outputs", string s.Outputs
-          "classes", string (Option.defaultValue 0 s.Classes) ]
+          "classes", NetworkSettings.ofOptional s.Classes ]
 
     /// The inverse of a network's `Settings`. Raises FormatException or KeyNotFoundException where one is missing or of the wrong kind.
     let ofSettings (settings: Map<string, string>) : Dit =
-        let number name = int settings[name]
+        let number = NetworkSettings.number settings
 
         { Channels = number "channels"
           Patch = number "patch"
           Width = number "width"
           Depth = number "depth"
           Heads = number "heads"
-          Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
+          Times = NetworkSettings.times settings
           Outputs = number "outputs"
-          Classes =
-            match number "classes" with
-            | 0 -> None
-            | classes -> Some classes }
+          Classes = NetworkSettings.optional settings "classes" }
 
     let private validate (s: Dit) =
-        for name, value in
+        NetworkSettings.requirePositive
+            "dit"
             [ "Channels", s.Channels
               "Patch", s.Patch
               "Width", s.Width
@@ -61,9 +58,7 @@ module Dit =
               "Heads", s.Heads
               "Times", s.Times
               "Outputs", s.Outputs
-              "Classes", Option.defaultValue 1 s.Classes ] do
-            if value < 1 then
-                invalidArg name $"dit: {name} = {value}: at least 1"
+              "Classes", Option.defaultValue 1 s.Classes ]
 
         if s.Width % s.Heads <> 0 then
             invalidArg "Heads" $"dit: a width of {s.Width} does not divide into {s.Heads} heads"

@@ -81,17 +81,16 @@ module Mlp =
           match s.Input with
           | Some input -> "input", FormattableString.Invariant $"fourier {input.Count} {input.Scale} {input.Fade}"
           | None -> ()
-          if s.Times > 1 then
-              "times", string s.Times
+          yield! NetworkSettings.ofTimes s.Times
           if fadesTwice s then
               "fading", "first-and-last"
           "outputs", string s.Outputs
-          "classes", string (Option.defaultValue 0 s.Classes) ]
+          "classes", NetworkSettings.ofOptional s.Classes ]
 
     /// The inverse of a network's `Settings`. Raises FormatException or KeyNotFoundException where one is missing or of the wrong kind.
     let ofSettings (settings: Map<string, string>) : Mlp =
-        let number name = int settings[name]
-        let times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
+        let number = NetworkSettings.number settings
+        let times = NetworkSettings.times settings
 
         { Dimension = number "dimension"
           Width = number "width"
@@ -110,10 +109,7 @@ module Mlp =
           Fading = if times > 1 && not (settings.ContainsKey "fading") then Fading.Last else Fading.FirstAndLast
           Times = times
           Outputs = number "outputs"
-          Classes =
-            match number "classes" with
-            | 0 -> None
-            | classes -> Some classes }
+          Classes = NetworkSettings.optional settings "classes" }
 
     /// 2π f, [Dimension; Count] float64. The frequencies are those of one key for all networks: nothing need be stored of them.
     let private frequencies (dimension: int) (input: InputFeatures) : float[] =

@@ -46,25 +46,20 @@ module Unet =
           Classes = None }
 
     let private settings (s: Unet) =
-        let list (values: int list) = String.Join(" ", values)
-
         [ "channels", string s.Channels
           "patch", string s.Patch
           "width", string s.Width
-          "multipliers", list s.Multipliers
+          "multipliers", NetworkSettings.ofNumbers s.Multipliers
           "blocks", string s.Blocks
-          "attention", list s.Attention
+          "attention", NetworkSettings.ofNumbers s.Attention
           "groups", string s.Groups
-          if s.Times > 1 then
-              "times", string s.Times
+          yield! NetworkSettings.ofTimes s.Times
           "outputs", string s.Outputs
-          "classes", string (Option.defaultValue 0 s.Classes) ]
+          "classes", NetworkSettings.ofOptional s.Classes ]
 
     /// The inverse of a network's `Settings`. Raises FormatException or KeyNotFoundException where one is missing or of the wrong kind.
     let ofSettings (settings: Map<string, string>) : Unet =
-        let number name = int settings[name]
-        let numbers name =
-            settings[name].Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.map int |> List.ofArray
+        let number, numbers = NetworkSettings.number settings, NetworkSettings.numbers settings
 
         { Channels = number "channels"
           Patch = number "patch"
@@ -73,15 +68,13 @@ module Unet =
           Blocks = number "blocks"
           Attention = numbers "attention"
           Groups = number "groups"
-          Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
+          Times = NetworkSettings.times settings
           Outputs = number "outputs"
-          Classes =
-            match number "classes" with
-            | 0 -> None
-            | classes -> Some classes }
+          Classes = NetworkSettings.optional settings "classes" }
 
     let private validate (s: Unet) =
-        for name, value in
+        NetworkSettings.requirePositive
+            "unet"
             [ "Channels", s.Channels
               "Patch", s.Patch
               "Width", s.Width
@@ -89,9 +82,7 @@ module Unet =
               "Groups", s.Groups
               "Times", s.Times
               "Outputs", s.Outputs
-              "Classes", Option.defaultValue 1 s.Classes ] do
-            if value < 1 then
-                invalidArg name $"unet: {name} = {value}: at least 1"
+              "Classes", Option.defaultValue 1 s.Classes ]
 
         if s.Multipliers.IsEmpty || List.exists (fun m -> m < 1) s.Multipliers then
             invalidArg "Multipliers" $"unet: Multipliers = %A{s.Multipliers}: one positive number for each scale"

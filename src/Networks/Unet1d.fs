@@ -47,28 +47,23 @@ module Unet1d =
           Classes = None }
 
     let private settings (s: Unet1d) =
-        let list (values: int list) = String.Join(" ", values)
-
         [ match s.Channels with
           | Some channels -> "channels", string channels
           | None -> ()
           "width", string s.Width
-          "multipliers", list s.Multipliers
+          "multipliers", NetworkSettings.ofNumbers s.Multipliers
           "blocks", string s.Blocks
           "kernel", string s.Kernel
-          "attention", list s.Attention
+          "attention", NetworkSettings.ofNumbers s.Attention
           "heads", string s.Heads
           "groups", string s.Groups
-          if s.Times > 1 then
-              "times", string s.Times
+          yield! NetworkSettings.ofTimes s.Times
           "outputs", string s.Outputs
-          "classes", string (Option.defaultValue 0 s.Classes) ]
+          "classes", NetworkSettings.ofOptional s.Classes ]
 
     /// The inverse of a network's `Settings`. Raises FormatException or KeyNotFoundException where one is missing or of the wrong kind.
     let ofSettings (settings: Map<string, string>) : Unet1d =
-        let number name = int settings[name]
-        let numbers name =
-            settings[name].Split(' ', StringSplitOptions.RemoveEmptyEntries) |> Array.map int |> List.ofArray
+        let number, numbers = NetworkSettings.number settings, NetworkSettings.numbers settings
 
         { Channels = settings |> Map.tryFind "channels" |> Option.map int
           Width = number "width"
@@ -78,15 +73,13 @@ module Unet1d =
           Attention = numbers "attention"
           Heads = number "heads"
           Groups = number "groups"
-          Times = settings |> Map.tryFind "times" |> Option.map int |> Option.defaultValue 1
+          Times = NetworkSettings.times settings
           Outputs = number "outputs"
-          Classes =
-            match number "classes" with
-            | 0 -> None
-            | classes -> Some classes }
+          Classes = NetworkSettings.optional settings "classes" }
 
     let private validate (s: Unet1d) =
-        for name, value in
+        NetworkSettings.requirePositive
+            "unet-1d"
             [ "Channels", Option.defaultValue 1 s.Channels
               "Width", s.Width
               "Blocks", s.Blocks
@@ -95,9 +88,7 @@ module Unet1d =
               "Groups", s.Groups
               "Times", s.Times
               "Outputs", s.Outputs
-              "Classes", Option.defaultValue 1 s.Classes ] do
-            if value < 1 then
-                invalidArg name $"unet-1d: {name} = {value}: at least 1"
+              "Classes", Option.defaultValue 1 s.Classes ]
 
         if s.Kernel % 2 = 0 then
             invalidArg "Kernel" $"unet-1d: Kernel = {s.Kernel}: an odd number, with as many places before as behind"
