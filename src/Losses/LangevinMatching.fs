@@ -21,21 +21,15 @@ module LangevinMatching =
         let struct (value, divergence) = trace.Apply rng v x
         Tensor.sumRows (Tensor.square value) / rate - 2.0 * (Tensor.sumRows (value * force x) + divergence)
 
-    /// t [n] and X_τ(t) from x₀ [n; …]: N steps of Euler and Maruyama between the times k/N, each sample read at a step of its own, k ~ U{1 … N}. The clock τ = T t² begins slowly, where the data's own
-    /// details go.
+    /// t [n] and X_τ(t) from x₀ [n; …]: N steps of Euler and Maruyama between the times k/N (`ScoreMatching.walked`). The clock τ = T t² begins slowly, where the data's own details go.
     let walked (time: float) (steps: int) (force: Tensor -> Tensor) (rng: Rng) (x0: Tensor) : struct (Tensor * Tensor) =
-        let n = x0.Shape[0]
-        let last = Tensor.floor (Rng.uniform Kind.Float64 [ n ] (Rng.named "times" rng) * float steps) + 1.0
+        let advance k (x: Tensor) (noise: Tensor) =
+            // τ at (k + 1)/N less τ at k/N.
+            let h = time * float (2 * k + 1) / float (steps * steps)
+            x + h * force x + Math.Sqrt(2.0 * h) * noise
 
-        let step (x: Tensor) k =
-            Scope.run (fun () ->
-                // τ at (k + 1)/N less τ at k/N.
-                let h = time * float (2 * k + 1) / float (steps * steps)
-                let noise = Rng.normalLike x (Rng.at (int64 k) (Rng.named "noise" rng))
-                let moving = (Tensor.greaterThan (float k) last).To x.Dtype
-                x + Tensor.perSample x moving * (h * force x + Math.Sqrt(2.0 * h) * noise))
-
-        struct (last / float steps, Seq.fold step x0 (seq { 0 .. steps - 1 }))
+        let struct (last, x) = ScoreMatching.walked steps advance rng x0
+        struct (last / float steps, x)
 
     /// The loss of a velocity: T is the process's time from the data to e^{−f}/Z, N its steps.
     let loss (trace: Trace) (time: float) (steps: int) (force: Tensor -> Tensor) : Loss =

@@ -50,8 +50,10 @@ type LossEntry =
     /// Whether what is trained begins at the teacher's parameters: it uses `Setting.Begin`.
     member loss.BeginsAtTeacher = loss.Uses |> List.exists (fst >> (=) Setting.Begin)
 
-    /// Whether data and source lie in one space, so that both are in the data's units; else each is in units of its own.
-    member loss.MeetsSource = loss.Name = LangevinMatching.name
+    /// Whether a process leads from the data to the source, so that both are points of one space, in the data's units: it uses a source and no coupling. Where points of both are paired, each law is in units of its own.
+    member loss.MeetsSource =
+        let uses setting = loss.Uses |> List.exists (fst >> (=) setting)
+        uses Setting.Source && not (uses Setting.Coupling)
 
     /// Whether it tunes the model that training begins at towards a reward.
     member loss.Tunes = loss.Uses |> List.exists (fst >> (=) Setting.Reward)

@@ -75,6 +75,24 @@ module ScoreMatching =
             let target = Coefficient.scale (Curve.at (-1.0 / path.Sigma) t) noise
             weigh t (Tensor.sumRows (Tensor.square (context.Network batch.Label t x - target)))
 
+    /// Walks of N steps from x₀ [n; …] by `advance k x z` with z normal, each sample read at a step of its own, k ~ U{1 … N}: k [n] and the states there.
+    let walked
+        (steps: int)
+        (advance: int -> Tensor -> Tensor -> Tensor)
+        (rng: Rng)
+        (x0: Tensor)
+        : struct (Tensor * Tensor) =
+        let n = x0.Shape[0]
+        let last = Tensor.floor (Rng.uniform Kind.Float64 [ n ] (Rng.named "times" rng) * float steps) + 1.0
+
+        let step (x: Tensor) k =
+            Scope.run (fun () ->
+                let next = advance k x (Rng.normalLike x (Rng.at (int64 k) (Rng.named "noise" rng)))
+                let moving = (Tensor.greaterThan (float k) last).To x.Dtype
+                x + Tensor.perSample x moving * (next - x))
+
+        struct (last, Seq.fold step x0 (seq { 0 .. steps - 1 }))
+
     /// Implicit score matching along simulated paths of a forward process from t = 0 to 1, for processes whose kernels have no
     /// closed form, such as Langevin's towards e^{−f}: Euler–Maruyama in N equal steps, each sample read at a step of its own,
     /// k ~ U{1 … N}. What is learned is the score of the process's own marginals, which is what `Sde.reverse` needs.
@@ -84,17 +102,11 @@ module ScoreMatching =
 
         let h = 1.0 / float steps
 
+        let advance k (x: Tensor) (noise: Tensor) =
+            let t = float k * h
+            let time = Tensor.scalar Kind.Float64 t
+            x + h * forward.Drift time x + Math.Sqrt(h * Curve.eval forward.DiffusionSquared t) * noise
+
         fun context rng batch ->
-            let n = batch.Data.Shape[0]
-            let last = Tensor.floor (Rng.uniform Kind.Float64 [ n ] (Rng.named "times" rng) * float steps) + 1.0
-
-            let step (x: Tensor) k =
-                let t = float k * h
-                let time = Tensor.scalar Kind.Float64 t
-                let noise = Rng.normalLike x (Rng.at (int64 k) (Rng.named "noise" rng))
-                let next = x + h * forward.Drift time x + Math.Sqrt(h * Curve.eval forward.DiffusionSquared t) * noise
-                let moving = (Tensor.greaterThan (float k) last).To x.Dtype
-                x + Tensor.perSample x moving * (next - x)
-
-            let x = Seq.fold step batch.Data (seq { 0 .. steps - 1 })
+            let struct (last, x) = walked steps advance rng batch.Data
             implicitTerm trace (Rng.named "probes" rng) (context.Network batch.Label (last * h)) x
