@@ -24,7 +24,14 @@ module FewSteps =
     /// One that learns from the data, and begins at the teacher.
     let private begun name loss = { Name = name; Request = fun teacher -> { withLoss loss with From = Some teacher } }
 
-    let private methods =
+    /// Pairs of noise and what the teacher makes of it: fewer of images, where making them costs a training's time.
+    let private reflowed (data: Dataset) (teacher: string) =
+        let pairs = if Evaluations.hasFeatures data then 4000 else 20_000
+        { withLoss "i-cfm" with
+            From = Some teacher
+            Coupling = Some $"run:{teacher},pairs={pairs},steps=10" }
+
+    let private methods (data: Dataset) : Method list =
         [ taught "progressive" "progressive"
           taught "cd" "cd"
           taught "lmd" "lmd"
@@ -37,17 +44,9 @@ module FewSteps =
           begun "shortcut" "shortcut"
           begun "meanflow" "meanflow"
           begun "meanflow, p = 1" "meanflow:power=1"
-          { Name = "reflow"
-            Request =
-              fun teacher ->
-                  { withLoss "i-cfm" with From = Some teacher; Coupling = Some $"run:{teacher},pairs=20000,steps=10" } }
+          { Name = "reflow"; Request = reflowed data }
           { Name = "reflow, one step"
-            Request =
-              fun teacher ->
-                  { withLoss "i-cfm" with
-                      From = Some teacher
-                      Times = Some "discrete:levels=1"
-                      Coupling = Some $"run:{teacher},pairs=20000,steps=10" } } ]
+            Request = fun teacher -> { reflowed data teacher with Times = Some "discrete:levels=1" } } ]
 
     /// How long a training is.
     type private Length =
@@ -264,11 +263,11 @@ module FewSteps =
                    | None -> yield! [ 0.0; 0.0; 0.0; 0.0 ] |]
 
         let rows =
-            [ for k, method in List.indexed methods do
+            [ for k, method in List.indexed (methods data) do
                   for seed, teacher in List.indexed teachers -> asMethod k method seed teacher ]
             |> Study.shared options.Ranks (2 + 4 * evaluations.Length)
             |> List.chunkBySize teachers.Length
-            |> List.zip methods
+            |> List.zip (methods data)
             |> List.map (fun (method, own) ->
                 let found =
                     [ for k in 0 .. evaluations.Length - 1 ->

@@ -194,3 +194,51 @@ module AdjointMatching =
 
     let objective (m: AdjointMatching) : Objective =
         Objective.withOutput name equation reference m.Base.Path m.Output (loss m)
+
+    // ---- by name
+
+    /// Fine-tuning: what training begins at is the model that is tuned.
+    let entry: Part<LossEntry> =
+        Part.of2
+            (Parameter.make "steps" 20.0 (Allowed.Whole 2) "ancestral steps of a trajectory")
+            (Parameter.make "states" 4.0 (Allowed.Whole 1) "states of each trajectory that are learned from")
+            (fun steps states ->
+                LossEntry.make
+                    name
+                    "Adjoint matching: tunes a trained model towards a reward, from p(x) to p(x) e^{λ r(x)}."
+                    $"{equation}; a model to begin at that knows a score, a reward and λ, one time, no forward derivatives"
+                    reference
+                    [ Setting.Reward, None; Setting.Weight, LossEntry.usual Weight.likelihood.Name ]
+                    (fun parts ->
+                        match parts.Teacher, parts.Reward with
+                        | Some before, Some(reward, tilt) ->
+                            let output =
+                                parts.TeacherTrained
+                                |> Option.map _.Output
+                                |> Option.defaultValue (NetworkOutput.Prediction(before.Prediction, None, false))
+
+                            match output with
+                            | NetworkOutput.Prediction _
+                            | NetworkOutput.Potential _ -> ()
+                            | _ ->
+                                refuseWith
+                                    Setting.Begin
+                                    ""
+                                    $"it says no plain prediction: {name} tunes a model along its reversed process, which a map or a model that is told its guidance does not have"
+                                    $"begin at one trained by a regression such as cfm, dsm or simple"
+
+                            objective
+                                { Base = before
+                                  Output = output
+                                  Reward = reward
+                                  Tilt = tilt
+                                  Steps = int steps
+                                  States = int states
+                                  Weight = parts.Weight }
+                        | None, _ ->
+                            refuse
+                                Setting.Loss
+                                name
+                                $"it tunes a trained model: name the one to begin at with {Setting.Begin}"
+                        | _, None ->
+                            refuse Setting.Loss name $"it tunes towards a reward: give one with {Setting.Reward}"))

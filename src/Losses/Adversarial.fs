@@ -65,3 +65,20 @@ module Adversarial =
             Players = [ { Name = critic; Role = Role.Critic; Turns = turns; Loss = critical } ]
             Beta1 = Some 0.5
             Jumps = [ snd path.Interior; 0.0 ] }
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        Part.of2
+            (Parameter.make "gamma" 1.0 (Allowed.AtLeast 0.0) "γ, how much the critic's squared slope costs")
+            (Parameter.make "turns" 1.0 (Allowed.Whole 1) "moves of the critic before each of the generator's")
+            (fun gamma turns ->
+                let own = objective gamma (int turns)
+
+                LossEntry.make
+                    own.Name
+                    "Generative adversarial network: a generator of one pass against a critic that tells its samples from data."
+                    own.Equation
+                    own.Reference
+                    []
+                    (fun _ -> objective gamma (int turns)))

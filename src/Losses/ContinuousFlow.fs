@@ -32,3 +32,17 @@ module ContinuousFlow =
             Path.condOT
             NetworkOutput.Velocity
             loss
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        let own = maximumLikelihood Trace.exact Tableau.rk4 8
+
+        Part.of1
+            (Parameter.make "steps" 8.0 (Allowed.Whole 1) "steps of the fourth-order Runge–Kutta method")
+            (fun steps ->
+                let summary =
+                    "Continuous normalizing flow: raises the data's exact likelihood, by solving the flow in training."
+
+                LossEntry.make own.Name summary own.Equation own.Reference [] (fun parts ->
+                    maximumLikelihood (LossEntry.trace parts) Tableau.rk4 (int steps)))

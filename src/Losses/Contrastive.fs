@@ -106,3 +106,54 @@ module Contrastive =
               (NetworkOutput.Energy true)
               (loss c) with
             Memory = Some(advance c) }
+
+    // ---- by name
+
+    /// `contrastive` and `persistent`.
+    let entries: Part<LossEntry> list =
+        let moves count = Parameter.make "moves" count (Allowed.Whole 1) "moves of a chain at each step"
+        let length = Parameter.make "h" 0.01 Allowed.Positive "the length of a chain's step, for data of unit variance"
+
+        let penalty =
+            Parameter.make
+                "penalty"
+                0.0
+                (Allowed.AtLeast 0.0)
+                "a, how much the squares of the energies count beside their difference"
+
+        let contrastive summary (c: Contrastive) : LossEntry =
+            let own = objective c
+            LossEntry.make own.Name summary own.Equation own.Reference [] (fun _ -> objective c)
+
+        [ Part.of3 (moves 20.0) length penalty (fun moves length penalty ->
+              contrastive
+                  "Contrastive divergence: lowers an energy at the data and raises it where a few Langevin moves lead from them."
+                  { Moves = int moves
+                    Length = length
+                    IsPersistent = false
+                    Batches = 1
+                    Restart = 0.0
+                    Penalty = penalty })
+          Part.leaving
+              [ moves 10.0
+                length
+                Parameter.make
+                    "batches"
+                    16.0
+                    (Allowed.Whole 1)
+                    "the chains that go on, as so many batches: each step moves one of them"
+                Parameter.make
+                    "restart"
+                    0.0
+                    (Allowed.Within(0.0, 1.0))
+                    "the share of chains that begin anew at each of their turns"
+                penalty ]
+              (fun n ->
+                  contrastive
+                      "Persistent contrastive divergence: raises an energy at chains that go on from step to step, which follow its law."
+                      { Moves = int n[0]
+                        Length = n[1]
+                        IsPersistent = true
+                        Batches = int n[2]
+                        Restart = n[3]
+                        Penalty = n[4] }) ]

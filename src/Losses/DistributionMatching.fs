@@ -59,3 +59,26 @@ module DistributionMatching =
               generator with
             Players = [ { Name = fake; Role = Role.Twin; Turns = turns; Loss = follower } ]
             Jumps = [ high; 0.0 ] }
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        Part.of1
+            (Parameter.make
+                "turns"
+                5.0
+                (Allowed.Whole 1)
+                "moves of the network that learns the generator's own score before each of the generator's")
+            (fun turns ->
+                let shown = objective (Model.make Path.condOT Prediction.velocity (fun _ _ x -> x)) 1
+
+                LossEntry.make
+                    shown.Name
+                    "Distribution matching distillation: a generator of one pass, moved along the difference of its teacher's score and of its own samples' score."
+                    $"{shown.Equation}; a teacher, its network and one time, no derivatives"
+                    shown.Reference
+                    [ Setting.Teacher, None; Setting.Begin, None ]
+                    (fun parts ->
+                        let teacher = LossEntry.teacherOf shown.Name parts
+                        LossEntry.requireDenoiser shown.Name teacher
+                        objective teacher (int turns)))

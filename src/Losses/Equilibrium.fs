@@ -33,3 +33,24 @@ module Equilibrium =
             Path.condOT
             (NetworkOutput.Energy false)
             loss
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        Part.of2
+            (Parameter.make
+                "a"
+                0.8
+                (Allowed.Within(0.0, 0.99))
+                "the share of the way over which the slope keeps its size")
+            (Parameter.make "gain" 1.0 Allowed.Positive "the size of the slope")
+            (fun a gain ->
+                let own = objective a gain
+
+                LossEntry.make
+                    own.Name
+                    "Equilibrium matching: an energy without time whose slope leads from noise to data and vanishes there; samples are where descent ends."
+                    own.Equation
+                    own.Reference
+                    []
+                    (fun _ -> objective a gain))

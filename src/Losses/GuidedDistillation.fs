@@ -57,3 +57,48 @@ module GuidedDistillation =
     let objective (g: GuidedDistillation) : Objective =
         let output = NetworkOutput.Guided(g.Teacher.Prediction, g.Preconditioning, g.Least, g.Most)
         Objective.withOutput name equation reference g.Teacher.Path output (loss g)
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        Part.of2
+            (Parameter.make "least" 0.0 Allowed.Real "the least weight w = guidance − 1")
+            (Parameter.make "most" 4.0 Allowed.Real "the greatest weight w = guidance − 1")
+            (fun least most ->
+                if not (least < most) then
+                    invalidArg "least" $"weights from {least} to {most}: expected the lesser first"
+
+                LossEntry.make
+                    name
+                    "Distillation of a guided model: a student that is told how far to guide says in one evaluation what its teacher says in two."
+                    $"{equation}; a teacher of classes, its network and a guidance weight, no derivatives"
+                    reference
+                    [ Setting.Teacher, None
+                      Setting.Begin, None
+                      Setting.Weight, LossEntry.usual "uniform"
+                      Setting.Times, LossEntry.usual "uniform" ]
+                    (fun parts ->
+                        let teacher = LossEntry.teacherOf name parts
+
+                        match parts.TeacherTrained with
+                        | Some network when not network.HasNull ->
+                            refuseWith
+                                Setting.Teacher
+                                ""
+                                $"it was not told classes and none by turns, so there is nothing to guide between"
+                                $"""take one trained with {Setting.Labels.Is "on"} and {Setting.LabelDropout.Is 0.1}"""
+                        | _ -> ()
+
+                        objective
+                            { Teacher = teacher
+                              Preconditioning =
+                                parts.TeacherTrained
+                                |> Option.bind (fun network ->
+                                    match network.Output with
+                                    | NetworkOutput.Prediction(_, p, _)
+                                    | NetworkOutput.Guided(_, p, _, _) -> p
+                                    | _ -> None)
+                              Least = least
+                              Most = most
+                              Weight = parts.Weight
+                              Times = parts.Times }))

@@ -71,3 +71,65 @@ module JumpMatching =
                 | None -> jumps
 
         Objective.withOutput name lineEquation lineReference path output loss
+
+    // ---- by name
+
+    let onTokens: Part<LossEntry> list =
+        let count = Parameter.make "tokens" 128.0 (Allowed.Whole 2) "K, the tokens of each coordinate"
+
+        let bound =
+            Parameter.make
+                "bound"
+                4.0
+                Allowed.Positive
+                "B: the tokens lie evenly from −B to B in the network's units, 1 for pictures"
+
+        [ for name, source, asBound, summary in
+              [ "dfm",
+                TokenSource.Mask,
+                false,
+                "Discrete flow matching from masks: learns which token a masked coordinate is, from those that are seen."
+                "dfm-kl",
+                TokenSource.Mask,
+                true,
+                "Discrete flow matching from masks by the bound on the likelihood: early times, where little is masked, count more."
+                "dfm-uniform",
+                TokenSource.Uniform,
+                false,
+                "Discrete flow matching from random tokens: learns which token each coordinate was before some were drawn anew."
+                "dfm-uniform-kl",
+                TokenSource.Uniform,
+                true,
+                "Discrete flow matching from random tokens by the bound on the likelihood." ] ->
+              Part.of2 count bound (fun count bound ->
+                  let tokens: Tokens = { Count = int count; Bound = bound; Source = source }
+
+                  let equation =
+                      (if asBound then boundEquation else crossEntropyEquation)
+                      + (if source = TokenSource.Mask then
+                             ", masked with probability t"
+                         else
+                             ", drawn anew with probability t")
+
+                  let citation = if asBound then boundReference else discreteReference
+                  LossEntry.make name summary equation citation [] (fun _ -> discrete name asBound tokens)) ]
+
+    let onTheLine: Part<LossEntry> =
+        Part.of3
+            (Parameter.make "cells" 128.0 (Allowed.Whole 2) "K, the cells that a coordinate jumps to")
+            (Parameter.make "bound" 4.0 Allowed.Positive "B: the cells lie from −B to B in the network's units")
+            (Parameter.make
+                "flow"
+                0.0
+                (Allowed.Within(0.0, 1.0))
+                "a, the share of the flow of the same path in what samples follow: 0 jumps only, 1 flows only")
+            (fun count bound flow ->
+                let cells: Cells = { Count = int count; Bound = bound; Flow = flow }
+
+                LossEntry.make
+                    "jump"
+                    "Generator matching: samples jump from where the path has too much mass to where it wants more, one coordinate at a time."
+                    lineEquation
+                    lineReference
+                    []
+                    (fun _ -> line "jump" cells))

@@ -41,3 +41,44 @@ module LangevinMatching =
     /// A network that says the velocity, from the source e^{−f}/Z at t = 1 to the data at t = 0.
     let objective (trace: Trace) (time: float) (steps: int) (force: Tensor -> Tensor) : Objective =
         Objective.withOutput name equation reference Path.condOT NetworkOutput.Velocity (loss trace time steps force)
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        Part.of2
+            (Parameter.make
+                "time"
+                3.0
+                Allowed.Positive
+                "T, the process's time from the data to e^{−f}/Z, in variances of the source")
+            (Parameter.make "steps" 100.0 (Allowed.Whole 2) "N, the steps that it is walked in")
+            (fun time steps ->
+                LossEntry.make
+                    name
+                    "Langevin's process from the data to e^{−f}/Z, f being −log of the source's density: learns the flow with its marginals, there and back."
+                    equation
+                    reference
+                    [ Setting.Source, None ]
+                    (fun parts ->
+                        let force =
+                            match parts.Source, parts.SourceScore with
+                            // ½ ‖x‖², of N(0, I): the process of Ornstein and Uhlenbeck.
+                            | None, _ -> Tensor.neg
+                            | Some _, Some score -> score
+                            | Some _, None ->
+                                refuseWith
+                                    Setting.Source
+                                    ""
+                                    $"its density is not known, and the loss {name} goes along its gradient"
+                                    $"take a law such as mixture:FILE, or leave it out for N(0, I)"
+
+                        let variance =
+                            match parts.Source with
+                            | None -> 1.0
+                            | Some draw ->
+                                Scope.run (fun () ->
+                                    let x =
+                                        draw (Rng.ofSeed 0L) (Tensor.zeros Kind.Float64 [ 4096; parts.Dimension ])
+                                    (Tensor.mean (Tensor.varianceOver [ 0 ] 1 x)).ToFloat())
+
+                        objective (LossEntry.trace parts) (time * variance) (int steps) force))

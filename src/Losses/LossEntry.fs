@@ -57,3 +57,35 @@ type LossEntry =
 
     /// Whether it tunes the model that training begins at towards a reward.
     member loss.Tunes = loss.Uses |> List.exists (fst >> (=) Setting.Reward)
+
+/// What the entries of several losses have in common.
+[<RequireQualifiedAccess>]
+module LossEntry =
+
+    let make name summary equation reference uses make : LossEntry =
+        { Name = name
+          Summary = summary
+          Equation = equation
+          Reference = reference
+          Uses = uses
+          Make = make }
+
+    /// The part that a loss has unless another is asked for.
+    let usual (name: string) : PartName option = Some(PartName.plain name)
+
+    /// The trace of a Jacobian that a loss takes: the sum over its diagonal in up to 8 coordinates, above Hutchinson's estimate of one probe.
+    let trace (parts: Parts) : Trace = if parts.Dimension <= 8 then Trace.exact else Trace.rademacher 1
+
+    let teacherOf (name: string) (parts: Parts) : Model =
+        match parts.Teacher with
+        | Some model -> model
+        | None -> refuse Setting.Loss name $"it learns from a trained model: name one with {Setting.Teacher}"
+
+    /// What is distilled says the data at every time: of noise that is nearly all noise, an estimate of the noise says nothing of it.
+    let requireDenoiser name (teacher: Model) =
+        if teacher.Prediction.Name = Prediction.noise.Name || teacher.Prediction.Name = Prediction.score.Name then
+            refuseWith
+                Setting.Teacher
+                teacher.Prediction.Name
+                $"{name} needs a model whose estimate of the data stays finite at the noisy end, and one that says {teacher.Prediction.Name} multiplies its error by σ/α there, which is unbounded"
+                $"distil a model that says data, v or velocity"

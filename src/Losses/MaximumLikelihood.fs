@@ -30,3 +30,21 @@ module MaximumLikelihood =
                 | Jumping _ -> invalidOp "an exact flow is a map"
 
         Objective.withOutput name equation reference Path.condOT output loss
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        Part.of1
+            (Parameter.make
+                "noise"
+                0.0
+                (Allowed.AtLeast 0.0)
+                "s, deviation of noise put on the data, which sampling takes off again")
+            (fun noise ->
+                LossEntry.make
+                    name
+                    "Maximum likelihood: an exact flow learns the data's density itself, by the determinant of its Jacobian."
+                    equation
+                    reference
+                    []
+                    (fun _ -> objective noise))

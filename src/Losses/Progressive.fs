@@ -12,6 +12,8 @@ type Progressive =
         Output: NetworkOutput
         /// The first teacher's times, falling: N of them, N a power of two, and 0 for the data.
         Times: float[]
+        /// The steps of the last student, a power of two.
+        Last: int
         /// Of the error in x₀.
         Weight: Weight
     }
@@ -44,9 +46,9 @@ module Progressive =
             times |> Array.map (fun t -> if t = 0.0 then limit else Curve.eval curve t)
         of' path.Alpha 1.0, of' path.Sigma 0.0
 
-    /// The students' numbers of steps: N/2, N/4, …, 1.
+    /// The students' numbers of steps: N/2, N/4, …, down to the last one's.
     let students (p: Progressive) : int list =
-        List.unfold (fun n -> if n = 0 then None else Some(n, n / 2)) ((p.Times.Length - 1) / 2)
+        List.unfold (fun n -> if n < p.Last then None else Some(n, n / 2)) ((p.Times.Length - 1) / 2)
 
     /// The times of the student of so many steps.
     let timesOf (p: Progressive) (steps: int) : float[] =
@@ -75,6 +77,11 @@ module Progressive =
 
         if steps < 2 || steps &&& (steps - 1) <> 0 then
             invalidArg (nameof p) $"{steps} steps of a teacher: a power of two, at least 2, is needed"
+
+        if p.Last < 1 || p.Last &&& (p.Last - 1) <> 0 || 2 * p.Last > steps then
+            invalidArg
+                (nameof p)
+                $"a last student of {p.Last} steps: a power of two, at most half of the {steps} steps of the teacher, is needed"
 
         let alphas, sigmas = at p.Path p.Times
         let weight = p.Weight.Of p.Path Prediction.data
@@ -117,13 +124,52 @@ module Progressive =
     let equation = "E w ‖x̃ − D(z_t, t)‖², x̃ of the teacher's two steps of DDIM"
     let reference = "Salimans, Ho 2022, Progressive distillation, algorithm 2"
 
-    /// The loss with its rounds; the last two, of two steps and of one, are twice as long as the others.
+    /// The loss with its rounds; the last two are twice as long as the others.
     let objective (p: Progressive) : Objective =
         { Objective.withOutput name equation reference p.Path p.Output (loss p) with
             Rounds =
                 [ for steps in students p ->
                       { Student = steps
-                        Share = (if steps <= 2 then 2.0 else 1.0)
+                        Share = (if steps <= 2 * p.Last then 2.0 else 1.0)
                         Times = List.ofArray (timesOf p steps) } ]
             // Each round's rate falls to 0: there is nothing left to average.
             Decay = Some(fun _ -> 0.0) }
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        Part.of2
+            (Parameter.make "steps" 64.0 (Allowed.Whole 2) "N, the steps of the first teacher's DDIM, a power of two")
+            (Parameter.make "last" 1.0 (Allowed.Whole 1) "M, the steps of the last student, a power of two below N")
+            (fun steps last ->
+                let n, last = int steps, int last
+
+                for name, value in [ "steps", n; "last", last ] do
+                    if value &&& (value - 1) <> 0 then
+                        invalidArg name $"{name} is {value}: expected a power of two"
+
+                if last >= n then
+                    invalidArg "last" $"last is {last}: expected less than the {n} steps of the first teacher"
+
+                LossEntry.make
+                    name
+                    "Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round."
+                    $"{equation}, in rounds from N = {n} to {last}; a teacher, its network and its times, no derivatives"
+                    reference
+                    [ Setting.Teacher, None
+                      Setting.Begin, None
+                      Setting.Weight, LossEntry.usual Weight.truncatedSnr.Name ]
+                    (fun parts ->
+                        let teacher = LossEntry.teacherOf name parts
+                        LossEntry.requireDenoiser name teacher
+
+                        objective
+                            { Path = teacher.Path
+                              Output =
+                                parts.TeacherTrained
+                                |> Option.map _.Output
+                                |> Option.filter (fun output -> not output.IsMeanVelocity)
+                                |> Option.defaultValue (NetworkOutput.Prediction(teacher.Prediction, None, false))
+                              Times = times teacher.Path n
+                              Last = last
+                              Weight = parts.Weight }))

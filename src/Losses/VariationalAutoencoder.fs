@@ -21,3 +21,21 @@ module VariationalAutoencoder =
                 * (float x.Shape[0] / float x.Count)
 
         Objective.withOutput name equation reference Path.trigonometric NetworkOutput.Latents loss
+
+    // ---- by name
+
+    let entry: Part<LossEntry> =
+        Part.of1
+            (Parameter.make
+                "beta"
+                1.0
+                Allowed.Positive
+                "β, what the divergence of the latents counts; 1 is the bound on the likelihood")
+            (fun beta ->
+                LossEntry.make
+                    name
+                    "A variational autoencoder: an encoder and a decoder learn latents by a bound on the likelihood, for another network to learn their law."
+                    equation
+                    reference
+                    []
+                    (fun _ -> objective beta))

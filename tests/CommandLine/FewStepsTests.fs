@@ -183,6 +183,23 @@ let tests =
               made folder "fast" plain
               equal [] (Run.students (folder.File "fast"))
 
+          testCase "rounds end at the student that was asked for"
+          <| fun () ->
+              use folder = new Folder()
+              made folder "teacher" plain
+
+              done' (
+                  fokker (
+                      [ "train"; "moons"; "--runs"; folder.Path; "--name"; "fast" ]
+                      @ withoutSteps
+                      @ [ "--loss"; "progressive:steps=16,last=4"; "--teacher"; "teacher"; "--steps"; "4" ]
+                  )
+              )
+
+              equal [ 8; 4 ] (Run.students (folder.File "fast") |> List.map fst)
+              equal (drawn folder [ "fast@4" ]) (drawn folder [ "fast" ])
+              Expect.notEqual (drawn folder [ "fast@8" ]) (drawn folder [ "fast" ]) "another student"
+
           testCase "what cannot be distilled in rounds is refused with the reason"
           <| fun () ->
               use folder = new Folder()
@@ -194,6 +211,8 @@ let tests =
 
               refused "noise" [ "progressive" ] [ "--teacher noise"; "σ/α"; "velocity" ]
               refused "teacher" [ "progressive:steps=6" ] [ "power of two" ]
+              refused "teacher" [ "progressive:steps=8,last=3" ] [ "last is 3"; "power of two" ]
+              refused "teacher" [ "progressive:steps=8,last=8" ] [ "last is 8"; "less than the 8 steps" ]
 
           // In this process: stopped after each step of all rounds and taken up again.
           testCase "a training of rounds that is stopped anywhere ends with the same bytes"

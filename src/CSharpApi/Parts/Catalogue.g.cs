@@ -273,8 +273,9 @@ public static class Losses
 
     /// <summary>Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round. <c>progressive</c>: E w ‖x̃ − D(z_t, t)‖², x̃ of the teacher's two steps of DDIM, in rounds from N = 64 to 1; a teacher, its network and its times, no derivatives (Salimans, Ho 2022, Progressive distillation, algorithm 2).</summary>
     /// <param name="steps">N, the steps of the first teacher's DDIM, a power of two: a whole number from 2 to 1000000.</param>
-    public static TrainingLoss ProgressiveDistillation(int steps = 64) =>
-        TrainingLoss.Of("progressive", [("steps", nameof(steps), steps)]);
+    /// <param name="last">M, the steps of the last student, a power of two below N: a whole number from 1 to 1000000.</param>
+    public static TrainingLoss ProgressiveDistillation(int steps = 64, int last = 1) =>
+        TrainingLoss.Of("progressive", [("steps", nameof(steps), steps), ("last", nameof(last), last)]);
 
     /// <summary>Distillation of a guided model: a student that is told how far to guide says in one evaluation what its teacher says in two. <c>guided</c>: E λ ‖(1 + w) y(c) − w y(∅) − ŷ(c, w)‖², w ~ U, y the teacher's; a teacher of classes, its network and a guidance weight, no derivatives (Meng et al. 2023, On distillation of guided diffusion models, eq. 3).</summary>
     /// <param name="least">The least weight w = guidance − 1: a finite number.</param>
