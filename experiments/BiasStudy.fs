@@ -91,7 +91,7 @@ module BiasStudy =
                 | None ->
                     // The same for all seeds: what differs between them is then the seed.
                     let minutes = defaultArg options.Minutes standardMinutes
-                    Train.stepsOn Study.processor quiet minutes (Runs.job recipe data)
+                    Speed.stepsOn Study.processor quiet minutes (Runs.job recipe data)
 
             [| float steps
                for seed in 1..seeds do

@@ -77,7 +77,7 @@ module FewSteps =
                 Runs.recipe run
             | Minutes minutes ->
                 { recipe with
-                    Steps = Train.stepsOn Study.processor terminal minutes (Runs.jobWith root OwnParts.none recipe data) }
+                    Steps = Speed.stepsOn Study.processor terminal minutes (Runs.jobWith root OwnParts.none recipe data) }
 
         if not (Runs.isThere run && OwnRun.isFinished run && Runs.recipe run = recipe) then
             use claim = Run.claim run.Path
