@@ -478,3 +478,111 @@ module Adm =
             { network with Apply = apply drop }
 
         if s.Dropout > 0.0 then { network with Dropping = Some dropping } else network
+
+    // ---- by name
+
+    /// The numbers of the U-Net of DDPM and ADM, with the defaults of one of its sizes.
+    let private parameters width depth multipliers attention head dropout : Parameter list =
+        [ Parameter.make "width" width (Allowed.Whole 1) "channels at the finest scale"
+          Parameter.make "depth" depth (Allowed.Whole 1) "residual blocks at each scale"
+          Parameter.make
+              "multipliers"
+              multipliers
+              (Allowed.Whole 1)
+              "channels at each scale in multiples of the width, a digit each from fine to coarse: 1222 is four scales"
+          Parameter.make
+              "attention"
+              attention
+              (Allowed.Whole 0)
+              "the scales with attention, a digit each and 1 the finest: 23 is the second and the third; 0 for the middle alone"
+          Parameter.make "head" head (Allowed.Whole 0) "channels of a head of attention; 0 for one head"
+          Parameter.make
+              "scale-shift"
+              1.0
+              (Allowed.Within(0.0, 1.0))
+              "1 where the time scales and shifts, 0 where it is added"
+          Parameter.make
+              "resample"
+              1.0
+              (Allowed.Within(0.0, 1.0))
+              "1 where sides are halved and doubled in residual blocks, 0 by convolutions"
+          Parameter.make
+              "dropout"
+              dropout
+              (Allowed.Within(0.0, 0.99))
+              "the share that training leaves out in each block" ]
+
+    let private ofRequest (name: string) (numbers: float list) (ask: NetworkRequest) : Network =
+        NetworkEntry.requireRole name NetworkRole.Field ask
+        let width, depth, multipliers, attention =
+            int numbers[0], int numbers[1], NetworkEntry.digits numbers[2], numbers[3]
+        let head, isScaled, isInBlocks, dropout = int numbers[4], numbers[5] > 0.5, numbers[6] > 0.5, numbers[7]
+        let attends = if attention = 0.0 then [] else NetworkEntry.digits attention
+
+        match ask.Sample with
+        | [ channels; _; _ ] ->
+            if List.contains 0 multipliers then
+                refuse Setting.Network name $"its multipliers are {numbers[2]}: a digit from 1 to 9 for each scale"
+
+            for scale in attends do
+                if scale < 1 || scale > multipliers.Length then
+                    refuse
+                        Setting.Network
+                        name
+                        $"its attention is {attention}: the scales are 1 to {multipliers.Length}, 1 the finest"
+
+            if width % 2 <> 0 then
+                refuse Setting.Width width $"its time is told in as many sines as cosines: give an even number"
+
+            if head > 0 && List.exists (fun m -> width * m % head <> 0) multipliers then
+                refuse Setting.Width width $"its channels divide into heads of {head}: give a multiple"
+
+            let resampling = if isInBlocks then Resampling.Block else Resampling.Convolution
+
+            network
+                { Channels = channels
+                  Scales =
+                    [ for k, m in List.indexed multipliers ->
+                          let isAttending = List.contains (k + 1) attends
+
+                          { Channels = width * m
+                            AttendsDown = isAttending
+                            AttendsUp = isAttending
+                            Halving = resampling
+                            Doubling = resampling } ]
+                  Blocks = depth
+                  MiddleAttention = true
+                  MiddleGroups = Some(NetworkEntry.groupsOf width)
+                  HeadChannels = if head = 0 then None else Some head
+                  Groups = NetworkEntry.groupsOf width
+                  Epsilon = 1e-5
+                  ScaleShift = isScaled
+                  Padding = 1
+                  Dropout = dropout
+                  Features = StepFeatures.Sinusoids(true, 0.0, false)
+                  Clock = StepClock.Steps 1000
+                  Times = ask.Times
+                  Outputs = ask.Outputs
+                  Classes = ask.Classes }
+        | _ -> NetworkEntry.refuseSamples name "images" "mlp" ask
+
+    let private sized name equation (numbers: Parameter list) =
+        NetworkEntry.partOf
+            name
+            $"{equation}: residual blocks, heads of attention at chosen scales, for images of any size"
+            "Ho, Jain, Abbeel 2020, appendix B; Nichol, Dhariwal 2021; Dhariwal, Nichol 2021, section 3"
+            numbers
+            (ofRequest name)
+
+    let entry: NetworkEntry =
+        { Kind = "adm"
+          Parts =
+            [ sized
+                  "adm-small"
+                  "the U-Net of DDPM and ADM, of a size for images of 28 × 28 to 32 × 32 on a processor"
+                  (parameters 64.0 1.0 122.0 23.0 32.0 0.0)
+              sized
+                  "adm-base"
+                  "the U-Net of DDPM and ADM, of the size that DDPM has for CIFAR-10"
+                  (parameters 128.0 2.0 1222.0 2.0 64.0 0.1) ]
+          OfSettings = ofSettings >> network }

@@ -173,3 +173,32 @@ module Autoencoder =
           Uncertainty = None
           Fitted = None
           Dropping = None }
+
+    // ---- by name
+
+    let private ofRequest (numbers: float list) (ask: NetworkRequest) : Network =
+        NetworkEntry.requireRole Name NetworkRole.Autoencoder ask
+
+        if ask.Classes.IsSome then
+            refuseWith
+                Setting.Labels
+                "on"
+                $"an autoencoder is told no class: what learns its latents may be"
+                $"""say {Setting.Labels.Is "off"}"""
+
+        network { Sample = ask.Sample; Latent = int numbers.Head; Width = ask.Width; Depth = ask.Depth }
+
+    let entry: NetworkEntry =
+        { Kind = Name
+          Parts =
+            [ NetworkEntry.partOf
+                  Name
+                  "an encoder and a decoder, perceptrons of vectors and convolutions of images, which are reduced to a quarter of their sides: for latents"
+                  "Kingma, Welling 2014, Auto-encoding variational Bayes; Rombach et al. 2022, High-resolution image synthesis with latent diffusion models"
+                  [ Parameter.make
+                        "latent"
+                        4.0
+                        (Allowed.Whole 1)
+                        "numbers of a latent: all of a vector's, those at each place of an image's" ]
+                  ofRequest ]
+          OfSettings = ofSettings >> network }

@@ -162,3 +162,38 @@ module Dit =
           Uncertainty = None
           Fitted = None
           Dropping = None }
+
+    // ---- by name
+
+    let private transformer (numbers: float list) (ask: NetworkRequest) : Network =
+        NetworkEntry.requireRole "dit" NetworkRole.Field ask
+        let patch, depth, heads, width = int numbers[0], int numbers[1], int numbers[2], int numbers[3]
+
+        match ask.Sample with
+        | [ channels; _; _ ] ->
+            NetworkEntry.requireHeads width heads
+
+            network
+                { Channels = channels
+                  Patch = patch
+                  Width = width
+                  Depth = depth
+                  Heads = heads
+                  Times = ask.Times
+                  Outputs = ask.Outputs
+                  Classes = ask.Classes }
+        | _ -> NetworkEntry.refuseSamples "dit" "images" "mlp" ask
+
+    let entry: NetworkEntry =
+        { Kind = "dit"
+          Parts =
+            [ NetworkEntry.partOf
+                  "dit"
+                  "a transformer over patches that the time and the class modulate (adaLN-zero), for images of any size"
+                  "Peebles, Xie 2023, Scalable diffusion models with transformers"
+                  [ Parameter.make "patch" 4.0 (Allowed.Whole 1) "pixels of a patch's side"
+                    Parameter.make "depth" 6.0 (Allowed.Whole 1) "blocks of attention and perceptron"
+                    Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
+                    Parameter.make "width" 128.0 (Allowed.Whole 1) "width of a token" ]
+                  transformer ]
+          OfSettings = ofSettings >> network }

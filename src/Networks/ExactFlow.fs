@@ -236,3 +236,53 @@ module ExactFlow =
 
         let make p condition = Bijection.chain [ for layer in layers -> layer.Make p condition ]
         ofBijection name (settings s) [ s.Dimension ] s.Classes b.Specs make (Some(fitting layers))
+
+    // ---- by name
+
+    let private ofRequest (name: string) (kind: ExactFlowKind) (layers: float) (ask: NetworkRequest) : Network =
+        NetworkEntry.requireRole name NetworkRole.Bijection ask
+
+        match ask.Sample with
+        | [ dimension ] ->
+            network
+                { Kind = kind
+                  Dimension = dimension
+                  Layers = int layers
+                  Width = ask.Width
+                  Depth = ask.Depth
+                  Classes = ask.Classes }
+        | _ -> NetworkEntry.refuseSamples name "vectors" "tarflow" ask
+
+    /// An exact flow of so many layers unless it is said, whose further numbers say what a layer is.
+    let private by name equation reference (layers: float) (numbers: Parameter list) kind : NetworkEntry =
+        let count = Parameter.make "layers" layers (Allowed.Whole 1) "layers, each with a perceptron of its own"
+
+        { Kind = name
+          Parts =
+            [ NetworkEntry.partOf name equation reference (count :: numbers) (fun n ->
+                  ofRequest name (kind n.Tail) n.Head) ]
+          OfSettings = ofSettings name >> Option.get >> network }
+
+    let entries: NetworkEntry list =
+        [ by
+              "spline"
+              "an exact flow of rational-quadratic spline couplings, ActNorm and P L U maps between them, for vectors"
+              "Durkan et al. 2019, Neural spline flows; Kingma, Dhariwal 2018, Glow"
+              6.0
+              [ Parameter.make "bins" 8.0 (Allowed.Within(2.0, 500.0)) "bins of each spline"
+                Parameter.make "bound" 4.0 Allowed.Positive "B, beyond which a spline is the identity" ]
+              (fun n -> ExactFlowKind.Spline(int n[0], n[1]))
+          by
+              "realnvp"
+              "an exact flow of affine couplings, ActNorm and P L U maps between them, for vectors"
+              "Dinh et al. 2017, Real NVP; Kingma, Dhariwal 2018, Glow"
+              8.0
+              []
+              (fun _ -> ExactFlowKind.RealNvp)
+          by
+              "maf"
+              "an exact flow of masked autoregressive layers: one pass to the noise, as many as coordinates to the data; for vectors"
+              "Papamakarios et al. 2017, Masked autoregressive flow; Germain et al. 2015, MADE"
+              8.0
+              []
+              (fun _ -> ExactFlowKind.Maf) ]

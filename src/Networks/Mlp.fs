@@ -230,3 +230,54 @@ module Mlp =
           Uncertainty = None
           Fitted = None
           Dropping = None }
+
+    // ---- by name
+
+    /// The network of a request for vectors, of settings to which `make` may add.
+    let ofVectors (name: string) (make: Mlp -> Network) (ask: NetworkRequest) : Network =
+        NetworkEntry.requireRole name NetworkRole.Field ask
+
+        match ask.Sample with
+        | [ dimension ] ->
+            make
+                { standard dimension with
+                    Width = ask.Width
+                    Depth = ask.Depth
+                    Times = ask.Times
+                    Outputs = ask.Outputs
+                    Classes = ask.Classes }
+        | _ -> NetworkEntry.refuseSamples name "vectors" "unet" ask
+
+    let private withFeatures (numbers: float list) : NetworkRequest -> Network =
+        let input =
+            if numbers[0] > 0.0 then
+                Some { Count = int numbers[0]; Scale = numbers[1]; Fade = numbers[2] }
+            else
+                None
+
+        ofVectors "mlp" (fun settings -> network { settings with Input = input })
+
+    let entry: NetworkEntry =
+        { Kind = "mlp"
+          Parts =
+            [ NetworkEntry.partOf
+                  "mlp"
+                  "a multilayer perceptron with Fourier features of time, for vectors"
+                  "Rahimi, Recht 2007; Tancik et al. 2020"
+                  [ Parameter.make
+                        "features"
+                        0.0
+                        (Allowed.Whole 0)
+                        "Fourier features of x, pairs of a sine and a cosine"
+                    Parameter.make
+                        "scale"
+                        1.0
+                        Allowed.Positive
+                        "deviation of their frequencies, in turns per unit of the network's x"
+                    Parameter.make
+                        "fade"
+                        0.0
+                        (Allowed.AtLeast 0.0)
+                        "how fast they fade with the time t, as under noise of deviation fade·t" ]
+                  withFeatures ]
+          OfSettings = ofSettings >> network }

@@ -114,3 +114,7 @@ module NoisyClassifier =
                 let t = draw (Rng.named "times" rng) batch.Data.Shape[0]
                 let x = Path.sample path t batch.Data (Rng.normalLike batch.Data (Rng.named "noise" rng))
                 Nn.crossEntropy (context.Network None t x) labels
+
+    // ---- by name
+
+    let entry: NetworkEntry = { Kind = "classifier"; Parts = []; OfSettings = ofSettings >> network }

@@ -46,3 +46,15 @@ module ResidualMlp =
                     |> output p
 
         { plain with Name = name; Specs = specs; Apply = apply }
+
+    // ---- by name
+
+    let entry: NetworkEntry =
+        { Kind = "residual-mlp"
+          Parts =
+            [ NetworkEntry.part
+                  "residual-mlp"
+                  "residual blocks of a multilayer perceptron, for vectors"
+                  "He et al. 2016, Identity mappings in deep residual networks"
+                  (Mlp.ofVectors "residual-mlp" network) ]
+          OfSettings = Mlp.ofSettings >> network }

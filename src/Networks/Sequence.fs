@@ -144,3 +144,37 @@ module Sequence =
           Uncertainty = None
           Fitted = None
           Dropping = None }
+
+    // ---- by name
+
+    let private transformer (numbers: float list) (ask: NetworkRequest) : Network =
+        NetworkEntry.requireRole "sequence" NetworkRole.Field ask
+        let depth, heads, width = int numbers[0], int numbers[1], int numbers[2]
+
+        match ask.Sample with
+        | [ length ] ->
+            NetworkEntry.requireHeads width heads
+
+            network
+                { Length = length
+                  Tokens = ask.Tokens
+                  Width = width
+                  Depth = depth
+                  Heads = heads
+                  Times = ask.Times
+                  Outputs = ask.Outputs
+                  Classes = ask.Classes }
+        | _ -> NetworkEntry.refuseSamples "sequence" "vectors" "dit" ask
+
+    let entry: NetworkEntry =
+        { Kind = "sequence"
+          Parts =
+            [ NetworkEntry.partOf
+                  "sequence"
+                  "a transformer over the coordinates of a vector in their order, tokens or numbers, that the time and the class modulate (adaLN-zero): for text and series"
+                  "Peebles, Xie 2023, Scalable diffusion models with transformers; Lou, Meng, Ermon 2024, appendix C"
+                  [ Parameter.make "depth" 4.0 (Allowed.Whole 1) "blocks of attention and perceptron"
+                    Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
+                    Parameter.make "width" 128.0 (Allowed.Whole 1) "width of a coordinate's vector" ]
+                  transformer ]
+          OfSettings = ofSettings >> network }

@@ -174,3 +174,42 @@ module TarFlow =
         | shape ->
             let shape = String.Join("; ", shape)
             invalidArg "Shape" $"tarflow: images of [{shape}] and patches of {s.Patch}: sides that are multiples of it"
+
+    // ---- by name
+
+    let private ofRequest (numbers: float list) (ask: NetworkRequest) : Network =
+        NetworkEntry.requireRole "tarflow" NetworkRole.Bijection ask
+        let blocks, patch, heads = int numbers[0], int numbers[1], int numbers[2]
+
+        match ask.Sample with
+        | [ _; height; width ] ->
+            if height % patch <> 0 || width % patch <> 0 then
+                refuse
+                    Setting.Network
+                    "tarflow"
+                    $"the images of {ask.Data} are {height} × {width}: their sides must be multiples of the patch, {patch}"
+
+            NetworkEntry.requireHeads ask.Width heads
+
+            network
+                { Shape = ask.Sample
+                  Patch = patch
+                  Blocks = blocks
+                  Width = ask.Width
+                  Depth = ask.Depth
+                  Heads = heads
+                  Classes = ask.Classes }
+        | _ -> NetworkEntry.refuseSamples "tarflow" "images" "spline" ask
+
+    let entry: NetworkEntry =
+        { Kind = "tarflow"
+          Parts =
+            [ NetworkEntry.partOf
+                  "tarflow"
+                  "an exact flow of causal transformers over patches: one pass to the noise, as many as patches to the data; for images"
+                  "Zhai et al. 2025, Normalizing flows are capable generative models"
+                  [ Parameter.make "blocks" 4.0 (Allowed.Whole 1) "blocks, between which the patches' order turns round"
+                    Parameter.make "patch" 4.0 (Allowed.Whole 1) "pixels of a patch's side"
+                    Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention" ]
+                  ofRequest ]
+          OfSettings = ofSettings >> network }

@@ -252,3 +252,37 @@ module Unet =
           Uncertainty = None
           Fitted = None
           Dropping = None }
+
+    // ---- by name
+
+    let private convolutional (ask: NetworkRequest) : Network =
+        NetworkEntry.requireRole "unet" NetworkRole.Field ask
+
+        match ask.Sample with
+        | [ channels; _; _ ] ->
+            let standard = standard channels
+
+            if ask.Width % standard.Groups <> 0 then
+                refuse
+                    Setting.Width
+                    ask.Width
+                    $"the unet normalizes channels in groups of {standard.Groups}: give a multiple"
+
+            network
+                { standard with
+                    Width = ask.Width
+                    Blocks = ask.Depth
+                    Times = ask.Times
+                    Outputs = ask.Outputs
+                    Classes = ask.Classes }
+        | _ -> NetworkEntry.refuseSamples "unet" "images" "mlp" ask
+
+    let entry: NetworkEntry =
+        { Kind = "unet"
+          Parts =
+            [ NetworkEntry.part
+                  "unet"
+                  "residual blocks and self-attention at several scales, for images, with classes or without"
+                  "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Dhariwal, Nichol 2021"
+                  convolutional ]
+          OfSettings = ofSettings >> network }

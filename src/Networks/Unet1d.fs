@@ -251,3 +251,82 @@ module Unet1d =
           Uncertainty = None
           Fitted = None
           Dropping = None }
+
+    // ---- by name
+
+    let private alongSeries (numbers: float list) (ask: NetworkRequest) : Network =
+        let name = "unet-1d"
+        NetworkEntry.requireRole name NetworkRole.Field ask
+        let width, depth, multipliers, attention =
+            int numbers[0], int numbers[1], NetworkEntry.digits numbers[2], numbers[3]
+        let heads, kernel = int numbers[4], int numbers[5]
+        let attends = if attention = 0.0 then [] else NetworkEntry.digits attention
+
+        let channels =
+            match ask.Sample with
+            | [ _ ] -> None
+            | [ channels; _ ] -> Some channels
+            | _ -> NetworkEntry.refuseSamples name "series" "unet" ask
+
+        if ask.Tokens.IsSome then
+            refuseWith
+                Setting.Network
+                name
+                $"its convolutions mix numbers, and these coordinates are tokens, of which none is between two others"
+                $"""take {Setting.Network.Is "sequence"}"""
+
+        if List.contains 0 multipliers then
+            refuse Setting.Network name $"its multipliers are {numbers[2]}: a digit from 1 to 9 for each scale"
+
+        for scale in attends do
+            if scale < 1 || scale > multipliers.Length then
+                refuse
+                    Setting.Network
+                    name
+                    $"its attention is {attention}: the scales are 1 to {multipliers.Length}, 1 the finest"
+
+        if kernel % 2 = 0 then
+            refuse Setting.Network name $"its kernel is {kernel}: an odd number, as many places before as behind"
+
+        NetworkEntry.requireHeads width heads
+
+        network
+            { Channels = channels
+              Width = width
+              Multipliers = multipliers
+              Blocks = depth
+              Kernel = kernel
+              Attention = attends
+              Heads = heads
+              Groups = NetworkEntry.groupsOf width
+              Times = ask.Times
+              Outputs = ask.Outputs
+              Classes = ask.Classes }
+
+    let entry: NetworkEntry =
+        { Kind = "unet-1d"
+          Parts =
+            [ NetworkEntry.partOf
+                  "unet-1d"
+                  "residual blocks along a series at several scales, with attention at chosen ones, for series of any length"
+                  "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Janner et al. 2022, appendix C"
+                  [ Parameter.make "width" 32.0 (Allowed.Whole 1) "channels at the finest scale"
+                    Parameter.make "depth" 1.0 (Allowed.Whole 1) "residual blocks at each scale"
+                    Parameter.make
+                        "multipliers"
+                        122.0
+                        (Allowed.Whole 1)
+                        "channels at each scale in multiples of the width, a digit each from fine to coarse"
+                    Parameter.make
+                        "attention"
+                        3.0
+                        (Allowed.Whole 0)
+                        "the scales with attention, a digit each and 1 the finest; 0 for the middle alone"
+                    Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
+                    Parameter.make
+                        "kernel"
+                        3.0
+                        (Allowed.Whole 1)
+                        "places that a convolution sees at once, an odd number" ]
+                  alongSeries ]
+          OfSettings = ofSettings >> network }

@@ -12,7 +12,7 @@ module TuningReport =
 
         let reward =
             try
-                Job.reward recipe model find
+                JobObjective.reward recipe model find
             with :? UserError ->
                 None
 
