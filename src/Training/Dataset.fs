@@ -599,6 +599,16 @@ module Dataset =
             Columns = columns
             Given = Option.map fst told }
 
+    /// Vectors of memory with numbers [n; k] that a network is told of each, by these names; NaN is what is not told. Raises UserError as `ofSamples` does, or where a column of numbers has nothing in it.
+    let ofSamplesTold name summary (file: string) (x: Tensor) (names: string list) (numbers: Tensor) : Dataset =
+        check file x
+
+        if x.Rank <> 2 then
+            raise (UserError $"{file}: numbers are told of vectors, and its samples are [{x.Describe()}]")
+
+        let given, told = Given.ofNumbers names numbers
+        { made name summary file x (Some told) [] with Given = Some given }
+
     /// Images with what a network is told of each: the image made small, or all of it but a box. Raises RefusedException where they are no images of a data set that ends, or have sides that cannot be made so much
     /// smaller.
     let telling (given: Given) (data: Dataset) : Dataset =

@@ -66,6 +66,34 @@ module Given =
         let units = Columns.units columns places table.Rows
         Given.Columns(columns, units), Units.toNetwork units (Columns.openPoints file columns places table)
 
+    /// Numbers [n; k] that are told of samples, each column under a name; NaN is the null. Units are the mean and the deviation of what is there. Raises UserError where a column has nothing in it, or a number is
+    /// infinite.
+    let internal ofNumbers (names: string list) (x: Tensor) : Given * Tensor =
+        let n, k = x.Shape[0], x.Shape[1]
+        let values = Tensor.toFloats (x.To Dtype.Float64)
+
+        let moments =
+            [| for j in 0 .. k - 1 ->
+                   let column = [| for i in 0 .. n - 1 -> values[i * k + j] |]
+
+                   if Array.exists Double.IsInfinity column then
+                       raise (UserError $"{names[j]}: expected finite numbers, or NaN where nothing is told")
+
+                   match Array.filter Double.IsFinite column with
+                   | [||] -> raise (UserError $"{names[j]}: there is no number in it to tell")
+                   | there ->
+                       let mean = Array.average there
+                       let deviation = sqrt (there |> Array.averageBy (fun v -> (v - mean) * (v - mean)))
+                       // A column of one value tells nothing, in units of its own size.
+                       struct (mean, (if deviation > 1e-9 * abs mean then deviation else max 1.0 (abs mean))) |]
+
+        let units =
+            { Shift = moments |> Array.map (fun struct (mean, _) -> mean)
+              Scale = moments |> Array.map (fun struct (_, deviation) -> deviation) }
+
+        let columns = [ for name in names -> { Name = name; Kind = ColumnKind.Number false } ]
+        Given.Columns(columns, units), Units.toNetwork units (x.To Dtype.Float64)
+
     /// What a file's rows tell under the same columns, in their own units. Raises UserError where a column is not there, or a cell is none of its words.
     let internal readCells (file: string) (columns: Column list) (table: CellTable) : Tensor =
         Columns.openPoints file columns (Columns.placesIn file columns table) table

@@ -162,7 +162,73 @@ public class DataTests
             model.SampleAsync(new SampleOptions { Given = wide })
         );
         Assert.That(refused!.Message, Does.Contain("Given").And.Contain("[n; 3]"));
-        Assert.Throws<InvalidOperationException>(() => DataSource.FromArray(new double[8], [4, 2]).GivenInpainting());
+        Assert.Throws<InvalidOperationException>(() => DataSource.FromArray(new double[8], [4, 2]).GivenColumns("a"));
+    }
+
+    /// <summary>What is told of samples in memory comes with them, in its own units, and a part of it may be unknown.</summary>
+    [Test]
+    public async Task NumbersAreToldOfSamplesInMemory()
+    {
+        var (rows, numbers) = (new double[60, 1], new double[60, 2]);
+
+        for (var k = 0; k < 60; k++)
+        {
+            (numbers[k, 0], numbers[k, 1]) = (1e6 + k, k % 5 == 0 ? double.NaN : k % 3);
+            rows[k, 0] = k + (k % 3);
+        }
+
+        var source = DataSource.FromArray(rows);
+        await using var model = await new FlowTrainer(Short).TrainAsync(source.GivenNumbers(numbers, ["dose", "city"]));
+        Assert.That(model.Given, Is.EqualTo("dose, city"));
+        Assert.That(model.SampleShape, Is.EqualTo(new[] { 1 }));
+        var given = SampleBatch.FromArray([1e6 + 3, double.NaN, 1e6 + 50, 2.0], [2, 2]);
+        var samples = await model.SampleAsync(new SampleOptions { Given = given, Steps = 2 });
+        Assert.That(samples.Count, Is.EqualTo(2));
+        var others = await model.SampleAsync(
+            new SampleOptions { Given = SampleBatch.FromArray([1e6 + 3, 1.0, 1e6 + 50, 2.0], [2, 2]), Steps = 2 }
+        );
+        Assert.That(others[0].ToArray(), Is.Not.EqualTo(samples[0].ToArray()));
+        Assert.That(others[1].ToArray(), Is.EqualTo(samples[1].ToArray()));
+
+        Assert.Throws<ArgumentException>(() => source.GivenNumbers(numbers, ["dose"]));
+        Assert.Throws<InvalidOperationException>(() => DataSources.Moons.GivenNumbers(numbers));
+        var few = source.GivenNumbers(new double[3, 1]);
+        Assert.That(
+            Assert.ThrowsAsync<FokkerException>(() => new FlowTrainer(Short).TrainAsync(few))!.Message,
+            Does.Contain("60 samples").And.Contain("3")
+        );
+        var empty = new double[60, 1];
+
+        for (var k = 0; k < 60; k++)
+        {
+            empty[k, 0] = double.NaN;
+        }
+
+        Assert.That(
+            Assert
+                .ThrowsAsync<FokkerException>(() =>
+                    new FlowTrainer(Short).TrainAsync(source.GivenNumbers(empty, ["nothing"]))
+                )!
+                .Message,
+            Does.Contain("nothing")
+        );
+        var vectors = DataSource.FromArray(new double[40], [20, 2]).GivenInpainting();
+        Assert.That(
+            Assert.ThrowsAsync<ArgumentException>(() => new FlowTrainer(Short).TrainAsync(vectors))!.Message,
+            Does.Contain("images").And.Not.Contain("memory:")
+        );
+    }
+
+    /// <summary>Images in memory are told small, as those of a file are.</summary>
+    [Test]
+    public async Task ImagesInMemoryAreToldSmall()
+    {
+        var pixels = DataSource.FromPixels(Array.ConvertAll(Bytes(30 * 64, 1), x => (byte)x), [30, 1, 8, 8]);
+        await using var model = await new FlowTrainer(Short).TrainAsync(pixels.GivenLowResolution(2));
+        Assert.That(model.Given, Is.EqualTo("low-resolution:2"));
+        var small = SampleBatch.FromArray(new double[2 * 16], [2, 1, 4, 4]);
+        var large = await model.SampleAsync(new SampleOptions { Given = small, Steps = 2 });
+        Assert.That(large.SampleShape, Is.EqualTo(new[] { 1, 8, 8 }));
     }
 
     /// <summary>Classes of arrays have names, and a file of numpy's has labels beside it.</summary>

@@ -16,15 +16,23 @@ public sealed class DataSource
     private readonly string[]? classes;
     private readonly (bool Flip, int? Crop) seen;
 
+    // What a network is told of samples in memory: numbers [n, k] under names, or a picture by its condition.
+    private readonly (string[] Names, double[,] Numbers)? told;
+    private readonly string? condition;
+
     private DataSource(
         string name,
         Func<CancellationToken, ValueTask<Content?>> read,
         long[]? labels = null,
         string[]? classes = null,
-        (bool Flip, int? Crop) seen = default
+        (bool Flip, int? Crop) seen = default,
+        (string[] Names, double[,] Numbers)? told = null,
+        string? condition = null
     )
     {
         this.seen = seen;
+        this.told = told;
+        this.condition = condition;
         Name = name;
         this.read = read;
         this.labels = labels;
@@ -140,7 +148,7 @@ public sealed class DataSource
 
         return labels is null
             ? throw new InvalidOperationException($"{Name} has no labels in memory whose classes could be named.")
-            : new DataSource(Name, read, labels, [.. names], seen);
+            : new DataSource(Name, read, labels, [.. names], seen, told, condition);
     }
 
     /// <summary>The same images, shown to the network in another way in each pass over them: what an image’s own stream of random numbers says. A run that is resumed
@@ -157,7 +165,7 @@ public sealed class DataSource
 
         return IsNamed
             ? Named(DataWork.SeenBy(Name, flip, crop))
-            : new DataSource(Name, read, labels, classes, (flip || seen.Flip, crop ?? seen.Crop));
+            : new DataSource(Name, read, labels, classes, (flip || seen.Flip, crop ?? seen.Crop), told, condition);
     }
 
     /// <summary>The same table with columns that the network is told and does not learn: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
@@ -171,7 +179,7 @@ public sealed class DataSource
 
     /// <summary>The same images, each told to the network with squares of pixels replaced by their means: a model of super-resolution.</summary>
     /// <param name="factor">The side of the squares.</param>
-    /// <exception cref="InvalidOperationException">They are no images by their name.</exception>
+    /// <exception cref="ArgumentException">In training: they are no images, or their sides are no multiples of the factor.</exception>
     public DataSource GivenLowResolution(int factor)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(factor, 2);
@@ -179,15 +187,52 @@ public sealed class DataSource
     }
 
     /// <summary>The same images, each told to the network but for a box somewhere in it: a model of inpainting.</summary>
-    /// <exception cref="InvalidOperationException">They are no images by their name.</exception>
+    /// <exception cref="ArgumentException">In training: they are no images.</exception>
     public DataSource GivenInpainting() => Telling("inpainting");
 
-    private DataSource Telling(string condition) =>
-        IsNamed
-            ? Named(Translate.Errors(() => DataWork.Telling(Name, condition)))
-            : throw new InvalidOperationException(
-                $"{Name} is in memory: what a network is told of samples is said of data that have a name, a file’s for instance."
+    /// <summary>The same vectors of memory, of each of which the network is told numbers: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
+    /// <param name="numbers">[n, k], a row for each sample; NaN where nothing is told.</param>
+    /// <param name="names">What each of the k is called; null: <c>given 1</c>, <c>given 2</c>, …</param>
+    /// <exception cref="ArgumentException">There is not one name a column, or it has labels, which a network is told in their place.</exception>
+    /// <exception cref="InvalidOperationException">It is a data set by its name: a table has <see cref="GivenColumns"/>.</exception>
+    /// <exception cref="FokkerException">In training: there is not one row a sample, they are no vectors, or a column has nothing in it.</exception>
+    public DataSource GivenNumbers(double[,] numbers, string[]? names = null)
+    {
+        ArgumentNullException.ThrowIfNull(numbers);
+        var k = numbers.GetLength(1);
+        var own = names ?? [.. Enumerable.Range(1, k).Select(j => $"given {j}")];
+
+        if (k == 0 || own.Length != k || own.Distinct().Count() != k)
+        {
+            throw new ArgumentException(
+                $"{k} numbers are told of each sample, and there are {own.Distinct().Count()} different names.",
+                nameof(names)
             );
+        }
+
+        if (labels is not null)
+        {
+            throw new ArgumentException("A network is told a class or numbers: leave the labels out.", nameof(numbers));
+        }
+
+        return IsNamed
+            ? throw new InvalidOperationException($"{Name} is found by its name: a table tells columns of its own.")
+            : new DataSource(Name, read, null, classes, seen, (own, numbers), condition);
+    }
+
+    private DataSource Telling(string condition)
+    {
+        if (IsNamed)
+        {
+            return Named(Translate.Errors(() => DataWork.Telling(Name, condition)));
+        }
+
+        return condition.StartsWith("columns:", StringComparison.Ordinal)
+            ? throw new InvalidOperationException(
+                $"{Name} is in memory, and has no columns by name: see {nameof(GivenNumbers)}."
+            )
+            : new DataSource(Name, read, labels, classes, seen, told, condition);
+    }
 
     /// <summary>Vectors, one a row.</summary>
     /// <param name="rows">[n, d].</param>
@@ -320,7 +365,27 @@ public sealed class DataSource
                     float[] numbers => TensorModule.ofArray(content.Shape, numbers),
                     var numbers => TensorModule.ofArray(content.Shape, (double[])numbers),
                 };
-                return DataWork.DataSet(Name, x, labels, classes, seen.Flip, seen.Crop);
+
+                if (told is { } of)
+                {
+                    var (names, numbers) = of;
+
+                    if (numbers.GetLength(0) != content.Shape[0])
+                    {
+                        throw new FokkerException(
+                            $"{Name}: {content.Shape[0]} samples, and numbers are told of {numbers.GetLength(0)}."
+                        );
+                    }
+
+                    using var given = TensorModule.ofArray(
+                        [numbers.GetLength(0), numbers.GetLength(1)],
+                        numbers.Cast<double>().ToArray()
+                    );
+                    return DataWork.Told(Name, x, names, given, seen.Flip, seen.Crop);
+                }
+
+                var data = DataWork.DataSet(Name, x, labels, classes, seen.Flip, seen.Crop);
+                return condition is null ? data : DataWork.Telling(data, condition);
             };
     }
 

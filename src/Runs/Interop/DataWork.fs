@@ -37,6 +37,21 @@ type internal DataWork =
             | classes -> Dataset.naming (List.ofArray classes) data
             |> Dataset.augmented (DataWork.Augmentation(flip, crop)))
 
+    /// Vectors of memory, and numbers [n; k] that are told of each under these names.
+    static member Told
+        (name: string, x: Tensor, names: string[], numbers: Tensor, flip: bool, crop: Nullable<int>)
+        : Dataset =
+        Scope.run (fun () ->
+            Dataset.ofSamplesTold (Runs.memory + name) "samples in memory" name x (List.ofArray names) numbers
+            |> Dataset.augmented (DataWork.Augmentation(flip, crop)))
+
+    /// Data of memory with a picture that is told of each: `low-resolution:4`, `inpainting`.
+    static member Telling(data: Dataset, condition: string) : Dataset =
+        match Given.ofText condition with
+        // What is refused is called as the caller called it.
+        | Some given -> { Dataset.telling given { data with Name = DataWork.Name data } with Name = data.Name }
+        | None -> invalidArg (nameof condition) condition
+
     /// The name of a data set that is mirrored or seen through a window as well.
     static member SeenBy(name: string, flip: bool, crop: Nullable<int>) : string =
         Datasets.seenBy (DataWork.Augmentation(flip, crop)) name
