@@ -60,8 +60,7 @@ module Dit =
               "Outputs", s.Outputs
               "Classes", Option.defaultValue 1 s.Classes ]
 
-        if s.Width % s.Heads <> 0 then
-            invalidArg "Heads" $"dit: a width of {s.Width} does not divide into {s.Heads} heads"
+        NetworkSettings.requireHeads "dit" s.Width s.Heads
 
     /// Where each patch of a grid is, [rows · columns; width] row by row: sines and cosines of its row in one half of the width, of its column in the other, at the
     /// frequencies 10000^{−j/n}, j = 0 … n − 1 with n a quarter of the width; what is left over is 0 (Vaswani et al. 2017, section 3.5; Dosovitskiy et al. 2021). Nothing is

@@ -163,6 +163,37 @@ module Layer =
             let mixed = out p (Nn.multiHead heads (part 0) (part 1) (part 2))
             x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape)
 
+    /// Two convolutions around a path past them (He et al. 2016; Dhariwal, Nichol 2021, section 3): parameters ↦ what the time and the class say [B; told] ↦ x ↦
+    /// skip(x) + conv₂(silu(norm₂(h)·(1 + scale) + shift)), h = conv₁(silu(norm₁(x))), where scale and shift come from what is said. The convolutions are of the kinds that are given,
+    /// the second one such that its output is 0 before training, so that the block begins as its skip.
+    let residual
+        (conv: Blueprint -> int -> int -> Layer)
+        (convFromZero: Blueprint -> int -> int -> Layer)
+        (skip: Blueprint -> int -> int -> Layer)
+        (b: Blueprint)
+        (groups: int)
+        (told: int)
+        (inputs: int)
+        (outputs: int)
+        : Tensor[] -> Tensor -> Tensor -> Tensor =
+        let norm1 = groupNorm (b.Inside "norm1") groups inputs
+        let conv1 = conv (b.Inside "conv1") inputs outputs
+        let time = linear (b.Inside "time") told (2 * outputs)
+        let norm2 = groupNorm (b.Inside "norm2") groups outputs
+        let conv2 = convFromZero (b.Inside "conv2") outputs outputs
+        let skip = if inputs = outputs then None else Some(skip (b.Inside "skip") inputs outputs)
+
+        fun p said x ->
+            let h = conv1 p (Tensor.silu (norm1 p x))
+            let modulation = time p said |> Tensor.reshape [ said.Shape[0]; 2 * outputs; 1; 1 ]
+            let scale = Tensor.narrow 1 0 outputs modulation
+            let shift = Tensor.narrow 1 outputs outputs modulation
+            let h = conv2 p (Tensor.silu (norm2 p h * (scale + 1.0) + shift))
+
+            match skip with
+            | Some skip -> skip p x + h
+            | None -> x + h
+
     /// Squares of size × size pixels as channels: [B; C; H; W] ↦ [B; C·size²; H/size; W/size].
     let fold (size: int) (x: Tensor) =
         if size = 1 then x else Door.one pixelUnshuffleOp [| Arg.tensor x; Arg.int size |]

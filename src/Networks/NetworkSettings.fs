@@ -33,3 +33,17 @@ module internal NetworkSettings =
         for name, value in numbers do
             if value < 1 then
                 invalidArg name $"{network}: {name} = {value}: at least 1"
+
+    /// Raises ArgumentException where there is not one positive number for each scale, or the channels of one do not divide into groups.
+    let requireScales (network: string) (width: int) (multipliers: int list) (groups: int) : unit =
+        if multipliers.IsEmpty || List.exists (fun m -> m < 1) multipliers then
+            invalidArg "Multipliers" $"{network}: Multipliers = %A{multipliers}: one positive number for each scale"
+
+        for m in multipliers do
+            if width * m % groups <> 0 then
+                invalidArg "Groups" $"{network}: {width * m} channels do not divide into {groups} groups"
+
+    /// Raises ArgumentException where a width is not shared evenly by heads of attention.
+    let requireHeads (network: string) (width: int) (heads: int) : unit =
+        if width % heads <> 0 then
+            invalidArg "Heads" $"{network}: a width of {width} does not divide into {heads} heads"

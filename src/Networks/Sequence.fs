@@ -74,8 +74,7 @@ module Sequence =
               "Outputs", s.Outputs
               "Classes", Option.defaultValue 1 s.Classes ]
 
-        if s.Width % s.Heads <> 0 then
-            invalidArg "Heads" $"sequence: a width of {s.Width} does not divide into {s.Heads} heads"
+        NetworkSettings.requireHeads "sequence" s.Width s.Heads
 
     /// Where each coordinate is, [length · width] one after the other: sines and cosines at the frequencies 10000^{−j/n}, j = 0 … n − 1 with n half of the width, and 0 for what is left over
     /// (Vaswani et al. 2017, section 3.5). A step along the sequence turns each pair by an angle, so that attention finds a neighbour by one linear map at every place.

@@ -84,12 +84,7 @@ module Unet =
               "Outputs", s.Outputs
               "Classes", Option.defaultValue 1 s.Classes ]
 
-        if s.Multipliers.IsEmpty || List.exists (fun m -> m < 1) s.Multipliers then
-            invalidArg "Multipliers" $"unet: Multipliers = %A{s.Multipliers}: one positive number for each scale"
-
-        for m in s.Multipliers do
-            if s.Width * m % s.Groups <> 0 then
-                invalidArg "Groups" $"unet: {s.Width * m} channels do not divide into {s.Groups} groups"
+        NetworkSettings.requireScales "unet" s.Width s.Multipliers s.Groups
 
         for level in s.Attention do
             if level < 0 || level >= s.Multipliers.Length then
@@ -97,27 +92,13 @@ module Unet =
                     "Attention"
                     $"unet: Attention at scale {level}: the scales are 0 to {s.Multipliers.Length - 1}"
 
-    /// Two convolutions around a path past them (He et al. 2016; Dhariwal, Nichol 2021, ADM): parameters ↦ silu of the
-    /// time's embedding ↦ x ↦ skip(x) + conv(silu(norm(h)·(1 + scale) + shift)), h = conv(silu(norm(x))), where
-    /// scale and shift come from the embedding. The second convolution starts at zero, so that the block does.
-    let private block (b: Blueprint) (s: Unet) embedding inputs outputs =
-        let norm1 = Layer.groupNorm (b.Inside "norm1") s.Groups inputs
-        let conv1 = Layer.conv (b.Inside "conv1") 3 1 inputs outputs
-        let time = Layer.linear (b.Inside "time") embedding (2 * outputs)
-        let norm2 = Layer.groupNorm (b.Inside "norm2") s.Groups outputs
-        let conv2 = Layer.convFromZero (b.Inside "conv2") 3 outputs outputs
-        let skip = if inputs = outputs then None else Some(Layer.conv (b.Inside "skip") 1 1 inputs outputs)
-
-        fun (p: Tensor[]) (emb: Tensor) (x: Tensor) ->
-            let h = conv1 p (Tensor.silu (norm1 p x))
-            let modulation = time p emb |> Tensor.reshape [ emb.Shape[0]; 2 * outputs; 1; 1 ]
-            let scale = Tensor.narrow 1 0 outputs modulation
-            let shift = Tensor.narrow 1 outputs outputs modulation
-            let h = conv2 p (Tensor.silu (norm2 p h * (scale + 1.0) + shift))
-
-            match skip with
-            | Some skip -> skip p x + h
-            | None -> x + h
+    let private block (b: Blueprint) (s: Unet) =
+        Layer.residual
+            (fun b -> Layer.conv b 3 1)
+            (fun b -> Layer.convFromZero b 3)
+            (fun b -> Layer.conv b 1 1)
+            b
+            s.Groups
 
     /// Ronneberger et al. 2015 as Ho, Jain, Abbeel 2020 and Dhariwal, Nichol 2021 use it: residual blocks told the time at every scale,
     /// attention at the coarse ones, halving by strided convolution, doubling by repetition and convolution, and what

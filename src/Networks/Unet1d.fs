@@ -93,12 +93,7 @@ module Unet1d =
         if s.Kernel % 2 = 0 then
             invalidArg "Kernel" $"unet-1d: Kernel = {s.Kernel}: an odd number, with as many places before as behind"
 
-        if s.Multipliers.IsEmpty || List.exists (fun m -> m < 1) s.Multipliers then
-            invalidArg "Multipliers" $"unet-1d: Multipliers = %A{s.Multipliers}: one positive number for each scale"
-
-        for m in s.Multipliers do
-            if s.Width * m % s.Groups <> 0 then
-                invalidArg "Groups" $"unet-1d: {s.Width * m} channels do not divide into {s.Groups} groups"
+        NetworkSettings.requireScales "unet-1d" s.Width s.Multipliers s.Groups
 
         for scale in s.Attention do
             if scale < 1 || scale > s.Multipliers.Length then
@@ -112,22 +107,13 @@ module Unet1d =
             if channels % s.Heads <> 0 then
                 invalidArg "Heads" $"unet-1d: {channels} channels do not divide into {s.Heads} heads of attention"
 
-    /// skip(x) + conv₂(silu(norm₂(h)·(1 + scale) + shift)), h = conv₁(silu(norm₁(x))), where scale and shift are what the time and the class say (Dhariwal, Nichol 2021, section 3,
-    /// along one axis). The second convolution starts at zero, so that the block begins as its skip.
-    let private residual (b: Blueprint) (s: Unet1d) (told: int) (inputs: int) (outputs: int) =
-        let norm1 = Layer.groupNorm (b.Inside "norm1") s.Groups inputs
-        let conv1 = Layer.convAlong (b.Inside "conv1") s.Kernel 1 inputs outputs
-        let time = Layer.linear (b.Inside "time") told (2 * outputs)
-        let norm2 = Layer.groupNorm (b.Inside "norm2") s.Groups outputs
-        let conv2 = Layer.convAlongFromZero (b.Inside "conv2") s.Kernel outputs outputs
-        let skip = if inputs = outputs then None else Some(Layer.convAlong (b.Inside "skip") 1 1 inputs outputs)
-
-        fun (p: Tensor[]) (told: Tensor) (x: Tensor) ->
-            let said = Tensor.reshape [ told.Shape[0]; 2 * outputs; 1; 1 ] (time p told)
-            let scale, shift = Tensor.narrow 1 0 outputs said, Tensor.narrow 1 outputs outputs said
-            let h = conv1 p (Tensor.silu (norm1 p x))
-            let h = conv2 p (Tensor.silu (norm2 p h * (scale + 1.0) + shift))
-            (skip |> Option.fold (fun x skip -> skip p x) x) + h
+    let private residual (b: Blueprint) (s: Unet1d) =
+        Layer.residual
+            (fun b -> Layer.convAlong b s.Kernel 1)
+            (fun b -> Layer.convAlongFromZero b s.Kernel)
+            (fun b -> Layer.convAlong b 1 1)
+            b
+            s.Groups
 
     /// Residual blocks told the time and the class at every scale, attention at chosen ones and in the middle, halving by strided convolution, doubling by repetition and
     /// convolution, and what was seen on the way down beside what is made on the way up (Ronneberger et al. 2015; Janner et al. 2022, Planning with diffusion for flexible behavior
