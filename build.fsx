@@ -130,15 +130,15 @@ let failures (path: string) =
               $"  %s{name}\n    %s{first}" ]
 
 /// (passed, failed) of the F# tests whose names contain one of the words, and whose tier is asked for, on an engine where one is named. They print what
-/// failed themselves, and leave it in a file beside the counts. What they print is handed to `wrap` with the command.
+/// failed themselves, and leave it in a file of this name beside the counts. What they print is handed to `wrap` with the command.
 let testFSharpBy
     (wrap: CreateProcess<ProcessResult<unit>> -> int)
+    (name: string)
     (engine: string option)
     isFull
     (words: string list)
     (options: string list)
     =
-    let name = "Tests" + (engine |> Option.map (fun e -> "-" + e) |> Option.defaultValue "")
     let counts = Path.Combine(results, $"%s{name}.txt")
 
     let code =
@@ -165,10 +165,10 @@ let testFSharpBy
     | _ -> 0, 1
 
 /// The same, printed as it comes.
-let testFSharp engine isFull words options = testFSharpBy (Proc.run >> _.ExitCode) engine isFull words options
+let testFSharp isFull words options = testFSharpBy (Proc.run >> _.ExitCode) "Tests" None isFull words options
 
 /// The same on another thread, beside whatever else prints; awaited, it prints what there was to say.
-let testFSharpBeside engine isFull words options =
+let testFSharpBeside name engine isFull words options =
     let said = Text.StringBuilder()
 
     let quietly command =
@@ -176,7 +176,7 @@ let testFSharpBeside engine isFull words options =
         said.Append(result.Result.Output).Append(result.Result.Error) |> ignore
         result.ExitCode
 
-    let counts = Threading.Tasks.Task.Run(fun () -> testFSharpBy quietly engine isFull words options)
+    let counts = Threading.Tasks.Task.Run(fun () -> testFSharpBy quietly name engine isFull words options)
 
     fun () ->
         let counts = counts.Result
@@ -218,6 +218,9 @@ let testCSharp isFull (words: string list) (project: string) =
     // A host that died leaves no failed test behind; it counts as one, or the run would look clean.
     passed, (if code <> 0 && failed = 0 then 1 else failed), (if failed = 0 then [] else failures report)
 
+/// The lists of tests that run commands of the program, and those that build packages.
+let commandLists = [ "CommandLine."; "Packing." ]
+
 /// Runs the tests of the fast tier, or of both, and of those only the ones whose names contain an argument. After `--` come options of the
 /// F# runner, `--filter NAME` or Expecto's. A run of all of them has those of the tensor and the laws on both engines.
 let test isFull =
@@ -240,13 +243,24 @@ let test isFull =
 
     let filtered, options = filters options
     let words = words @ filtered
-    let passed, failed = testFSharp None isFull words options
+
+    // Tests of commands mostly start processes and wait for files: beside the others they cost half of the time. In the full tier some measure what a process takes.
+    let passed, failed =
+        if words = [] && options = [] && not isFull then
+            let commands = testFSharpBeside "Tests-commands" None isFull commandLists []
+            let passed, failed = testFSharp isFull (commandLists |> List.map (fun list -> $"--except=%s{list}")) []
+            printfn "\nThe tests of commands and packages:"
+            let passedThere, failedThere = commands ()
+            passed + passedThere, failed + failedThere
+        else
+            testFSharp isFull words options
 
     // The tensor's tests and the laws on the engine that the others did not run on, beside the C# tests: half of the time either waits.
     let there =
         if words = [] && options = [] && isManagedBeside then
             // By the lists' own names: "Torch." alone is part of a package's name, too.
             testFSharpBeside
+                "Tests-managed"
                 (Some "managed")
                 isFull
                 [ yield!
@@ -279,7 +293,7 @@ let test isFull =
     if failed > 0 then
         // Once more at the end: between hundreds of lines of tests that passed they are hard to find.
         let fsharp =
-            [ for file in [ "Tests.failed.txt"; "Tests-managed.failed.txt" ] do
+            [ for file in [ "Tests.failed.txt"; "Tests-commands.failed.txt"; "Tests-managed.failed.txt" ] do
                   if File.Exists(Path.Combine(results, file)) then
                       File.ReadAllText(Path.Combine(results, file)) ]
 

@@ -1,4 +1,4 @@
-/// The runner of the F# tests: `Tests [--full] [--counts=FILE] [NAME…] [-- [--filter NAME] Expecto's own options]`. It ends with 0, with 1 where a
+/// The runner of the F# tests: `Tests [--full] [--counts=FILE] [--except=NAME] [NAME…] [-- [--filter NAME] Expecto's own options]`. It ends with 0, with 1 where a
 /// test failed, with 3 where none has such a name.
 module Fokker.Tests.Program
 
@@ -91,13 +91,15 @@ let private run (arguments: string list) =
     let filtered, options = namesIn options
     let isFull = List.contains "--full" words
     let counts = words |> List.tryPick (fun word -> if word.StartsWith "--counts=" then Some word[9..] else None)
+    let except = words |> List.choose (fun word -> if word.StartsWith "--except=" then Some word[9..] else None)
     let names = filtered @ List.filter (fun (word: string) -> not (word.StartsWith "--")) words
 
     let asked (name: string list) =
+        let named (part: string) = (String.concat "." name).Contains(part, StringComparison.OrdinalIgnoreCase)
+
         (isFull || not (List.contains fullTier name))
-        && (names.IsEmpty
-            || names
-               |> List.exists (fun part -> (String.concat "." name).Contains(part, StringComparison.OrdinalIgnoreCase)))
+        && (names.IsEmpty || List.exists named names)
+        && not (List.exists named except)
 
     let tests =
         match testFromAssembly (Reflection.Assembly.GetExecutingAssembly()) with

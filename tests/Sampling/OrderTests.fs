@@ -36,7 +36,7 @@ let private cdf (p: Problem) (path: GaussianPath) (t: float) (x: float) =
         }
     )
 
-let solution (p: Problem) (path: GaussianPath) (from: float) (until: float) (x: float) =
+let private solved (p: Problem) (path: GaussianPath) (from: float) (until: float) (x: float) =
     let level = cdf p path from x
     let mutable low, high = -20.0, 20.0
 
@@ -45,6 +45,13 @@ let solution (p: Problem) (path: GaussianPath) (from: float) (until: float) (x: 
         if cdf p path until middle < level then low <- middle else high <- middle
 
     0.5 * (low + high)
+
+let private solutions =
+    Collections.Concurrent.ConcurrentDictionary<struct (string * string * float * float * float), float>()
+
+/// Found once: every sampler is held to the same few.
+let solution (p: Problem) (path: GaussianPath) (from: float) (until: float) (x: float) =
+    solutions.GetOrAdd(struct (p.Name, path.Name, from, until, x), (fun _ -> solved p path from until x))
 
 let private span = 0.4, 0.05
 let private starts = [| -0.8; -0.1; 0.45; 1.1 |]
