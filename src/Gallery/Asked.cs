@@ -76,7 +76,7 @@ internal sealed record Asked
 
     private int HowMany(FlowModel model, GalleryOptions limits)
     {
-        var count = Count ?? (model.SampleShape.Count == 1 ? 2000 : 36);
+        var count = Count ?? (model.SampleKind == SampleKind.Points ? 2000 : 36);
         var most = Most(model, limits);
         return count <= most
             ? count

@@ -13,7 +13,7 @@ internal sealed record StreamStart(
     string Command
 );
 
-/// <summary>A state: numbers as base64, sample after sample. Points are float32 in the data's units, images a byte a number, 0 to 255 over the range.</summary>
+/// <summary>A state: numbers as base64, sample after sample. Points, series and the bytes of texts are float32 in the data's units, images a byte a number, 0 to 255 over the range.</summary>
 internal sealed record StreamState(int Step, double Time, string X, string? Denoised);
 
 /// <summary>What comes after the last state, or in place of the next one.</summary>
@@ -24,7 +24,7 @@ internal static class Frames
 {
     public static string Pack(FlowModel model, SampleBatch samples)
     {
-        if (Endpoints.Catalog.KindOf(model) == "points")
+        if (model.SampleKind != SampleKind.Images)
         {
             return Convert.ToBase64String(MemoryMarshal.AsBytes<float>(samples.ToArray()));
         }

@@ -43,16 +43,20 @@ module Raster =
 
         picture.Text(left, top - 20.0f, 17.0f, Palette.ink, title)
 
-    /// Panels of one size side by side over a common window with equal axes; `draw` fills each.
-    let private panels size (panels: Panel list) draw =
+    /// Panels of one size side by side over a common window, with equal axes or axes of their own lengths; `draw` fills each.
+    let private panelsOf isEqual size (panels: Panel list) draw =
         if List.isEmpty panels then
             invalidArg (nameof panels) "a figure has at least one panel"
 
         let window = panels |> List.collect (fun panel -> panel.Clouds |> List.map _.Points) |> Window.around
 
-        let aspect = (window.Right - window.Left) / (window.Top - window.Bottom)
         // A long thin cloud gets a frame of its shape, within limits that keep the labels apart.
-        let aspect = Math.Clamp(aspect, 0.75f, 1.7f)
+        let aspect =
+            if isEqual then
+                Math.Clamp((window.Right - window.Left) / (window.Top - window.Bottom), 0.75f, 1.7f)
+            else
+                1.7f
+
         let height = int (float32 size / aspect)
         let left, top, right, bottom = 64, 60, 20, 46
         let picture = Picture((left + size + right) * panels.Length, top + height + bottom)
@@ -64,12 +68,14 @@ module Raster =
                   Y = top
                   Width = size
                   Height = height
-                  Window = Window.withAspect aspect window }
+                  Window = if isEqual then Window.withAspect aspect window else window }
 
             draw picture frame panel
             axes picture frame panel.Title)
 
         picture.ToPng()
+
+    let private panels size (figure: Panel list) draw = panelsOf true size figure draw
 
     let private points (cloud: Cloud) =
         seq { 0 .. cloud.Points.Length / 2 - 1 }
@@ -93,6 +99,22 @@ module Raster =
                                 Palette.tone cloud.Tone
 
                         picture.Dot(frame.Column x, frame.Row y, radius, colour, opacity))
+
+    /// Curves as PNG: each cloud's points joined in their order, a colour for each, the panels side by side over one window whose axes have lengths of their own.
+    let curves (size: int) (figure: Panel list) : byte[] =
+        panelsOf false size figure (fun picture frame panel ->
+            for k, cloud in List.indexed panel.Clouds do
+                for struct (_, ax, ay), struct (_, bx, by) in points cloud |> Seq.pairwise do
+                    if Window.holds frame.Window ax ay && Window.holds frame.Window bx by then
+                        picture.Stroke(
+                            frame.Column ax,
+                            frame.Row ay,
+                            frame.Column bx,
+                            frame.Row by,
+                            2.0f,
+                            Palette.tone (Tone.Series k),
+                            0.9f
+                        ))
 
     /// The same as a density: a histogram over squares of 4 × 4 pixels, on one colour scale for all panels. For more
     /// points than dots can show.

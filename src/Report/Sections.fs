@@ -25,6 +25,29 @@ module Sections =
             [ Body.Scatter
                   { Panels = [ { Title = samples.Label; Clouds = [ samples ] } ]; XLabel = "x₁"; YLabel = "x₂" } ]
 
+    /// Series as curves, the data's above the samples' where there are some.
+    let series (data: Cloud list option) (samples: Cloud list) =
+        let chart what (curves: Cloud list) =
+            Body.Lines
+                { XLabel = "place in the window"
+                  YLabel = what
+                  LogX = false
+                  LogY = false
+                  Lines =
+                    [ for curve in curves ->
+                          let every offset =
+                              [| for i in offset..2 .. curve.Points.Length - 1 -> float curve.Points[i] |]
+
+                          { Label = curve.Label; Tone = curve.Tone; Stroke = Stroke.Solid; X = every 0; Y = every 1 } ] }
+
+        section
+            (if data.IsSome then "Samples beside data" else "Samples")
+            "The first windows of each, not picked. No sample belongs to a window of the data: what they share is their law."
+            [ match data with
+              | Some data -> chart "held-out data" data
+              | None -> ()
+              chart "samples" samples ]
+
     /// The way of the samples from the source to the data.
     let fromNoiseToData (motion: CloudMotion) =
         section

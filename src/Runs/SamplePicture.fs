@@ -45,6 +45,24 @@ module SamplePicture =
 
     let first n (x: Tensor) = Tensor.narrow 0 0 (min n x.Shape[0]) x
 
+    /// How many series are told from each other on one pair of axes.
+    let curveCount = 8
+
+    /// The first few of so many series of a length, value after value, each as the points (k, x_k) of a curve.
+    let curvesOf (length: int) (values: float[]) : Cloud list =
+        [ for i in 0 .. min curveCount (values.Length / length) - 1 ->
+              { Label = $"{i + 1}"
+                Tone = Tone.Series i
+                Points =
+                  [| for k in 0 .. length - 1 do
+                         float32 k
+                         float32 values[i * length + k] |]
+                Classes = [||] } ]
+
+    /// `curvesOf` a tensor [n; d].
+    let curves (x: Tensor) : Cloud list =
+        Scope.run (fun () -> curvesOf x.Shape[1] (Tensor.toFloats ((first curveCount x).To Dtype.Float64)))
+
     /// A picture of samples [n; …] as PNG: a grid of images, whose values are in `range`, or points of the plane.
     let png (range: float * float) (x: Tensor) : byte[] =
         Scope.run (fun () ->

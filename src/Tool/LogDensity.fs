@@ -191,7 +191,7 @@ module LogDensity =
 
         Terminal.tell
             terminal
-            $"""{if way.IsByBound || found.Terms.IsSome then "a lower bound on log p" else "log p"} at t = {time:G3}: {estimate.Mean:F4} ± {estimate.StandardError:G2} nats, {bits estimate.Mean:F4} bits/dim, over {found.Nats.Length} samples of {model.Name}"""
+            $"""{if way.IsByBound || found.Terms.IsSome then "a lower bound on log p" else "log p"} at t = {time:G3}: {estimate.Mean:F4}{Estimate.error estimate} nats, {bits estimate.Mean:F4} bits/dim, over {Report.Markup.plural found.Nats.Length "sample"} of {model.Name}"""
 
         for terms in Option.toList found.Terms do
             Terminal.tell
@@ -201,7 +201,7 @@ module LogDensity =
         for right in Option.toList classified do
             Terminal.tell
                 terminal
-                $"by Bayes' rule the class of {100.0 * right.Mean:F2} ± {100.0 * right.StandardError:G2} %% of them is right, of {model.Classes.Length} classes"
+                $"by Bayes' rule the class of {100.0 * right.Mean:F2}{Estimate.error { right with StandardError = 100.0 * right.StandardError }} %% of them is right, of {model.Classes.Length} classes"
 
         for area, error, n in Option.toList apart do
             Terminal.tell
@@ -287,6 +287,18 @@ module LogDensity =
                       Json.object
                           [ "value", Json.number estimate.Mean; "standardError", Json.number estimate.StandardError ]
                   )
+                  match found.Terms with
+                  | Some terms ->
+                      let mean (values: float[]) = Json.number (over values).Mean
+
+                      "terms",
+                      Json.node (
+                          Json.object
+                              [ "reconstruction", mean terms.Reconstruction
+                                "prior", mean terms.Prior
+                                "surprise", mean terms.Surprise ]
+                      )
+                  | None -> ()
                   "bitsPerDimension",
                   Json.node (
                       Json.object

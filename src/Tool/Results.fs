@@ -19,6 +19,13 @@ module Results =
         with :? UserError ->
             None
 
+    /// A picture of samples as PNG: a grid of images, curves of series, or points of the plane.
+    let picture (model: GenerativeModel) (samples: Tensor) : byte[] =
+        if Units.areSeries model.Shape model.Units then
+            Raster.curves 560 [ { Title = "samples"; Clouds = SamplePicture.curves samples } ]
+        else
+            SamplePicture.png model.Range samples
+
     /// Points of samples beside as many of the data, where there are some; images by themselves.
     let private comparison (model: GenerativeModel) (data: Dataset option) (samples: Tensor) (rng: Rng) : byte[] =
         match data with
@@ -27,11 +34,17 @@ module Results =
                 let samples = SamplePicture.first 4000 samples
                 let truth = Evaluations.heldOut data rng samples.Shape[0]
 
-                Raster.scatter
-                    560
-                    [ { Title = "data"; Clouds = [ SamplePicture.cloud "data" Tone.Data truth ] }
-                      { Title = "samples"; Clouds = [ SamplePicture.cloud "samples" Tone.Model samples ] } ])
-        | _ -> SamplePicture.png model.Range samples
+                if Units.areSeries model.Shape model.Units then
+                    Raster.curves
+                        560
+                        [ { Title = "data"; Clouds = SamplePicture.curves truth }
+                          { Title = "samples"; Clouds = SamplePicture.curves samples } ]
+                else
+                    Raster.scatter
+                        560
+                        [ { Title = "data"; Clouds = [ SamplePicture.cloud "data" Tone.Data truth ] }
+                          { Title = "samples"; Clouds = [ SamplePicture.cloud "samples" Tone.Model samples ] } ])
+        | _ -> picture model samples
 
     /// Samples of text as a file's bytes, a sample a line.
     let textOf (samples: Tensor) : byte[] =
@@ -182,6 +195,16 @@ module Results =
               match velocityOf model with
               | Some velocity when not model.IsTold -> Sections.velocity (field model velocity motion)
               | _ -> () ]
+
+    let private seriesSections (model: GenerativeModel) (data: Dataset option) (samples: Tensor) =
+        let truth =
+            data
+            |> Option.map (fun data ->
+                SamplePicture.curves (
+                    Evaluations.heldOut data (model.Stream "report") (min SamplePicture.curveCount samples.Shape[0])
+                ))
+
+        [ Sections.series truth (SamplePicture.curves samples) ]
 
     let private textSections (model: GenerativeModel) (data: Dataset option) (samples: Tensor) =
         let samples = SamplePicture.first 40 samples
@@ -376,6 +399,7 @@ module Results =
                 [ yield!
                       if model.IsImage then imageSections model (Some data) drawing samples
                       elif Units.areText model.Shape model.Units then textSections model (Some data) samples
+                      elif Units.areSeries model.Shape model.Units then seriesSections model (Some data) samples
                       else planeSections model (Some data) (animated drawing) samples
                   if not scores.IsEmpty then
                       Sections.metrics (List.map metric scores @ List.map densityMetric (Option.toList density))
@@ -416,6 +440,7 @@ module Results =
                   Sections =
                     if model.IsImage then imageSections model data drawing samples
                     elif Units.areText model.Shape model.Units then textSections model data samples
+                    elif Units.areSeries model.Shape model.Units then seriesSections model data samples
                     else planeSections model data drawing samples
                   Generator = $"Fokker {Run.version}" })
 

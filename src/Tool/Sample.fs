@@ -274,7 +274,7 @@ module Sample =
             let files =
                 match choice.Out, ModelChoice.runFolder options with
                 | Some file, _ when file.EndsWith(".png", StringComparison.OrdinalIgnoreCase) ->
-                    Runs.writeBytes file (SamplePicture.png model.Range drawn)
+                    Runs.writeBytes file (Results.picture model drawn)
                     [ file ]
                 | Some file, _ when file.EndsWith(".txt", StringComparison.OrdinalIgnoreCase) ->
                     Runs.writeBytes file (Results.textOf drawn)

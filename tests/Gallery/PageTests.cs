@@ -239,6 +239,65 @@ public class PageTests
         await IsDrawn();
     }
 
+    [Test]
+    public async Task TextsAreReadAndSeriesAreCurves()
+    {
+        await using var others = await Served.StartAsync();
+        var text = Path.Combine(others.Folder, "letters.txt");
+        await File.WriteAllTextAsync(text, string.Concat(Enumerable.Repeat("the cat sat on the mat. ", 40)));
+        var waves = Path.Combine(others.Folder, "waves.csv");
+        await File.WriteAllLinesAsync(waves, Enumerable.Range(0, 400).Select(k => $"{Math.Sin(0.4 * k):R}"));
+        var options = new TrainingOptions { Steps = 3, BatchSize = 8 };
+
+        foreach (
+            var (name, source) in new[]
+            {
+                ("letters", DataSource.FromText(text, window: 8)),
+                ("waves", DataSource.Named($"series:{waves},window=32")),
+            }
+        )
+        {
+            var trainer = new FlowTrainer(options with { Folder = Path.Combine(others.Folder, name) });
+            await using (await trainer.TrainAsync(source)) { }
+        }
+
+        Task Open(string rest) => page.GotoAsync(new Uri(others.Http.BaseAddress!, rest).ToString());
+
+        await Open("/#/model/letters?count=5&steps=3&seed=2");
+        await IsDrawn();
+        var lines = page.Locator("ol.texts li");
+        await Expect(lines).ToHaveCountAsync(5);
+        var file = await Downloaded(The(AriaRole.Link, "txt"));
+        Assert.That(
+            System.Text.Encoding.UTF8.GetString(file).Split('\n')[..5],
+            Is.EqualTo(await lines.AllInnerTextsAsync())
+        );
+        await page.Locator(".player input").FillAsync("0");
+        await Expect(lines.First).ToHaveTextAsync("░░░░░░░░");
+        Assert.That(await Browser.BarriersAsync(page), Is.Empty);
+
+        // The model cannot be asked for what it has no latents for.
+        await Expect(The(AriaRole.Tab, "Interpolate")).ToHaveCountAsync(0);
+        await Open("/#/model/letters?tab=likelihood");
+        await page.GetByLabel("Text").FillAsync("the cat");
+        await The(AriaRole.Button, "Find the likelihood").ClickAsync();
+        await Expect(page.Locator(".results .value")).ToHaveTextAsync(new Regex(@"^−?\d+\.\d\d nats$"));
+
+        await Open("/#/model/waves?count=6&steps=3");
+        await IsDrawn();
+        await HasPixels(page.Locator("canvas.curves"));
+        await Open("/#/model/waves?tab=likelihood");
+        await page.GetByLabel("Values").FillAsync("1 2 3");
+        await The(AriaRole.Button, "Find the likelihood").ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Alert)).ToHaveTextAsync("Give 32 numbers: here are 3.");
+        await page.GetByLabel("Values").FillAsync(string.Join(", ", Enumerable.Repeat("0.5", 32)));
+        await The(AriaRole.Button, "Find the likelihood").ClickAsync();
+        await Expect(page.Locator(".results .value")).ToHaveTextAsync(new Regex(@"^−?\d+\.\d\d nats$"));
+        await Open("/#/model/waves?steps=3&tab=interpolate");
+        await Expect(page.Locator(".player output")).ToBeVisibleAsync();
+        Assert.That(await Browser.BarriersAsync(page), Is.Empty);
+    }
+
     private static readonly string[] Views =
     [
         "",

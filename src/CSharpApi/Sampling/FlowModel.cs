@@ -35,11 +35,16 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         classes = [.. core.Classes];
         var isWide = core.Kind.Dtype == Dtype.Float64;
         var (low, high) = core.Range;
-        var (areText, areBytes) = FileWork.Kind(core);
+        var (areText, areSeries, areBytes) = FileWork.Kind(core);
+        SampleKind =
+            areText ? SampleKind.Text
+            : areSeries ? SampleKind.Series
+            : shape.Length == 3 ? SampleKind.Images
+            : SampleKind.Points;
         inData = new((low, high), areBytes, isWide || UnitsModule.needDouble(core.Units))
         {
             Columns = core.Columns,
-            AreText = areText,
+            Kind = SampleKind,
         };
         inNoise = new(
             (-1.0, 1.0),
@@ -58,6 +63,9 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
 
     /// <summary>The shape of a sample: [d], or [channels, height, width].</summary>
     public IReadOnlyList<int> SampleShape => shape;
+
+    /// <summary>What its samples are, and so how one looks at them.</summary>
+    public SampleKind SampleKind { get; }
 
     /// <summary>The names of the classes, by number; empty where there are none.</summary>
     public IReadOnlyList<string> Classes => classes;

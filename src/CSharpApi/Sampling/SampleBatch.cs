@@ -19,8 +19,8 @@ public sealed partial class SampleBatch
         /// <summary>What the coordinates stand for, where samples are rows of a table whose columns were said.</summary>
         internal FSharpList<Column>? Columns { get; init; }
 
-        /// <summary>Whether the coordinates are the bytes of a text.</summary>
-        internal bool AreText { get; init; }
+        /// <summary>What the samples are.</summary>
+        internal SampleKind Kind { get; init; }
     }
 
     internal SampleBatch(double[] values, int[] shape, int[]? labels, Kept kept)
@@ -154,7 +154,7 @@ public sealed partial class SampleBatch
         return new SampleBatch(values, shape[1..], null, new Kept((0.0, 255.0), ArePixels: true, AreWide: false));
     }
 
-    /// <summary>A picture as a PNG file’s bytes: a grid of images, or points of the plane of the first two coordinates. The channels of
+    /// <summary>A picture as a PNG file’s bytes: a grid of images, the curves of the first eight series, or points of the plane of the first two coordinates. The channels of
     /// images that are neither grey (1) nor coloured (3) lie side by side.</summary>
     /// <param name="columns">How many images lie side by side.</param>
     /// <param name="scale">How many pixels wide a pixel of an image is drawn; null: so many that small images can be seen.</param>
@@ -166,6 +166,12 @@ public sealed partial class SampleBatch
         ArgumentOutOfRangeException.ThrowIfLessThan(scale ?? 1, 1, nameof(scale));
         ArgumentOutOfRangeException.ThrowIfLessThan(count ?? 1, 1, nameof(count));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count ?? 0, Count, nameof(count));
+
+        if (kept.Kind == SampleKind.Series)
+        {
+            return FileWork.Curves(SampleSize, count ?? Count, values);
+        }
+
         var (low, high) = kept.Range ?? FileWork.Range(values);
         var shown = count ?? (shape.Length == 3 ? 100 : 10_000);
         return FileWork.Png(shape, low, high, values, shown, columns, scale ?? 0);
@@ -214,7 +220,7 @@ public sealed partial class SampleBatch
     /// <summary>Samples of text as lines: their bytes as UTF-8, with ↵ and → in the place of ends of lines and tabs, and the mark of replacement where a character was cut.</summary>
     /// <exception cref="InvalidOperationException">The samples are of a model whose data are no text (<see cref="DataSource.FromText"/>).</exception>
     public string[] ToText() =>
-        kept.AreText
+        kept.Kind == SampleKind.Text
             ? FileWork.Lines(SampleSize, values)
             : throw new InvalidOperationException($"Samples {Describe()} are numbers, and no text.");
 

@@ -90,7 +90,14 @@ internal static class Catalog
     }
 
     /// <summary>How samples are shown.</summary>
-    public static string KindOf(FlowModel model) => model.SampleShape.Count == 3 ? "images" : "points";
+    public static string KindOf(FlowModel model) =>
+        model.SampleKind switch
+        {
+            SampleKind.Images => "images",
+            SampleKind.Series => "series",
+            SampleKind.Text => "text",
+            _ => "points",
+        };
 
     private static Results<PhysicalFileHttpResult, NotFound> Picture(string name, Shelf shelf) =>
         shelf.Files(name).Picture is { } picture

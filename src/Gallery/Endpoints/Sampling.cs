@@ -1,5 +1,6 @@
 using System.Net.ServerSentEvents;
 using System.Runtime.CompilerServices;
+using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -30,6 +31,9 @@ internal static class Sampling
             .MapGet("/samples.json", Json)
             .WithSummary("Samples as numbers, and the command that draws the same ones.");
         model.MapGet("/samples.png", Png).WithSummary("A picture of samples.");
+        model
+            .MapGet("/samples.txt", Text)
+            .WithSummary("Samples of a model of texts, one in a line: the command line’s samples.txt.");
         model.MapGet("/samples.npy", Npy).WithSummary("Samples as numpy’s file, byte for byte the command line’s.");
         model
             .MapGet("/stream", Live)
@@ -37,63 +41,122 @@ internal static class Sampling
             .Produces(StatusCodes.Status200OK, contentType: "text/event-stream");
     }
 
-    private static async Task<Ok<SamplesAnswer>> Json(
+    private static Task<Ok<SamplesAnswer>> Json(
         string name,
         [AsParameters] Asked asked,
         Shelf shelf,
         IOptions<GalleryOptions> limits,
         CancellationToken cancellation
-    )
-    {
-        using var lent = await shelf.LendAsync(name, cancellation).ConfigureAwait(false);
-        var samples = await Draw(lent.Model, asked, limits.Value, cancellation).ConfigureAwait(false);
-        var command = asked.Command(name, lent.Model, limits.Value, "samples.npy");
-        return TypedResults.Ok(SamplesAnswer.Of(name, samples, command));
-    }
+    ) =>
+        Drawn(
+            name,
+            asked,
+            shelf,
+            limits,
+            (model, samples) =>
+                TypedResults.Ok(
+                    SamplesAnswer.Of(name, samples, asked.Command(name, model, limits.Value, "samples.npy"))
+                ),
+            cancellation
+        );
 
-    private static async Task<FileContentHttpResult> Png(
+    private static Task<FileContentHttpResult> Png(
         string name,
         [AsParameters] Asked asked,
         Shelf shelf,
         IOptions<GalleryOptions> limits,
         CancellationToken cancellation
-    )
-    {
-        using var lent = await shelf.LendAsync(name, cancellation).ConfigureAwait(false);
-        var samples = await Draw(lent.Model, asked, limits.Value, cancellation).ConfigureAwait(false);
-        return TypedResults.File(samples.ToPng(), "image/png", FileName(name, ".png"));
-    }
+    ) =>
+        Drawn(
+            name,
+            asked,
+            shelf,
+            limits,
+            (_, samples) => TypedResults.File(samples.ToPng(), "image/png", FileName(name, ".png")),
+            cancellation
+        );
 
-    private static async Task<FileContentHttpResult> Npy(
+    private static Task<FileContentHttpResult> Text(
         string name,
         [AsParameters] Asked asked,
         Shelf shelf,
         IOptions<GalleryOptions> limits,
         CancellationToken cancellation
-    )
-    {
-        using var lent = await shelf.LendAsync(name, cancellation).ConfigureAwait(false);
-        var samples = await Draw(lent.Model, asked, limits.Value, cancellation).ConfigureAwait(false);
-        var file = Path.Combine(Path.GetTempPath(), $"fokker-gallery-{Guid.NewGuid():N}.npy");
+    ) =>
+        Drawn(
+            name,
+            asked,
+            shelf,
+            limits,
+            (model, samples) =>
+            {
+                if (model.SampleKind != SampleKind.Text)
+                {
+                    throw new RequestException(
+                        StatusCodes.Status400BadRequest,
+                        $"The samples of {name} are no texts."
+                    );
+                }
 
-        try
-        {
-            samples.SaveNpy(file);
-            var bytes = await File.ReadAllBytesAsync(file, cancellation).ConfigureAwait(false);
-            return TypedResults.File(bytes, "application/octet-stream", FileName(name, ".npy"));
-        }
-        finally
-        {
-            File.Delete(file);
-        }
-    }
+                var lines = string.Concat(samples.ToText().Select(line => line + "\n"));
+                return TypedResults.File(
+                    Encoding.UTF8.GetBytes(lines),
+                    "text/plain; charset=utf-8",
+                    FileName(name, ".txt")
+                );
+            },
+            cancellation
+        );
 
-    private static Task<SampleBatch> Draw(
-        FlowModel model,
+    private static Task<FileContentHttpResult> Npy(
+        string name,
+        [AsParameters] Asked asked,
+        Shelf shelf,
+        IOptions<GalleryOptions> limits,
+        CancellationToken cancellation
+    ) =>
+        Drawn(
+            name,
+            asked,
+            shelf,
+            limits,
+            (_, samples) =>
+            {
+                var file = Path.Combine(Path.GetTempPath(), $"fokker-gallery-{Guid.NewGuid():N}.npy");
+
+                try
+                {
+                    samples.SaveNpy(file);
+                    return TypedResults.File(
+                        File.ReadAllBytes(file),
+                        "application/octet-stream",
+                        FileName(name, ".npy")
+                    );
+                }
+                finally
+                {
+                    File.Delete(file);
+                }
+            },
+            cancellation
+        );
+
+    /// <summary>What is made of the samples that are asked for.</summary>
+    private static async Task<T> Drawn<T>(
+        string name,
         Asked asked,
-        GalleryOptions limits,
+        Shelf shelf,
+        IOptions<GalleryOptions> limits,
+        Func<FlowModel, SampleBatch, T> answer,
         CancellationToken cancellation
-    ) => model.SampleAsync(asked.Options(model, limits), cancellation);
+    )
+    {
+        using var lent = await shelf.LendAsync(name, cancellation).ConfigureAwait(false);
+        var samples = await lent
+            .Model.SampleAsync(asked.Options(lent.Model, limits.Value), cancellation)
+            .ConfigureAwait(false);
+        return answer(lent.Model, samples);
+    }
 
     private static string FileName(string name, string ending) => Path.GetFileNameWithoutExtension(name) + ending;
 

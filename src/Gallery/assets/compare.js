@@ -1,7 +1,7 @@
 // Two solvers from the same noise, side by side, at the same time.
 import { addPlayer, counted, make } from "./drawing.js";
 import { modelAddress, queryOf } from "./api.js";
-import { record, viewOf } from "./recording.js";
+import { nounOf, record, viewOf } from "./recording.js";
 import { choice, field, number, solverEntries } from "./fields.js";
 import { calm, commandBlock } from "./stage.js";
 
@@ -74,7 +74,7 @@ export const compare = {
           make("p", { className: "readout" }, `At the end the two are ${apart.toPrecision(3)} apart (root mean square of a number, in the data’s units).`),
           commandBlock(a.command, "The first"),
           commandBlock(b.command, "The second"));
-        return counted(a.count, model.kind === "images" ? "image" : "point");
+        return counted(a.count, nounOf(model));
       },
     };
   },

@@ -1,6 +1,7 @@
 // Samples, from noise to data.
 import { counted, make } from "./drawing.js";
 import { modelAddress, queryOf } from "./api.js";
+import { nounOf } from "./recording.js";
 import { Stage, commandBlock, downloads } from "./stage.js";
 
 export const draw = {
@@ -10,7 +11,7 @@ export const draw = {
   startsAtOnce: true,
   isFor: () => true,
   open(context) {
-    const noun = context.model.kind === "images" ? "image" : "point";
+    const noun = nounOf(context.model);
     const stage = new Stage(context, `Samples of ${context.name} on their way from noise to data`);
     const after = make("div", { className: "after" });
     return {
@@ -19,7 +20,7 @@ export const draw = {
         const query = queryOf(context.settings());
         after.replaceChildren();
         const recording = await stage.play(modelAddress(context.name, `/stream?${query}`), request);
-        after.replaceChildren(downloads(context.name, query), commandBlock(recording.command));
+        after.replaceChildren(downloads(context, query), commandBlock(recording.command));
         return counted(recording.count, noun);
       },
     };

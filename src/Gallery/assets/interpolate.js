@@ -8,16 +8,32 @@ import { field, number } from "./fields.js";
 
 // Numbers in the data's units as the views have them: bytes of images, the numbers of points.
 export const seen = (model, values) => {
-  if (model.kind === "points") return Float32Array.from(values);
+  if (model.kind !== "images") return Float32Array.from(values);
   const [low, high] = model.range;
   return Uint8Array.from(values, (x) => Math.min(255, Math.max(0, Math.round((255 * (x - low)) / (high - low)))));
 };
 
 export const tile = (model, values, size = 56) => {
+  if (model.kind !== "images") return curveTile(values, size);
   const sheet = sheetOf(seen(model, values), [1, ...model.shape], 1);
   const canvas = make("canvas", { className: "tile-canvas", width: sheet.width, height: sheet.height });
   canvas.getContext("2d").drawImage(sheet, 0, 0);
   canvas.style.width = `${size}px`;
+  return canvas;
+};
+
+const curveTile = (values, size) => {
+  const [width, height] = [2 * size, size];
+  const canvas = make("canvas", { className: "tile-canvas", width, height });
+  const pen = canvas.getContext("2d");
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  pen.fillStyle = colour("grid");
+  pen.fillRect(0, 0, width, height);
+  pen.strokeStyle = colour("model");
+  pen.lineWidth = 1.5;
+  pen.beginPath();
+  values.forEach((value, k) => pen.lineTo((width * (k + 0.5)) / values.length, 3 + ((height - 6) * (high - value)) / (high - low || 1)));
+  pen.stroke();
   return canvas;
 };
 
@@ -26,7 +42,7 @@ const recordingOf = (model, shape, labels, frames) => {
   const recording = new Recording({ kind: model.kind, shape, labels, steps: frames.length - 1 });
   recording.states = frames.map(({ time, values }, step) => {
     const x = seen(model, values);
-    return { step, time, x: model.kind === "points" ? recording.plane(x) : x };
+    return { step, time, x: recording.seen(x) };
   });
   return recording;
 };
@@ -36,10 +52,12 @@ export const interpolate = {
   title: "Interpolate",
   action: "Interpolate",
   startsAtOnce: true,
-  isFor: () => true,
+  // Tokens have no latents.
+  isFor: (model) => model.kind !== "text",
   open(context) {
     const { model, name } = context;
-    const image = model.kind === "images";
+    // What is chosen by its picture, and not by its place in the plane.
+    const image = model.kind !== "points";
     const ends = { from: number("0", { min: 0 }), to: number("1", { min: 0 }) };
     const places = number("9", { min: 2, max: 60 });
     const picker = make("div", { className: "picker" });

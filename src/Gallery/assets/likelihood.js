@@ -20,7 +20,11 @@ export const likelihood = {
     const results = make("ul", { className: "results", ariaLabel: "What was found" });
     const after = make("div", { className: "after" });
     const preview = make("div", { className: "preview" });
-    const coordinates = image ? [] : Array.from({ length: model.shape[0] }, () => number("0", { step: "any" }));
+    // Of a text the bytes, filled up with spaces or cut to the model's length.
+    const text = model.kind === "text" ? make("input", { type: "text", className: "wide", maxLength: model.shape[0] }) : null;
+    // More numbers than a form has room for are one line of them.
+    const line = !image && !text && model.shape[0] > 16 ? make("input", { type: "text", className: "wide" }) : null;
+    const coordinates = image || text || line ? [] : Array.from({ length: model.shape[0] }, () => number("0", { step: "any" }));
     let picture = null;
     const invert = toggle("Inverted", () => look());
     const look = () => {
@@ -31,14 +35,18 @@ export const likelihood = {
       elements: [
         make("p", { className: "hint" }, image
           ? "A picture of yours is made as small as the model’s own, and followed along the flow to its noise. Higher is likelier."
-          : "The density of a point, followed along the flow to its noise."),
+          : text
+            ? `A bound on the probability of ${model.shape[0]} bytes: a shorter text is filled up with spaces.`
+            : "The density of a point, followed along the flow to its noise."),
         make("div", { className: "figure likelihood" },
           ...(image
             ? [pictureField("A picture.", async (given) => {
               picture = given;
               look();
             }, context), preview]
-            : [make("div", { className: "row" }, ...coordinates.slice(0, 16).map((input, k) => field(`x${k + 1}`, input)))]),
+            : text ? [field("Text", text)]
+            : line ? [field("Values", line, `${model.shape[0]} numbers, with commas or spaces between them`)]
+            : [make("div", { className: "row" }, ...coordinates.map((input, k) => field(`x${k + 1}`, input)))]),
           results),
         after,
       ],
@@ -47,12 +55,20 @@ export const likelihood = {
         if (image && !picture) throw new RangeError("Drop a picture first.");
         after.replaceChildren();
         context.say("Following the flow …");
-        const values = image ? valuesOf(model, picture, { invert: isOn(invert) }) : coordinates.map((input) => Number(input.value));
+        const values = image
+          ? valuesOf(model, picture, { invert: isOn(invert) })
+          : text
+            ? [...new TextEncoder().encode(text.value.padEnd(model.shape[0]))].slice(0, model.shape[0])
+            : line ? line.value.split(/[\s,;]+/).filter(Boolean).map(Number)
+            : coordinates.map((input) => Number(input.value));
+        if (line && !(values.length === model.shape[0] && values.every(Number.isFinite))) {
+          throw new RangeError(`Give ${model.shape[0]} numbers: here are ${values.length}.`);
+        }
         const { nats, bitsPerDimension, command } = await askJson(modelAddress(name, "/likelihood"), {
           ...request,
           body: { values, class: model.isConditional ? label.value : null, seed: Number(context.settings().seed || 0) },
         });
-        const what = image ? tile(model, values, 44) : `(${values.map((x) => minus(String(x))).join(", ")})`;
+        const what = image ? tile(model, values, 44) : text ? `“${text.value}”` : line ? tile(model, values, 44) : `(${values.map((x) => minus(String(x))).join(", ")})`;
         results.prepend(make("li", {}, what,
           make("span", { className: "value" }, `${minus(nats.toFixed(2))} nats`),
           make("span", { className: "note" }, `${minus(bitsPerDimension.toFixed(3))} bits a dimension${model.isConditional ? `, as ${model.classes[Number(label.value)]}` : ""}`)));

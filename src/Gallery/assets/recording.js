@@ -1,4 +1,4 @@
-// Samples on their way, as a stream brought them, and the two ways of drawing them: points of the plane, grids of images.
+// Samples on their way, as a stream brought them, and the ways of drawing them: points of the plane, grids of images, curves of series, lines of text.
 import { Plane, colour, keepDrawn, make } from "./drawing.js";
 import { Refusal, askEvents } from "./api.js";
 
@@ -19,11 +19,15 @@ export class Recording {
   }
 
   add({ step, time, x, denoised }) {
-    const numbers = (text) => (this.kind === "points" ? this.plane(new Float32Array(bytesOf(text).buffer)) : bytesOf(text));
+    const numbers = (text) => this.seen(this.kind === "images" ? bytesOf(text) : new Float32Array(bytesOf(text).buffer));
     this.states.push({ step, time, x: numbers(x), denoised: denoised && numbers(denoised) });
   }
 
-  // Interleaved first two coordinates.
+  // What is drawn of the numbers: of points the first two coordinates, interleaved.
+  seen(values) {
+    return this.kind === "points" ? this.plane(values) : values;
+  }
+
   plane(values) {
     if (this.size === 2) return values;
     const points = new Float32Array(2 * this.count);
@@ -217,5 +221,110 @@ export class ImageView {
   }
 }
 
-export const viewOf = (model, description) =>
-  (model.kind === "images" ? new ImageView(model, description) : new CloudView(model, description));
+// Series, each in a small panel of its own over the same window.
+export class SeriesView {
+  constructor(model, description) {
+    this.canvas = make("canvas", { className: "curves", role: "img", ariaLabel: description });
+    this.shows = null;
+    keepDrawn(this.canvas, () => this.shows && this.draw(...this.shows));
+  }
+
+  frame(recording) {
+    const [low, high] = windowOf(recording);
+    this.range = [low, high];
+  }
+
+  // `columns` panels in a row, `rows` rows, on a canvas of the width that it is laid out in.
+  fill(canvas, recording, values, columns, rows, gap) {
+    const width = canvas.clientWidth;
+    if (!width) return;
+    const [dpr, across] = [Math.max(1, devicePixelRatio || 1), (width - gap * (columns - 1)) / columns];
+    const down = Math.round(0.5 * across);
+    const height = rows * (down + gap) - gap;
+    canvas.style.height = `${height}px`;
+    canvas.width = Math.round(width * dpr);
+    canvas.height = Math.round(height * dpr);
+    const pen = canvas.getContext("2d");
+    pen.setTransform(dpr, 0, 0, dpr, 0, 0);
+    const { size } = recording;
+    const [low, high] = this.range;
+    for (let n = 0; n < Math.min(recording.count, columns * rows); n++) {
+      const [left, top] = [(n % columns) * (across + gap), Math.floor(n / columns) * (down + gap)];
+      pen.fillStyle = colour("grid");
+      pen.fillRect(left, top, across, down);
+      pen.save();
+      pen.beginPath();
+      pen.rect(left, top, across, down);
+      pen.clip();
+      pen.strokeStyle = colour(recording.classes ? `series-${recording.classes[n] % 8}` : "model");
+      pen.lineWidth = 1.5;
+      pen.beginPath();
+      for (let k = 0; k < size; k++) {
+        pen.lineTo(left + (across * (k + 0.5)) / size, top + (down * (high - values[n * size + k])) / (high - low));
+      }
+      pen.stroke();
+      pen.restore();
+    }
+  }
+
+  draw(recording, place, { which = "x" } = {}) {
+    this.shows = [recording, place, { which }];
+    const columns = Math.min(recording.count, this.canvas.clientWidth < 400 ? 2 : 4);
+    this.fill(this.canvas, recording, recording.pointsAt(place, which), columns, Math.min(8, Math.ceil(recording.count / columns)), 6);
+  }
+
+  thumbnail(recording, place, options) {
+    const canvas = make("canvas");
+    keepDrawn(canvas, () => this.fill(canvas, recording, recording.pointsAt(place, options?.which ?? "x"), 1, Math.min(2, recording.count), 3));
+    return { canvas };
+  }
+}
+
+// Texts, a line for each sample. What is not known yet is a shade.
+export class TextView {
+  constructor(model, description) {
+    this.canvas = make("ol", { className: "texts", ariaLabel: description, tabIndex: 0 });
+  }
+
+  frame() {}
+
+  lines(recording, place, which, count) {
+    const state = recording.states[Math.round(place)];
+    const values = state[which] ?? state.x;
+    const decoder = new TextDecoder();
+    return Array.from({ length: Math.min(count, recording.count) }, (_, n) => {
+      const codes = [...values.subarray(n * recording.size, (n + 1) * recording.size)];
+      // Runs of bytes are text; between them stands what is none: a mask, which is beyond all bytes, and the noise that all begins as.
+      let text = "";
+      let bytes = [];
+      const flush = () => {
+        text += decoder.decode(Uint8Array.from(bytes));
+        bytes = [];
+      };
+      for (const code of codes) {
+        if (Math.abs(code - Math.round(code)) < 1e-3 && code > -0.5 && code < 255.5) bytes.push(Math.round(code));
+        else {
+          flush();
+          text += "\u2591";
+        }
+      }
+      flush();
+      return text.replaceAll("\n", "\u21b5").replaceAll("\t", "\u2192").replace(/\p{Cc}/gu, "\ufffd");
+    });
+  }
+
+  draw(recording, place, { which = "x" } = {}) {
+    this.canvas.replaceChildren(...this.lines(recording, place, which, 200).map((line) => make("li", {}, line)));
+  }
+
+  thumbnail(recording, place, options) {
+    return { canvas: make("pre", { className: "text-thumbnail" }, this.lines(recording, place, options?.which ?? "x", 3).join("\n")) };
+  }
+}
+
+const views = { images: ImageView, points: CloudView, series: SeriesView, text: TextView };
+
+export const viewOf = (model, description) => new views[model.kind](model, description);
+
+// What one of a model's samples is called.
+export const nounOf = (model) => ({ images: "image", points: "point", series: "window", text: "text" })[model.kind];

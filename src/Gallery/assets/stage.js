@@ -32,8 +32,8 @@ export const commandBlock = (command, title = "The command that repeats it") => 
   return make("div", {}, make("h2", {}, title), make("div", { className: "command" }, make("pre", {}, code), copy));
 };
 
-export const downloads = (name, query) => make("p", { className: "downloads" }, "Download ",
-  ...["npy", "png", "json"].map((kind) =>
+export const downloads = ({ name, model }, query) => make("p", { className: "downloads" }, "Download ",
+  ...["npy", model.kind === "text" ? "txt" : "png", "json"].map((kind) =>
     make("a", { className: "tool", href: modelAddress(name, `/samples.${kind}?${query}`), download: `${name}.${kind}` }, kind)));
 
 export class Stage {

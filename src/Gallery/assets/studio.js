@@ -17,9 +17,9 @@ const settingsOf = (model, parts, query) => {
     class: choice(classEntries(model, "each in turn"), from("class")),
     guidance: number(from("guidance"), { min: 0, max: 20, step: "any", placeholder: "1" }),
     solver: choice(solverEntries(parts), from("solver")),
-    steps: number(from("steps"), { min: 1, max: 1000, placeholder: image ? "10" : "25" }),
+    steps: number(from("steps"), { min: 1, max: 1000, placeholder: { images: "10", points: "25", series: "250", text: "250" }[model.kind] }),
     grid: choice([["", "the solver’s own"], ...parts.grids.map((grid) => [grid.name, grid.name, grid.equation])], from("grid")),
-    count: number(from("count", image ? "36" : "2000"), { min: 1, max: image ? 400 : 20000 }),
+    count: number(from("count", model.kind === "points" ? "2000" : "36"), { min: 1, max: model.kind === "points" ? 20000 : 400 }),
     seed: number(from("seed", "0"), { min: 0 }),
   };
   const another = make("button", { type: "button", className: "tool", title: "Another seed" }, "Another");
@@ -47,7 +47,12 @@ const settingsOf = (model, parts, query) => {
 
 const describe = ({ shape, kind, path, classes, card }) => {
   const steps = card.result?.step ?? card.settings?.steps;
-  const what = kind === "images" ? `images of ${shape[1]} × ${shape[2]}${shape[0] === 3 ? " in colour" : ""}` : `points in ${shape.join(" × ")} dimension${shape[0] === 1 ? "" : "s"}`;
+  const what = {
+    images: () => `images of ${shape[1]} × ${shape[2]}${shape[0] === 3 ? " in colour" : ""}`,
+    points: () => `points in ${shape.join(" × ")} dimension${shape[0] === 1 ? "" : "s"}`,
+    series: () => `windows of ${shape[0]} values of a series`,
+    text: () => `texts of ${shape[0]} bytes`,
+  }[kind]();
   return [what, classes.length > 1 && `${classes.length} classes`, `path ${path}`, nameOf(card.settings?.loss), nameOf(card.settings?.network),
     steps && `${whole(steps)} steps of training`].filter(Boolean).join(" · ");
 };

@@ -40,6 +40,11 @@ type internal FileWork =
                 [ { Title = "samples"
                     Clouds = [ { Label = "samples"; Tone = Tone.Model; Points = points; Classes = [||] } ] } ]
 
+    /// PNG of the first few of so many series, each a curve.
+    static member Curves(length: int, count: int, values: float[]) : byte[] =
+        let values = Array.truncate (count * length) values
+        Raster.curves 560 [ { Title = "samples"; Clouds = SamplePicture.curvesOf length values } ]
+
     /// numpy's file of samples: bytes where they are pixels, float64 where that is said, float32 elsewhere.
     static member Npy(file: string, shape: int[], pixels: bool, wide: bool, values: float[]) : unit =
         let whole = Array.append [| values.Length / Array.fold (*) 1 shape |] shape
@@ -69,10 +74,13 @@ type internal FileWork =
     /// Samples of bytes, so many numbers each, as text in one line each.
     static member Lines(d: int, values: float[]) : string[] = TextFile.ofNumbers d values
 
-    /// Whether the samples of a model are text, and whether they are bytes in a file.
-    static member Kind(model: GenerativeModel) : struct (bool * bool) =
+    /// Whether the samples of a model are text, whether they are windows of a series, and whether they are bytes in a file.
+    static member Kind(model: GenerativeModel) : struct (bool * bool * bool) =
         let isToken = (Units.levels model.Shape model.Units).IsSome && model.Dynamics.IsJumping
-        struct (Units.areText model.Shape model.Units, isToken || Units.arePixels model.Shape model.Units)
+
+        struct (Units.areText model.Shape model.Units,
+                Units.areSeries model.Shape model.Units,
+                isToken || Units.arePixels model.Shape model.Units)
 
     /// The rows of a file as samples of a model in its data's units: a missing cell a value like any other, or open (NaN).
     static member ReadCsv(model: GenerativeModel, file: string, isOpen: bool) : struct (int[] * float[]) =
