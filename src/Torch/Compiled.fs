@@ -80,6 +80,9 @@ module internal Native =
     )
 
     [<DllImport(Library)>]
+    extern int fk_grad_each(nativeint output, nativeint grad_output, nativeint inputs, int n_inputs, Receive ready)
+
+    [<DllImport(Library)>]
     extern int64 fk_dual_enter()
 
     [<DllImport(Library)>]
@@ -199,6 +202,7 @@ type internal CompiledEngine() =
             results
         )
 
+    override _.PullbackEach(output, inputs, n, receive) = Native.fk_grad_each (output, 0n, inputs, n, receive)
     override _.Settled() = ()
     override _.EnterDual() = Native.fk_dual_enter ()
     override _.ExitDual level = Native.fk_dual_exit level

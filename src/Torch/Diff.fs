@@ -2,6 +2,7 @@ namespace Fokker
 
 open System
 open System.Collections.Generic
+open System.Runtime.ExceptionServices
 
 #nowarn "9" // the engine takes arrays of native pointers
 
@@ -95,6 +96,47 @@ module Diff =
                 xs
                 results
 
+    /// ∂y/∂xᵢ, each given to `receive` when it is complete, and freed afterwards; none where y does not depend on xᵢ. The first that `receive` raises is raised when all is done.
+    let private pullbackEach (y: Tensor) (xs: Tensor[]) (receive: int -> Tensor -> unit) : unit =
+        let failed: ExceptionDispatchInfo list ref = ref []
+
+        let take =
+            Receive(fun k derivative ->
+                let value = derivative
+
+                // Nothing may leave by way of the engine, whose frames are C++.
+                try
+                    Scope.run0 (fun () ->
+                        let own = Door.accept value
+
+                        if failed.Value.IsEmpty then
+                            receive k own)
+                with error ->
+                    failed.Value <- [ ExceptionDispatchInfo.Capture error ])
+
+        let used = List<Tensor>()
+
+        let pointer (t: Tensor) =
+            let pointer = t.Use()
+            used.Add t
+            pointer
+
+        let rc =
+            try
+                let output = pointer y
+                let inputs = [| for x in xs -> pointer x |]
+                use inputsAt = fixed inputs
+
+                Engines.Current.PullbackEach(output, NativeInterop.NativePtr.toNativeInt inputsAt, inputs.Length, take)
+            finally
+                for t in used do
+                    t.Leave()
+
+        failed.Value |> List.iter _.Throw()
+
+        if rc < 0 then
+            raise (TensorException $"Diff: {y.Describe()}: {Engines.Current.Error()}")
+
     /// The same value, and the same tangent inside a forward derivative, on no graph.
     let private offGraph (t: Tensor) =
         if not Nesting.Forward then
@@ -143,6 +185,35 @@ module Diff =
             let y, aux = f leaves
             requireScalar "grad" y
             y, pullback y leaves null false, aux)
+
+    /// As `valueAndGrads`, for gradients that are of use one by one: each ∂f/∂xᵢ is given to `receive` with its number once, as soon as it is complete where the engine can tell (the compiled one), in
+    /// whatever order, and freed when `receive` returns; what f does not depend on comes last, as zeros. What `receive` raises is raised when the backward pass is done, and nothing is received after it.
+    /// On a GPU the calls come from a thread of libtorch's.
+    let internal valueAndGradsEach
+        (receive: int -> Tensor -> unit)
+        (f: Tensor[] -> Tensor * 'A)
+        (xs: Tensor[])
+        : Tensor * 'A =
+        reversing (fun () ->
+            let leaves = xs |> Array.map leaf
+            let y, aux = f leaves
+            requireScalar "grad" y
+            let given = Array.zeroCreate<bool> xs.Length
+
+            let give k derivative =
+                given[k] <- true
+                receive k derivative
+
+            if Nesting.Reverse > 1 || Nesting.Forward || Array.exists onGraph xs then
+                pullback y leaves null false |> Array.iteri give
+            elif onGraph y then
+                pullbackEach y leaves give
+
+            for k in 0 .. xs.Length - 1 do
+                if not given[k] then
+                    Scope.run0 (fun () -> give k (Tensor.zerosLike xs[k]))
+
+            y, aux)
 
     /// f(x) and ∇f(x) for scalar f.
     let valueAndGrad (f: Tensor -> Tensor) (x: Tensor) : Tensor * Tensor =

@@ -1,5 +1,12 @@
 namespace Fokker
 
+open Microsoft.FSharp.NativeInterop
+
+#nowarn "9" // the engine takes arrays of native values
+
+/// What takes a derivative as soon as it is complete: its input's number, and a tensor that is now the receiver's. It throws nothing.
+type internal Receive = delegate of index: int * derivative: byref<NativeValue> -> unit
+
 /// A libtorch in this process and what is asked of it: the one interface under `Tensor`, `Diff` and the scopes. Two stand behind it, the
 /// door that was compiled against a libtorch with headers, and the official libtorch by its C ABI.
 ///
@@ -74,6 +81,23 @@ type internal Engine() =
         forward: bool *
         results: nativeint ->
             int
+
+    /// The same for leaves of a graph that is on none itself and is done with afterwards. Each derivative is handed to `receive` once, by this engine when all of them are there, by one that can tell
+    /// earlier while the others are still computed (on another device than the CPU by a thread of libtorch's); none where the output does not depend on the input. A negative number where it fails.
+    abstract PullbackEach: output: nativeint * inputs: nativeint * n: int * receive: Receive -> int
+
+    default engine.PullbackEach(output, inputs, n, receive) =
+        let results = Array.zeroCreate<NativeValue> n
+        use resultsAt = fixed results
+
+        let rc = engine.Pullback(output, 0n, inputs, n, false, false, false, NativePtr.toNativeInt resultsAt)
+
+        if rc >= 0 then
+            for k in 0 .. n - 1 do
+                if results[k].Tag = 1 then
+                    receive.Invoke(k, &results[k])
+
+        rc
 
     /// Whether others in this process that are on the same libtorch can have its tensors, as they are held in C++: addresses of `at::Tensor`s.
     abstract IsShared: bool

@@ -12,6 +12,8 @@ type IRanks =
     abstract Count: int
     /// Sums `count` numbers at `data`, float64 or float32, over all processes, in their place: the same bits everywhere.
     abstract Sum: data: nativeint * count: int64 * isDouble: bool -> unit
+    /// Whether a sum may be asked for by another thread than the one that asks for everything else, which asks for nothing meanwhile.
+    abstract SumsBeside: bool
     /// The bytes that process `from` has at `data`, in their place.
     abstract Broadcast: from: int * data: nativeint * bytes: int64 -> unit
     /// Ends all processes, those that wait for this one included.
@@ -67,6 +69,12 @@ module internal MpiFunctions =
     type Abort = delegate of comm: nativeint * code: int -> int
     type Finalize = delegate of unit -> int
 
+    [<DllImport("libc")>]
+    extern int private usleep(uint32 microseconds)
+
+    /// Sleeps for less than .NET's millisecond, in which a message over a fast network could have come and gone several times; with the system's own slack it is some 70 µs.
+    let pause () : unit = if OperatingSystem.IsWindows() then Thread.Sleep 1 else usleep 20u |> ignore
+
 /// An MPI library and its world of processes. Waiting has an end: a process that others have waited for longer than the time-out is named, and all end.
 [<Sealed>]
 type Mpi private (library: nativeint, isOpen: bool, timeout: TimeSpan) =
@@ -110,11 +118,18 @@ type Mpi private (library: nativeint, isOpen: bool, timeout: TimeSpan) =
         check what (f.Invoke(world, number))
         Marshal.ReadInt32 number
 
-    let rank, count =
+    // MPI_THREAD_SERIALIZED: calls come from one thread at a time, not always the same. A library may grant less, and says so.
+    static let serialized = 2
+
+    let granted =
         Marshal.WriteByte(content, 1uy)
-        // Calls come from one thread at a time, not always the same.
-        check "MPI_Init_thread" (initThread.Invoke(0n, 0n, 2, number))
-        toNumber "MPI_Comm_rank" commRank, toNumber "MPI_Comm_size" commSize
+        check "MPI_Init_thread" (initThread.Invoke(0n, 0n, serialized, number))
+        Marshal.ReadInt32 number
+
+    /// The thread that computes, and asks for everything but the sums beside.
+    let home = Environment.CurrentManagedThreadId
+
+    let rank, count = toNumber "MPI_Comm_rank" commRank, toNumber "MPI_Comm_size" commSize
 
     let others =
         [ for k in 0 .. count - 1 do
@@ -177,8 +192,10 @@ type Mpi private (library: nativeint, isOpen: bool, timeout: TimeSpan) =
                     fail
                         $"process {rank} has waited {timeout.TotalSeconds:F0} s for {names} ({what}): all processes end; the last checkpoint is whole"
 
-            // Others may need the core that this one waits on.
-            if clock.ElapsedMilliseconds < 2L then Thread.Yield() |> ignore else Thread.Sleep 0
+            // Others may need the core that this one waits on, and beside a sum it is this process that computes.
+            if Environment.CurrentManagedThreadId <> home && turns > 20 then MpiFunctions.pause ()
+            elif clock.ElapsedMilliseconds < 2L then Thread.Yield() |> ignore
+            else Thread.Sleep 0
 
     let inPieces (data: nativeint) (total: int64) (size: int64) (start: nativeint -> int -> unit) (what: string) =
         let piece = 1L <<< 24
@@ -190,6 +207,7 @@ type Mpi private (library: nativeint, isOpen: bool, timeout: TimeSpan) =
     interface IRanks with
         member _.Rank = rank
         member _.Count = count
+        member _.SumsBeside = granted >= serialized
 
         member _.Sum(data: nativeint, total: int64, isDouble: bool) =
             let datatype, size = if isDouble then doubles, 8L else floats, 4L

@@ -15,6 +15,7 @@ module Ranks =
         { new IRanks with
             member _.Rank = 0
             member _.Count = 1
+            member _.SumsBeside = true
             member _.Sum(_, _, _) = ()
             member _.Broadcast(_, _, _) = ()
             member _.Abort reason = raise (UserError reason) }
@@ -44,25 +45,6 @@ module Ranks =
                 let t = Tensor.clone (Tensor.ofArray [ 1 ] [| number |])
                 Exchange.whereItLies t (fun data -> ranks.Broadcast(0, data, 8L))
                 (Tensor.toArray<int64> t)[0])
-
-    /// Sums of tensors over all processes, in one piece.
-    let sum (ranks: IRanks) (tensors: Tensor[]) : Tensor[] =
-        if isAlone ranks || tensors.Length = 0 then
-            tensors
-        else
-            let kind = tensors[0].Kind
-            // A step's gradients may be of half precision; sums are not.
-            let dtype = if kind.Dtype = Dtype.Float64 then Dtype.Float64 else Dtype.Float32
-            let flat = tensors |> Array.map (fun t -> Tensor.flatten ((t.To Device.Cpu).To dtype)) |> Tensor.cat 0
-            Exchange.whereItLies flat (fun data -> ranks.Sum(data, flat.Count, (dtype = Dtype.Float64)))
-            let mutable first = 0
-
-            tensors
-            |> Array.map (fun t ->
-                let count = int t.Count
-                let own = Tensor.reshape t.Shape (Tensor.narrow 0 first count flat)
-                first <- first + count
-                own.To kind)
 
     /// The tensor that a process has, of the same shape and element type everywhere.
     let broadcastFrom (ranks: IRanks) (from: int) (t: Tensor) : Tensor =

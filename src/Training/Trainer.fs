@@ -369,12 +369,14 @@ module Trainer =
 
         if portion.Count = 1 then Tensor.mean each else Tensor.sum each / float whole
 
-    /// This process's part of the mean of the loss over a batch, and of its gradient: the sum over its portions, of which one at a time is in memory.
+    /// This process's part of the mean of the loss over a batch, and the gradient of the whole: the sum over its portions, of which one at a time is in memory, and over the processes, whose sums begin
+    /// while the gradient of the last portion is computed.
     let private lossAndGradient settings network loss batch (state: TrainState) : struct (float * Tensor[]) =
+        let objective (portion: Portion) parameters = meanLoss settings network loss batch state portion parameters, ()
+
         let of' (portion: Portion) =
             Scope.run (fun () ->
-                let objective parameters = meanLoss settings network loss batch state portion parameters, ()
-                let value, gradients, () = Diff.valueAndGrads objective state.Parameters
+                let value, gradients, () = Diff.valueAndGrads (objective portion) state.Parameters
                 struct (value.ToFloat(), gradients))
 
         let add (struct (value: float, gradients)) (portion: Portion) =
@@ -386,9 +388,29 @@ module Trainer =
             Scope.free gradients
             sums
 
-        match Ranks.portions settings.Ranks settings.Parts with
-        | [] -> invalidArg (nameof settings) $"a batch in {settings.Parts} parts: at least 1"
-        | first :: others -> others |> List.fold add (of' first)
+        let ofAll =
+            function
+            | [] -> invalidArg (nameof settings) $"a batch in {settings.Parts} parts: at least 1"
+            | first :: others -> others |> List.fold add (of' first)
+
+        match List.rev (Ranks.portions settings.Ranks settings.Parts) with
+        | last :: before when not (Ranks.isAlone settings.Ranks) ->
+            let struct (earlier, plus) =
+                if before.IsEmpty then
+                    struct (0.0, (fun _ gradient -> gradient))
+                else
+                    let struct (value, gradients) = ofAll (List.rev before)
+                    struct (value, (fun k (gradient: Tensor) -> gradients[k] + gradient))
+
+            let struct (value, gradients) =
+                Buckets.sumWhile Buckets.Bytes settings.Ranks state.Parameters (fun give ->
+                    Scope.run (fun () ->
+                        let receive k gradient = give k (plus k gradient)
+                        let value, () = Diff.valueAndGradsEach receive (objective last) state.Parameters
+                        value.ToFloat()))
+
+            struct (earlier + value, gradients)
+        | _ -> ofAll (Ranks.portions settings.Ranks settings.Parts)
 
     /// The loss of a state on the draws and the batch of the step that led to it.
     let private valueAfter settings network loss (batches: int64 -> Batch) (state: TrainState) : float =
@@ -419,7 +441,6 @@ module Trainer =
             let state = entered settings state |> remembered settings network batch
             let struct (state, areGood) = played settings network batch state
             let struct (own, gradients) = lossAndGradient settings network loss batch state
-            let gradients = Ranks.sum settings.Ranks gradients
             let value = (Ranks.sumNumbers settings.Ranks [| own |])[0]
 
             let struct (optimizer, made) = optimizer settings state.Step

@@ -111,27 +111,33 @@ let private untilSaved (root: string) (child: Process) =
 
         Thread.Sleep 20
 
+let private haveOneCurve (counts: int list) (words: string list) (steps: int) =
+    let curve count =
+        use folder = new Folder()
+        finished (start count 60 folder.Path (words @ [ "--steps"; string steps ]))
+        losses folder.Path
+
+    let one = curve 1
+
+    for count in counts do
+        let several = curve count
+        Expect.equal several.Length one.Length ""
+
+        // Single precision, sums in another order.
+        for a, b in Array.zip one several do
+            Expect.within (1e-4 * abs a) b a $"{count} processes"
+
 [<Tests>]
 let tests =
     testList
         "CommandLine.Launch"
-        [ full (
-              testCase "one, two and three processes have one curve"
+        [ full (testCase "one, two and three processes have one curve" <| fun () -> haveOneCurve [ 2; 3 ] small 40)
+
+          // Two buckets of gradients, which Open MPI sums on a thread beside the backward pass.
+          full (
+              testCase "two processes that sum in several buckets have the curve of one"
               <| fun () ->
-                  let curve count =
-                      use folder = new Folder()
-                      finished (start count 60 folder.Path (small @ [ "--steps"; "40" ]))
-                      losses folder.Path
-
-                  let one = curve 1
-
-                  for count in [ 2; 3 ] do
-                      let several = curve count
-                      Expect.equal several.Length one.Length ""
-
-                      // Single precision, sums in another order.
-                      for a, b in Array.zip one several do
-                          Expect.within (1e-4 * abs a) b a $"{count} processes"
+                  haveOneCurve [ 2 ] [ "moons"; "--batch"; "8"; "--width"; "800"; "--depth"; "3"; "--draws"; "2" ] 3
           )
 
           full (

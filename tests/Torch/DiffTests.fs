@@ -260,6 +260,96 @@ let tests =
               raises<TensorException> [ "[] float64"; "[B; …]" ] (fun () ->
                   Diff.divergence id (Tensor.scalar kind 1.0) |> ignore)
 
+          testCase "gradients that come one by one are those that come together, zeros for what has no part in it"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let rng = Rng.ofSeed 3L
+                  let xs = [| for k in 0L .. 3L -> Rng.normal kind [ 5; 5 ] (Rng.at k rng) |]
+                  let f (xs: Tensor[]) = Tensor.sum (Tensor.tanh (Linalg.matmul xs[0] xs[1]) * xs[3] * xs[0]), ()
+                  let value, gradients, () = Diff.valueAndGrads f xs
+
+                  let eachOf f xs =
+                      let came = ResizeArray<int * Tensor>()
+                      let receive k (g: Tensor) = came.Add(k, Scope.outside (fun () -> Tensor.clone g))
+                      let value, () = Diff.valueAndGradsEach receive f xs
+                      value, List.ofSeq came
+
+                  let again, came = eachOf f xs
+                  equal (Tensor.toFloats value) (Tensor.toFloats again)
+                  Expect.sequenceEqual (came |> List.map fst |> List.sort) [ 0; 1; 2; 3 ] "each of them once"
+                  equal 2 (fst (List.last came))
+
+                  for k, gradient in came do
+                      equal (Tensor.toFloats gradients[k]) (Tensor.toFloats gradient)
+
+                  // Of no input at all, of an input itself, and within another derivative.
+                  let _, came = eachOf (fun _ -> Tensor.ones kind [], ()) xs[..1]
+                  for _, gradient in came do
+                      equal (Array.zeroCreate<float> 25) (Tensor.toFloats gradient)
+
+                  let _, came = eachOf (fun (xs: Tensor[]) -> xs[0], ()) [| Tensor.ones kind [ 1 ] |]
+                  equal [| 1.0 |] (Tensor.toFloats (snd came.Head))
+
+                  let slope (x: Tensor) =
+                      let inner = ResizeArray<Tensor>()
+                      let cubes (ys: Tensor[]) = Tensor.sum (ys[0] * ys[0] * ys[0]), ()
+                      Diff.valueAndGradsEach (fun _ g -> inner.Add g) cubes [| x |] |> ignore
+                      Tensor.sum inner[0]
+
+                  equal [| 12.0 |] (Tensor.toFloats (Diff.grad slope (f64 [ 1 ] [ 2.0 ]))))
+
+          testCase "a gradient comes while those before it are still to be computed, where the engine can tell"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let x = Rng.normal kind [ 500_000 ] (Rng.ofSeed 1L)
+                  let ps = [| for _ in 0..3 -> Tensor.ones kind [] |]
+                  // Only the graph holds what is between the layers.
+                  let layer (h: Tensor) (p: Tensor) =
+                      use product = h * p
+                      let next = Tensor.sin product
+                      if not (obj.ReferenceEquals(h, x)) then
+                          Scope.free h
+                      next
+
+                  let came = ResizeArray<int * int64>()
+                  let receive k (_: Tensor) = came.Add(k, (Torch.memory ()).Live)
+                  Diff.valueAndGradsEach receive (fun ps -> Tensor.sum (Array.fold layer x ps), ()) ps |> ignore
+
+                  if Torch.engine () = "compiled" then
+                      Expect.sequenceEqual (Seq.map fst came) [ 3; 2; 1; 0 ] "the last layer's first"
+                      // It lets go of them as the pass comes by.
+                      Expect.isGreaterThan
+                          (snd came[0])
+                          (snd came[3] + 2L * 8L * x.Count)
+                          "all has been computed by then"
+                  else
+                      Expect.sequenceEqual (Seq.map fst came) [ 0; 1; 2; 3 ] "")
+
+          testCase "what a receiver of gradients raises is raised, once and after the pass, and nothing is left behind"
+          <| fun () ->
+              let live = Scope.live ()
+
+              Scope.run0 (fun () ->
+                  let xs = [| for _ in 0..2 -> Tensor.ones kind [ 4 ] |]
+                  let calls = ref 0
+
+                  let receive _ (_: Tensor) =
+                      calls.Value <- calls.Value + 1
+                      if calls.Value = 2 then
+                          failwith "no more"
+
+                  let f (xs: Tensor[]) = Tensor.sum (xs[0] * xs[1] * xs[2]), ()
+
+                  let error = raised<Exception>(fun () -> Diff.valueAndGradsEach receive f xs |> ignore)
+
+                  equal "no more" error.Message
+                  equal 2 calls.Value
+                  // The engine is none the worse for it.
+                  let again = Diff.grads (f >> fst) xs
+                  equal [| 1.0; 1.0; 1.0; 1.0 |] (Tensor.toFloats again[0]))
+
+              equal live (Scope.live ())
+
           testCase "an empty batch has an empty divergence"
           <| fun () ->
               equal [ 0 ] (Diff.divergence Tensor.sin (Tensor.zeros kind [ 0; 3 ])).Shape

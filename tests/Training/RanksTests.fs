@@ -11,7 +11,7 @@ open Fokker.Tests
 open Microsoft.FSharp.NativeInterop
 
 /// Processes played by threads: sums are in the order of the ranks.
-let private threads (count: int) : IRanks list =
+let threads (count: int) : IRanks list =
     let barrier = new Barrier(count)
     let places = Array.zeroCreate<nativeint> count
 
@@ -19,6 +19,7 @@ let private threads (count: int) : IRanks list =
           { new IRanks with
               member _.Rank = rank
               member _.Count = count
+              member _.SumsBeside = true
 
               member _.Sum(data, n, isDouble) =
                   places[rank] <- data
@@ -49,10 +50,11 @@ let private threads (count: int) : IRanks list =
               member _.Abort reason = failwith reason } ]
 
 /// The losses of so many steps on moons, each batch's gradient computed in so many parts, and the parameters at the end.
-let private inParts (parts: int) (ranks: IRanks) (batch: int) (steps: int64) (loss: string) : float list * float[] =
+let private ofWidth (width: int) (parts: int) (ranks: IRanks) (batch: int) (steps: int64) (loss: string) =
     let data = Datasets.load "moons"
     let recipe =
         { TrainingRequest.recipe data { TrainingRequest.standard with Loss = Some loss } with
+            Width = width
             Steps = steps
             Batch = batch
             Accumulate = parts
@@ -65,9 +67,25 @@ let private inParts (parts: int) (ranks: IRanks) (batch: int) (steps: int64) (lo
     Scope.free result.State
     List.ofSeq losses, parameters
 
+let private inParts: int -> IRanks -> int -> int64 -> string -> float list * float[] = ofWidth 64
 let private trained = inParts 1
 
-let private together (count: int) (work: IRanks -> 'T) : 'T list =
+/// The same processes, and how often they summed more than one number.
+let private counting (ranks: IRanks) (count: int ref) : IRanks =
+    { new IRanks with
+        member _.Rank = ranks.Rank
+        member _.Count = ranks.Count
+        member _.SumsBeside = ranks.SumsBeside
+        member _.Broadcast(from, data, bytes) = ranks.Broadcast(from, data, bytes)
+        member _.Abort reason = ranks.Abort reason
+
+        member _.Sum(data, n, isDouble) =
+            if n > 1L then
+                Interlocked.Increment &count.contents |> ignore
+
+            ranks.Sum(data, n, isDouble) }
+
+let together (count: int) (work: IRanks -> 'T) : 'T list =
     let found = Array.zeroCreate count
 
     let running =
@@ -132,6 +150,21 @@ let tests =
               for _, own in together 2 (fun ranks -> inParts 3 ranks 50 6L "cfm") do
                   for one, several in Array.zip parameters own do
                       Expect.within 1e-9 several one ""
+
+          // 2 MiB a layer in double precision: more than one bucket.
+          testTheory "processes that sum in several buckets train as one does" [ 2, 1; 3, 1; 2, 2 ]
+          <| fun (count: int, parts: int) ->
+              let losses, parameters = ofWidth 512 1 Ranks.alone 12 2L "cfm"
+              let sums = ref 0
+
+              for others, own in together count (fun ranks -> ofWidth 512 parts (counting ranks sums) 12 2L "cfm") do
+                  for one, several in List.zip losses others do
+                      Expect.within (1e-11 * abs one) several one ""
+
+                  for one, several in Array.zip parameters own do
+                      Expect.within 1e-9 several one ""
+
+              Expect.isGreaterThanOrEqual sums.Value (2 * 2 * count) "two steps, at least two buckets each"
 
           testCase "units that are left out are the same ones in parts"
           <| fun () ->

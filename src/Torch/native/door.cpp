@@ -14,12 +14,15 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/forward_grad.h>
+#include <torch/csrc/autograd/function.h>
 #include <torch/version.h>
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -340,6 +343,48 @@ int32_t fk_grad(void** outputs, int32_t n_outputs, void** inputs, int32_t n_inpu
     return n_inputs;
   });
   if (rc < 0) results.undo();
+  return rc;
+}
+
+namespace {
+// Stands before a leaf's accumulation, the last node of its derivative, which runs once, when all parts of the sum are there. It takes the
+// derivative for itself and leaves nothing to accumulate: what went on to the leaf's `grad` would be copied there where its layout is not the leaf's.
+// It lives as long as the graph, and may be asked for as long as `ready` is there.
+struct Taking : torch::autograd::FunctionPreHook {
+  std::shared_ptr<fk_ready> ready;
+  int32_t index;
+  Taking(std::shared_ptr<fk_ready> ready, int32_t index) : ready(std::move(ready)), index(index) {}
+  torch::autograd::variable_list operator()(const torch::autograd::variable_list& derivatives) override {
+    if (*ready && derivatives[0].defined()) {
+      fk_value value{};
+      give(at::Tensor(derivatives[0]), value);
+      (*ready)(index, &value);
+    }
+    return {at::Tensor()};
+  }
+};
+} // namespace
+
+int32_t fk_grad_each(void* output, void* grad_output, void** inputs, int32_t n_inputs, fk_ready ready) {
+  auto shared = std::make_shared<fk_ready>(ready);
+  auto rc = guarded<int32_t>(-1, [&] {
+    TORCH_CHECK(n_inputs >= 0, "a derivative by ", n_inputs, " tensors");
+    TORCH_CHECK(ready, "a callback is missing (null)");
+    // As in fk_grad, where no tangent is wanted.
+    c10::AutoFwGradMode forward(false);
+    torch::autograd::variable_list ys{borrow(output)}, vs{grad_output ? borrow(grad_output) : at::Tensor()}, xs;
+    std::vector<decltype(torch::autograd::impl::grad_accumulator(at::Tensor()))> nodes;
+    for (int32_t k = 0; k < n_inputs; k++) {
+      xs.push_back(borrow(inputs[k]));
+      TORCH_CHECK(xs.back().requires_grad() && xs.back().is_leaf(), "input ", k, " is not a leaf of a graph");
+      // A leaf does not hold its node; the graph does, where anything was made of the leaf.
+      nodes.push_back(torch::autograd::impl::grad_accumulator(xs.back()));
+      nodes.back()->add_pre_hook(std::make_unique<Taking>(shared, k));
+    }
+    if (n_inputs > 0) torch::autograd::backward(ys, vs, /*retain_graph=*/false, /*create_graph=*/false, xs);
+    return n_inputs;
+  });
+  *shared = nullptr;
   return rc;
 }
 

@@ -59,6 +59,11 @@ FK_API int32_t fk_requires_grad(void* tensor);
 FK_API int32_t fk_is_tracked(void* tensor); // on a graph, or dual
 FK_API int32_t fk_grad(void** outputs, int32_t n_outputs, void** inputs, int32_t n_inputs, void** grad_outputs,
                        int32_t create_graph, int32_t retain_graph, int32_t forward_mode, fk_value* out);
+// The first derivative of one output by leaves. `ready` is given each of them once, with its input's number, as soon as it is complete, while the rest is
+// still computed; it owns what it is given, and throws nothing. It is not called for an input that the output does not depend on. On another device than
+// the CPU it is called on a thread of libtorch's.
+typedef void (*fk_ready)(int32_t index, const fk_value* derivative);
+FK_API int32_t fk_grad_each(void* output, void* grad_output, void** inputs, int32_t n_inputs, fk_ready ready);
 FK_API int64_t fk_dual_enter();
 FK_API int32_t fk_dual_exit(int64_t level);
 

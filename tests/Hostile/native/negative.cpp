@@ -114,6 +114,13 @@ void calls() {
   void* inputs[1] = {nullptr};
   REFUSED(fk_grad(inputs, 1, inputs, 1, nullptr, 0, 0, 0, out), "null");
   REFUSED(fk_grad(inputs, -1, inputs, 1, nullptr, 0, 0, 0, out), "-1");
+  fk_ready ready = [](int32_t, const fk_value*) {};
+  REFUSED(fk_grad_each(x, nullptr, inputs, 1, ready), "null");
+  REFUSED(fk_grad_each(x, nullptr, inputs, -1, ready), "-1");
+  REFUSED(fk_grad_each(x, nullptr, inputs, 0, nullptr), "callback");
+  REFUSED(fk_grad_each(nullptr, nullptr, inputs, 0, ready), "null");
+  inputs[0] = x;
+  REFUSED(fk_grad_each(x, nullptr, inputs, 1, ready), "not a leaf");
   REFUSED(fk_requires_grad(nullptr), "null");
   REFUSED(fk_is_tracked(nullptr), "null");
   REFUSED(fk_leaf(nullptr, out), "null");
