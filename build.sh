@@ -70,8 +70,10 @@ case "$wanted" in
     needs dataset-fashion-mnist
     needs fonts-dejavu-core
     needs_command chromium chromium
+    needs_command mpirun openmpi-bin
     ;;
   bench)
+    needs_command mpirun openmpi-bin
     needs python3-torch
     needs python3-scipy
     ;;

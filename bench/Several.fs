@@ -61,6 +61,9 @@ let private launch (processes: int) (words: string list) : Map<string, float lis
     let start = ProcessStartInfo("mpirun", RedirectStandardOutput = true)
     // The launcher gives each process a terminal, whatever its own output goes to, and .NET would send that its signs.
     start.Environment["TERM"] <- "dumb"
+    // Open MPI refuses root, who may well be the user of a container.
+    start.Environment["OMPI_ALLOW_RUN_AS_ROOT"] <- "1"
+    start.Environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] <- "1"
 
     for word in
         [ "-n"; string processes; "--bind-to"; "core"; host ]

@@ -111,6 +111,13 @@ let private untilSaved (root: string) (child: Process) =
 
         Thread.Sleep 20
 
+/// Single precision, sums in another order.
+let private haveOneCurveWith (one: float[]) (several: float[]) =
+    Expect.equal several.Length one.Length ""
+
+    for a, b in Array.zip one several do
+        Expect.within (1e-4 * abs a) b a ""
+
 let private haveOneCurve (counts: int list) (words: string list) (steps: int) =
     let curve count =
         use folder = new Folder()
@@ -120,18 +127,24 @@ let private haveOneCurve (counts: int list) (words: string list) (steps: int) =
     let one = curve 1
 
     for count in counts do
-        let several = curve count
-        Expect.equal several.Length one.Length ""
-
-        // Single precision, sums in another order.
-        for a, b in Array.zip one several do
-            Expect.within (1e-4 * abs a) b a $"{count} processes"
+        haveOneCurveWith one (curve count)
 
 [<Tests>]
 let tests =
     testList
         "CommandLine.Launch"
-        [ full (testCase "one, two and three processes have one curve" <| fun () -> haveOneCurve [ 2; 3 ] small 40)
+        [ // The one test that launches anything in the short run: by a launcher that is there, two processes train together.
+          testCase "two processes that are launched have the curve of one that is not"
+          <| fun () ->
+              use folder = new Folder()
+              let words = small @ [ "--steps"; "8" ]
+              finished (start 2 300 folder.Path words)
+              use other = new Folder()
+              let alone = fokker ([ "train"; "--runs"; other.Path; "--name"; "it"; "--quiet" ] @ words)
+              Expect.equal alone.Code 0 alone.Error
+              haveOneCurveWith (losses other.Path) (losses folder.Path)
+
+          full (testCase "one, two and three processes have one curve" <| fun () -> haveOneCurve [ 2; 3 ] small 40)
 
           // Two buckets of gradients, which Open MPI sums on a thread beside the backward pass.
           full (
