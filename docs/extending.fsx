@@ -376,7 +376,7 @@ Directory.Delete(root, true)
 ## In the library itself
 
 A part that everybody should have goes into its module's `parts`, as these do: a path into [src/Paths.fs](../src/Paths.fs), a weight or a law of times into
-[src/Loss.fs](../src/Loss.fs), a loss into its family in [src/Losses](../src/Losses) and the list of [src/Runs/Objectives.fs](../src/Runs/Objectives.fs), a network into [src/Networks/Networks.fs](../src/Networks/Networks.fs), a sampler into
+[src/Loss.fs](../src/Loss.fs), a loss into its family ([src/Losses/Equilibrium.fs](../src/Losses/Equilibrium.fs) is a short one) and the list of [src/Runs/Objectives.fs](../src/Runs/Objectives.fs), a network into [src/Networks/Networks.fs](../src/Networks/Networks.fs), a sampler into
 [src/Sampling/Samplers.fs](../src/Sampling/Samplers.fs). The command line, `fokker list`, C#'s catalogue (`./build.sh Catalogue`), the laws that draw from all paths, the tests and the
 documentation know it from then on. [CONTRIBUTING.md](../CONTRIBUTING.md) has a table of the files that each kind touches.
 
