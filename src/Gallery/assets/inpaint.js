@@ -1,6 +1,6 @@
 // A picture of which a part is wiped out by hand, and what may have been there.
 import { colour, counted, make } from "./drawing.js";
-import { askJson, modelAddress, queryOf } from "./api.js";
+import { Refusal, askJson, modelAddress, queryOf } from "./api.js";
 import { choice, field, number } from "./fields.js";
 import { Stage, commandBlock } from "./stage.js";
 import { beside, file, npyOf } from "./files.js";
@@ -121,7 +121,7 @@ export const inpaint = {
       fields: [field("Fillings", count), field("Method", steerer)],
       async run(request) {
         if (!values) await sample(request);
-        if (!hidden.includes(1)) throw new RangeError("Wipe out a part of the picture first.");
+        if (!hidden.includes(1)) throw new Refusal(0, "Wipe out a part of the picture first.");
         const { class: label, guidance, solver, steps, grid, seed } = context.settings();
         const known = Array.from({ length: channels * height * width }, (_, i) => !hidden[i % (height * width)]);
         const numeric = (text) => (text ? Number(text) : null);

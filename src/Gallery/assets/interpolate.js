@@ -1,6 +1,6 @@
 // From one sample to another through their latents.
 import { colour, make } from "./drawing.js";
-import { askJson, modelAddress, queryOf } from "./api.js";
+import { Refusal, askJson, modelAddress, queryOf } from "./api.js";
 import { Recording, sheetOf, viewOf } from "./recording.js";
 import { Stage, commandBlock } from "./stage.js";
 import { beside, file, npyOf } from "./files.js";
@@ -152,7 +152,7 @@ export const interpolate = {
         mark();
         const [a, b] = chosen();
         const last = drawn.values.length - 1;
-        if (!(a >= 0 && b >= 0 && a <= last && b <= last)) throw new RangeError(`Samples are numbered from 0 to ${last}.`);
+        if (!(a >= 0 && b >= 0 && a <= last && b <= last)) throw new Refusal(0, `Samples are numbered from 0 to ${last}.`);
         context.say("Following the flow there and back …");
         const { solver, steps } = context.settings();
         const labels = (k) => (drawn.labels ? String(drawn.labels[k]) : null);

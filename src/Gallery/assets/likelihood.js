@@ -1,6 +1,6 @@
 // How likely a picture, or a point, is to the model.
 import { make, minus } from "./drawing.js";
-import { askJson, modelAddress } from "./api.js";
+import { Refusal, askJson, modelAddress } from "./api.js";
 import { choice, classEntries, field, number } from "./fields.js";
 import { pictureField, valuesOf } from "./pictures.js";
 import { commandBlock, isOn, toggle } from "./stage.js";
@@ -52,7 +52,7 @@ export const likelihood = {
       ],
       fields: model.isConditional ? [field("As of class", label)] : [],
       async run(request) {
-        if (image && !picture) throw new RangeError("Drop a picture first.");
+        if (image && !picture) throw new Refusal(0, "Drop a picture first.");
         after.replaceChildren();
         context.say("Following the flow …");
         const values = image
@@ -62,7 +62,7 @@ export const likelihood = {
             : line ? line.value.split(/[\s,;]+/).filter(Boolean).map(Number)
             : coordinates.map((input) => Number(input.value));
         if (line && !(values.length === model.shape[0] && values.every(Number.isFinite))) {
-          throw new RangeError(`Give ${model.shape[0]} numbers: here are ${values.length}.`);
+          throw new Refusal(0, `Give ${model.shape[0]} numbers: here are ${values.length}.`);
         }
         const { nats, bitsPerDimension, command } = await askJson(modelAddress(name, "/likelihood"), {
           ...request,

@@ -1,4 +1,5 @@
 // Pictures of the reader's own, as the model's samples are: its size, its channels, its range. They never leave the browser as files.
+import { Refusal } from "./api.js";
 import { make } from "./drawing.js";
 
 // The values [channels; height; width] of a picture in the data's units. The picture covers the square; a light ground is turned dark
@@ -37,7 +38,7 @@ export const pictureField = (label, onPicture, context) => {
       try {
         picture = await createImageBitmap(files[0]);
       } catch {
-        throw new RangeError(`${files[0].name} is no picture that this browser reads.`);
+        throw new Refusal(0, `${files[0].name} is no picture that this browser reads.`);
       }
       await onPicture(picture);
       return "The picture was read";
