@@ -92,10 +92,7 @@ internal static class Sampling
             {
                 if (model.SampleKind != SampleKind.Text)
                 {
-                    throw new RequestException(
-                        StatusCodes.Status400BadRequest,
-                        $"The samples of {name} are no texts."
-                    );
+                    throw new RequestException(StatusCodes.Status400BadRequest, $"The samples of {name} are no texts.");
                 }
 
                 var lines = string.Concat(samples.ToText().Select(line => line + "\n"));
