@@ -25,18 +25,31 @@ module Reflow =
 
         { Data = made; Label = batch.Label; Source = Some unit }
 
-    /// A table of so many pairs, made once, and the batch of a key drawn from it: of its classes too, where the network is told them.
+    /// A table of so many pairs, made once, `size` of them at a time, and the batch of a key drawn from it: of its classes too, where the network is told them. However many are made at a time, a pair is what it
+    /// would be by itself.
     let table
         (make: Rng -> Batch -> Batch)
         (draw: Rng -> int -> Batch)
+        (size: int)
         (count: int)
         (rng: Rng)
         : Rng -> Batch -> Batch =
+        let madeOf (whole: Batch) (first: int) =
+            let own = min size (count - first)
+            let rows = Tensor.narrow 0 first own
+
+            make
+                (Rng.share first own count (Rng.named "pairs" rng))
+                { Data = rows whole.Data; Label = Option.map rows whole.Label; Source = None }
+
         let rows =
             lazy
                 (Scope.outside (fun () ->
-                    let made = make (Rng.named "pairs" rng) (draw (Rng.named "classes" rng) count)
-                    struct (made.Data, made.Label, made.Source.Value)))
+                    Scope.run (fun () ->
+                        let whole = draw (Rng.named "classes" rng) count
+                        let made = [ for first in 0..size .. count - 1 -> madeOf whole first ]
+                        let all (part: Batch -> Tensor) = Tensor.cat 0 (List.map part made)
+                        struct (all _.Data, whole.Label, all _.Source.Value))))
 
         fun rng batch ->
             let struct (data, label, source) = rows.Value

@@ -99,7 +99,8 @@ module JobObjective =
                 let batch = Dataset.batches kind n rng data 0L
                 { batch with Label = if recipe.Labels then batch.Label else None }
 
-            Reflow.table make draw count (Rng.ofSeed recipe.Seed |> Rng.named "table of pairs")
+            // The network that makes them has no more memory than the one that learns from them.
+            Reflow.table make draw recipe.Batch count (Rng.ofSeed recipe.Seed |> Rng.named "table of pairs")
 
     /// The reward that a model is tuned towards, in the network's units, and λ. Raises RefusedException where it says something else, or does not fit the model.
     let reward
