@@ -22,7 +22,10 @@ let private runWith (corrections: int) (jumps: JumpProcess) (steps: int) (x: Ten
     let times = [ for k in 0..steps -> 1.0 + (last - 1.0) * float k / float steps ]
     let step = JumpProcess.stepWith corrections jumps None (Noise.fresh rng)
 
-    times.Tail |> List.fold (fun state until -> step until state) (Integrator.start 1.0 x) |> _.X
+    // Each step's rates of all cells go with it.
+    times.Tail
+    |> List.fold (fun state until -> Scope.run (fun () -> step until state)) (Integrator.start 1.0 x)
+    |> _.X
 
 let private run = runWith 0
 

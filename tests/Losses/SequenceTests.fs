@@ -115,7 +115,7 @@ let private run (corrections: int) (tokens: Tokens) (steps: int) (n: int) : Tens
     let rng = Rng.ofSeed 21L
     let step = DiscreteFlow.stepWith corrections tokens (posterior tokens) (Noise.fresh rng)
     let start = Integrator.start 1.0 (Rng.normal Kind.Float64 [ n; length ] (Rng.named "start" rng))
-    Tokens.ofValues tokens (times |> List.fold (fun state until -> step until state) start).X
+    Tokens.ofValues tokens (times |> List.fold (fun state until -> Scope.run (fun () -> step until state)) start).X
 
 let private refusal (work: unit -> 'T) : Refusal =
     match Refusing.answer work with
