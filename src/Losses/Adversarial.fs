@@ -68,6 +68,7 @@ module Adversarial =
 
     // ---- by name
 
+    /// The loss as it is asked for: its name, its numbers and the parts that it is made of.
     let entry: Part<LossEntry> =
         Part.of2
             (Parameter.make "gamma" 1.0 (Allowed.AtLeast 0.0) "γ, how much the critic's squared slope costs")

@@ -35,6 +35,7 @@ module ContinuousFlow =
 
     // ---- by name
 
+    /// The loss as it is asked for: its name, its numbers and the parts that it is made of.
     let entry: Part<LossEntry> =
         let own = maximumLikelihood Trace.exact Tableau.rk4 8
 

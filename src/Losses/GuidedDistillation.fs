@@ -60,6 +60,7 @@ module GuidedDistillation =
 
     // ---- by name
 
+    /// The loss as it is asked for: its name, its numbers and the parts that it is made of.
     let entry: Part<LossEntry> =
         Part.of2
             (Parameter.make "least" 0.0 Allowed.Real "the least weight w = guidance − 1")

@@ -44,6 +44,7 @@ module LangevinMatching =
 
     // ---- by name
 
+    /// The loss as it is asked for: its name, its numbers and the parts that it is made of.
     let entry: Part<LossEntry> =
         Part.of2
             (Parameter.make

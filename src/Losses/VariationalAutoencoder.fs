@@ -24,6 +24,7 @@ module VariationalAutoencoder =
 
     // ---- by name
 
+    /// The loss as it is asked for: its name, its numbers and the parts that it is made of.
     let entry: Part<LossEntry> =
         Part.of1
             (Parameter.make

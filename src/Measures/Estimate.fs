@@ -21,9 +21,9 @@ module Estimate =
 
         { Mean = mean; StandardError = Math.Sqrt(squares / float (n - 1) / float n); Draws = n }
 
+    /// The same of a tensor's entries.
+    let ofTensor (values: Tensor) : Estimate = ofDraws (Tensor.toFloats values)
+
     /// ` ± 0.012`, its error in two digits; nothing of one draw, which says none.
     let error (estimate: Estimate) : string =
         if Double.IsNaN estimate.StandardError then "" else $" ± {estimate.StandardError:G2}"
-
-    /// The same of a tensor's entries.
-    let ofTensor (values: Tensor) : Estimate = ofDraws (Tensor.toFloats values)

@@ -574,6 +574,7 @@ module Adm =
             numbers
             (ofRequest name)
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = "adm"
           Parts =

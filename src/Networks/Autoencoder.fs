@@ -188,6 +188,7 @@ module Autoencoder =
 
         network { Sample = ask.Sample; Latent = int numbers.Head; Width = ask.Width; Depth = ask.Depth }
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = Name
           Parts =

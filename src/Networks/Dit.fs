@@ -183,6 +183,7 @@ module Dit =
                   Classes = ask.Classes }
         | _ -> NetworkEntry.refuseSamples "dit" "images" "mlp" ask
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = "dit"
           Parts =

@@ -257,6 +257,7 @@ module Mlp =
 
         ofVectors "mlp" (fun settings -> network { settings with Input = input })
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = "mlp"
           Parts =

@@ -117,4 +117,5 @@ module NoisyClassifier =
 
     // ---- by name
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry = { Kind = "classifier"; Parts = []; OfSettings = ofSettings >> network }

@@ -49,6 +49,7 @@ module ResidualMlp =
 
     // ---- by name
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = "residual-mlp"
           Parts =

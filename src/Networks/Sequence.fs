@@ -165,6 +165,7 @@ module Sequence =
                   Classes = ask.Classes }
         | _ -> NetworkEntry.refuseSamples "sequence" "vectors" "dit" ask
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = "sequence"
           Parts =

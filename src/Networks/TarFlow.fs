@@ -201,6 +201,7 @@ module TarFlow =
                   Classes = ask.Classes }
         | _ -> NetworkEntry.refuseSamples "tarflow" "images" "spline" ask
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = "tarflow"
           Parts =

@@ -258,6 +258,7 @@ module Unet =
                     Classes = ask.Classes }
         | _ -> NetworkEntry.refuseSamples "unet" "images" "mlp" ask
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = "unet"
           Parts =

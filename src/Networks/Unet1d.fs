@@ -289,6 +289,7 @@ module Unet1d =
               Outputs = ask.Outputs
               Classes = ask.Classes }
 
+    /// The network as it is asked for, and read again.
     let entry: NetworkEntry =
         { Kind = "unet-1d"
           Parts =

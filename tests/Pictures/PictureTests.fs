@@ -148,6 +148,25 @@ let tests =
               Expect.equal (darkness ignore) 0 ""
 
           // Nearly all of a cloud is shown, and one sample that went astray does not shrink the rest.
+          testCase "series are curves through their values, the first few of them, and not only points"
+          <| fun () ->
+              let values = [| 0.0; 1.0; 4.0; 9.0; -1.0; -2.0 |]
+              let curves = SamplePicture.curvesOf 3 values
+              Expect.equal
+                  (curves |> List.map _.Points)
+                  [ [| 0f; 0f; 1f; 1f; 2f; 4f |]; [| 0f; 9f; 1f; -1f; 2f; -2f |] ]
+                  ""
+              Expect.equal
+                  (SamplePicture.curvesOf 2 (Array.zeroCreate 40)).Length
+                  SamplePicture.curveCount
+                  "the first few"
+              let panel clouds = [ { Title = "samples"; Clouds = clouds } ]
+              let reversed = curves |> List.map (fun c -> { c with Points = [| 0f; 4f; 1f; 1f; 2f; 0f |] })
+              Expect.notEqual (Raster.curves 200 (panel curves)) (Raster.scatter 200 (panel curves)) "lines"
+              Expect.notEqual (Raster.curves 200 (panel curves)) (Raster.curves 200 (panel reversed)) "other values"
+              Expect.equal (Estimate.error (Estimate.ofDraws [| 1.0 |])) "" "one draw has no error"
+              Expect.equal (Estimate.error (Estimate.ofDraws [| 1.0; 3.0 |])) " ± 1" "two have"
+
           testCase "a window holds nearly all of a cloud, and not what diverged"
           <| fun () ->
               let n = 10_000
