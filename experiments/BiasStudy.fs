@@ -201,4 +201,5 @@ module BiasStudy =
               "--steps", "steps of each training in place of minutes"
               "--seeds", "trainings of each (3)"
               "--count", "samples that are measured (4,000)" ]
+          IsShared = true
           Run = run }

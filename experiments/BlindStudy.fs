@@ -32,42 +32,49 @@ module BlindStudy =
         let excess = nats |> Option.bind _.Excess |> Option.map _.Mean |> Option.defaultValue nan
         excess, OverFloor.wasserstein2 data draws count model
 
-    let private outcomes (report: Ticker) (seeds: int) (steps: int64) (count: int) : Outcome list =
-        let total = float (laws.Length * losses.Length * 2)
+    let private outcomes (ranks: IRanks) (report: Ticker) (seeds: int) (steps: int64) (count: int) : Outcome list =
+        let words isBlind = if isBlind then "without the time" else "with the time"
 
-        [ for i, law in List.indexed laws do
-              let data = Datasets.load law
+        let figures (law, (loss, isBlind)) seed =
+            let data = Datasets.load law
 
-              for j, loss in List.indexed losses do
-                  for isBlind in [ false; true ] do
-                      let own =
-                          [ for seed in 1..seeds ->
-                                let place = 2 * (i * losses.Length + j) + (if isBlind then 1 else 0)
-                                let words = if isBlind then "without the time" else "with the time"
-                                report
-                                    ((float place + float (seed - 1) / float seeds) / total)
-                                    $"{law}, {loss}, {words}"
+            let recipe =
+                TrainingRequest.recipe
+                    data
+                    { TrainingRequest.standard with
+                        Loss = Some loss
+                        Blind = Some isBlind
+                        Steps = Some steps
+                        Seed = Some(int64 (seed: int)) }
 
-                                let recipe =
-                                    TrainingRequest.recipe
-                                        data
-                                        { TrainingRequest.standard with
-                                            Loss = Some loss
-                                            Blind = Some isBlind
-                                            Steps = Some steps
-                                            Seed = Some(int64 seed) }
+            let model = Runs.fit recipe data
+            let excess, ratio = measured data count model
+            Scope.free model
+            [| excess; ratio |]
 
-                                let model = Runs.fit recipe data
-                                let found = measured data count model
-                                Scope.free model
-                                found ]
+        let cases = List.allPairs laws (List.allPairs losses [ false; true ])
 
-                      { Law = law; Loss = loss; Blind = isBlind; Excess = List.map fst own; Ratio = List.map snd own } ]
+        cases
+        |> Study.sharedSeeds
+            ranks
+            report
+            2
+            (fun (law, (loss, isBlind)) -> $"{law}, {loss}, {words isBlind}")
+            [ 1..seeds ]
+            figures
+        |> List.map2
+            (fun (law, (loss, isBlind)) own ->
+                { Law = law
+                  Loss = loss
+                  Blind = isBlind
+                  Excess = own |> List.map (Array.item 0)
+                  Ratio = own |> List.map (Array.item 1) })
+            cases
 
     let private run (terminal: Terminal) (options: StudyOptions) : Findings =
         let seeds, steps = defaultArg options.Seeds standardSeeds, defaultArg options.Steps standardSteps
         let count = defaultArg options.Count standardCount
-        let all = Progress.run terminal "blind" 1.0 (fun report -> outcomes report seeds steps count)
+        let all = Progress.run terminal "blind" 1.0 (fun report -> outcomes options.Ranks report seeds steps count)
 
         let shown (values: float list) =
             match values with
@@ -119,4 +126,5 @@ module BlindStudy =
             [ "--seeds", "trainings of each (2)"
               "--steps", "steps of each training (5,000)"
               "--count", "samples that are measured (4,000)" ]
+          IsShared = true
           Run = run }

@@ -216,4 +216,5 @@ module Branching =
             [ "--run", "a run of images to study, in place of one of its own"
               "--steps", "optimization steps of its own run, runs/study-guidance (2,000)"
               "--count", "latents (24)" ]
+          IsShared = false
           Run = run }

@@ -83,6 +83,28 @@ module Bridge =
               Seconds = seconds
               Seen = [ for t in shown -> if t = 1.0 then Tensor.clone x1 else along flow (even 40 1.0 t) x1 ] })
 
+    let private figureCount = 5 + shown.Length * points * 2
+
+    /// An outcome as numbers, which processes tell each other.
+    let private figuresOf (outcome: Outcome) : float[] =
+        [| outcome.Forth
+           outcome.Back
+           outcome.Process
+           outcome.Energy
+           outcome.Seconds
+           for x in outcome.Seen do
+               yield! Tensor.toArray<float> x |]
+
+    let private ofFigures (figures: float[]) : Outcome =
+        let seen = Array.chunkBySize (points * 2) figures[5..] |> List.ofArray
+
+        { Forth = figures[0]
+          Back = figures[1]
+          Process = figures[2]
+          Energy = figures[3]
+          Seconds = figures[4]
+          Seen = seen |> List.map (Tensor.ofArray [ points; 2 ]) }
+
     /// Mean distance of two sets of points.
     let private apart (a: PlaneLaw) (b: PlaneLaw) : float =
         (Measure.overDraws 5 (fun k ->
@@ -150,19 +172,21 @@ module Bridge =
 
     let private run (terminal: Terminal) (options: StudyOptions) : Findings =
         let seeds, steps = defaultArg options.Seeds standardSeeds, defaultArg options.Steps standardSteps
-        let total = float (ends.Length * methods.Length * seeds)
 
         let results =
-            Progress.run terminal "bridge" 1.0 (fun report ->
-                [ for i, ends in List.indexed ends ->
-                      ends,
-                      [ for j, (name, matching) in List.indexed methods ->
-                            name,
-                            [ for seed in 1..seeds ->
-                                  report (float ((i * methods.Length + j) * seeds + seed - 1) / total) name
-                                  let key = Rng.ofSeed (int64 seed)
+            let figures (ends, (_, matching)) seed =
+                let key = Rng.ofSeed (int64 (seed: int))
+                OtCfm.learn steps ends.Source.Draw ends.Data.Draw matching key |> outcome key ends |> figuresOf
 
-                                  OtCfm.learn steps ends.Source.Draw ends.Data.Draw matching key |> outcome key ends ] ] ])
+            let name (ends, (method, _)) = $"{ends.Source.Name} to {ends.Data.Name}, {method}"
+
+            Progress.run terminal "bridge" 1.0 (fun report ->
+                List.allPairs ends methods
+                |> Study.sharedSeeds options.Ranks report figureCount name [ 1..seeds ] figures)
+            |> List.map (List.map ofFigures)
+            |> List.chunkBySize methods.Length
+            |> List.map (List.zip (List.map fst methods))
+            |> List.zip ends
 
         let accounts = [ for ends, own in results -> account ends own ]
 
@@ -182,4 +206,5 @@ module Bridge =
           Reference =
             "Tong et al. 2024, Improving and generalizing flow-based models; Simulation-free Schrödinger bridges"
           Uses = [ "--seeds", "trainings of each method (1)"; "--steps", "optimization steps of each training (5,000)" ]
+          IsShared = true
           Run = run }

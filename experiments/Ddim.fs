@@ -254,4 +254,5 @@ module Ddim =
               "--steps", "optimization steps of its own run, runs/study-ddim (2,000)"
               "--count",
               "samples of each cell, a quarter of them by 1,000 steps, and 30 times the pairs of sets on the oracle, which are 2 to 10 (300)" ]
+          IsShared = false
           Run = run }

@@ -100,9 +100,9 @@ module internal EightToMoons =
             let c = if width = 0 then None else Some(Tensor.narrow 1 2 width batch.Data)
             Tensor.meanRows (Tensor.square (context.Network None t (beside x c) - (x1 - x0)))
 
-    let private outcome (steps: int64) (points: int) (conditioning, pairs) (seed: int64) : float * float * float =
+    let private outcome (steps: int64) (points: int) (conditioning, pairs) (seed: int) : float[] =
         Scope.run (fun () ->
-            let key = Rng.ofSeed seed
+            let key = Rng.ofSeed (int64 seed)
 
             let draw (rng: Rng) (n: int) =
                 let x0, moon = moons (Rng.named "moons" rng) n
@@ -140,26 +140,26 @@ module internal EightToMoons =
             let field = network.Apply state.Average None
             let velocity: Field = fun t x -> field t (beside x c)
             let squared tableau count = Wasserstein.exact (PlaneFlow.follow tableau count velocity x1) x0 ** 2.0
-            squared Tableau.euler 1, squared Tableau.dormandPrince 12, seconds)
+            [| squared Tableau.euler 1; squared Tableau.dormandPrince 12; seconds |])
 
-    let outcomes (seeds: int) (steps: int64) (points: int) (report: float -> string -> unit) : Results =
-        let total = float (pairings.Length * seeds)
-        let mutable finished = 0
+    /// Seeds from 0, each training shared out among the processes.
+    let outcomes (ranks: IRanks) (seeds: int) (steps: int64) (points: int) (report: float -> string -> unit) : Results =
+        let name (conditioning, pairs) = $"{nameOf conditioning}, {pairs}"
+
+        let found = Study.sharedSeeds ranks report 3 name [ 0 .. seeds - 1 ] (outcome steps points) pairings
 
         let outcomes =
-            [ for conditioning, pairs in pairings do
-                  let found =
-                      [ for seed in 0 .. seeds - 1 ->
-                            let result = outcome steps points (conditioning, pairs) (int64 seed)
-                            finished <- finished + 1
-                            report (float finished / total) $"{nameOf conditioning}, {pairs}"
-                            result ]
+            List.map2
+                (fun (conditioning, pairs) own ->
+                    let figure k = own |> List.map (Array.item k)
 
-                  { Condition = nameOf conditioning
-                    Pairs = pairs
-                    Euler = found |> List.map (fun (e, _, _) -> e)
-                    Converged = found |> List.map (fun (_, c, _) -> c)
-                    Seconds = found |> List.map (fun (_, _, s) -> s) } ]
+                    { Condition = nameOf conditioning
+                      Pairs = pairs
+                      Euler = figure 0
+                      Converged = figure 1
+                      Seconds = figure 2 })
+                pairings
+                found
 
         let floor =
             Scope.run (fun () ->

@@ -426,4 +426,5 @@ module FewSteps =
               "--count", $"samples that are measured, in four sets ({standardCount})"
               "--run",
               "a teacher that is there, of any data: images are measured by the Fréchet distance without its bias" ]
+          IsShared = true
           Run = run }

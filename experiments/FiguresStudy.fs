@@ -77,4 +77,5 @@ module FiguresStudy =
           Reference =
             "Holderrieth and Erives 2025, An introduction to flow matching and diffusion models, figures 2 to 7; Song and Ermon 2019, figures 1 and 2; Geng et al. 2025, figure 2; Shih et al. 2023, figure 2"
           Uses = [ "--steps", "steps of training of the score that is shown beside the exact one (2,000)" ]
+          IsShared = false
           Run = run }

@@ -140,4 +140,5 @@ module Guidance =
             [ "--run", "a class-conditional run of images to study, in place of one of its own"
               "--steps", "optimization steps of its own run, runs/study-guidance (2,000)"
               "--count", "samples at each scale (2,000)" ]
+          IsShared = false
           Run = run }

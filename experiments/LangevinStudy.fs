@@ -231,4 +231,5 @@ module LangevinStudy =
           Reference =
             "Song, Ermon 2019, Generative modeling by estimating gradients of the data distribution, section 3.2.2"
           Uses = [ "--count", "chains of each kind (5,000)" ]
+          IsShared = false
           Run = run }

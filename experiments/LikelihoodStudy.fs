@@ -145,4 +145,5 @@ module LikelihoodStudy =
           Reference =
             "Grathwohl et al. 2019, FFJORD; Song et al. 2021, Score-based generative modeling through SDEs, section 4.3"
           Uses = [ "--count", "samples (16)" ]
+          IsShared = false
           Run = run }

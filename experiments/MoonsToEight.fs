@@ -86,19 +86,15 @@ module internal MoonsToEight =
               Distance = Wasserstein.exact (PlaneFlow.follow Tableau.euler 100 (flow.Velocity None) start) (held data)
               Seconds = seconds })
 
-    /// Seeds 42, 43, … as the paper's, each for a data set and a training of its own; W₂² is between so many points of each law, twice.
-    let outcomes (seeds: int) (epochs: int) (points: int) (report: float -> string -> unit) : Results =
-        let total = float (methods.Length * seeds)
-        let mutable finished = 0
+    /// Seeds 42, 43, … as the paper's, each for a data set and a training of its own, shared out among the processes; W₂² is between so many points of each law, twice.
+    let outcomes (ranks: IRanks) (seeds: int) (epochs: int) (points: int) (report: float -> string -> unit) : Results =
+        let figures (_, coupling) seed =
+            let outcome = outcome epochs coupling (int64 seed)
+            [| outcome.Energy; outcome.Distance; outcome.Seconds |]
 
-        let outcomes =
-            [ for name, coupling in methods ->
-                  name,
-                  [ for seed in 42 .. 41 + seeds ->
-                        let result = outcome epochs coupling (int64 seed)
-                        finished <- finished + 1
-                        report (float finished / total) name
-                        result ] ]
+        let found = Study.sharedSeeds ranks report 3 fst [ 42 .. 41 + seeds ] figures methods
+        let read (f: float[]) = { Energy = f[0]; Distance = f[1]; Seconds = f[2] }
+        let outcomes = List.map2 (fun (name, _) own -> name, List.map read own) methods found
 
         let between k =
             Scope.run (fun () ->

@@ -54,8 +54,17 @@ module OtCfm =
         let points = defaultArg options.Count 10_000
 
         let first =
-            Progress.run terminal "moons to eight Gaussians" 1.0 (MoonsToEight.outcomes seeds epochs (min 4096 points))
-        let second = Progress.run terminal "eight Gaussians to moons" 1.0 (EightToMoons.outcomes seeds steps points)
+            Progress.run
+                terminal
+                "moons to eight Gaussians"
+                1.0
+                (MoonsToEight.outcomes options.Ranks seeds epochs (min 4096 points))
+        let second =
+            Progress.run
+                terminal
+                "eight Gaussians to moons"
+                1.0
+                (EightToMoons.outcomes options.Ranks seeds steps points)
 
         { DataSet = "two moons and eight Gaussians"
           Summary =
@@ -114,4 +123,5 @@ module OtCfm =
             [ "--seeds", "trainings of each method (5)"
               "--steps", "optimization steps of each training (20,000)"
               "--count", "points that distances are between in the second setting (10,000)" ]
+          IsShared = true
           Run = run }

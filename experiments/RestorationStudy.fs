@@ -252,4 +252,5 @@ module RestorationStudy =
             [ "--run", "a run of images to study, in place of one of its own"
               "--steps", $"optimization steps of its own run, runs/{runName} (2,000)"
               "--count", $"images, {samplesEach} samples of each ({standardCount})" ]
+          IsShared = false
           Run = run }

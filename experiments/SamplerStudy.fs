@@ -314,4 +314,5 @@ module SamplerStudy =
           Summary = "the error of every sampler against its evaluations, where the network is exact"
           Reference = "Karras et al. 2022, EDM, figure 2; Lu et al. 2023, DPM-Solver++, section 7"
           Uses = [ "--steps", "the most evaluations that a sampler may use (100)" ]
+          IsShared = false
           Run = run }

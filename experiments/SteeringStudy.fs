@@ -274,4 +274,5 @@ module SteeringStudy =
           Reference =
             "the methods' own papers, which `fokker list steerings` names; the yardstick is Bishop 2006, section 2.3.3"
           Uses = [ "--count", "samples of each method (200)" ]
+          IsShared = false
           Run = run }

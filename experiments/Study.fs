@@ -47,6 +47,8 @@ type Study =
         Reference: string
         /// The options that it listens to, each with what it says and its default: `--seeds`, "trainings of each method (5)".
         Uses: (string * string) list
+        /// Whether several processes share its work out: each has all of it to do otherwise.
+        IsShared: bool
         /// Long work asks the terminal whether to go on, and says there how far it is.
         Run: Terminal -> StudyOptions -> Findings
     }
@@ -76,6 +78,25 @@ module Study =
             Ranks.sumNumbers ranks figures |> Array.chunkBySize count |> List.ofArray
 
         pieces |> List.chunkBySize ranks.Count |> List.collect round
+
+    /// `shared` of every case with every seed: a case's figures, seed by seed. What is done is told as a share, with the case's name.
+    let sharedSeeds
+        (ranks: IRanks)
+        (report: float -> string -> unit)
+        (count: int)
+        (name: 'case -> string)
+        (seeds: int list)
+        (figures: 'case -> int -> float[])
+        (cases: 'case list)
+        : float[] list list =
+        let pieces = List.allPairs cases seeds
+
+        pieces
+        |> List.mapi (fun k (case, seed) () ->
+            report (float k / float pieces.Length) (name case)
+            figures case seed)
+        |> shared ranks count
+        |> List.chunkBySize seeds.Length
 
     /// `0.254 ± 0.037`.
     let plusMinus (value: float, error: float) =

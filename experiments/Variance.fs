@@ -295,4 +295,5 @@ module Variance =
             [ "--seeds", "trainings of each loss (3)"
               "--steps", "optimization steps of each training (10,000)"
               "--count", "samples in a set (1,000)" ]
+          IsShared = false
           Run = run }

@@ -162,4 +162,5 @@ module VarianceOnImages =
           Uses =
             [ "--steps", "optimization steps of each training (1,000)"
               "--count", "samples of each variance, a fifth as many held-out images for the bound (300)" ]
+          IsShared = false
           Run = run }

@@ -47,7 +47,7 @@ type StudyArgument =
 /// `fokker study`: an experiment of the literature, repeated.
 module RunStudy =
 
-    /// Raises UserError where an option was given that the study has no use for, or whose number cannot be.
+    /// Raises UserError where an option was given that the study has no use for, or whose number cannot be, and where several processes would each do all of its work.
     let private check (study: Study) (options: StudyOptions) =
         let given =
             [ "--seeds", options.Seeds |> Option.map float
@@ -61,6 +61,14 @@ module RunStudy =
                 let wanted = if option = "--minutes" then "a positive number" else "a whole number of at least 1"
                 raise (UserError $"{option} {value}: expected {wanted}")
             | _ -> ()
+
+        if options.Ranks.Count > 1 && not study.IsShared then
+            let shared = Table.all |> List.filter _.IsShared |> List.map _.Name
+
+            raise (
+                UserError
+                    $"""--ranks {options.Ranks.Count}: the study {study.Name} is one piece of work; these are shared out among processes: {String.Join(", ", shared)}"""
+            )
 
         for option, isGiven in ("--run", options.Run.IsSome) :: (List.map (fun (o, v) -> o, Option.isSome v) given) do
             if isGiven && not (List.exists (fst >> (=) option) study.Uses) then
