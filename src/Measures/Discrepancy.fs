@@ -43,9 +43,9 @@ module Discrepancy =
         if n < 2 then
             raise (TensorException $"median distance: {x.Describe()}: at least two points are needed")
 
-        let sorted, _ = Tensor.sort 0 (Tensor.flatten (Wasserstein.squaredDistances x x))
         // The n zeros of the diagonal come first.
-        sqrt (sorted[n + (n * n - n) / 2].ToFloat())
+        let rank = n + 1 + (n * n - n) / 2
+        sqrt ((Tensor.kthLowest rank 0 (Tensor.flatten (Wasserstein.squaredDistances x x))).ToFloat())
 
     let private atMedian (distance: float -> Tensor -> Tensor -> float) (x: Tensor) (y: Tensor) : float =
         let bandwidth = medianDistance y

@@ -15,8 +15,7 @@ module Neighbourhoods =
         let distances = Wasserstein.squaredDistances y y
         // No point is among its own neighbours, whatever rounding has left of its distance to itself.
         let distances = distances + Tensor.diagEmbed (Tensor.full y.Kind [ m ] infinity)
-        let sorted, _ = Tensor.sort 1 distances
-        Tensor.select 1 (k - 1) sorted
+        Tensor.kthLowest k 1 distances
 
     /// Whether point i of x lies in the ball of point j of y, [n; m] of 0 and 1.
     let private within (k: int) (x: Tensor) (y: Tensor) : Tensor =

@@ -71,8 +71,7 @@ module TwoSample =
             else
                 squares
 
-        let sorted, _ = Tensor.sort 1 squares
-        Tensor.toFloats (Tensor.select 1 (k - 1) sorted)
+        Tensor.toFloats (Tensor.kthLowest k 1 squares)
         |> Array.map (fun square -> 0.5 * Math.Log(max square 1e-300))
 
     /// The same share for another judge: Fisher's linear discriminant of two numbers for each point, the logarithms of its distances to the k-th nearest of x and of y among those who

@@ -120,11 +120,11 @@ module Coupling =
         let never = Tensor.full cost.Kind [] -infinity
         let leaves = gain / Tensor.where isSame (Tensor.onesLike apart) apart
         let ofSame = Tensor.where (Tensor.atLeast 0.0 gain) always never
-        let sorted, _ = Tensor.sort 0 (Tensor.flatten (Tensor.where isSame ofSame leaves))
-        let count = int sorted.Count
-        let place = count - int (System.Math.Ceiling(share * float count))
+        let weights = Tensor.flatten (Tensor.where isSame ofSame leaves)
+        let count = int weights.Count
+        let rank = count + 1 - int (System.Math.Ceiling(share * float count))
         // Where pairs of equal conditions alone are that share: the largest weight that the paper's search tries.
-        System.Math.Clamp(sorted[place].ToFloat(), 0.0, 1e8)
+        System.Math.Clamp((Tensor.kthLowest rank 0 weights).ToFloat(), 0.0, 1e8)
 
     /// The cheapest matching under conditions, C²OT: argmin over permutations of Σ ‖x₀ᵢ − x₁π(i)‖² + w d_iπ(i), with d [B; B] how far the conditions of data i and j
     /// are apart; source sample j is dealt the condition of the data beside it before anything is matched, so that its law given a condition is untouched. `weigh` gives w from both

@@ -184,6 +184,7 @@ module Tensor =
     let private allOp = op "all"
     let private anyOp = op "any"
     let private sortOp = op "sort"
+    let private kthvalueOp = op "kthvalue"
     let private argsortOp = over "argsort" "stable"
     let private equalOp = op "equal"
 
@@ -243,6 +244,12 @@ module Tensor =
         match Door.many sortOp [| Arg.tensor x; Arg.int dim; Arg.bool false |] with
         | [| values; indices |] -> values, indices
         | _ -> invalidOp "sort gives two tensors"
+
+    /// The k-th lowest along a dimension, k from 1, without sorting the others.
+    let kthLowest (k: int) (dim: int) (x: Tensor) =
+        match Door.many kthvalueOp [| Arg.tensor x; Arg.int k; Arg.int dim; Arg.bool false |] with
+        | [| values; _ |] -> values
+        | _ -> invalidOp "kthvalue gives two tensors"
 
     /// The stable order that sorts `x` along `dim`.
     let argsort (dim: int) (x: Tensor) =

@@ -369,6 +369,19 @@ module internal JonkerVolgenant =
                     let struct (second, _) = problem.TwoLowest i
                     v[j] <- keep - (if second < Double.PositiveInfinity then second else 0.0)
 
+        /// The bids that end the settling of prices: a millionth of the costs' range, or a thousandth of what a row's cheap columns differ by where that is less, as it
+        /// is where a large price keeps classes apart.
+        member private _.FinestBid(range: float) : float =
+            let differ i =
+                let row = NativeInterop.NativePtr.ofNativeInt<float>(line i)
+                let sorted = ReadOnlySpan<float>(NativeInterop.NativePtr.toVoidPtr row, m).ToArray()
+                Array.sortInPlace sorted
+                sorted[m / 16] - sorted[0]
+
+            // Costs that are equal differ by nothing, and bids need an end.
+            let cheap = Seq.averageBy differ (seq { 0 .. max 1 (n / 16) .. n - 1 })
+            Math.Clamp(1e-3 * cheap, 1e-12 * range, 1e-6 * range)
+
         /// Prices near the optimal ones before anything is matched for good: auctions (Bertsekas 1979) with bids that fall from a
         /// twentieth of the costs' range by tens, each round from the prices of the one before. Costs that have a geometry start
         /// price wars where bids are exact from the beginning; coarse ones settle them in a few rounds. Square problems only: every
@@ -376,9 +389,10 @@ module internal JonkerVolgenant =
         [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
         member problem.SettlePrices(range: float) =
             let free = Array.zeroCreate<int> n
+            let finest = problem.FinestBid range
             let mutable bid = 0.05 * range
 
-            while bid > 1e-6 * range do
+            while bid > finest do
                 Array.Fill(columns, -1)
                 Array.Fill(rows, -1)
 

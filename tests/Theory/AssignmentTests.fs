@@ -5,7 +5,7 @@ open Fokker
 open Fokker.Tests
 open Fokker.Tests.Theory.Expect
 
-/// Costs of several kinds: generic, geometric, with many ties, of very different scales, constant.
+/// Costs of several kinds: generic, geometric, with a price between classes, with many ties, of very different scales, constant.
 let private costs (rng: Rng) (n: int) (m: int) =
     let uniform = Rng.uniform Kind.Float64 [ n; m ] rng
 
@@ -14,6 +14,12 @@ let private costs (rng: Rng) (n: int) (m: int) =
       Wasserstein.squaredDistances
           (Rng.normal Kind.Float64 [ n; 2 ] (Rng.named "x" rng))
           (Rng.normal Kind.Float64 [ m; 2 ] (Rng.named "y" rng) + 3.0)
+      "classes",
+      // A large price between classes, as C²OT has it.
+      (let points count name = Rng.normal Kind.Float64 [ count; 2 ] (Rng.named name rng)
+       let parity count = Tensor.reshape [ -1; 1 ] (2.0 * cos (Tensor.range Kind.Float64 0 count * System.Math.PI))
+       let other = Wasserstein.squaredDistances (parity n) (parity m)
+       Wasserstein.squaredDistances (points n "x") (points m "y") + 1e6 * other)
       "ties", floor (uniform * 4.0)
       "negative", floor (uniform * 100.0) - 50.0
       "scales", exp (uniform * 40.0 - 20.0)

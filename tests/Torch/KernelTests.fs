@@ -184,7 +184,7 @@ let tests =
                       found.Add a.RowPotentials
                       found.Add a.ColumnPotentials
 
-              equal "400389ef2b23715f2a1f05f9e645dcb2" found.Text
+              equal "9b50a336a50effb4961f6b3e3a3eca5e" found.Text
 
           testCase "a matching and its potentials are the same bits by vectors of every width"
           <| fun () ->

@@ -139,7 +139,8 @@ let private reductions =
       on "Tensor.maxKeep" (fun xs -> Tensor.maxKeep [ 1 ] xs[0]) (fun rng -> [| distinct [ 2; 3 ] rng |])
       on "Tensor.max" (fun xs -> Tensor.max xs[0]) (fun rng -> [| distinct [ 2; 3 ] rng |])
       on "Tensor.min" (fun xs -> Tensor.min xs[0]) (fun rng -> [| distinct [ 2; 3 ] rng |])
-      on "Tensor.sort" (fun xs -> fst (Tensor.sort 1 xs[0])) (fun rng -> [| distinct [ 2; 4 ] rng |]) ]
+      on "Tensor.sort" (fun xs -> fst (Tensor.sort 1 xs[0])) (fun rng -> [| distinct [ 2; 4 ] rng |])
+      on "Tensor.kthLowest" (fun xs -> Tensor.kthLowest 3 1 xs[0]) (fun rng -> [| distinct [ 2; 4 ] rng |]) ]
 
 /// Followed by a square: a shape alone is linear, and its second derivative would say nothing.
 let private shapes =
