@@ -473,7 +473,7 @@ module Loss =
 
                 loss context rng { batch with Label = Option.map some batch.Label }
 
-    /// The same loss with what is told of each sample, numbers [B; …], left out with probability p, NaN in its place, and where it has several parts (`widths`: how many numbers each of them is) each
+    /// The same loss with what is told of each sample, numbers [B; …], left out with probability p, NaN in its place, and where it has several parts (`widths`: how many coordinates or channels each of them is) each
     /// part of the others' with probability p as well: one network learns all of it, any part of it and none.
     let droppingNumbers (widths: int list) (probability: float) (loss: Loss) : Loss =
         if not (probability >= 0.0 && probability < 1.0) then
@@ -500,6 +500,7 @@ module Loss =
                     else
                         dropped [ n; widths.Length ] "part-dropout"
                         |> Tensor.indexSelect 1 (Tensor.ofArray [ parts.Length ] parts)
+                        |> Tensor.reshape (n :: parts.Length :: [ for _ in 3 .. told.Rank -> 1 ])
                         |> fun each -> told |> without each |> without all
 
                 loss context rng { batch with Label = Option.map some batch.Label }

@@ -79,6 +79,9 @@ type GenerativeModel =
     /// Whether the network is told anything of a sample besides the time.
     member model.IsTold = model.Labels || model.Given.IsSome
 
+    /// Whether the network is told the class, alone or with something else.
+    member model.IsToldClass = model.Labels || Option.exists Given.hasClass model.Given
+
     /// The shape of what the dynamics move: a sample's, or a latent's.
     member model.StateShape = model.Latent |> Option.map _.Shape |> Option.defaultValue model.Shape
 
@@ -285,7 +288,7 @@ module GenerativeModel =
         | _, Some(Guide.Composition _) ->
             refuse Setting.Class given $"{Setting.Composition} says which classes: leave one of them out"
         | Origin.Supplied, _ -> refuse Setting.Class given $"{model.Name} is told no classes: leave it out"
-        | Origin.Trained _, _ when not model.Labels ->
+        | Origin.Trained _, _ when not model.IsToldClass ->
             refuse Setting.Class given $"this model's network was not told any classes: leave it out"
         | _ -> ()
 

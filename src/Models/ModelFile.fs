@@ -218,10 +218,15 @@ module ModelFile =
             (match t.Given with
              | None -> true
              | Some given ->
+                 let settings = Map.ofList t.Network.Settings
+                 let rest = Given.rest given
+
                  not t.Labels
-                 && (t.Shape.Length = 3) <> given.IsColumns
-                 && (match Map.tryFind "told" (Map.ofList t.Network.Settings) with
-                     | Some sizes -> sizes = String.Join(",", Given.shape t.Shape given)
+                 && (t.Shape.Length = 3) <> rest.IsColumns
+                 && Map.containsKey "told-class" settings = Given.hasClass given
+                 && not (Given.hasClass given && t.Classes.IsEmpty)
+                 && (match Map.tryFind "told" settings with
+                     | Some sizes -> sizes = String.Join(",", Given.shape t.Shape rest)
                      | None -> false))
             "what its network is told is of another shape than it says"
 

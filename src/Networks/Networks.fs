@@ -46,9 +46,19 @@ module Networks =
                         fun t x -> field (Tensor.zerosLike t) x })
 
     /// A network that is told numbers of each sample, [k], or a picture of its own sides, [c; H; W]: they stand beside x as further coordinates or channels that it sees and says nothing of, 0 where they
-    /// are not told, each number, or each pixel of the picture, with another that says whether it is, 1 or 0. Made of a network of samples that are so much larger (`toldSample`). It is told no classes.
-    let told (given: int list) : Network -> Network =
+    /// are not told, each number, or each pixel of the picture, with another that says whether it is, 1 or 0. Made of a network of samples that are so much larger (`toldSample`). It is told no
+    /// classes, unless their numbers come before the others (`Given.WithClass`): those are the inner network's.
+    let told (hasClass: bool) (given: int list) : Network -> Network =
         Network.alike (fun network ->
+            /// The classes, −1 for none, and the other numbers.
+            let apart (condition: Condition) : struct (Condition * Condition) =
+                match condition with
+                | Some told when hasClass && Dtype.isFloating told.Dtype && told.Rank >= 2 ->
+                    let first = Tensor.select 1 0 (Tensor.flattenRows told)
+                    let labels = Tensor.where (Tensor.isFinite first) first (Tensor.full first.Kind [] -1.0)
+                    struct (Some(labels.To Dtype.Int64), Some(Tensor.narrow 1 1 (told.Shape[1] - 1) told))
+                | _ -> struct (None, condition)
+
             /// What is beside the x of a batch.
             let beside (condition: Condition) : (Tensor -> Tensor) =
                 match condition with
@@ -63,9 +73,10 @@ module Networks =
                 | Some told ->
                     if not (Dtype.isFloating told.Dtype) || List.ofArray told.Shape[1..] <> given then
                         let sizes = System.String.Join("; ", given)
+                        let beside = if hasClass then " and a class before them" else ""
                         invalidArg
                             "condition"
-                            $"{network.Name}: it is told numbers [B; {sizes}], was given {told.Describe()}"
+                            $"{network.Name}: it is told numbers [B; {sizes}]{beside}, was given {told.Describe()}"
 
                     let isThere = Tensor.isFinite told
                     let numbers = Tensor.where isThere told (Tensor.zerosLike told)
@@ -75,13 +86,19 @@ module Networks =
                     fun x -> both.To x.Kind
 
             { network with
-                Settings = network.Settings @ [ "told", System.String.Join(",", given) ]
+                Settings =
+                    network.Settings
+                    @ [ "told", System.String.Join(",", given)
+                        if hasClass then
+                            "told-class", "on" ]
                 Apply =
                     fun parameters ->
-                        let field = network.Apply parameters None
+                        let inner = network.Apply parameters
 
                         fun condition ->
-                            let beside = beside condition
+                            let struct (label, numbers) = apart condition
+                            let field = inner label
+                            let beside = beside numbers
 
                             fun t x ->
                                 let more = beside x
@@ -217,7 +234,9 @@ module Networks =
         |> Option.map (
             match Map.tryFind "told" settings with
             | Some sizes ->
-                told [ for size in sizes.Split ',' -> System.Int32.Parse(size, CultureInfo.InvariantCulture) ]
+                told
+                    (Map.containsKey "told-class" settings)
+                    [ for size in sizes.Split ',' -> System.Int32.Parse(size, CultureInfo.InvariantCulture) ]
             | None -> id
         )
         |> Option.map (EnergyNetwork.headOf settings |> Option.map EnergyNetwork.ofNetwork |> Option.defaultValue id)

@@ -250,7 +250,10 @@ module Guided =
         requireNull Setting.Composition given model
 
         if model.Given.IsSome then
-            refuse Setting.Composition given $"{model.Name} is told {Given.text model.Given.Value} and no classes"
+            refuse
+                Setting.Composition
+                given
+                $"{model.Name} is told {Given.text model.Given.Value}: what is composed are models that are told a class alone"
 
         let terms =
             [ for label, weight in request.Composition do

@@ -122,7 +122,7 @@ module Job =
             |> AdversarialTerm.beside recipe.Adversarial 1.0
             |> match recipe.Labels, data.Given with
                | true, None -> Objective.droppingLabels recipe.LabelDropout
-               | true, Some given -> Objective.droppingNumbers (Given.widths given) recipe.LabelDropout
+               | true, Some given -> Objective.droppingNumbers (Given.widths data.Shape given) recipe.LabelDropout
                | false, _ -> Objective.withoutLabels
             |> match space with
                | None -> id

@@ -51,18 +51,22 @@ module internal JobNetwork =
                 $"""say {those "dfm" count}"""
         | _ -> ()
 
-    /// The shape of what the network is told of a sample in numbers; none where it is told none.
-    let private given (recipe: Recipe) (data: Dataset) : int list option =
-        if recipe.Labels then data.Given |> Option.map (Given.shape data.Shape) else None
+    /// What the network is told of a sample in numbers; none where it is told none.
+    let private given (recipe: Recipe) (data: Dataset) : Given option = if recipe.Labels then data.Given else None
+
+    /// The shape of those numbers, without the class.
+    let private shapeOf (data: Dataset) (given: Given) : int list = Given.shape data.Shape (Given.rest given)
 
     let private requested (recipe: Recipe) (data: Dataset) (objective: Objective) : NetworkRequest =
-        { Sample = given recipe data |> Option.fold (fun sample given -> Networks.toldSample given sample) data.Shape
+        { Sample =
+            given recipe data
+            |> Option.fold (fun sample given -> Networks.toldSample (shapeOf data given) sample) data.Shape
           Data = data.Name
           Width = recipe.Width
           Depth = recipe.Depth
           Times = objective.Times
           Outputs = objective.Outputs
-          Classes = if recipe.Labels && data.Given.IsNone then Some data.Classes.Length else None
+          Classes = if recipe.Labels && Option.forall Given.hasClass data.Given then Some data.Classes.Length else None
           Role = objective.Role
           Tokens =
             match objective.Output with
@@ -74,7 +78,8 @@ module internal JobNetwork =
         |> if recipe.Blind then Networks.blind else id
         |> match given recipe data with
            // That of a teacher has been told it already.
-           | Some given when recipe.Network.Name <> Networks.learnedFrom -> Networks.told given
+           | Some given when recipe.Network.Name <> Networks.learnedFrom ->
+               Networks.told (Given.hasClass given) (shapeOf data given)
            | _ -> id
 
     let make (known: Known) (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =

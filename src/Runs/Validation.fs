@@ -213,6 +213,28 @@ module Validation =
                 given.Name
                 $"it is {given.Values.Describe()}: expected {Given.expected model.Shape kind}"
 
+    /// What a model is told of its samples, from the class and what else is said of them: a class alone is the drawing's, one of several things is among the numbers.
+    let private condition (model: GenerativeModel) (request: GenerationRequest) : struct (int option * Tensor option) =
+        let label = request.Class |> Option.map (GenerativeModel.label model)
+        let rest = request.Given |> Option.map (told model)
+
+        match model.Given with
+        | Some given when Given.hasClass given && (label.IsSome || rest.IsSome) ->
+            if not model.Null && (label.IsNone || rest.IsNone) then
+                refuse
+                    (if label.IsNone then Setting.Class else Setting.Given)
+                    ""
+                    $"{model.Name} was told {Given.text given} of every sample, and never learned what samples look like without either: say both"
+
+            let rest =
+                rest
+                |> Option.defaultWith (fun () ->
+                    Tensor.full Kind.Float64 (1 :: Given.shape model.Shape (Given.rest given)) nan)
+
+            let labels = Tensor.full Kind.Int64 [ rest.Shape[0] ] (float (defaultArg label -1))
+            struct (None, Some(Given.withClass labels rest))
+        | _ -> struct (label, rest)
+
     /// The model under the guidance that is asked for, and how it is followed.
     let generation (model: GenerativeModel) (request: GenerationRequest) : struct (GenerativeModel * Drawing) =
         requireAtLeast 1 Setting.Steps request.Steps
@@ -244,12 +266,14 @@ module Validation =
                         $"with {Setting.RelativeTolerance} the steps are chosen by their error: leave one of the two out"
         | Fixed -> ()
 
+        let struct (label, given) = condition model request
+
         let drawing =
             { standard with
                 Sampler = sampler
                 Batch = defaultArg request.Batch standard.Batch
-                Label = request.Class |> Option.map (GenerativeModel.label model)
-                Given = request.Given |> Option.map (told model)
+                Label = label
+                Given = given
                 Control = control }
             |> Samples.onGrid
                 model

@@ -243,11 +243,11 @@ module Results =
         [ match model.Given, drawing.Given with
           | Some given, Some told ->
               Scope.run (fun () ->
-                  let rows = Samples.told model told 0 count
+                  let rows = Samples.told model told 0 count |> Given.withoutClass given
                   // What is not seen is grey.
                   let shown = Tensor.where (Tensor.isFinite rows) rows (Tensor.zerosLike rows)
                   Sections.imagesGiven
-                      (Given.text given)
+                      (Given.text (Given.rest given))
                       (tiles "What is given" (GenerativeModel.outside model shown) [||])
                       (tiles "Samples of it" samples labels))
           | _ -> ()

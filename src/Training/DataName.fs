@@ -76,10 +76,7 @@ module internal DataName =
                 | Some _, Some _ -> raise (UserError $"data set '{text}': given is said more than once")
                 | Some own, None -> taken (text.Substring(0, at)) found (Some own)
                 | None, _ ->
-                    raise (
-                        UserError
-                            $"data set '{text}': given is '{setting.Substring 6}': expected low-resolution:N, N at least 2, or inpainting"
-                    )
+                    raise (UserError $"data set '{text}': given is '{setting.Substring 6}': expected {Given.pictures}")
             else
                 text, found, given
 

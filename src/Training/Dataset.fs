@@ -247,16 +247,20 @@ module Dataset =
 
         let data = (Units.toNetwork units rows).To kind
 
+        let labels =
+            table.Labels
+            |> Option.map (fun labels ->
+                let own = Tensor.indexSelect 0 index labels
+                if Dtype.isFloating own.Dtype then own.To kind else own.To kind.Device)
+
         { Data = data
           Label =
             match dataset.Given with
             | Some(Given.LowResolution _ | Given.Inpainting as given) -> Some(Given.observed boxes given data)
+            | Some(Given.WithClass given) ->
+                labels |> Option.map (fun labels -> Given.withClass labels (Given.observed boxes given data))
             | Some(Given.Columns _)
-            | None ->
-                table.Labels
-                |> Option.map (fun labels ->
-                    let own = Tensor.indexSelect 0 index labels
-                    if Dtype.isFloating own.Dtype then own.To kind else own.To kind.Device)
+            | None -> labels
           Source = None }
 
     let private draw (kind: Kind) (units: Units) (law: DataLaw) (rng: Rng) (n: int) : Batch =
@@ -609,10 +613,12 @@ module Dataset =
         let given, told = Given.ofNumbers names numbers
         { made name summary file x (Some told) [] with Given = Some given }
 
-    /// Images with what a network is told of each: the image made small, or all of it but a box. Raises RefusedException where they are no images of a data set that ends, or have sides that cannot be made so much
-    /// smaller.
+    /// Images with what a network is told of each: the image made small, or all of it but a box, and its class or not. Raises RefusedException where they are no images of a data set that ends, have sides that cannot
+    /// be made so much smaller, or no classes.
     let telling (given: Given) (data: Dataset) : Dataset =
-        match data.Shape, data.Content, given with
+        match data.Shape, data.Content, Given.rest given with
+        | _ when Given.hasClass given && data.Classes.IsEmpty ->
+            refuse Setting.Data data.Name $"it has no classes, which {Given.text given} tells of each image"
         | [ _; height; width ], Finite _, Given.LowResolution factor when height % factor <> 0 || width % factor <> 0 ->
             refuse
                 Setting.Data

@@ -409,7 +409,7 @@ module Datasets =
             { Flip = own.Flip || augmentation.Flip; Crop = Option.orElse augmentation.Crop own.Crop }
             given
 
-    /// The same data with what a network is told of each sample: `columns:age,dose` of a table, which are then not learned, `low-resolution:4` or `inpainting` of images. Raises UserError where it is none of these,
+    /// The same data with what a network is told of each sample: `columns:age,dose` of a table, which are then not learned, `low-resolution:4`, `inpainting` or `class+inpainting` of images. Raises UserError where it is none of these,
     /// or the name says one already.
     let telling (condition: string) (text: string) : string =
         let refuse (expected: string) = raise (UserError $"'{condition}' as a condition: {expected}")
@@ -422,6 +422,5 @@ module Datasets =
         | None, true when text.StartsWith "csv:" ->
             text + ",given=" + condition.Substring("columns:".Length).Replace(',', '+')
         | Some _, _ -> refuse "it is told of images, and this is a table: expected columns:A,B"
-        | None, true -> refuse "columns are a table's (csv:FILE): expected low-resolution:N or inpainting"
-        | None, false ->
-            refuse "expected columns:A,B of a table, or low-resolution:N, N at least 2, or inpainting of images"
+        | None, true -> refuse $"columns are a table's (csv:FILE): expected {Given.pictures}"
+        | None, false -> refuse $"expected columns:A,B of a table, or of images {Given.pictures}"

@@ -4,7 +4,7 @@ open System
 open System.Globalization
 open System.Text.Json.Nodes
 
-/// What a network is told of each sample, where that is no class: numbers [B; k], or pictures [B; C; H; W], in the network's units. NaN is the null: of one number that is missing, of a pixel that is not
+/// What a network is told of each sample, where that is not the class alone: numbers [B; k], or pictures [B; C; H; W], in the network's units. NaN is the null: of one number that is missing, of a pixel that is not
 /// seen, and of everything where nothing is told.
 [<RequireQualifiedAccess>]
 type Given =
@@ -14,21 +14,28 @@ type Given =
     | LowResolution of factor: int
     /// The picture but for a box somewhere in it, whose pixels are not seen: inpainting.
     | Inpainting
+    /// The class and something else: the number of the class comes first, as a coordinate [B; 1 + k] or as a channel of that number [B; 1 + C; H; W].
+    | WithClass of rest: Given
 
 /// Conditions that are numbers: how they are named, made of data, and read.
 [<RequireQualifiedAccess>]
 module Given =
 
-    /// `low-resolution:4`, `inpainting`; the names of columns.
-    let text (given: Given) : string =
+    let private classAnd = "class+"
+
+    /// `low-resolution:4`, `inpainting`, `class+inpainting`; the names of columns.
+    let rec text (given: Given) : string =
         match given with
         | Given.Columns(columns, _) -> columns |> List.map _.Name |> String.concat ", "
         | Given.LowResolution factor -> $"low-resolution:{factor}"
         | Given.Inpainting -> "inpainting"
+        | Given.WithClass rest -> classAnd + text rest
 
     /// The picture's condition of this name; none where it is no such name.
-    let ofText (text: string) : Given option =
+    let rec ofText (text: string) : Given option =
         match text.Split ':' with
+        | _ when text.StartsWith classAnd && not (text.Substring(classAnd.Length).StartsWith classAnd) ->
+            ofText (text.Substring classAnd.Length) |> Option.map Given.WithClass
         | [| "inpainting" |] -> Some Given.Inpainting
         | [| "low-resolution"; factor |] ->
             match Int32.TryParse(factor, NumberStyles.None, CultureInfo.InvariantCulture) with
@@ -36,19 +43,47 @@ module Given =
             | _ -> None
         | _ -> None
 
+    /// What `ofText` reads, in words.
+    let pictures =
+        "low-resolution:N, N at least 2, inpainting, or either with the class of each image as well, class+inpainting"
+
+    /// What is told besides the class.
+    let rest (given: Given) : Given =
+        match given with
+        | Given.WithClass rest -> rest
+        | _ -> given
+
+    let hasClass (given: Given) : bool = given.IsWithClass
+
     /// The shape of what is told of one sample of a shape.
-    let shape (sample: int list) (given: Given) : int list =
+    let rec shape (sample: int list) (given: Given) : int list =
         match given with
         | Given.Columns(columns, _) -> [ Columns.dimension columns ]
         | Given.LowResolution _
         | Given.Inpainting -> sample
+        | Given.WithClass rest ->
+            let rest = shape sample rest
+            rest.Head + 1 :: rest.Tail
 
-    /// How many numbers each part has that is told or withheld as one; a picture is one part.
-    let widths (given: Given) : int list =
+    /// How many coordinates or channels each part has that is told or withheld as one, of a sample of a shape; a picture is one part.
+    let rec widths (sample: int list) (given: Given) : int list =
         match given with
         | Given.Columns(columns, _) -> columns |> List.map Columns.width
         | Given.LowResolution _
-        | Given.Inpainting -> []
+        | Given.Inpainting -> [ sample.Head ]
+        | Given.WithClass rest -> 1 :: widths sample rest
+
+    /// Classes int64 [n], −1 for none, before what else is told of the samples, [n; …].
+    let withClass (labels: Tensor) (rest: Tensor) : Tensor =
+        let column = Tensor.reshape (rest.Shape[0] :: [ for _ in 2 .. rest.Rank -> 1 ]) (labels.To rest.Kind)
+
+        let column = Tensor.where (Tensor.lessThan 0.0 column) (Tensor.full rest.Kind [] nan) column
+
+        Tensor.cat 1 [ Tensor.expand (rest.Shape[0] :: 1 :: List.ofArray rest.Shape[2..]) column; rest ]
+
+    /// What is told besides the class, of what is told.
+    let withoutClass (given: Given) (told: Tensor) : Tensor =
+        if hasClass given then Tensor.narrow 1 1 (told.Shape[1] - 1) told else told
 
     /// Columns as they are told: a missing cell is a null, and needs no coordinate or word of its own.
     let private plain (columns: Column list) : Column list =
@@ -141,14 +176,15 @@ module Given =
         match given with
         | Given.LowResolution factor -> enlarged factor (reduced factor x)
         | Given.Inpainting -> hidden (boxes ()) x
-        | Given.Columns _ -> invalidArg (nameof given) "columns are no picture's"
+        | Given.Columns _
+        | Given.WithClass _ -> invalidArg (nameof given) $"{text given} is no picture's alone"
 
     /// What samples of a shape are to be told as a network takes it, from values in their own units: rows of columns [n; k]; small images, or large ones to be made small; images with NaN where they are
-    /// not seen. None where the values are of no shape that can be told.
+    /// not seen; without the class. None where the values are of no shape that can be told.
     let inside (sample: int list) (units: Units) (given: Given) (values: Tensor) : Tensor option =
         let x = values.To Dtype.Float64
 
-        match given, List.ofArray x.Shape[1..], sample with
+        match rest given, List.ofArray x.Shape[1..], sample with
         | Given.Columns(columns, own), [ k ], _ when k = Columns.dimension columns -> Some(Units.toNetwork own x)
         | Given.LowResolution factor, [ c; h; w ], [ channels; height; width ] when c = channels ->
             let y = Units.toNetwork units x
@@ -161,8 +197,8 @@ module Given =
 
     /// The shape that values are to have, in words.
     let expected (sample: int list) (given: Given) : string =
-        match given, sample with
-        | Given.Columns(columns, _), _ -> $"[n; {Columns.dimension columns}], the coordinates of {text given}"
+        match rest given, sample with
+        | Given.Columns(columns, _), _ -> $"[n; {Columns.dimension columns}], the coordinates of {text (rest given)}"
         | Given.LowResolution factor, [ c; h; w ] -> $"[n; {c}; {h / factor}; {w / factor}] or [n; {c}; {h}; {w}]"
         | _, sample ->
             let sizes = String.Join("; ", sample)
@@ -170,20 +206,26 @@ module Given =
 
     // ---- as JSON, in a model's description
 
-    let toJson (given: Given) : JsonObject =
+    let rec toJson (given: Given) : JsonObject =
         let json = JsonObject()
         let numbers (values: float[]) =
             JsonArray([| for value in values -> JsonValue.Create value :> JsonNode | null |])
 
         match given with
+        | Given.WithClass(Given.Columns _ as columns) ->
+            let json = toJson columns
+            json["class"] <- JsonValue.Create true
+            json
         | Given.Columns(columns, units) ->
             json["columns"] <- Columns.toJson columns
             json["shift"] <- numbers units.Shift
             json["scale"] <- numbers units.Scale
+            json
         | Given.LowResolution _
-        | Given.Inpainting -> json["picture"] <- JsonValue.Create(text given)
-
-        json
+        | Given.Inpainting
+        | Given.WithClass _ ->
+            json["picture"] <- JsonValue.Create(text given)
+            json
 
     /// The inverse of `toJson`. Raises what reading JSON does, or FormatException, where it is none of that.
     let ofJson (json: JsonObject) : Given =
@@ -204,4 +246,6 @@ module Given =
             if not (Units.isSound units) || units.Shift.Length <> Columns.dimension columns then
                 raise (FormatException "what its network is told has units of another number of coordinates")
 
-            Given.Columns(columns, units)
+            match json["class"] with
+            | null -> Given.Columns(columns, units)
+            | _ -> Given.WithClass(Given.Columns(columns, units))

@@ -14,6 +14,7 @@ let private combinations =
       "--loss simple --path vp"
       "--loss simple --path ddpm --times discrete"
       "--loss simple --path cosine --prediction v --weight soft-min-snr"
+      "--loss cfm --path linear-gamma --times u-shaped"
       "--loss denoiser --path vp --preconditioning edm --weight edm"
       "--loss dsm --path ve"
       "--loss edm"

@@ -28,7 +28,7 @@ let private networks: (string * (int -> int -> Network * int list * int list)) l
               Classes = None
               Role = NetworkRole.Field
               Tokens = None }
-        |> Networks.told given
+        |> Networks.told false given
         |> fun network -> network, sample, given
 
     [ "mlp", made "mlp" [ "features", 4.0 ] [ 3 ] [ 2 ]
@@ -54,12 +54,25 @@ let private seen (change: Loss -> Loss) (told: Tensor) : Tensor =
 
 let private isNan (x: Tensor) = floats x |> Array.map Double.IsNaN
 
+/// 1 and −1 in turns on 4 × 4 pixels.
+let private checker =
+    Tensor.ofArray [ 1; 1; 4; 4 ] [| for k in 0..15 -> if (k / 4 + k) % 2 = 0 then 1.0 else -1.0 |]
+
 /// Images whose 2 × 2 squares have a mean of N(0, 1), and pixels that are N(0, ¼) around it.
 let private squares (n: int) (side: int) : Tensor =
     let rng = Rng.ofSeed 8L
     let means = Rng.normal Kind.Float64 [ n; 1; side / 2; 1; side / 2; 1 ] (Rng.named "means" rng)
     let more = 0.5 * Rng.normal Kind.Float64 [ n; 1; side / 2; 2; side / 2; 2 ] (Rng.named "pixels" rng)
     Tensor.reshape [ n; 1; side; side ] (means + more)
+
+/// Images of 4 × 4 that are their mean, N(0, 1), the class's sign on a checker, and a little noise; and the classes.
+let private signed (n: int) : Tensor * Tensor =
+    let rng = Rng.ofSeed 12L
+    let means = Rng.normal Kind.Float64 [ n; 1; 1; 1 ] (Rng.named "means" rng)
+    let noise = 0.1 * Rng.normal Kind.Float64 [ n; 1; 4; 4 ] (Rng.named "noise" rng)
+    let classes = Rng.integers 2L [ n ] (Rng.named "classes" rng)
+    let signs = Tensor.reshape [ n; 1; 1; 1 ] (2.0 * classes.To Dtype.Float64 - 1.0)
+    means + signs * checker + noise, classes
 
 /// Rows of dose, city and effect: the effect is N(2 · dose + 1 in Rome and −1 in Oslo, ¼), and every tenth dose is missing.
 let private effects (file: string) (n: int) =
@@ -139,6 +152,64 @@ let tests =
                   Expect.stringContains (refused (Tensor.ofArray [ 3 ] [| 0L; 1L; 2L |])) "[B; 2]" ""
                   Expect.stringContains (refused (Tensor.zeros Kind.Float64 [ 3; 5 ])) "[B; 2]" ""
                   Expect.stringContains (refused (Tensor.zeros Kind.Float64 [ 2; 2 ])) "3 samples" "")
+
+          testCase "a class before a picture is the inner network's, and either may be left out"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let n, sample = 4, [ 1; 6; 6 ]
+
+                  let inner =
+                      Catalogue.networks.Make
+                          { Name = "unet"; Numbers = [] }
+                          { Sample = Networks.toldSample sample sample
+                            Data = "a test"
+                            Width = 16
+                            Depth = 1
+                            Times = 1
+                            Outputs = 1
+                            Classes = Some 3
+                            Role = NetworkRole.Field
+                            Tokens = None }
+
+                  let network = Networks.told true sample inner
+                  let parameters = drawn network
+                  let x = Rng.normal Kind.Float64 (n :: sample) (Rng.ofSeed 1L)
+                  let t = Rng.uniform Kind.Float64 [ n ] (Rng.ofSeed 2L)
+                  let said condition = network.Apply parameters condition t x
+                  let picture = Rng.normal Kind.Float64 (n :: sample) (Rng.ofSeed 3L)
+                  let unseen = Tensor.full Kind.Float64 (n :: sample) nan
+                  let labels = Tensor.ofArray [ n ] [| 0L; 1L; 2L; -1L |]
+                  let none = Tensor.full Kind.Int64 [ n ] -1.0
+                  let both = said (Some(Given.withClass labels picture))
+
+                  // The inner network, told the class as it always is, beside the picture and where it is seen.
+                  let whole = Tensor.cat 1 [ x; picture; Tensor.onesLike picture ]
+                  let plain = Tensor.narrow 1 0 1 (inner.Apply parameters (Some labels) t whole)
+                  Expect.isTrue (Tensor.same both plain) "the class is the inner network's"
+                  Expect.isTrue
+                      (Tensor.same (said None) (said (Some(Given.withClass none unseen))))
+                      "nothing told is NaN"
+                  let ofPicture = said (Some(Given.withClass none picture))
+                  let row k (y: Tensor) = Tensor.narrow 0 k 1 y
+                  Expect.isFalse (Tensor.same (row 0 both) (row 0 ofPicture)) "a class is seen"
+                  Expect.isTrue (Tensor.same (row 3 both) (row 3 ofPicture)) "and its null"
+                  Expect.isFalse (Tensor.same both (said (Some(Given.withClass labels unseen)))) "a picture is seen"
+
+                  // The parts are left out one by one, each as a whole.
+                  let given = Given.WithClass Given.Inpainting
+                  Expect.equal (Given.widths [ 2; 4; 4 ] given) [ 1; 2 ] ""
+                  let told =
+                      Given.withClass (Tensor.zeros Kind.Int64 [ 4000 ]) (Tensor.zeros Kind.Float64 [ 4000; 2; 4; 4 ])
+                  let hidden = isNan (seen (Loss.droppingNumbers [ 1; 2 ] 0.2) told) |> Array.chunkBySize 48
+                  Expect.isTrue
+                      (hidden
+                       |> Array.forall (fun row ->
+                           Array.forall ((=) row[0]) row[..15] && Array.forall ((=) row[16]) row[16..]))
+                      "whole parts"
+                  let share test = (hidden |> Array.filter test |> Array.length |> float) / 4000.0
+                  Expect.within 0.04 (share (fun row -> row[0])) 0.36 "the class"
+                  Expect.within 0.04 (share (fun row -> row[16])) 0.36 "the picture"
+                  Expect.within 0.04 (share (fun row -> row[0] && row[16])) (0.2 + 0.8 * 0.04) "both")
 
           // 40,000 rows: a share of 0.2 is off by 0.002 (one deviation); five are asked for.
           testCase "a part is left out as a whole: all parts with probability p, and each of the others' with p again"
@@ -420,6 +491,61 @@ let tests =
                       let squares = (Given.inside model.Shape Units.Same (Given.LowResolution 2) means).Value
                       let around = x - squares
                       Expect.within 0.06 ((Tensor.mean (Tensor.square around)).ToFloat()) (0.25 * 0.75) "")
+          )
+
+          full (
+              testCase "samples are of the class and of the picture that are given, or of either"
+              <| fun () ->
+                  let x, classes = signed 3000
+
+                  let data =
+                      Dataset.ofSamples "signs" "signs on a checker" "signs" x (Some classes)
+                      |> Dataset.telling (Given.WithClass(Given.LowResolution 4))
+
+                  let model =
+                      Runs.fit
+                          { Recipe.standardFor data with
+                              Steps = 1200L
+                              Width = 16
+                              Batch = 64
+                              LearningRate = 4e-3
+                              LabelDropout = 0.15
+                              Ema = 0.99 }
+                          data
+
+                  let places (label: string option) (small: Tensor option) =
+                      let generation =
+                          { GenerationRequest.standard with
+                              Class = label
+                              Given = small |> Option.map (fun x -> { Name = "small"; Values = x }) }
+
+                      let task =
+                          Validation.sampling
+                              model
+                              { SamplingRequest.standard with Generation = generation; Count = Some 200 }
+
+                      let x = Samples.draw task.Model task.Drawing task.Key 200 (fun _ _ -> ())
+                      let mean y = Tensor.toFloats (Tensor.meanRows y)
+                      Array.zip (mean x) (mean (x * checker))
+
+                  Scope.run0 (fun () ->
+                      let small = Tensor.full Kind.Float64 [ 1; 1; 1; 1 ] 0.7
+                      let mean = Array.averageBy
+                      let near value found = mean (fun x -> abs (x - value)) found
+
+                      for label, sign in [ "0", -1.0; "1", 1.0 ] do
+                          let both = places (Some label) (Some small)
+                          Expect.isLessThan (near 0.7 (Array.map fst both)) 0.15 "the mean that is given"
+                          Expect.isLessThan (near sign (Array.map snd both)) 0.25 "the sign of the class"
+                          let alone = places (Some label) None
+                          Expect.isLessThan (near sign (Array.map snd alone)) 0.25 "the sign of the class alone"
+                          let spread = snd (meanAndVariance (Array.map fst alone))
+                          Expect.within 0.4 spread 1.0 "any mean"
+
+                      let picture = places None (Some small)
+                      Expect.isLessThan (near 0.7 (Array.map fst picture)) 0.15 "the mean that is given alone"
+                      let ofSecond = picture |> Array.averageBy (fun (_, s) -> if s > 0.0 then 1.0 else 0.0)
+                      Expect.within 0.2 ofSecond 0.5 "either sign")
           )
 
           testCase "a run is told, drawn from, measured, kept and refused by command"

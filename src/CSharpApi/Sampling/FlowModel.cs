@@ -71,9 +71,9 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     public IReadOnlyList<string> Classes => classes;
 
     /// <summary>Whether it is told the class of what it makes: <see cref="SolverOptions.Label"/> then chooses one.</summary>
-    public bool IsConditional => Core.Labels;
+    public bool IsConditional => Core.IsToldClass;
 
-    /// <summary>What it is told of a sample in numbers, which <see cref="SolverOptions.Given"/> says: the names of columns, <c>low-resolution:4</c> or <c>inpainting</c>; null where it is told nothing of that kind.</summary>
+    /// <summary>What it is told of a sample in numbers, which <see cref="SolverOptions.Given"/> says: the names of columns, <c>low-resolution:4</c>, <c>inpainting</c> or <c>class+inpainting</c>; null where it is told nothing of that kind.</summary>
     public string? Given => ModelWork.Given(Core);
 
     /// <summary>The values that are black and white in a picture of its images, in the data’s units.</summary>

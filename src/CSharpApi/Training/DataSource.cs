@@ -179,16 +179,18 @@ public sealed class DataSource
 
     /// <summary>The same images, each told to the network with squares of pixels replaced by their means: a model of super-resolution.</summary>
     /// <param name="factor">The side of the squares.</param>
-    /// <exception cref="ArgumentException">In training: they are no images, or their sides are no multiples of the factor.</exception>
-    public DataSource GivenLowResolution(int factor)
+    /// <param name="andClass">Whether the network is told the class of each image as well; samples are then drawn for either or both.</param>
+    /// <exception cref="ArgumentException">In training: they are no images, their sides are no multiples of the factor, or they have no classes.</exception>
+    public DataSource GivenLowResolution(int factor, bool andClass = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(factor, 2);
-        return Telling($"low-resolution:{factor}");
+        return Telling($"{(andClass ? "class+" : "")}low-resolution:{factor}");
     }
 
     /// <summary>The same images, each told to the network but for a box somewhere in it: a model of inpainting.</summary>
-    /// <exception cref="ArgumentException">In training: they are no images.</exception>
-    public DataSource GivenInpainting() => Telling("inpainting");
+    /// <param name="andClass">Whether the network is told the class of each image as well; samples are then drawn for either or both.</param>
+    /// <exception cref="ArgumentException">In training: they are no images, or they have no classes.</exception>
+    public DataSource GivenInpainting(bool andClass = false) => Telling(andClass ? "class+inpainting" : "inpainting");
 
     /// <summary>The same vectors of memory, of each of which the network is told numbers: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
     /// <param name="numbers">[n, k], a row for each sample; NaN where nothing is told.</param>
