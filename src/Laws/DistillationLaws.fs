@@ -46,6 +46,46 @@ module DistillationLaws =
                           Case = $"{path.Name}, {times}" }
                 } }
 
+    let secondOrder =
+        { Name = "progressive-second-order"
+          Section = section
+          Statement =
+            "steps of DDIM with the first round's target of order 2 are of order 2: their error falls by four where the step is halved"
+          Reference = "Lu et al. 2023, DPM-Solver++, algorithm 1 and appendix B"
+          Tolerance = 0.35
+          Cases = 12
+          Check =
+            Check.guarding Progressive.secondOrder (fun _ _ _ now _ ->
+                // What the model says at the beginning alone: DDIM's own step, of the first order.
+                now)
+            <| fun target ->
+                gen {
+                    let! path = Draw.oneOf [ Path.condOT; Path.vp; Path.trigonometric ]
+                    let! law = Draw.mixture
+                    let! t = Draw.between 0.4 0.7
+                    let! r = Draw.rng
+                    let z = Draw.vectors r "z" [ 4; law.Dimension ]
+                    let teacher (t: float) = Mixture.denoiser path law (scalar t)
+
+                    let stepped (count: int) =
+                        let h = 0.2 / float count
+
+                        Seq.fold
+                            (fun z k ->
+                                let times = [ for part in [ 0.0; 0.5; 1.0 ] -> t - (float k + part) * h ]
+                                let at = List.map (levels path) times
+                                let now = teacher times[0] z
+                                let middle = teacher times[1] (Progressive.ddim now at[0] at[1] z)
+                                Progressive.ddim (target at[0] at[1] at[2] now middle) at[0] at[2] z)
+                            z
+                            (seq { 0 .. count - 1 })
+
+                    // Errors fall by 2² where the step is halved, once the steps are short: by the differences of 8, 16 and 32 steps.
+                    let a, b, c = stepped 8, stepped 16, stepped 32
+                    let order = log (Measure.apart a b / Measure.apart b c) / log 2.0
+                    return { Error = abs (order - 2.0); Case = $"{path.Name}, from {t}: order {order}" }
+                } }
+
     let rounds =
         { Name = "progressive-rounds"
           Section = section
@@ -229,4 +269,4 @@ module DistillationLaws =
                           Case = $"N({m}, {v}): S falls from {first} to {second}" }
                 } }
 
-    let all = [ progressive; rounds; guided; reflow; straightening ]
+    let all = [ progressive; secondOrder; rounds; guided; reflow; straightening ]

@@ -14,6 +14,8 @@ type Progressive =
         Times: float[]
         /// The steps of the last student, a power of two.
         Last: int
+        /// How the first teacher is followed where the first student takes a step: 1, by two steps of DDIM as in every other round; 2, by one of the second order for as many evaluations.
+        Order: int
         /// Of the error in x₀.
         Weight: Weight
     }
@@ -34,6 +36,22 @@ module Progressive =
         : Tensor =
         let ratio = sigmaS / sigmaT
         (arrived - ratio * z) / (alphaS - ratio * alphaT)
+
+    /// The data that one step of DDIM from t to s sees where DPM-Solver++(2S) takes it, from what the model says at t and, after DDIM, at a time m between: D = (1 − 1/(2r)) D_t + D_m/(2r), r the part of the way that
+    /// m is at in λ = log(α/σ); D_m where s is the data, which lies at λ = ∞ (Lu et al. 2023, DPM-Solver++, algorithm 1).
+    let secondOrder
+        (alphaT: Tensor, sigmaT: Tensor)
+        (alphaM: Tensor, sigmaM: Tensor)
+        (alphaS: Tensor, sigmaS: Tensor)
+        (now: Tensor)
+        (middle: Tensor)
+        : Tensor =
+        let lambda (alpha: Tensor) (sigma: Tensor) = log alpha - log sigma
+        let start = lambda alphaT sigmaT
+        let isData = Tensor.equalTo 0.0 sigmaS
+        let finite = lambda alphaS (Tensor.where isData (Tensor.onesLike sigmaS) sigmaS)
+        let half = 0.5 * (finite - start) / (lambda alphaM sigmaM - start)
+        Tensor.where isData middle (now + half * (middle - now))
 
     /// The times of DDIM's steps on a path, N and 0 for the data: those of its own grid, whose last step denoises.
     let times (path: GaussianPath) (steps: int) : float[] =
@@ -114,8 +132,16 @@ module Progressive =
             let t, between = column p.Times 0, column p.Times (stride / 2)
             let z = fst first * x0 + snd first * noise
             let teacher = says context.Teacher
-            let half = ddim (teacher t z) first middle z
-            let arrived = ddim (teacher between half) middle last half
+            let now = teacher t z
+            let half = ddim now first middle z
+            let then' = teacher between half
+
+            let arrived =
+                if p.Order = 2 && context.Round = 0 then
+                    ddim (secondOrder first middle last now then') first last z
+                else
+                    ddim then' middle last half
+
             let wanted = Tensor.detach (target first last z arrived)
             let error = Tensor.meanRows (Tensor.square (says context.Network t z - wanted))
             Coefficient.scale (Curve.at weight t) error
@@ -139,11 +165,19 @@ module Progressive =
 
     /// The loss as it is asked for: its name, its numbers and the parts that it is made of.
     let entry: Part<LossEntry> =
-        Part.of2
+        Part.of3
             (Parameter.make "steps" 64.0 (Allowed.Whole 2) "N, the steps of the first teacher's DDIM, a power of two")
             (Parameter.make "last" 1.0 (Allowed.Whole 1) "M, the steps of the last student, a power of two below N")
-            (fun steps last ->
-                let n, last = int steps, int last
+            (Parameter.make
+                "order"
+                1.0
+                (Allowed.Whole 1)
+                "1, the first round learns two steps of the teacher's DDIM; 2, one of DPM-Solver++(2S) in their place")
+            (fun steps last order ->
+                let n, last, order = int steps, int last, int order
+
+                if order > 2 then
+                    invalidArg "order" $"order is {order}: expected 1 or 2"
 
                 for name, value in [ "steps", n; "last", last ] do
                     if value &&& (value - 1) <> 0 then
@@ -173,4 +207,5 @@ module Progressive =
                                 |> Option.defaultValue (NetworkOutput.Prediction(teacher.Prediction, None, false))
                               Times = times teacher.Path n
                               Last = last
+                              Order = order
                               Weight = parts.Weight }))

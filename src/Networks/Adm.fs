@@ -485,16 +485,7 @@ module Adm =
     let private parameters width depth multipliers attention head dropout : Parameter list =
         [ Parameter.make "width" width (Allowed.Whole 1) "channels at the finest scale"
           Parameter.make "depth" depth (Allowed.Whole 1) "residual blocks at each scale"
-          Parameter.make
-              "multipliers"
-              multipliers
-              (Allowed.Whole 1)
-              "channels at each scale in multiples of the width, a digit each from fine to coarse: 1222 is four scales"
-          Parameter.make
-              "attention"
-              attention
-              (Allowed.Whole 0)
-              "the scales with attention, a digit each and 1 the finest: 23 is the second and the third; 0 for the middle alone"
+          yield! NetworkEntry.scaleParameters multipliers attention
           Parameter.make "head" head (Allowed.Whole 0) "channels of a head of attention; 0 for one head"
           Parameter.make
               "scale-shift"
@@ -514,22 +505,12 @@ module Adm =
 
     let private ofRequest (name: string) (numbers: float list) (ask: NetworkRequest) : Network =
         NetworkEntry.requireRole name NetworkRole.Field ask
-        let width, depth, multipliers, attention =
-            int numbers[0], int numbers[1], NetworkEntry.digits numbers[2], numbers[3]
+        let width, depth = int numbers[0], int numbers[1]
         let head, isScaled, isInBlocks, dropout = int numbers[4], numbers[5] > 0.5, numbers[6] > 0.5, numbers[7]
-        let attends = if attention = 0.0 then [] else NetworkEntry.digits attention
 
         match ask.Sample with
         | [ channels; _; _ ] ->
-            if List.contains 0 multipliers then
-                refuse Setting.Network name $"its multipliers are {numbers[2]}: a digit from 1 to 9 for each scale"
-
-            for scale in attends do
-                if scale < 1 || scale > multipliers.Length then
-                    refuse
-                        Setting.Network
-                        name
-                        $"its attention is {attention}: the scales are 1 to {multipliers.Length}, 1 the finest"
+            let multipliers, attends = NetworkEntry.scales name numbers[2] numbers[3]
 
             if width % 2 <> 0 then
                 refuse Setting.Width width $"its time is told in as many sines as cosines: give an even number"

@@ -108,6 +108,36 @@ module NetworkEntry =
     let digits (number: float) : int list =
         [ for digit in (int number).ToString CultureInfo.InvariantCulture -> int digit - int '0' ]
 
+    /// The parameters `multipliers` and `attention` of a network with scales.
+    let scaleParameters (multipliers: float) (attention: float) : Parameter list =
+        [ Parameter.make
+              "multipliers"
+              multipliers
+              (Allowed.Whole 1)
+              "channels at each scale in multiples of the width, a digit each from fine to coarse: 1222 is four scales"
+          Parameter.make
+              "attention"
+              attention
+              (Allowed.Whole 0)
+              "the scales with attention, a digit each and 1 the finest: 23 is the second and the third; 0 for the middle alone" ]
+
+    /// What these two say: the channels of each scale in multiples of the width, and the scales with attention, 1 the finest. Raises RefusedException where a scale has no channels, or is not there.
+    let scales (name: string) (multipliers: float) (attention: float) : int list * int list =
+        let channels = digits multipliers
+        let attends = if attention = 0.0 then [] else digits attention
+
+        if List.contains 0 channels then
+            refuse Setting.Network name $"its multipliers are {multipliers}: a digit from 1 to 9 for each scale"
+
+        for scale in attends do
+            if scale < 1 || scale > channels.Length then
+                refuse
+                    Setting.Network
+                    name
+                    $"its attention is {attention}: the scales are 1 to {channels.Length}, 1 the finest"
+
+        channels, attends
+
     /// Groups of at least 4 channels where there are as many, at most 32 of them.
     let groupsOf (width: int) : int =
         seq { min 32 (max 1 (width / 4)) .. -1 .. 1 } |> Seq.find (fun groups -> width % groups = 0)

@@ -243,10 +243,7 @@ module Unet1d =
     let private alongSeries (numbers: float list) (ask: NetworkRequest) : Network =
         let name = "unet-1d"
         NetworkEntry.requireRole name NetworkRole.Field ask
-        let width, depth, multipliers, attention =
-            int numbers[0], int numbers[1], NetworkEntry.digits numbers[2], numbers[3]
-        let heads, kernel = int numbers[4], int numbers[5]
-        let attends = if attention = 0.0 then [] else NetworkEntry.digits attention
+        let width, depth, heads, kernel = int numbers[0], int numbers[1], int numbers[4], int numbers[5]
 
         let channels =
             match ask.Sample with
@@ -261,15 +258,7 @@ module Unet1d =
                 $"its convolutions mix numbers, and these coordinates are tokens, of which none is between two others"
                 $"""take {Setting.Network.Is "sequence"}"""
 
-        if List.contains 0 multipliers then
-            refuse Setting.Network name $"its multipliers are {numbers[2]}: a digit from 1 to 9 for each scale"
-
-        for scale in attends do
-            if scale < 1 || scale > multipliers.Length then
-                refuse
-                    Setting.Network
-                    name
-                    $"its attention is {attention}: the scales are 1 to {multipliers.Length}, 1 the finest"
+        let multipliers, attends = NetworkEntry.scales name numbers[2] numbers[3]
 
         if kernel % 2 = 0 then
             refuse Setting.Network name $"its kernel is {kernel}: an odd number, as many places before as behind"
@@ -299,16 +288,7 @@ module Unet1d =
                   "Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Janner et al. 2022, appendix C"
                   [ Parameter.make "width" 32.0 (Allowed.Whole 1) "channels at the finest scale"
                     Parameter.make "depth" 1.0 (Allowed.Whole 1) "residual blocks at each scale"
-                    Parameter.make
-                        "multipliers"
-                        122.0
-                        (Allowed.Whole 1)
-                        "channels at each scale in multiples of the width, a digit each from fine to coarse"
-                    Parameter.make
-                        "attention"
-                        3.0
-                        (Allowed.Whole 0)
-                        "the scales with attention, a digit each and 1 the finest; 0 for the middle alone"
+                    yield! NetworkEntry.scaleParameters 122.0 3.0
                     Parameter.make "heads" 4.0 (Allowed.Whole 1) "heads of attention"
                     Parameter.make
                         "kernel"

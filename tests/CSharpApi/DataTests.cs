@@ -231,6 +231,56 @@ public class DataTests
         Assert.That(large.SampleShape, Is.EqualTo(new[] { 1, 8, 8 }));
     }
 
+    /// <summary>A class and a part of the image are told together: samples are of what is said of the two.</summary>
+    [Test]
+    public async Task AClassAndAPartOfTheImageAreToldTogether()
+    {
+        byte[] pixels = Array.ConvertAll(Bytes(30 * 64, 1), x => (byte)x);
+        int[] labels = [.. Enumerable.Range(0, 30).Select(k => k % 3)];
+        var images = DataSource.FromPixels(pixels, [30, 1, 8, 8], labels);
+        await using var model = await new FlowTrainer(Short).TrainAsync(images.GivenInpainting(andClass: true));
+        Assert.That(model.Given, Is.EqualTo("class+inpainting"));
+        Assert.That(model.IsConditional, Is.True);
+        var seen = new double[64];
+        Array.Fill(seen, double.NaN, 0, 32);
+        var given = SampleBatch.FromArray(seen, [1, 1, 8, 8]);
+
+        async Task<double[]> Of(int? label, SampleBatch? part) => (
+                await model.SampleAsync(
+                    new SampleOptions
+                    {
+                        Label = label,
+                        Given = part,
+                        Steps = 2,
+                        Count = 1,
+                    }
+                )
+            )[0].ToArray();
+
+        double[][] all = [await Of(1, given), await Of(2, given), await Of(1, null), await Of(null, given)];
+        Assert.That(all.Select(x => string.Join(' ', x)).Distinct().Count(), Is.EqualTo(4));
+        var file = Path.Combine(folder, "both.safetensors");
+        await model.SaveAsync(file);
+        await using var read = await FlowModel.LoadAsync(file);
+        Assert.That((
+                await read.SampleAsync(
+                    new SampleOptions
+                    {
+                        Label = 1,
+                        Given = given,
+                        Steps = 2,
+                        Count = 1,
+                    }
+                )
+            )[0].ToArray(), Is.EqualTo(all[0]));
+
+        var unlabelled = DataSource.FromPixels(pixels, [30, 1, 8, 8]).GivenLowResolution(2, andClass: true);
+        Assert.That(
+            Assert.ThrowsAsync<ArgumentException>(() => new FlowTrainer(Short).TrainAsync(unlabelled))!.Message,
+            Does.Contain("no classes")
+        );
+    }
+
     /// <summary>Classes of arrays have names, and a file of numpy's has labels beside it.</summary>
     [Test]
     public async Task ClassesOfArraysHaveNames()

@@ -211,6 +211,7 @@ let tests =
 
               refused "noise" [ "progressive" ] [ "--teacher noise"; "σ/α"; "velocity" ]
               refused "teacher" [ "progressive:steps=6" ] [ "power of two" ]
+              refused "teacher" [ "progressive:steps=8,order=3" ] [ "order is 3"; "1 or 2" ]
               refused "teacher" [ "progressive:steps=8,last=3" ] [ "last is 3"; "power of two" ]
               refused "teacher" [ "progressive:steps=8,last=8" ] [ "last is 8"; "less than the 8 steps" ]
 

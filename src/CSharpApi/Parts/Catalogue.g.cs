@@ -274,8 +274,9 @@ public static class Losses
     /// <summary>Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round. <c>progressive</c>: E w ‖x̃ − D(z_t, t)‖², x̃ of the teacher's two steps of DDIM, in rounds from N = 64 to 1; a teacher, its network and its times, no derivatives (Salimans, Ho 2022, Progressive distillation, algorithm 2).</summary>
     /// <param name="steps">N, the steps of the first teacher's DDIM, a power of two: a whole number from 2 to 1000000.</param>
     /// <param name="last">M, the steps of the last student, a power of two below N: a whole number from 1 to 1000000.</param>
-    public static TrainingLoss ProgressiveDistillation(int steps = 64, int last = 1) =>
-        TrainingLoss.Of("progressive", [("steps", nameof(steps), steps), ("last", nameof(last), last)]);
+    /// <param name="order">1, the first round learns two steps of the teacher's DDIM; 2, one of DPM-Solver++(2S) in their place: a whole number from 1 to 1000000.</param>
+    public static TrainingLoss ProgressiveDistillation(int steps = 64, int last = 1, int order = 1) =>
+        TrainingLoss.Of("progressive", [("steps", nameof(steps), steps), ("last", nameof(last), last), ("order", nameof(order), order)]);
 
     /// <summary>Distillation of a guided model: a student that is told how far to guide says in one evaluation what its teacher says in two. <c>guided</c>: E λ ‖(1 + w) y(c) − w y(∅) − ŷ(c, w)‖², w ~ U, y the teacher's; a teacher of classes, its network and a guidance weight, no derivatives (Meng et al. 2023, On distillation of guided diffusion models, eq. 3).</summary>
     /// <param name="least">The least weight w = guidance − 1: a finite number.</param>
@@ -1411,8 +1412,8 @@ public static class NetworkKinds
     /// <summary><c>unet-1d</c>: residual blocks along a series at several scales, with attention at chosen ones, for series of any length (Ronneberger et al. 2015; Ho, Jain, Abbeel 2020; Janner et al. 2022, appendix C).</summary>
     /// <param name="width">Channels at the finest scale: a whole number from 1 to 1000000.</param>
     /// <param name="depth">Residual blocks at each scale: a whole number from 1 to 1000000.</param>
-    /// <param name="multipliers">Channels at each scale in multiples of the width, a digit each from fine to coarse: a whole number from 1 to 1000000.</param>
-    /// <param name="attention">The scales with attention, a digit each and 1 the finest; 0 for the middle alone: a whole number from 0 to 1000000.</param>
+    /// <param name="multipliers">Channels at each scale in multiples of the width, a digit each from fine to coarse: 1222 is four scales: a whole number from 1 to 1000000.</param>
+    /// <param name="attention">The scales with attention, a digit each and 1 the finest: 23 is the second and the third; 0 for the middle alone: a whole number from 0 to 1000000.</param>
     /// <param name="heads">Heads of attention: a whole number from 1 to 1000000.</param>
     /// <param name="kernel">Places that a convolution sees at once, an odd number: a whole number from 1 to 1000000.</param>
     public static NetworkKind Unet1D(int width = 32, int depth = 1, int multipliers = 122, int attention = 3, int heads = 4, int kernel = 3) =>
