@@ -218,16 +218,10 @@ module ModelFile =
             (match t.Given with
              | None -> true
              | Some given ->
-                 let settings = Map.ofList t.Network.Settings
-                 let rest = Given.rest given
-
                  not t.Labels
-                 && (t.Shape.Length = 3) <> rest.IsColumns
-                 && Map.containsKey "told-class" settings = Given.hasClass given
+                 && (t.Shape.Length = 3 || (Given.rest given).IsColumns)
                  && not (Given.hasClass given && t.Classes.IsEmpty)
-                 && (match Map.tryFind "told" settings with
-                     | Some sizes -> sizes = String.Join(",", Given.shape t.Shape rest)
-                     | None -> false))
+                 && Told.ofSettings (Map.ofList t.Network.Settings) = Some(Given.told t.Shape given))
             "what its network is told is of another shape than it says"
 
         require

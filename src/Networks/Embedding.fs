@@ -40,3 +40,16 @@ module Embedding =
             let last = Tensor.full labels.Kind [] (float none)
             Nn.embedding table (Tensor.where (Tensor.lessThan 0.0 labels) last labels)
         | None -> Tensor.narrow 0 none 1 table
+
+    /// Where each coordinate is, [length · width] one after the other: sines and cosines at the frequencies 10000^{−j/n}, j = 0 … n − 1 with n half of the width, and 0 for what is left over
+    /// (Vaswani et al. 2017, section 3.5). A step along the sequence turns each pair by an angle, so that attention finds a neighbour by one linear map at every place.
+    let places (length: int) (width: int) : float[] =
+        let n = width / 2
+
+        [| for place in 0 .. length - 1 do
+               for wave in [ Math.Sin; Math.Cos ] do
+                   for j in 0 .. n - 1 do
+                       wave (float place * Math.Pow(10000.0, -float j / float n))
+
+               for _ in 2 * n .. width - 1 do
+                   0.0 |]

@@ -45,90 +45,6 @@ module Networks =
                         let field = network.Apply parameters condition
                         fun t x -> field (Tensor.zerosLike t) x })
 
-    /// A network that is told numbers of each sample, [k], or a picture of its own sides, [c; H; W]: they stand beside x as further coordinates or channels that it sees and says nothing of, 0 where they
-    /// are not told, each number, or each pixel of the picture, with another that says whether it is, 1 or 0. Made of a network of samples that are so much larger (`toldSample`). It is told no
-    /// classes, unless their numbers come before the others (`Given.WithClass`): those are the inner network's.
-    let told (hasClass: bool) (given: int list) : Network -> Network =
-        Network.alike (fun network ->
-            /// The classes, −1 for none, and the other numbers.
-            let apart (condition: Condition) : struct (Condition * Condition) =
-                match condition with
-                | Some told when hasClass && Dtype.isFloating told.Dtype && told.Rank >= 2 ->
-                    let first = Tensor.select 1 0 (Tensor.flattenRows told)
-                    let labels = Tensor.where (Tensor.isFinite first) first (Tensor.full first.Kind [] -1.0)
-                    struct (Some(labels.To Dtype.Int64), Some(Tensor.narrow 1 1 (told.Shape[1] - 1) told))
-                | _ -> struct (None, condition)
-
-            /// What is beside the x of a batch.
-            let beside (condition: Condition) : (Tensor -> Tensor) =
-                match condition with
-                | None ->
-                    fun x ->
-                        let channels =
-                            match given with
-                            | [ k ] -> 2 * k
-                            | _ -> given.Head + 1
-
-                        Tensor.zeros x.Kind (x.Shape[0] :: channels :: List.ofArray x.Shape[2..])
-                | Some told ->
-                    if not (Dtype.isFloating told.Dtype) || List.ofArray told.Shape[1..] <> given then
-                        let sizes = System.String.Join("; ", given)
-                        let beside = if hasClass then " and a class before them" else ""
-                        invalidArg
-                            "condition"
-                            $"{network.Name}: it is told numbers [B; {sizes}]{beside}, was given {told.Describe()}"
-
-                    let isThere = Tensor.isFinite told
-                    let numbers = Tensor.where isThere told (Tensor.zerosLike told)
-                    let there = isThere.To told.Dtype
-                    let there = if given.Length = 1 then there else Tensor.unsqueeze 1 (Tensor.minOver [ 1 ] there)
-                    let both = Tensor.cat 1 [ numbers; there ]
-                    fun x -> both.To x.Kind
-
-            { network with
-                Settings =
-                    network.Settings
-                    @ [ "told", System.String.Join(",", given)
-                        if hasClass then
-                            "told-class", "on" ]
-                Apply =
-                    fun parameters ->
-                        let inner = network.Apply parameters
-
-                        fun condition ->
-                            let struct (label, numbers) = apart condition
-                            let field = inner label
-                            let beside = beside numbers
-
-                            fun t x ->
-                                let more = beside x
-
-                                if more.Shape[0] <> x.Shape[0] then
-                                    invalidArg
-                                        "condition"
-                                        $"{network.Name}: {more.Shape[0]} are told, and there are {x.Shape[0]} samples"
-
-                                let whole = Tensor.cat 1 [ x; more ]
-                                let own, wide = x.Shape[1], whole.Shape[1]
-                                let said: Tensor = field t whole
-
-                                if said.Shape[1] = wide then
-                                    Tensor.narrow 1 0 own said
-                                else
-                                    let n, rest = said.Shape[0], List.ofArray said.Shape[2..]
-                                    let outputs = said.Shape[1] / wide
-
-                                    Tensor.reshape (n :: outputs :: wide :: rest) said
-                                    |> Tensor.narrow 2 0 own
-                                    |> Tensor.reshape (n :: outputs * own :: rest) })
-
-    /// The shape of a sample together with what is told of it, as the network inside of `told` sees them.
-    let toldSample (given: int list) (sample: int list) : int list =
-        match sample, given with
-        | [ d ], [ k ] -> [ d + 2 * k ]
-        | channels :: sides, more :: others when sides = others -> channels + more + 1 :: sides
-        | _ -> invalidArg (nameof given) "numbers are told of vectors, and pictures of pictures of the same sides"
-
     /// Part k of a network that says several things of every coordinate.
     let part (k: int) (network: Condition -> Field) : Condition -> Field =
         fun condition ->
@@ -231,14 +147,7 @@ module Networks =
             |> List.tryFind (fun entry -> entry.Kind = name)
             |> Option.map (fun entry -> entry.OfSettings settings)
         |> Option.map (if Map.containsKey "blind" settings then blind else id)
-        |> Option.map (
-            match Map.tryFind "told" settings with
-            | Some sizes ->
-                told
-                    (Map.containsKey "told-class" settings)
-                    [ for size in sizes.Split ',' -> System.Int32.Parse(size, CultureInfo.InvariantCulture) ]
-            | None -> id
-        )
+        |> Option.map (Told.ofSettings settings |> Option.map Told.network |> Option.defaultValue id)
         |> Option.map (EnergyNetwork.headOf settings |> Option.map EnergyNetwork.ofNetwork |> Option.defaultValue id)
         |> Option.map (if Map.containsKey "uncertainty" settings then withUncertainty else id)
 

@@ -76,19 +76,6 @@ module Sequence =
 
         NetworkSettings.requireHeads "sequence" s.Width s.Heads
 
-    /// Where each coordinate is, [length · width] one after the other: sines and cosines at the frequencies 10000^{−j/n}, j = 0 … n − 1 with n half of the width, and 0 for what is left over
-    /// (Vaswani et al. 2017, section 3.5). A step along the sequence turns each pair by an angle, so that attention finds a neighbour by one linear map at every place.
-    let private placesOf (length: int) (width: int) : float[] =
-        let n = width / 2
-
-        [| for place in 0 .. length - 1 do
-               for wave in [ Math.Sin; Math.Cos ] do
-                   for j in 0 .. n - 1 do
-                       wave (float place * Math.Pow(10000.0, -float j / float n))
-
-               for _ in 2 * n .. width - 1 do
-                   0.0 |]
-
     /// Vectors of the coordinates with those of their places, blocks told the time and the class, and numbers for each coordinate. Its output is 0 before training.
     /// Raises ArgumentException where the settings do not fit together, and in use where labels, times or shapes do not fit.
     let network (s: Sequence) : Network =
@@ -109,7 +96,7 @@ module Sequence =
                 let line = Layer.linear (b.Inside "embed") 1 s.Width
                 fun p x -> line p (Tensor.unsqueeze 2 x)
 
-        let places = placesOf s.Length s.Width
+        let places = Embedding.places s.Length s.Width
         let blocks = [ for k in 1 .. s.Depth -> Dit.block (b.Inside $"block{k}") s.Width s.Heads ]
         let last = Dit.modulation (b.Inside "last") s.Width 2
         let output = Layer.linearFromZero (b.Inside "output") s.Width s.Outputs

@@ -52,15 +52,11 @@ module internal JobNetwork =
         | _ -> ()
 
     /// What the network is told of a sample in numbers; none where it is told none.
-    let private given (recipe: Recipe) (data: Dataset) : Given option = if recipe.Labels then data.Given else None
-
-    /// The shape of those numbers, without the class.
-    let private shapeOf (data: Dataset) (given: Given) : int list = Given.shape data.Shape (Given.rest given)
+    let private given (recipe: Recipe) (data: Dataset) : Told option =
+        if recipe.Labels then data.Given |> Option.map (Given.told data.Shape) else None
 
     let private requested (recipe: Recipe) (data: Dataset) (objective: Objective) : NetworkRequest =
-        { Sample =
-            given recipe data
-            |> Option.fold (fun sample given -> Networks.toldSample (shapeOf data given) sample) data.Shape
+        { Sample = given recipe data |> Option.fold (fun sample told -> Told.sample told sample) data.Shape
           Data = data.Name
           Width = recipe.Width
           Depth = recipe.Depth
@@ -78,8 +74,7 @@ module internal JobNetwork =
         |> if recipe.Blind then Networks.blind else id
         |> match given recipe data with
            // That of a teacher has been told it already.
-           | Some given when recipe.Network.Name <> Networks.learnedFrom ->
-               Networks.told (Given.hasClass given) (shapeOf data given)
+           | Some told when recipe.Network.Name <> Networks.learnedFrom -> Told.network told
            | _ -> id
 
     let make (known: Known) (recipe: Recipe) (data: Dataset) (objective: Objective) : Network =

@@ -61,7 +61,7 @@ module Encode =
         | Some n, _, _ when n < 1 -> raise (UserError $"-n {n}: expected a whole number of at least 1")
         | Some n, Some file, _ -> raise (UserError $"-n {n} and --data {file} both say how many samples: leave -n out")
         | _, None, Some label ->
-            raise (UserError $"--label {label}: held-out data have labels of their own: it goes with --data")
+            raise (UserError $"--class {label}: held-out data have labels of their own: it goes with --data")
         | _ -> ()
 
         if not (choice.Out.EndsWith(".npy", StringComparison.OrdinalIgnoreCase)) then

@@ -110,7 +110,7 @@ module LogDensity =
 
         match choice.Label, choice.Data with
         | Some label, None ->
-            raise (UserError $"--label {label}: held-out data have labels of their own: it goes with --data")
+            raise (UserError $"--class {label}: held-out data have labels of their own: it goes with --data")
         | _ -> ()
 
         match choice.Memory with

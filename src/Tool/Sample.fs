@@ -348,7 +348,7 @@ module Sample =
             "sample"
             "draws samples from a trained run, or from an exact mixture in a network's place"
             [ "./fokker sample moons -n 5000 --out moons.npy", "five thousand points for numpy.load"
-              "./fokker sample fashion-mnist --label sneaker --out sneakers.png", "a hundred pictures of one class"
+              "./fokker sample fashion-mnist --class sneaker --out sneakers.png", "a hundred pictures of one class"
               "./fokker sample fashion-mnist --guidance 3 --class sneaker --out sneakers.png",
               "the same with guidance towards the class"
               "./fokker sample --oracle mixture.json --path vp --solver rk4 --steps 40 --noise e.npy --out x0.npy",

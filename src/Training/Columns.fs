@@ -11,6 +11,8 @@ type ColumnKind =
     | Number of holes: bool
     /// One of a list of words, each with a coordinate of its own: 1 for the word that is there, 0 for the others. The word "" is a missing cell.
     | Category of words: string list
+    /// A short text of at most so many bytes, which is told to a network and never learned (`TextEncoder`).
+    | Text of bytes: int
 
 /// A column of a table, as a network sees it.
 type Column =
@@ -33,8 +35,17 @@ module Columns =
         match column.Kind with
         | ColumnKind.Number holes -> if holes then 2 else 1
         | ColumnKind.Category words -> words.Length
+        | ColumnKind.Text bytes -> bytes
 
     let dimension (columns: Column list) : int = List.sumBy width columns
+
+    /// Where the coordinates of each text begin, and how many they are.
+    let texts (columns: Column list) : (int * int) list =
+        List.zip columns (columns |> List.scan (fun at column -> at + width column) 0 |> List.take columns.Length)
+        |> List.choose (fun (column, first) ->
+            match column.Kind with
+            | ColumnKind.Text bytes -> Some(first, bytes)
+            | _ -> None)
 
     /// Each column with its first coordinate.
     let private placed (columns: Column list) : (Column * int) list =
@@ -46,7 +57,7 @@ module Columns =
     /// What is said of the columns: their names, each with its kind where that is said; none for all of them.
     type internal Wanted = (string * string option) list option
 
-    /// `all`, or names with plus signs between them, each with `:number` or `:category` where it is said.
+    /// `all`, or names with plus signs between them, each with `:number`, `:category` or `:text` where it is said.
     let internal wanted (text: string) : Wanted =
         if text = "all" then
             None
@@ -79,7 +90,7 @@ module Columns =
             if words.Length > most then
                 raise (
                     UserError
-                        $"{file}: the column {name} has {words.Length} different words, and a category at most {most}: leave it out, or say that it holds numbers ({name}:number)"
+                        $"{file}: the column {name} has {words.Length} different words, and a category at most {most}: leave it out, say that it holds numbers ({name}:number), or, where it is told and not learned, texts ({name}:text)"
                 )
 
             ColumnKind.Category(List.ofArray words @ (if holes then [ "" ] else []))
@@ -93,9 +104,19 @@ module Columns =
 
             numbers ()
         | Some "category" -> words ()
+        | Some "text" ->
+            let most = there |> Array.map Text.Encoding.UTF8.GetByteCount |> Array.max
+
+            if most > TextEncoder.Most then
+                raise (
+                    UserError
+                        $"{file}: a text of the column {name} is of {most} bytes, and at most {TextEncoder.Most} can be told: shorten it"
+                )
+
+            ColumnKind.Text most
         | None -> if Array.forall (Csv.finite >> Option.isSome) there then numbers () else words ()
         | Some other ->
-            raise (UserError $"{file}: the column {name} is said to hold '{other}': expected number or category")
+            raise (UserError $"{file}: the column {name} is said to hold '{other}': expected number, category or text")
 
     /// Where the columns of these names are in the file. Raises UserError where one is not.
     let private places (file: string) (header: string[]) (names: string list) : int list =
@@ -132,6 +153,9 @@ module Columns =
                   | ColumnKind.Category words ->
                       for _ in words do
                           yield 0.5, 0.5
+                  | ColumnKind.Text bytes ->
+                      for _ in 1..bytes do
+                          yield 0.0, 1.0
                   | ColumnKind.Number holes ->
                       let values = rows |> Array.choose (fun row -> Csv.finite row[at])
                       let mean = Array.average values
@@ -152,6 +176,7 @@ module Columns =
         (number: int -> bool -> string -> float)
         (flag: int -> bool -> float)
         (word: int -> string -> string list -> float list)
+        (text: string -> int -> float[])
         : Tensor =
         let values =
             [| for line, row in Array.zip table.Lines table.Rows do
@@ -173,7 +198,17 @@ module Columns =
                                let known = words |> List.filter ((<>) "") |> List.truncate 8 |> String.concat ", "
                                refuse file line column cell $"it is none of the words that were learned ({known})"
 
-                           yield! word first (if isThere then cell else "") words |]
+                           yield! word first (if isThere then cell else "") words
+                       | ColumnKind.Text bytes ->
+                           if Text.Encoding.UTF8.GetByteCount cell > bytes then
+                               refuse
+                                   file
+                                   line
+                                   column
+                                   cell
+                                   $"it is longer than the {bytes} bytes of the longest that was told"
+
+                           yield! text cell bytes |]
 
         Tensor.ofArray [ table.Rows.Length; dimension columns ] values
 
@@ -225,7 +260,8 @@ module Columns =
 
             words |> List.mapi (fun k other -> (if other = cell then 1.0 else 0.0) + noise * draw (at + k))
 
-        coordinates file columns places table number flag word
+        coordinates file columns places table number flag word (fun _ _ ->
+            raise (UserError $"{file}: a text is told and not learned: say which column it is as a condition"))
 
     /// The rows with NaN in every coordinate of a cell that is missing: what is to be filled in, by something that is there.
     let internal openPoints (file: string) (columns: Column list) (places: int list) (table: CellTable) : Tensor =
@@ -238,7 +274,10 @@ module Columns =
                 elif other = cell && cell <> "" then 1.0
                 else 0.0)
 
-        coordinates file columns places table number (fun _ _ -> 1.0) word
+        let text (cell: string) bytes =
+            if Csv.isMissing cell then Array.create bytes nan else (TextEncoder.bytes bytes cell).Value
+
+        coordinates file columns places table number (fun _ _ -> 1.0) word text
 
     /// Where the columns of a model are in a file's header. Raises UserError where one is not there.
     let internal placesIn (file: string) (columns: Column list) (table: CellTable) : int list =
@@ -250,7 +289,8 @@ module Columns =
                match column.Kind with
                | ColumnKind.Number true when x[at + 1] < 0.5 -> ""
                | ColumnKind.Number _ -> x[at].ToString("R", CultureInfo.InvariantCulture)
-               | ColumnKind.Category words -> words |> List.indexed |> List.maxBy (fun (k, _) -> x[at + k]) |> snd |]
+               | ColumnKind.Category words -> words |> List.indexed |> List.maxBy (fun (k, _) -> x[at + k]) |> snd
+               | ColumnKind.Text bytes -> TextEncoder.text x[at .. at + bytes - 1] |]
 
     // ---- as JSON, in a model's description
 
@@ -264,6 +304,7 @@ module Columns =
                    | ColumnKind.Number holes -> json["holes"] <- JsonValue.Create holes
                    | ColumnKind.Category words ->
                        json["words"] <- JsonArray([| for word in words -> JsonValue.Create word :> JsonNode | null |])
+                   | ColumnKind.Text bytes -> json["bytes"] <- JsonValue.Create bytes
 
                    json :> JsonNode | null |]
         )
@@ -274,6 +315,7 @@ module Columns =
               let json = (nonNull node).AsObject()
               { Name = (nonNull json["name"]).GetValue<string>()
                 Kind =
-                  match json["words"] with
-                  | null -> ColumnKind.Number((nonNull json["holes"]).GetValue<bool>())
-                  | words -> ColumnKind.Category [ for word in words.AsArray() -> (nonNull word).GetValue<string>() ] } ]
+                  match json["words"], json["bytes"] with
+                  | null, null -> ColumnKind.Number((nonNull json["holes"]).GetValue<bool>())
+                  | null, bytes -> ColumnKind.Text((nonNull bytes).GetValue<int>())
+                  | words, _ -> ColumnKind.Category [ for word in words.AsArray() -> (nonNull word).GetValue<string>() ] } ]

@@ -603,20 +603,24 @@ module Dataset =
             Columns = columns
             Given = Option.map fst told }
 
-    /// Vectors of memory with numbers [n; k] that a network is told of each, by these names; NaN is what is not told. Raises UserError as `ofSamples` does, or where a column of numbers has nothing in it.
-    let ofSamplesTold name summary (file: string) (x: Tensor) (names: string list) (numbers: Tensor) : Dataset =
+    /// Samples with numbers [n; k] that a network is told of each, in its units, and what they are. Raises UserError as `ofSamples` does.
+    let ofSamplesGiven name summary (file: string) (x: Tensor) (given: Given, told: Tensor) : Dataset =
         check file x
 
-        if x.Rank <> 2 then
-            raise (UserError $"{file}: numbers are told of vectors, and its samples are [{x.Describe()}]")
+        if told.Shape[0] <> x.Shape[0] then
+            raise (UserError $"{file}: it is told of {told.Shape[0]} samples, and there are {x.Shape[0]} samples")
 
-        let given, told = Given.ofNumbers names numbers
         { made name summary file x (Some told) [] with Given = Some given }
 
     /// Images with what a network is told of each: the image made small, or all of it but a box, and its class or not. Raises RefusedException where they are no images of a data set that ends, have sides that cannot
     /// be made so much smaller, or no classes.
     let telling (given: Given) (data: Dataset) : Dataset =
         match data.Shape, data.Content, Given.rest given with
+        | _ when data.Given.IsSome ->
+            refuse
+                Setting.Data
+                data.Name
+                $"it tells of each image {Given.text data.Given.Value} already: leave one of the two out"
         | _ when Given.hasClass given && data.Classes.IsEmpty ->
             refuse Setting.Data data.Name $"it has no classes, which {Given.text given} tells of each image"
         | [ _; height; width ], Finite _, Given.LowResolution factor when height % factor <> 0 || width % factor <> 0 ->

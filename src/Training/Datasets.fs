@@ -204,7 +204,7 @@ module Datasets =
     let private csv: DatasetEntry =
         { Name = "csv:FILE[,columns=A+B]"
           Summary =
-            "one sample a line, columns of numbers, a header or none; every column standardised. columns: those of these names, or all, of numbers or of words (A:number, B:category), with missing cells; given: those that are told and not learned"
+            "one sample a line, columns of numbers, a header or none; every column standardised. columns: those of these names, or all, of numbers or of words (A:number, B:category), with missing cells; given: those that are told and not learned, short texts too (C:text)"
           Reference = "a file of yours"
           Shape = "[columns]"
           Open =
@@ -271,12 +271,12 @@ module Datasets =
     let private folder: DatasetEntry =
         { Name = "folder:DIR[,size=N]"
           Summary =
-            "PNG, JPEG and WebP pictures, a folder for each class or none; size: the side that the middle of each is brought to, colour=grey or rgb where not found, skip=corrupt leaves out damaged files"
+            "PNG, JPEG and WebP pictures, a folder for each class or none; size: the side that the middle of each is brought to, colour=grey or rgb where not found, skip=corrupt leaves out damaged files; columns=A+B: what a network is told of each picture in place of its class, from the folder's metadata.csv (A:number, B:category, C:text)"
           Reference = "files of yours"
           Shape = "[C; N; N]"
           Open =
             fun text ->
-                let wants = [ "size", "N"; "colour", "grey|rgb"; "skip", "corrupt" ]
+                let wants = [ "size", "N"; "colour", "grey|rgb"; "skip", "corrupt"; "columns", "A+B" ]
                 let path, said = DataName.read "folder" wants text
 
                 ImageFolder.load
@@ -289,7 +289,8 @@ module Datasets =
                       SkipCorrupt =
                         said "skip"
                         |> Option.map (DataName.word $"folder:{text}" "skip" [ "corrupt", true ])
-                        |> Option.defaultValue false } }
+                        |> Option.defaultValue false
+                      Told = said "columns" |> Option.bind Columns.wanted |> Option.defaultValue [] } }
 
     let private cifar: DatasetEntry =
         { Name = "cifar:DIR"
@@ -409,7 +410,7 @@ module Datasets =
             { Flip = own.Flip || augmentation.Flip; Crop = Option.orElse augmentation.Crop own.Crop }
             given
 
-    /// The same data with what a network is told of each sample: `columns:age,dose` of a table, which are then not learned, `low-resolution:4`, `inpainting` or `class+inpainting` of images. Raises UserError where it is none of these,
+    /// The same data with what a network is told of each sample: `columns:age,dose` of a table, which are then not learned, or of the table beside a folder's pictures, `low-resolution:4`, `inpainting` or `class+inpainting` of images. Raises UserError where it is none of these,
     /// or the name says one already.
     let telling (condition: string) (text: string) : string =
         let refuse (expected: string) = raise (UserError $"'{condition}' as a condition: {expected}")
@@ -421,6 +422,14 @@ module Datasets =
             | _, _, Some other -> refuse $"the data set's name says {Given.text other} already"
         | None, true when text.StartsWith "csv:" ->
             text + ",given=" + condition.Substring("columns:".Length).Replace(',', '+')
+        | None, true when text.StartsWith "folder:" ->
+            match DataName.shown text with
+            | rest, augmentation, None ->
+                let columns = condition.Substring("columns:".Length).Replace(',', '+')
+                DataName.shownText $"{rest},columns={columns}" augmentation None
+            | _, _, Some other -> refuse $"the data set's name says {Given.text other} already"
         | Some _, _ -> refuse "it is told of images, and this is a table: expected columns:A,B"
-        | None, true -> refuse $"columns are a table's (csv:FILE): expected {Given.pictures}"
+        | None, true ->
+            refuse
+                $"columns are a table's (csv:FILE) or a folder's (folder:DIR, with a metadata.csv): expected {Given.pictures}"
         | None, false -> refuse $"expected columns:A,B of a table, or of images {Given.pictures}"

@@ -65,6 +65,15 @@ module Given =
             let rest = shape sample rest
             rest.Head + 1 :: rest.Tail
 
+    /// What a network is told of samples of a shape.
+    let told (sample: int list) (given: Given) : Told =
+        { HasClass = hasClass given
+          Shape = shape sample (rest given)
+          Texts =
+            match rest given with
+            | Given.Columns(columns, _) -> Columns.texts columns
+            | _ -> [] }
+
     /// How many coordinates or channels each part has that is told or withheld as one, of a sample of a shape; a picture is one part.
     let rec widths (sample: int list) (given: Given) : int list =
         match given with
@@ -92,7 +101,8 @@ module Given =
                   Kind =
                       match column.Kind with
                       | ColumnKind.Number _ -> ColumnKind.Number false
-                      | ColumnKind.Category words -> ColumnKind.Category(List.filter ((<>) "") words) } ]
+                      | ColumnKind.Category words -> ColumnKind.Category(List.filter ((<>) "") words)
+                      | text -> text } ]
 
     /// The columns of a file's cells that are told, and what is told of its rows, [n; k] float64.
     let internal ofCells (file: string) (wanted: Columns.Wanted) (table: CellTable) : Given * Tensor =
@@ -128,6 +138,23 @@ module Given =
 
         let columns = [ for name in names -> { Name = name; Kind = ColumnKind.Number false } ]
         Given.Columns(columns, units), Units.toNetwork units (x.To Dtype.Float64)
+
+    /// Short texts, one for each sample, told under a name; null or empty where nothing is told. Raises UserError where one is longer than can be told, or there is none.
+    let internal ofTexts (name: string) (texts: string[]) : Given * Tensor =
+        let table = { Header = [| name |]; Lines = [| 1 .. texts.Length |]; Rows = texts |> Array.map Array.singleton }
+
+        ofCells name (Some [ name, Some "text" ]) table
+
+    /// Columns of both, and what they tell side by side. Raises ArgumentException where one is no columns.
+    let beside (a: Given, x: Tensor) (b: Given, y: Tensor) : Given * Tensor =
+        match a, b with
+        | Given.Columns(first, u), Given.Columns(second, v) ->
+            Given.Columns(
+                first @ second,
+                { Shift = Array.append u.Shift v.Shift; Scale = Array.append u.Scale v.Scale }
+            ),
+            Tensor.cat 1 [ x; y ]
+        | _ -> invalidArg (nameof b) $"{text a} and {text b}: only columns stand side by side"
 
     /// What a file's rows tell under the same columns, in their own units. Raises UserError where a column is not there, or a cell is none of its words.
     let internal readCells (file: string) (columns: Column list) (table: CellTable) : Tensor =

@@ -14,13 +14,15 @@ type ImageFolderSettings =
         Grey: bool option
         /// Whether files that are no whole pictures are left out, and not refused.
         SkipCorrupt: bool
+        /// Columns of its table, metadata.csv, that a network is told of each picture, each with what it holds where that is said; the column file_name says of which. None where the network is told the class.
+        Told: (string * string option) list
     }
 
 /// Pictures that lie in a folder, or in a folder of each class.
 [<RequireQualifiedAccess>]
 module ImageFolder =
 
-    let standard: ImageFolderSettings = { Side = None; Grey = None; SkipCorrupt = false }
+    let standard: ImageFolderSettings = { Side = None; Grey = None; SkipCorrupt = false; Told = [] }
 
     let private isPicture (file: string) =
         List.contains ((string (Path.GetExtension file)).ToLowerInvariant()) ImageFile.endings
@@ -149,6 +151,38 @@ module ImageFolder =
         else
             Tensor.ofArray [ 1; 3; height; width ] pixels
 
+    /// The table of a folder's pictures, and the column of their names, as Hugging Face's imagefolder has them.
+    let private tableName, nameColumn = "metadata.csv", "file_name"
+
+    /// What the folder's table tells of these files under its columns. Raises UserError where the table or a column is not there, or a file has no row or two.
+    let private told (folder: string) (columns: (string * string option) list) (files: string[]) : Given * Tensor =
+        let file = Path.Combine(folder, tableName)
+        let table = Csv.readCells file
+        let _, places = Columns.find file (Some [ nameColumn, Some "category" ]) table
+        let normal (path: string) = path.Replace('\\', '/').TrimStart('.', '/')
+        let rows = table.Rows |> Array.mapi (fun k row -> normal row[places.Head], k)
+
+        match rows |> Array.countBy fst |> Array.tryFind (fun (_, n) -> n > 1) with
+        | Some(name, n) -> raise (UserError $"{file}: {n} of its rows are of {name}: expected one for each picture")
+        | None -> ()
+
+        let known = Map.ofArray rows
+
+        let own =
+            [| for path in files ->
+                   let name = normal (Path.GetRelativePath(folder, path))
+
+                   match Map.tryFind name known with
+                   | Some k -> k
+                   | None -> raise (UserError $"{file}: it has no row of {name}: expected one for each picture") |]
+
+        Given.ofCells
+            file
+            (Some columns)
+            { table with
+                Lines = own |> Array.map (Array.get table.Lines)
+                Rows = own |> Array.map (Array.get table.Rows) }
+
     /// The pictures of a folder as a data set of bytes [C; H; W]; each folder in it is a class, by the name of the folder. `name` is the data set's. Raises UserError,
     /// naming the file, where one is damaged, too large, or no picture.
     let load (name: string) (folder: string) (settings: ImageFolderSettings) : Dataset =
@@ -207,10 +241,16 @@ module ImageFolder =
                     |> Tensor.ofArray [ kept.Length ]
                     |> Some
 
-            let data = Dataset.ofSamples name $"{kept.Length} pictures of a folder" folder rows labels
+            let summary = $"{kept.Length} pictures of a folder"
+
+            let data =
+                match settings.Told with
+                | [] -> { Dataset.ofSamples name summary folder rows labels with Classes = List.ofArray classes }
+                | columns ->
+                    told folder columns (Array.map (Array.get paths) kept)
+                    |> Dataset.ofSamplesGiven name summary folder rows
 
             { data with
-                Classes = List.ofArray classes
                 Notes =
                     match List.rev skipped with
                     | [] -> []

@@ -231,6 +231,56 @@ public class DataTests
         Assert.That(large.SampleShape, Is.EqualTo(new[] { 1, 8, 8 }));
     }
 
+    /// <summary>Short texts, and numbers beside them, are told of samples in memory, of images too.</summary>
+    [Test]
+    public async Task TextsAreTold()
+    {
+        byte[] pixels = Array.ConvertAll(Bytes(30 * 64, 1), x => (byte)x);
+        string?[] texts = [.. Enumerable.Range(0, 30).Select(k => k == 3 ? null : k % 2 == 0 ? "even" : "odd")];
+        var images = DataSource.FromPixels(pixels, [30, 1, 8, 8]);
+        await using var model = await new FlowTrainer(Short).TrainAsync(images.GivenTexts(texts));
+        Assert.That(model.Given, Is.EqualTo("text"));
+
+        async Task<double[]> Of(FlowModel model, string? text) =>
+            (
+                await model.SampleAsync(
+                    new SampleOptions
+                    {
+                        Given = model.GivenTexts(text),
+                        Steps = 2,
+                        Count = 1,
+                    }
+                )
+            )[0]
+                .ToArray();
+
+        double[][] all = [await Of(model, "even"), await Of(model, "odd"), await Of(model, null)];
+        Assert.That(all.Select(x => string.Join(' ', x)).Distinct().Count(), Is.EqualTo(3));
+        Assert.That(
+            Assert.Throws<FokkerException>(() => model.GivenTexts("uneven"))!.Message,
+            Does.Contain("uneven").And.Contain("4 bytes")
+        );
+        var file = Path.Combine(folder, "texts.safetensors");
+        await model.SaveAsync(file);
+        await using var read = await FlowModel.LoadAsync(file);
+        Assert.That(await Of(read, "even"), Is.EqualTo(all[0]));
+
+        var numbers = new double[30, 1];
+        numbers[0, 0] = 1;
+        var both = images.GivenTexts(texts, "parity").GivenNumbers(numbers, ["first"]);
+        await using var second = await new FlowTrainer(Short).TrainAsync(both);
+        Assert.That(second.Given, Is.EqualTo("first, parity"));
+        Assert.Throws<FokkerException>(() => second.GivenTexts("odd"));
+
+        Assert.That(
+            Assert
+                .ThrowsAsync<FokkerException>(() => new FlowTrainer(Short).TrainAsync(images.GivenTexts(["one"])))!
+                .Message,
+            Does.Contain("30 samples").And.Contain("1")
+        );
+        Assert.Throws<InvalidOperationException>(() => DataSources.Moons.GivenTexts(texts));
+    }
+
     /// <summary>A class and a part of the image are told together: samples are of what is said of the two.</summary>
     [Test]
     public async Task AClassAndAPartOfTheImageAreToldTogether()

@@ -209,7 +209,7 @@ let tests =
                     "encode", (fun (f: Folder) -> [ "--data"; f.File "wide.npy" ]), [ "wide.npy"; "[n; 2]" ]
                     "encode", (fun f -> [ "--data"; f.File "x.npy"; "-n"; "3" ]), [ "-n 3"; "--data" ]
                     "encode", (fun _ -> [ "--out"; "z.txt" ]), [ "z.txt"; ".npy" ]
-                    "encode", (fun _ -> [ "--label"; "1" ]), [ "--label 1"; "--data" ]
+                    "encode", (fun _ -> [ "--label"; "1" ]), [ "--class 1"; "--data" ]
                     "interpolate", (fun _ -> [ "--frames"; "1" ]), [ "--frames 1"; "ends" ]
                     "interpolate", (fun _ -> [ "--pairs"; "0" ]), [ "--pairs 0" ]
                     "interpolate", (fun _ -> [ "--out"; "ways.gif" ]), [ "ways.gif"; ".png" ]

@@ -16,10 +16,10 @@ let private drawn (network: Network) =
 
 /// Networks that are told numbers, with the shapes of a sample and of what is told of it.
 let private networks: (string * (int -> int -> Network * int list * int list)) list =
-    let made name numbers (sample: int list) (given: int list) times outputs =
+    let madeOf name numbers (sample: int list) (told: Told) times outputs =
         Catalogue.networks.Make
             { Name = name; Numbers = numbers }
-            { Sample = Networks.toldSample given sample
+            { Sample = Told.sample told sample
               Data = "a test"
               Width = 16
               Depth = 2
@@ -28,10 +28,14 @@ let private networks: (string * (int -> int -> Network * int list * int list)) l
               Classes = None
               Role = NetworkRole.Field
               Tokens = None }
-        |> Networks.told false given
-        |> fun network -> network, sample, given
+        |> Told.network told
+        |> fun network -> network, sample, told.Shape
+
+    let made name numbers sample given = madeOf name numbers sample (Told.numbers given)
 
     [ "mlp", made "mlp" [ "features", 4.0 ] [ 3 ] [ 2 ]
+      "mlp, of numbers and a text", madeOf "mlp" [] [ 3 ] { HasClass = false; Shape = [ 7 ]; Texts = [ 1, 5 ] }
+      "unet, of a number", made "unet" [] [ 1; 4; 4 ] [ 1 ]
       "residual-mlp", made "residual-mlp" [] [ 3 ] [ 2 ]
       "unet", made "unet" [] [ 2; 6; 5 ] [ 2; 6; 5 ]
       "dit", made "dit" [ "patch", 2.0; "width", 16.0; "depth", 1.0; "heads", 2.0 ] [ 1; 4; 4 ] [ 1; 4; 4 ] ]
@@ -157,11 +161,12 @@ let tests =
           <| fun () ->
               Scope.run0 (fun () ->
                   let n, sample = 4, [ 1; 6; 6 ]
+                  let told = { Told.numbers sample with HasClass = true }
 
                   let inner =
                       Catalogue.networks.Make
                           { Name = "unet"; Numbers = [] }
-                          { Sample = Networks.toldSample sample sample
+                          { Sample = Told.sample told sample
                             Data = "a test"
                             Width = 16
                             Depth = 1
@@ -171,7 +176,7 @@ let tests =
                             Role = NetworkRole.Field
                             Tokens = None }
 
-                  let network = Networks.told true sample inner
+                  let network = Told.network told inner
                   let parameters = drawn network
                   let x = Rng.normal Kind.Float64 (n :: sample) (Rng.ofSeed 1L)
                   let t = Rng.uniform Kind.Float64 [ n ] (Rng.ofSeed 2L)
@@ -210,6 +215,82 @@ let tests =
                   Expect.within 0.04 (share (fun row -> row[0])) 0.36 "the class"
                   Expect.within 0.04 (share (fun row -> row[16])) 0.36 "the picture"
                   Expect.within 0.04 (share (fun row -> row[0] && row[16])) (0.2 + 0.8 * 0.04) "both")
+
+          testCase "a text is read whole: its bytes, their order and its end"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let b = Blueprint()
+                  let layer = TextEncoder.layer b 8
+                  let parameters =
+                      b.Specs
+                      |> Array.mapi (fun k spec ->
+                          0.3 * Rng.normal Kind.Float64 spec.Shape (Rng.at (int64 k) (Rng.ofSeed 1L)))
+                  let says (texts: string list) =
+                      let numbers = texts |> List.map (TextEncoder.bytes 8 >> Option.get) |> Array.concat
+                      layer parameters (Tensor.ofArray [ texts.Length; 8 ] numbers)
+                  let all = [ "ab"; "ba"; "abb"; "a"; ""; "éa"; "ab" ]
+                  let said = says all
+                  Expect.equal (List.ofArray said.Shape) [ all.Length; TextEncoder.Width ] ""
+                  let rows = floats said |> Array.chunkBySize TextEncoder.Width
+                  Expect.equal (rows |> Array.distinct |> Array.length) 6 "all but the last are different"
+                  Expect.equal rows[0] rows[6] "and the last is the first"
+                  // Each by itself: what else is in the batch changes nothing but rounding.
+                  Expect.allWithin 1e-12 (floats (says [ "abb" ])) rows[2] ""
+                  Expect.equal (TextEncoder.text (Option.get (TextEncoder.bytes 8 "éa"))) "éa" "and back"
+                  Expect.isNone (TextEncoder.bytes 2 "éa") "three bytes")
+
+          testCase "a folder's table tells of its pictures, by their names"
+          <| fun () ->
+              use folder = new Folder()
+
+              for k in 0..9 do
+                  let pixels = Array.create 16 (byte (10 * k))
+                  File.WriteAllBytes(folder.File $"{k}.png", Fokker.Pictures.Png.encode 1 4 4 pixels)
+
+              let table = folder.File "metadata.csv"
+              let rows = [ for k in 9..-1..0 -> $"""{k}.png,{(if k = 4 then "" else $"number {k}")},{k}""" ]
+              File.WriteAllLines(table, "file_name,caption,value" :: rows)
+              let name = $"folder:{folder.Path},columns=caption:text+value"
+
+              Scope.run0 (fun () ->
+                  let data = Datasets.load name
+                  Expect.equal (data.Given |> Option.map Given.text) (Some "caption, value") ""
+                  Expect.equal data.Classes [] ""
+                  let batch = Dataset.batches Kind.Float64 9 (Rng.ofSeed 1L) data 0L
+                  let told = floats (Option.get batch.Label) |> Array.chunkBySize 9
+                  Expect.equal told.Length 9 ""
+
+                  for row, image in Array.zip told (floats batch.Data |> Array.chunkBySize 16) do
+                      let k = int (Math.Round((image[0] + 1.0) * 12.75))
+                      Expect.within 1e-9 row[8] ((float k - 4.5) / sqrt 8.25) "the value of this picture"
+
+                      if k = 4 then
+                          Expect.isTrue (row[..7] |> Array.forall Double.IsNaN) "no caption"
+                      else
+                          Expect.equal (TextEncoder.text row[..7]) $"number {k}" "and its caption")
+
+              Expect.equal
+                  (Datasets.telling "columns:caption:text,value" $"folder:{folder.Path},flip=on")
+                  $"folder:{folder.Path},columns=caption:text+value,flip=on"
+                  "before what is said of all images"
+
+              let wrong text words =
+                  let message = (raised<UserError>(fun () -> Datasets.load text |> ignore)).Message
+                  for word in words do
+                      Expect.stringContains message word text
+
+              wrong $"folder:{folder.Path},columns=captoin" [ "captoin"; "did you mean caption" ]
+              File.WriteAllLines(table, "file_name,caption,value" :: rows.Tail)
+              wrong name [ "metadata.csv"; "no row of 9.png" ]
+              File.WriteAllLines(table, "file_name,caption,value" :: rows.Head :: rows)
+              wrong name [ "2 of its rows are of 9.png" ]
+              File.WriteAllLines(
+                  table,
+                  "file_name,caption,value" :: [ for k in 0..9 -> $"""{k}.png,{String('a', 300)},1""" ]
+              )
+              wrong name [ "caption"; "300 bytes"; "256" ]
+              File.Delete table
+              wrong name [ "metadata.csv" ]
 
           // 40,000 rows: a share of 0.2 is off by 0.002 (one deviation); five are asked for.
           testCase "a part is left out as a whole: all parts with probability p, and each of the others' with p again"
@@ -491,6 +572,64 @@ let tests =
                       let squares = (Given.inside model.Shape Units.Same (Given.LowResolution 2) means).Value
                       let around = x - squares
                       Expect.within 0.06 ((Tensor.mean (Tensor.square around)).ToFloat()) (0.25 * 0.75) "")
+          )
+
+          full (
+              testCase "samples are of the text that is given"
+              <| fun () ->
+                  use folder = new Folder()
+                  let file = folder.File "places.csv"
+                  let random = Random 4
+                  let normal () =
+                      sqrt (-2.0 * log (1.0 - random.NextDouble())) * cos (2.0 * Math.PI * random.NextDouble())
+                  let places = [ "far left", -3.0; "near left", -1.0; "near right", 1.0; "far right", 3.0 ]
+
+                  File.WriteAllLines(
+                      file,
+                      "place,x"
+                      :: [ for i in 1..2000 do
+                               let text, mean = places[i % 4]
+                               $"{text},{mean + 0.2 * normal ()}" ]
+                  )
+
+                  let data = Datasets.load (Datasets.telling "columns:place:text" $"csv:{file}")
+
+                  let model =
+                      Runs.fit
+                          { Recipe.standardFor data with
+                              Width = 64
+                              Depth = 2
+                              Steps = 1000L
+                              Batch = 128
+                              LearningRate = 4e-3
+                              Ema = 0.99 }
+                          data
+
+                  let samples (text: string) =
+                      Scope.run (fun () ->
+                          let own = folder.File "given.csv"
+                          File.WriteAllLines(own, [ "place"; text ])
+                          let given = TableFile.given model own
+
+                          let request =
+                              { SamplingRequest.standard with
+                                  Generation = { GenerationRequest.standard with Given = Some given }
+                                  Count = Some 500 }
+
+                          let task = Validation.sampling model request
+                          Samples.draw task.Model task.Drawing task.Key 500 (fun _ _ -> ()) |> Tensor.toFloats)
+
+                  for text, mean in places do
+                      let found = samples text
+                      Expect.within 0.25 (fst (meanAndVariance found)) mean text
+                      let nearest x = places |> List.minBy (fun (_, other) -> abs (x - other)) |> fst
+                      let own = found |> Array.averageBy (fun x -> if nearest x = text then 1.0 else 0.0)
+                      Expect.isGreaterThan own 0.97 $"the share of samples that are nearest to {text}"
+
+                  let _, v = meanAndVariance (samples "NA")
+                  Expect.within 1.5 v 5.04 "of nothing all four"
+                  let message = (raised<UserError>(fun () -> samples "far, far left" |> ignore)).Message
+                  Expect.stringContains message "longer than the 10 bytes" ""
           )
 
           full (

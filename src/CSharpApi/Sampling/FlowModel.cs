@@ -100,6 +100,16 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         return SampleBatch.FromArray(values, sizes);
     }
 
+    /// <summary>Short texts as the model is told them, for <see cref="SolverOptions.Given"/>: one for all samples, or one for each.</summary>
+    /// <param name="texts">The texts; null or empty where nothing is told.</param>
+    /// <exception cref="FokkerException">The model is not told a short text alone, or one is longer than all that it was told.</exception>
+    public SampleBatch GivenTexts(params string?[] texts)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        var (sizes, values) = Translate.Errors(() => DataWork.Texts(Core, texts));
+        return SampleBatch.FromArray(values, sizes);
+    }
+
     /// <summary>The number of a class, which <c>Label</c> of the options takes.</summary>
     /// <param name="className">Its name.</param>
     /// <exception cref="ArgumentException">There is no class of this name; the exception says which are near it.</exception>

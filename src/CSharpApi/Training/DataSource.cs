@@ -16,8 +16,10 @@ public sealed class DataSource
     private readonly string[]? classes;
     private readonly (bool Flip, int? Crop) seen;
 
-    // What a network is told of samples in memory: numbers [n, k] under names, or a picture by its condition.
-    private readonly (string[] Names, double[,] Numbers)? told;
+    // What a network is told of samples in memory: numbers [n, k] under names and short texts, or a picture by its condition.
+    private sealed record Columns(string[] Names, double[,]? Numbers, string TextName, string?[]? Texts);
+
+    private readonly Columns? told;
     private readonly string? condition;
 
     private DataSource(
@@ -26,7 +28,7 @@ public sealed class DataSource
         long[]? labels = null,
         string[]? classes = null,
         (bool Flip, int? Crop) seen = default,
-        (string[] Names, double[,] Numbers)? told = null,
+        Columns? told = null,
         string? condition = null
     )
     {
@@ -168,9 +170,9 @@ public sealed class DataSource
             : new DataSource(Name, read, labels, classes, (flip || seen.Flip, crop ?? seen.Crop), told, condition);
     }
 
-    /// <summary>The same table with columns that the network is told and does not learn: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
-    /// <param name="columns">Their names, each with <c>:number</c> or <c>:category</c> where what it holds is to be said.</param>
-    /// <exception cref="InvalidOperationException">It is not a table by its name.</exception>
+    /// <summary>The same table with columns that the network is told and does not learn, or the same folder of pictures with columns of its metadata.csv that it is told of each: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
+    /// <param name="columns">Their names, each with <c>:number</c>, <c>:category</c> or <c>:text</c> where what it holds is to be said.</param>
+    /// <exception cref="InvalidOperationException">It is not a table or a folder by its name.</exception>
     public DataSource GivenColumns(params string[] columns)
     {
         ArgumentNullException.ThrowIfNull(columns);
@@ -192,12 +194,12 @@ public sealed class DataSource
     /// <exception cref="ArgumentException">In training: they are no images, or they have no classes.</exception>
     public DataSource GivenInpainting(bool andClass = false) => Telling(andClass ? "class+inpainting" : "inpainting");
 
-    /// <summary>The same vectors of memory, of each of which the network is told numbers: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
+    /// <summary>The same samples of memory, of each of which the network is told numbers: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
     /// <param name="numbers">[n, k], a row for each sample; NaN where nothing is told.</param>
     /// <param name="names">What each of the k is called; null: <c>given 1</c>, <c>given 2</c>, …</param>
     /// <exception cref="ArgumentException">There is not one name a column, or it has labels, which a network is told in their place.</exception>
     /// <exception cref="InvalidOperationException">It is a data set by its name: a table has <see cref="GivenColumns"/>.</exception>
-    /// <exception cref="FokkerException">In training: there is not one row a sample, they are no vectors, or a column has nothing in it.</exception>
+    /// <exception cref="FokkerException">In training: there is not one row a sample, or a column has nothing in it.</exception>
     public DataSource GivenNumbers(double[,] numbers, string[]? names = null)
     {
         ArgumentNullException.ThrowIfNull(numbers);
@@ -212,15 +214,36 @@ public sealed class DataSource
             );
         }
 
-        if (labels is not null)
-        {
-            throw new ArgumentException("A network is told a class or numbers: leave the labels out.", nameof(numbers));
-        }
-
-        return IsNamed
-            ? throw new InvalidOperationException($"{Name} is found by its name: a table tells columns of its own.")
-            : new DataSource(Name, read, null, classes, seen, (own, numbers), condition);
+        return Telling(
+            new Columns(own, numbers, told?.TextName ?? "", told?.Texts),
+            "A network is told a class or numbers: leave the labels out.",
+            nameof(numbers)
+        );
     }
+
+    /// <summary>The same samples of memory, of each of which the network is told a short text, which it reads by a small transformer over bytes that is trained with it: samples are then drawn for a text
+    /// (<see cref="FlowModel.GivenTexts"/>). It goes with <see cref="GivenNumbers"/>.</summary>
+    /// <param name="texts">One a sample, of at most 256 bytes each; null or empty where nothing is told.</param>
+    /// <param name="name">What the text is called, in messages and as a column.</param>
+    /// <exception cref="ArgumentException">It has labels, which a network is told in their place.</exception>
+    /// <exception cref="InvalidOperationException">It is a data set by its name: a table, and a folder with a metadata.csv, have <see cref="GivenColumns"/>.</exception>
+    /// <exception cref="FokkerException">In training: there is not one text a sample, all are empty, or one is too long.</exception>
+    public DataSource GivenTexts(string?[] texts, string name = "text")
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        return Telling(
+            new Columns(told?.Names ?? [], told?.Numbers, name, [.. texts]),
+            "A network is told a class or a text: leave the labels out.",
+            nameof(texts)
+        );
+    }
+
+    private DataSource Telling(Columns columns, string noLabels, string argument) =>
+        labels is not null ? throw new ArgumentException(noLabels, argument)
+        : IsNamed
+            ? throw new InvalidOperationException($"{Name} is found by its name: a table tells columns of its own.")
+        : new DataSource(Name, read, null, classes, seen, columns, condition);
 
     private DataSource Telling(string condition)
     {
@@ -370,20 +393,23 @@ public sealed class DataSource
 
                 if (told is { } of)
                 {
-                    var (names, numbers) = of;
-
-                    if (numbers.GetLength(0) != content.Shape[0])
+                    foreach (var count in new[] { of.Numbers?.GetLength(0), of.Texts?.Length })
                     {
-                        throw new FokkerException(
-                            $"{Name}: {content.Shape[0]} samples, and numbers are told of {numbers.GetLength(0)}."
-                        );
+                        if (count is { } n && n != content.Shape[0])
+                        {
+                            throw new FokkerException(
+                                $"{Name}: {content.Shape[0]} samples, and something is told of {n}."
+                            );
+                        }
                     }
 
-                    using var given = TensorModule.ofArray(
-                        [numbers.GetLength(0), numbers.GetLength(1)],
-                        numbers.Cast<double>().ToArray()
-                    );
-                    return DataWork.Told(Name, x, names, given, seen.Flip, seen.Crop);
+                    using var given = of.Numbers is { } numbers
+                        ? TensorModule.ofArray(
+                            [numbers.GetLength(0), numbers.GetLength(1)],
+                            numbers.Cast<double>().ToArray()
+                        )
+                        : null;
+                    return DataWork.Told(Name, x, of.Names, given, of.TextName, of.Texts, seen.Flip, seen.Crop);
                 }
 
                 var data = DataWork.DataSet(Name, x, labels, classes, seen.Flip, seen.Crop);

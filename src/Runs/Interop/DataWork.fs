@@ -37,13 +37,50 @@ type internal DataWork =
             | classes -> Dataset.naming (List.ofArray classes) data
             |> Dataset.augmented (DataWork.Augmentation(flip, crop)))
 
-    /// Vectors of memory, and numbers [n; k] that are told of each under these names.
+    /// Samples of memory, and what is told of each: numbers [n; k] under these names, short texts under a name, or both; null where there are none.
     static member Told
-        (name: string, x: Tensor, names: string[], numbers: Tensor, flip: bool, crop: Nullable<int>)
-        : Dataset =
+        (
+            name: string,
+            x: Tensor,
+            names: string[],
+            numbers: Tensor | null,
+            textName: string,
+            texts: (string | null)[] | null,
+            flip: bool,
+            crop: Nullable<int>
+        ) : Dataset =
         Scope.run (fun () ->
-            Dataset.ofSamplesTold (Runs.memory + name) "samples in memory" name x (List.ofArray names) numbers
+            [ match numbers with
+              | null -> ()
+              | numbers -> Given.ofNumbers (List.ofArray names) numbers
+              match texts with
+              | null -> ()
+              | texts -> Given.ofTexts textName (texts |> Array.map (Option.ofObj >> Option.defaultValue "")) ]
+            |> List.reduce Given.beside
+            |> Dataset.ofSamplesGiven (Runs.memory + name) "samples in memory" name x
             |> Dataset.augmented (DataWork.Augmentation(flip, crop)))
+
+    /// Short texts as a model is told them, [n; bytes]; null where nothing is told. Raises UserError where the model is told other things, or one is too long.
+    static member Texts(model: GenerativeModel, texts: (string | null)[]) : struct (int[] * float[]) =
+        match model.Given |> Option.map Given.rest with
+        | Some(Given.Columns([ { Kind = ColumnKind.Text bytes } ], _)) ->
+            let each (text: string | null) =
+                match text with
+                | null
+                | "" -> Array.create bytes nan
+                | text ->
+                    match TextEncoder.bytes bytes text with
+                    | Some numbers -> numbers
+                    | None ->
+                        raise (
+                            UserError
+                                $"'{text}' is longer than the {bytes} bytes of the longest text that {model.Name} was told"
+                        )
+
+            struct ([| texts.Length; bytes |], Array.collect each texts)
+        | given ->
+            let other = given |> Option.map Given.text |> Option.defaultValue "nothing of that kind"
+            raise (UserError $"{model.Name} is told {other}, and no short text alone")
 
     /// Data of memory with a picture that is told of each: `low-resolution:4`, `inpainting`.
     static member Telling(data: Dataset, condition: string) : Dataset =
