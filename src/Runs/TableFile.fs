@@ -48,12 +48,18 @@ module TableFile =
             let places = Columns.placesIn file columns table
             { Name = file; Values = Columns.points file columns places model.Units None table }
 
-    /// What a file tells a model of samples, [n; …] in its own units, NaN for what it does not tell: a table under the names of the model's columns, an array, or a picture. Raises UserError where the file is missing or damaged,
+    /// What a file tells a model of samples, [n; …] in its own units, NaN for what it does not tell: a table under the names of the model's columns, an array, a picture, or where a model is told
+    /// a short text alone the text itself. Raises UserError where the file is missing or damaged,
     /// or its cells are none that the model knows, and RefusedException where the model is told nothing of that kind.
     let given (model: GenerativeModel) (file: string) : GivenArray =
         let ends (ending: string) = file.EndsWith(ending, StringComparison.OrdinalIgnoreCase)
 
-        match GenerativeModel.given file model with
+        let given = GenerativeModel.given file model
+
+        match given with
+        // A text needs no file.
+        | Given.Columns([ { Kind = ColumnKind.Text _ } ], _) when not (ends ".csv" || ends ".npy") ->
+            { Name = file; Values = (Given.textsOf given [| file |]).Value }
         | Given.Columns(columns, _) when ends ".csv" ->
             { Name = file; Values = Given.readCells file columns (Csv.readCells file) }
         | _ when ends ".png" || ends ".jpg" || ends ".jpeg" || ends ".webp" ->

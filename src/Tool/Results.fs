@@ -222,9 +222,12 @@ module Results =
         let samples = SamplePicture.first 60 samples
         let count = samples.Shape[0]
 
+        let told = Option.map2 (fun given rows -> given, Samples.told model rows 0 count) model.Given drawing.Given
+
         let labels =
             Samples.labels model drawing 0 count
             |> Option.map (Array.map (className model))
+            |> Option.orElse (told |> Option.bind (fun (given, rows) -> Given.cells given rows))
             |> Option.defaultValue [||]
 
         let times, frames = states model drawing (min 30 count)
@@ -240,10 +243,10 @@ module Results =
 
         let drawn = tiles "Samples" samples labels
 
-        [ match model.Given, drawing.Given with
-          | Some given, Some told ->
+        [ match told with
+          | Some(given, rows) when not (Given.rest given).IsColumns ->
               Scope.run (fun () ->
-                  let rows = Samples.told model told 0 count |> Given.withoutClass given
+                  let rows = Given.withoutClass given rows
                   // What is not seen is grey.
                   let shown = Tensor.where (Tensor.isFinite rows) rows (Tensor.zerosLike rows)
                   Sections.imagesGiven

@@ -73,7 +73,7 @@ type SampleArgument =
             | Seed _ -> "seed of the noise (0)"
             | Label _ -> "one class for all samples: its number or its name"
             | Given _ ->
-                "what the network is told of the samples, one for all or one for each: a .csv file with the columns that it was trained with, or a .npy or .png file of images, small or with NaN where they are not seen"
+                "what the network is told of the samples, one for all or one for each: a .csv file with the columns that it was trained with, or a .npy or .png file of images, small or with NaN where they are not seen; a short text itself where it is told one alone"
             | Trajectory _ ->
                 "a .npz file for the trajectory, in the network's units: x and denoised at each state, t and sigma = σ/α of each state and of each call of the network"
             | Out _ ->

@@ -145,6 +145,22 @@ module Given =
 
         ofCells name (Some [ name, Some "text" ]) table
 
+    /// Texts as a network that is told a short text alone takes them, [n; bytes], NaN where one is empty; none where it is told other things. Raises UserError where one is longer than all that it was told.
+    let textsOf (given: Given) (texts: string[]) : Tensor option =
+        match rest given with
+        | Given.Columns([ { Kind = ColumnKind.Text bytes } ], _) ->
+            let numbers (text: string) =
+                if text = "" then
+                    Array.create bytes nan
+                else
+                    match TextEncoder.bytes bytes text with
+                    | Some numbers -> numbers
+                    | None ->
+                        raise (UserError $"'{text}' is longer than the {bytes} bytes of the longest text that was told")
+
+            Some(Tensor.ofArray [ texts.Length; bytes ] (Array.collect numbers texts))
+        | _ -> None
+
     /// Columns of both, and what they tell side by side. Raises ArgumentException where one is no columns.
     let beside (a: Given, x: Tensor) (b: Given, y: Tensor) : Given * Tensor =
         match a, b with
@@ -159,6 +175,18 @@ module Given =
     /// What a file's rows tell under the same columns, in their own units. Raises UserError where a column is not there, or a cell is none of its words.
     let internal readCells (file: string) (columns: Column list) (table: CellTable) : Tensor =
         Columns.openPoints file columns (Columns.placesIn file columns table) table
+
+    /// What columns tell of each sample [n; k], as the cells that it stands for; none where it is told a picture.
+    let cells (given: Given) (told: Tensor) : string[] option =
+        match rest given with
+        | Given.Columns(columns, units) ->
+            (withoutClass given told).To Dtype.Float64
+            |> Units.toData units
+            |> Tensor.toFloats
+            |> Array.chunkBySize (Columns.dimension columns)
+            |> Array.map (fun row -> String.Join(", ", Columns.decode columns row))
+            |> Some
+        | _ -> None
 
     // ---- pictures
 

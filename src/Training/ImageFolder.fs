@@ -158,7 +158,7 @@ module ImageFolder =
     let private told (folder: string) (columns: (string * string option) list) (files: string[]) : Given * Tensor =
         let file = Path.Combine(folder, tableName)
         let table = Csv.readCells file
-        let _, places = Columns.find file (Some [ nameColumn, Some "category" ]) table
+        let places = Columns.placesIn file [ { Name = nameColumn; Kind = ColumnKind.Text TextEncoder.Most } ] table
         let normal (path: string) = path.Replace('\\', '/').TrimStart('.', '/')
         let rows = table.Rows |> Array.mapi (fun k row -> normal row[places.Head], k)
 

@@ -279,6 +279,23 @@ let tests =
                   for word in words do
                       Expect.stringContains message word text
 
+              // By command, from the training to a picture of a text.
+              use elsewhere = new Folder()
+              let root = elsewhere.File "runs"
+              let words =
+                  [ "--steps"; "4"; "--batch"; "4"; "--width"; "8"; "--draws"; "2"; "--name"; "of"; "--runs"; root ]
+              let trained = fokker ([ "train"; $"folder:{folder.Path}"; "--condition"; "columns:caption:text" ] @ words)
+              Expect.equal trained.Code 0 trained.Error
+              Expect.stringContains (File.ReadAllText(Path.Combine(root, "of", "report.html"))) "number " "captions"
+              let picture = elsewhere.File "of.png"
+              let draw text =
+                  fokker
+                      [ "sample"; "of"; "--given"; text; "--steps"; "2"; "-n"; "2"; "--out"; picture; "--runs"; root ]
+              let drawn = draw "number 3"
+              Expect.equal drawn.Code 0 drawn.Error
+              Expect.isTrue (File.Exists picture) ""
+              assertRefused (draw "number 30") [ "number 30"; "8 bytes" ]
+
               wrong $"folder:{folder.Path},columns=captoin" [ "captoin"; "did you mean caption" ]
               File.WriteAllLines(table, "file_name,caption,value" :: rows.Tail)
               wrong name [ "metadata.csv"; "no row of 9.png" ]

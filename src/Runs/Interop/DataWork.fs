@@ -62,25 +62,14 @@ type internal DataWork =
 
     /// Short texts as a model is told them, [n; bytes]; null where nothing is told. Raises UserError where the model is told other things, or one is too long.
     static member Texts(model: GenerativeModel, texts: (string | null)[]) : struct (int[] * float[]) =
-        match model.Given |> Option.map Given.rest with
-        | Some(Given.Columns([ { Kind = ColumnKind.Text bytes } ], _)) ->
-            let each (text: string | null) =
-                match text with
-                | null
-                | "" -> Array.create bytes nan
-                | text ->
-                    match TextEncoder.bytes bytes text with
-                    | Some numbers -> numbers
-                    | None ->
-                        raise (
-                            UserError
-                                $"'{text}' is longer than the {bytes} bytes of the longest text that {model.Name} was told"
-                        )
+        Scope.run (fun () ->
+            let own = texts |> Array.map (Option.ofObj >> Option.defaultValue "")
 
-            struct ([| texts.Length; bytes |], Array.collect each texts)
-        | given ->
-            let other = given |> Option.map Given.text |> Option.defaultValue "nothing of that kind"
-            raise (UserError $"{model.Name} is told {other}, and no short text alone")
+            match model.Given |> Option.bind (fun given -> Given.textsOf given own) with
+            | Some x -> struct (x.Shape, Tensor.toFloats x)
+            | None ->
+                let other = model.Given |> Option.map Given.text |> Option.defaultValue "nothing of that kind"
+                raise (UserError $"{model.Name} is told {other}, and no short text alone"))
 
     /// Data of memory with a picture that is told of each: `low-resolution:4`, `inpainting`.
     static member Telling(data: Dataset, condition: string) : Dataset =
