@@ -39,6 +39,15 @@ module internal JobData =
                     refuse setting text $"it is of samples, and what is learned are latents: leave one of the two out"
                 | None -> ()
 
+            match data.Given with
+            | Some told when recipe.Labels && not (Given.rest told).IsColumns ->
+                refuseWith
+                    Setting.Latent
+                    given
+                    $"{Given.text told} is told as a picture of a sample's sides, and latents have others"
+                    $"""learn the samples themselves, or let the network be told columns, a text, a class or nothing ({Setting.Labels.Is "off"})"""
+            | _ -> ()
+
             if recipe.Loss.Name = VariationalAutoencoder.name || recipe.Loss.Name = Objectives.classifier.Name then
                 refuse Setting.Latent given $"the loss {recipe.Loss} is of samples: leave one of the two out"
 

@@ -128,6 +128,13 @@ let tests =
                           Expect.equal (List.ofArray unit.Shape[1..]) data.Shape ""
                           Expect.isTrue (Tensor.same unit (Samples.ofSeed 1L 6 (read file))) "the autoencoder"
 
+                          // A picture that is told has a sample's sides, and a latent others.
+                          if data.IsImage then
+                              let telling = Dataset.telling Given.Inpainting data
+                              let ask = TrainingRequest.recipe telling { brief None with Latent = Some file }
+                              let refused = refusal (fun () -> Runs.fit ask telling)
+                              Expect.equal refused.Setting Setting.Latent "a picture that is told"
+
                           for loss in [ None; Some "dsm"; Some "psd" ] do
                               let recipe = TrainingRequest.recipe data { brief loss with Latent = Some file }
                               let model = Runs.fit recipe data
