@@ -236,13 +236,21 @@ public class DataTests
     public async Task TextsAreTold()
     {
         byte[] pixels = Array.ConvertAll(Bytes(30 * 64, 1), x => (byte)x);
-        string?[] texts = [.. Enumerable.Range(0, 30).Select(k => k == 3 ? null : k % 2 == 0 ? "even" : "odd")];
+        string?[] texts =
+        [
+            .. Enumerable
+                .Range(0, 30)
+                .Select(k =>
+                    k == 3 ? null
+                    : k % 2 == 0 ? "even"
+                    : "odd"
+                ),
+        ];
         var images = DataSource.FromPixels(pixels, [30, 1, 8, 8]);
         await using var model = await new FlowTrainer(Short).TrainAsync(images.GivenTexts(texts));
         Assert.That(model.Given, Is.EqualTo("text"));
 
-        async Task<double[]> Of(FlowModel model, string? text) =>
-            (
+        async Task<double[]> Of(FlowModel model, string? text) => (
                 await model.SampleAsync(
                     new SampleOptions
                     {
@@ -251,8 +259,7 @@ public class DataTests
                         Count = 1,
                     }
                 )
-            )[0]
-                .ToArray();
+            )[0].ToArray();
 
         double[][] all = [await Of(model, "even"), await Of(model, "odd"), await Of(model, null)];
         Assert.That(all.Select(x => string.Join(' ', x)).Distinct().Count(), Is.EqualTo(3));
