@@ -116,7 +116,10 @@ module Columns =
             ColumnKind.Text most
         | None -> if Array.forall (Csv.finite >> Option.isSome) there then numbers () else words ()
         | Some other ->
-            raise (UserError $"{file}: the column {name} is said to hold '{other}': expected number, category or text")
+            raise (
+                UserError
+                    $"{file}: the column {name} is said to hold '{other}': expected number or category, or text where it is told and not learned"
+            )
 
     /// Where the columns of these names are in the file. Raises UserError where one is not.
     let private places (file: string) (header: string[]) (names: string list) : int list =

@@ -96,6 +96,7 @@ index.Tensor: t t?[] -> t
 index_select: t i t -> t
 isfinite: t -> t
 isnan: t -> t
+kthvalue: t i i=-1 b=0 -> t t
 layer_norm: t i[] t? t? f=1e-05 b=1 -> t
 le.Tensor: t t -> t
 lerp.Tensor: t t t -> t
