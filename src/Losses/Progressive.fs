@@ -89,7 +89,7 @@ module Progressive =
         | Landscape _
         | Mapping _ -> invalidArg (nameof p) "what is distilled step by step is a model that says the data"
 
-    /// ‖x̃ − D(z_t, t)‖² per sample, weighed, for the student of the context's round at its own times.
+    /// ‖x̃ − D(z_t, t)‖² per sample, weighed, for the student of the context's round at its own times. Raises ArgumentException where the steps or the order are none that there are.
     let loss (p: Progressive) : Loss =
         let steps = p.Times.Length - 1
 
@@ -100,6 +100,9 @@ module Progressive =
             invalidArg
                 (nameof p)
                 $"a last student of {p.Last} steps: a power of two, at most half of the {steps} steps of the teacher, is needed"
+
+        if p.Order <> 1 && p.Order <> 2 then
+            invalidArg (nameof p) $"a teacher followed by a method of order {p.Order}: 1 or 2 is needed"
 
         let alphas, sigmas = at p.Path p.Times
         let weight = p.Weight.Of p.Path Prediction.data
@@ -186,10 +189,12 @@ module Progressive =
                 if last >= n then
                     invalidArg "last" $"last is {last}: expected less than the {n} steps of the first teacher"
 
+                let ofFirst = if order = 2 then ", in the first round of one step of DPM-Solver++(2S)" else ""
+
                 LossEntry.make
                     name
                     "Progressive distillation: a student learns in one step what its teacher does in two, and is the teacher of the next round."
-                    $"{equation}, in rounds from N = {n} to {last}; a teacher, its network and its times, no derivatives"
+                    $"{equation}{ofFirst}, in rounds from N = {n} to {last}; a teacher, its network and its times, no derivatives"
                     reference
                     [ Setting.Teacher, None
                       Setting.Begin, None

@@ -110,7 +110,7 @@ type TrainArgument =
             | Sweep _ ->
                 "train once for each value of an option, lr=1e-3,2e-3, or of several options' values for each combination, and compare them on one page"
             | Condition _ ->
-                "what the network is told of each sample: columns:A,B of a table, which are then not learned, low-resolution:N, inpainting, or class+inpainting of images (DATA,given=…)"
+                "what the network is told of each sample: columns:A,B of a table, which are then not learned, or of a folder's metadata.csv, low-resolution:N, inpainting, or class+inpainting of images (DATA,given=…)"
             | Draws _ -> "pairs of sets that each measure is a mean over (20; 10 for images)"
             | Resume -> "continue the run of this name from its checkpoint"
             | Overwrite -> "replace the run of this name"

@@ -39,17 +39,17 @@ module Columns =
 
     let dimension (columns: Column list) : int = List.sumBy width columns
 
+    /// Each column with its first coordinate.
+    let private placed (columns: Column list) : (Column * int) list =
+        List.zip columns (columns |> List.scan (fun at column -> at + width column) 0 |> List.take columns.Length)
+
     /// Where the coordinates of each text begin, and how many they are.
     let texts (columns: Column list) : (int * int) list =
-        List.zip columns (columns |> List.scan (fun at column -> at + width column) 0 |> List.take columns.Length)
+        placed columns
         |> List.choose (fun (column, first) ->
             match column.Kind with
             | ColumnKind.Text bytes -> Some(first, bytes)
             | _ -> None)
-
-    /// Each column with its first coordinate.
-    let private placed (columns: Column list) : (Column * int) list =
-        List.zip columns (columns |> List.scan (fun at column -> at + width column) 0 |> List.take columns.Length)
 
     let private refuse (file: string) (line: int) (column: Column) (cell: string) (what: string) =
         raise (UserError $"{file}: line {line}, column {column.Name} is '{Csv.shown cell}': {what}")

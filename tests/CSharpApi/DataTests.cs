@@ -286,6 +286,9 @@ public class DataTests
             Does.Contain("30 samples").And.Contain("1")
         );
         Assert.Throws<InvalidOperationException>(() => DataSources.Moons.GivenTexts(texts));
+        // One of the two would be forgotten.
+        Assert.Throws<InvalidOperationException>(() => images.GivenTexts(texts).GivenInpainting());
+        Assert.Throws<InvalidOperationException>(() => images.GivenLowResolution(2).GivenTexts(texts));
     }
 
     /// <summary>A class and a part of the image are told together: samples are of what is said of the two.</summary>

@@ -650,7 +650,7 @@ let tests =
 
                   let _, v = meanAndVariance (samples "NA")
                   Expect.within 1.5 v 5.04 "of nothing all four"
-                  let message = (raised<UserError>(fun () -> samples "far, far left" |> ignore)).Message
+                  let message = (raised<UserError>(fun () -> samples "very far to the left" |> ignore)).Message
                   Expect.stringContains message "longer than the 10 bytes" ""
           )
 

@@ -183,6 +183,7 @@ public sealed class DataSource
     /// <param name="factor">The side of the squares.</param>
     /// <param name="andClass">Whether the network is told the class of each image as well; samples are then drawn for either or both.</param>
     /// <exception cref="ArgumentException">In training: they are no images, their sides are no multiples of the factor, or they have no classes.</exception>
+    /// <exception cref="InvalidOperationException">Numbers or texts are told of each sample already.</exception>
     public DataSource GivenLowResolution(int factor, bool andClass = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(factor, 2);
@@ -192,13 +193,14 @@ public sealed class DataSource
     /// <summary>The same images, each told to the network but for a box somewhere in it: a model of inpainting.</summary>
     /// <param name="andClass">Whether the network is told the class of each image as well; samples are then drawn for either or both.</param>
     /// <exception cref="ArgumentException">In training: they are no images, or they have no classes.</exception>
+    /// <exception cref="InvalidOperationException">Numbers or texts are told of each sample already.</exception>
     public DataSource GivenInpainting(bool andClass = false) => Telling(andClass ? "class+inpainting" : "inpainting");
 
     /// <summary>The same samples of memory, of each of which the network is told numbers: samples are then drawn for values of them (<see cref="SolverOptions.Given"/>).</summary>
     /// <param name="numbers">[n, k], a row for each sample; NaN where nothing is told.</param>
     /// <param name="names">What each of the k is called; null: <c>given 1</c>, <c>given 2</c>, …</param>
     /// <exception cref="ArgumentException">There is not one name a column, or it has labels, which a network is told in their place.</exception>
-    /// <exception cref="InvalidOperationException">It is a data set by its name: a table has <see cref="GivenColumns"/>.</exception>
+    /// <exception cref="InvalidOperationException">It is a data set by its name: a table has <see cref="GivenColumns"/>; or a part of each image is told already.</exception>
     /// <exception cref="FokkerException">In training: there is not one row a sample, or a column has nothing in it.</exception>
     public DataSource GivenNumbers(double[,] numbers, string[]? names = null)
     {
@@ -226,7 +228,7 @@ public sealed class DataSource
     /// <param name="texts">One a sample, of at most 256 bytes each; null or empty where nothing is told.</param>
     /// <param name="name">What the text is called, in messages and as a column.</param>
     /// <exception cref="ArgumentException">It has labels, which a network is told in their place.</exception>
-    /// <exception cref="InvalidOperationException">It is a data set by its name: a table, and a folder with a metadata.csv, have <see cref="GivenColumns"/>.</exception>
+    /// <exception cref="InvalidOperationException">It is a data set by its name: a table, and a folder with a metadata.csv, have <see cref="GivenColumns"/>; or a part of each image is told already.</exception>
     /// <exception cref="FokkerException">In training: there is not one text a sample, all are empty, or one is too long.</exception>
     public DataSource GivenTexts(string?[] texts, string name = "text")
     {
@@ -243,7 +245,9 @@ public sealed class DataSource
         labels is not null ? throw new ArgumentException(noLabels, argument)
         : IsNamed
             ? throw new InvalidOperationException($"{Name} is found by its name: a table tells columns of its own.")
-        : new DataSource(Name, read, null, classes, seen, columns, condition);
+        : condition is not null
+            ? throw new InvalidOperationException($"{Name} tells {condition} of each image: leave one of the two out.")
+        : new DataSource(Name, read, null, classes, seen, columns);
 
     private DataSource Telling(string condition)
     {
@@ -253,9 +257,13 @@ public sealed class DataSource
         }
 
         return condition.StartsWith("columns:", StringComparison.Ordinal)
-            ? throw new InvalidOperationException(
-                $"{Name} is in memory, and has no columns by name: see {nameof(GivenNumbers)}."
-            )
+                ? throw new InvalidOperationException(
+                    $"{Name} is in memory, and has no columns by name: see {nameof(GivenNumbers)}."
+                )
+            : told is not null
+                ? throw new InvalidOperationException(
+                    $"{Name} tells numbers or texts of each sample, and no {condition} beside them: leave one of the two out."
+                )
             : new DataSource(Name, read, labels, classes, seen, told, condition);
     }
 
