@@ -171,8 +171,15 @@ module FewSteps =
     let private teacherAt (scale: Scale) (data: Dataset) (run: RunFolder) (n: int) : Found * string =
         let model = modelOf run.Name (Runs.trainedIn OwnParts.none None None run)
 
+        // A network of images takes an hour for all of them.
+        let asked =
+            if Evaluations.hasFeatures data then
+                [ "heun"; "dpm-2m" ]
+            else
+                [ "euler"; "heun"; "rk4"; "dpm-2m"; "unipc-1" ]
+
         Samplers.all
-        |> List.filter (fun sampler -> List.contains sampler.Name [ "euler"; "heun"; "rk4"; "dpm-2m"; "unipc-1" ])
+        |> List.filter (fun sampler -> List.contains sampler.Name asked)
         |> List.filter (fun sampler -> n % sampler.EvaluationsPerStep = 0)
         |> List.map (fun sampler ->
             let drawing =
@@ -230,7 +237,15 @@ module FewSteps =
 
         let figures (found: Found) = [ found.Distance; found.Outside; found.Seconds ]
         let ofFigures (f: float[]) = { Distance = f[0]; Outside = f[1]; Seconds = f[2] }
-        let counts = [ 1; 2; 4; 8; 16; 32; 64 ]
+        let counts =
+            [ 1
+              2
+              4
+              8
+              16
+              32
+              if not (Evaluations.hasFeatures data) then
+                  64 ]
 
         // The place of the best sampler in the list, and what it came to.
         let asTeacher (n: int) (teacher: RunFolder) () =

@@ -7,10 +7,16 @@ open System
 [<RequireQualifiedAccess>]
 module TwoSample =
 
-    /// Deviations of the columns of x [n; d], [d]; 1 for a column that does not vary.
-    let internal deviations (x: Tensor) : float[] =
-        Tensor.toFloats (sqrt (Tensor.varianceOver [ 0 ] 1 x))
+    let private deviationsOver (dims: int list) (x: Tensor) : float[] =
+        Tensor.toFloats (sqrt (Tensor.varianceOver dims 1 x))
         |> Array.map (fun deviation -> if deviation > 0.0 && Double.IsFinite deviation then deviation else 1.0)
+
+    /// Deviations of the columns of x [n; d], [d]; 1 for a column that does not vary.
+    let internal deviations (x: Tensor) : float[] = deviationsOver [ 0 ] x
+
+    /// Deviations of the series of windows x [n; C; L], each for all of its places, [C · L]; 1 for a series that does not vary.
+    let internal seriesDeviations (x: Tensor) : float[] =
+        deviationsOver [ 0; 2 ] x |> Array.collect (Array.replicate x.Shape[2])
 
     /// x [n; …] as [n; d] with each column divided by a number.
     let internal scaledBy (units: float[]) (x: Tensor) : Tensor =
@@ -134,10 +140,17 @@ module ColumnMeasures =
     /// How much wider the widest column may be than the narrowest before the distances that add columns up do not see the narrow one.
     let private far = 10.0
 
-    /// Both measures for data whose columns are of very different widths; none elsewhere. The sample [n; …] of the data says how wide they are.
+    /// Both measures for data whose columns, or series, are of very different widths; none elsewhere. The sample [n; …] of the data says how wide they are.
     let suiting (sample: Tensor) : Measure list =
-        if sample.Rank <> 2 || sample.Shape[1] < 2 then
-            []
+        let sample = sample.To Dtype.Float64
+
+        let units =
+            match List.ofArray sample.Shape with
+            | [ _; _; _ ] -> TwoSample.seriesDeviations sample
+            | [ _; d ] when d > 1 -> TwoSample.deviations sample
+            | _ -> [||]
+
+        if units.Length > 1 && Array.max units > far * Array.min units then
+            [ standardized units; worst units ]
         else
-            let units = TwoSample.deviations (sample.To Dtype.Float64)
-            if Array.max units > far * Array.min units then [ standardized units; worst units ] else []
+            []

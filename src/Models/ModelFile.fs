@@ -182,11 +182,11 @@ module ModelFile =
         let require holds (what: string) =
             if not holds then
                 raise (FormatException what)
-        let fits (units: Units) = Units.isSound units && (units.Shift.Length = 1 || t.Shape = [ units.Shift.Length ])
+        let fits (units: Units) = Units.isSound units && Units.fit t.Shape units
         let size = t.Shape |> List.fold (fun n size -> n * int64 size) 1L
 
         require
-            (List.contains t.Shape.Length [ 1; 3 ]
+            (List.contains t.Shape.Length [ 1; 2; 3 ]
              && List.forall (fun size -> size > 0) t.Shape
              && size <= int64 Int32.MaxValue)
             "its samples have a shape that no samples have"
@@ -209,7 +209,7 @@ module ModelFile =
             "the values of its pictures go from no number to a higher one"
 
         require
-            (t.Columns.IsEmpty || t.Shape = [ Columns.dimension t.Columns ])
+            (t.Columns.IsEmpty || t.Shape.Length <= 2 && t.Shape.Head = Columns.dimension t.Columns)
             "its columns are of another number of coordinates than its samples"
 
         require (not (t.Labels && t.Classes.IsEmpty)) "its network is told a class, and there are none"

@@ -43,39 +43,50 @@ module Raster =
 
         picture.Text(left, top - 20.0f, 17.0f, Palette.ink, title)
 
-    /// Panels of one size side by side over a common window, with equal axes or axes of their own lengths; `draw` fills each.
-    let private panelsOf isEqual size (panels: Panel list) draw =
-        if List.isEmpty panels then
-            invalidArg (nameof panels) "a figure has at least one panel"
+    /// Rows of panels of one size, those of a row side by side over a common window, with equal axes or axes of their own lengths; `draw` fills each.
+    let private rowsOf isEqual size (rows: Panel list list) draw =
+        if rows.IsEmpty || List.exists List.isEmpty rows then
+            invalidArg (nameof rows) "a figure has at least one panel"
 
-        let window = panels |> List.collect (fun panel -> panel.Clouds |> List.map _.Points) |> Window.around
+        let windows =
+            [ for panels in rows ->
+                  panels |> List.collect (fun panel -> panel.Clouds |> List.map _.Points) |> Window.around ]
 
-        // A long thin cloud gets a frame of its shape, within limits that keep the labels apart.
-        let aspect =
-            if isEqual then
-                Math.Clamp((window.Right - window.Left) / (window.Top - window.Bottom), 0.75f, 1.7f)
-            else
-                1.7f
+        let height (window: Window) =
+            // A long thin cloud gets a frame of its shape, within limits that keep the labels apart.
+            let aspect =
+                if isEqual then
+                    Math.Clamp((window.Right - window.Left) / (window.Top - window.Bottom), 0.75f, 1.7f)
+                else
+                    1.7f
 
-        let height = int (float32 size / aspect)
+            aspect, int (float32 size / aspect)
+
         let left, top, right, bottom = 64, 60, 20, 46
-        let picture = Picture((left + size + right) * panels.Length, top + height + bottom)
+        let heights = windows |> List.map (height >> snd)
+        let across = rows |> List.map List.length |> List.max
+        let picture =
+            Picture((left + size + right) * across, heights |> List.sumBy (fun height -> top + height + bottom))
+        let tops = heights |> List.scan (fun y height -> y + top + height + bottom) 0
 
-        panels
-        |> List.iteri (fun index panel ->
-            let frame =
-                { X = index * (left + size + right) + left
-                  Y = top
-                  Width = size
-                  Height = height
-                  Window = if isEqual then Window.withAspect aspect window else window }
+        for panels, window, y in List.zip3 rows windows (List.take rows.Length tops) do
+            let aspect, height = height window
 
-            draw picture frame panel
-            axes picture frame panel.Title)
+            panels
+            |> List.iteri (fun index panel ->
+                let frame =
+                    { X = index * (left + size + right) + left
+                      Y = y + top
+                      Width = size
+                      Height = height
+                      Window = if isEqual then Window.withAspect aspect window else window }
+
+                draw picture frame panel
+                axes picture frame panel.Title)
 
         picture.ToPng()
 
-    let private panels size (figure: Panel list) draw = panelsOf true size figure draw
+    let private panels size (figure: Panel list) draw = rowsOf true size [ figure ] draw
 
     let private points (cloud: Cloud) =
         seq { 0 .. cloud.Points.Length / 2 - 1 }
@@ -100,9 +111,9 @@ module Raster =
 
                         picture.Dot(frame.Column x, frame.Row y, radius, colour, opacity))
 
-    /// Curves as PNG: each cloud's points joined in their order, a colour for each, the panels side by side over one window whose axes have lengths of their own.
-    let curves (size: int) (figure: Panel list) : byte[] =
-        panelsOf false size figure (fun picture frame panel ->
+    /// Curves as PNG: each cloud's points joined in their order, a colour for each, the panels of a row side by side over one window whose axes have lengths of their own.
+    let curves (size: int) (rows: Panel list list) : byte[] =
+        rowsOf false size rows (fun picture frame panel ->
             for k, cloud in List.indexed panel.Clouds do
                 for struct (_, ax, ay), struct (_, bx, by) in points cloud |> Seq.pairwise do
                     if Window.holds frame.Window ax ay && Window.holds frame.Window bx by then

@@ -25,8 +25,8 @@ module Sections =
             [ Body.Scatter
                   { Panels = [ { Title = samples.Label; Clouds = [ samples ] } ]; XLabel = "x₁"; YLabel = "x₂" } ]
 
-    /// Series as curves, the data's above the samples' where there are some.
-    let series (data: Cloud list option) (samples: Cloud list) =
+    /// Windows of series as curves, of each series by its name the data's above the samples' where there are some; "" is the name of a single one.
+    let series (names: string list) (data: Cloud list list option) (samples: Cloud list list) =
         let chart what (curves: Cloud list) =
             Body.Lines
                 { XLabel = "place in the window"
@@ -43,10 +43,14 @@ module Sections =
         section
             (if data.IsSome then "Samples beside data" else "Samples")
             "The first windows of each, not picked. No sample belongs to a window of the data: what they share is their law."
-            [ match data with
-              | Some data -> chart "held-out data" data
-              | None -> ()
-              chart "samples" samples ]
+            [ for k, name in List.indexed names do
+                  let what (shown: string) = if name = "" then shown else $"{name}, {shown}"
+
+                  match data with
+                  | Some data -> chart (what "held-out data") data[k]
+                  | None -> ()
+
+                  chart (what "samples") samples[k] ]
 
     /// The way of the samples from the source to the data.
     let fromNoiseToData (motion: CloudMotion) =

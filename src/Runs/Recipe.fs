@@ -290,8 +290,11 @@ module Recipe =
             |> withLoss "dfm:tokens=256,bound=1"
         else
             match dataset.Shape with
-            // Three scales of fewer places would be all border.
-            | [ length ] when length >= 12 && Units.areSeries dataset.Shape dataset.Units ->
+            // Three scales of fewer places would be all border; several series know no other network.
+            | [ _; _ ]
+            | [ _ ] when
+                dataset.Shape.Length = 2 || dataset.Shape.Head >= 12 && Units.areSeries dataset.Shape dataset.Units
+                ->
                 { vectors with
                     Network = networkNamed "unet-1d"
                     Width = 32

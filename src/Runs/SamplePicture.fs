@@ -48,20 +48,40 @@ module SamplePicture =
     /// How many series are told from each other on one pair of axes.
     let curveCount = 8
 
-    /// The first few of so many series of a length, value after value, each as the points (k, x_k) of a curve.
-    let curvesOf (length: int) (values: float[]) : Cloud list =
-        [ for i in 0 .. min curveCount (values.Length / length) - 1 ->
-              { Label = $"{i + 1}"
-                Tone = Tone.Series i
-                Points =
-                  [| for k in 0 .. length - 1 do
-                         float32 k
-                         float32 values[i * length + k] |]
-                Classes = [||] } ]
+    /// The first few windows of a shape [L], or [C; L] of several series, number after number: of each series by itself the points (k, x_k) of a curve for each window.
+    let curvesOf (shape: int list) (values: float[]) : Cloud list list =
+        let length, d = List.last shape, List.fold (*) 1 shape
 
-    /// `curvesOf` a tensor [n; d].
-    let curves (x: Tensor) : Cloud list =
-        Scope.run (fun () -> curvesOf x.Shape[1] (Tensor.toFloats ((first curveCount x).To Dtype.Float64)))
+        [ for series in 0 .. d / length - 1 ->
+              [ for i in 0 .. min curveCount (values.Length / d) - 1 ->
+                    { Label = $"{i + 1}"
+                      Tone = Tone.Series i
+                      Points =
+                        [| for k in 0 .. length - 1 do
+                               float32 k
+                               float32 values[i * d + series * length + k] |]
+                      Classes = [||] } ] ]
+
+    /// `curvesOf` a tensor [n; …].
+    let curves (x: Tensor) : Cloud list list =
+        Scope.run (fun () ->
+            curvesOf (List.ofArray x.Shape[1..]) (Tensor.toFloats ((first curveCount x).To Dtype.Float64)))
+
+    /// The titles of so many series: their names, where they have some, behind what is shown; this alone of a single one.
+    let titles (what: string) (columns: Column list) (count: int) : string list =
+        match columns with
+        | [] when count = 1 -> [ what ]
+        | [] -> [ for k in 1..count -> $"{what}: series {k}" ]
+        | columns -> [ for column in columns -> $"{what}: {column.Name}" ]
+
+    /// Windows as PNG: a row of panels for each series, and in it one for each of these sets, each with its name.
+    let curvesPng (columns: Column list) (sets: (string * Cloud list list) list) : byte[] =
+        let rows =
+            [ for what, curves in sets ->
+                  [ for title, clouds in List.zip (titles what columns curves.Length) curves ->
+                        { Title = title; Clouds = clouds } ] ]
+
+        Raster.curves 560 (List.transpose rows)
 
     /// A picture of samples [n; …] as PNG: a grid of images, whose values are in `range`, or points of the plane.
     let png (range: float * float) (x: Tensor) : byte[] =

@@ -28,12 +28,33 @@ module TableFile =
         | [] -> None, x |> Array.map (Array.map _.ToString("R", CultureInfo.InvariantCulture))
         | columns -> Some [| for column in columns -> column.Name |], x |> Array.map (Columns.decode columns)
 
-    /// Samples [n; d] in the data's units as the cells that they stand for. Raises RefusedException where they are images.
+    /// Samples of a shape as rows: each vector [d] is one, and windows [C; L] of several series are L of them, a step each, one window under the other.
+    let rows (shape: int list) (values: float[]) : float[][] =
+        match shape with
+        | [ series; length ] ->
+            [| for window in Array.chunkBySize (series * length) values do
+                   for k in 0 .. length - 1 -> [| for c in 0 .. series - 1 -> window[c * length + k] |] |]
+        | shape -> Array.chunkBySize (List.fold (*) 1 shape) values
+
+    /// Rows [m; C] as windows [n; C; L] of a model of several series; rows of vectors as they are. Raises UserError where they are no whole windows.
+    let private windowed (model: GenerativeModel) (file: string) (x: Tensor) : Tensor =
+        match model.Shape with
+        | [ series; length ] when x.Shape[1] = series ->
+            if x.Shape[0] % length <> 0 then
+                raise (
+                    UserError
+                        $"{file}: it has {x.Shape[0]} rows: expected a multiple of {length}, the steps of a window, one window under the other"
+                )
+
+            Tensor.contiguous (Tensor.permute [ 0; 2; 1 ] (Tensor.reshape [ -1; length; series ] x))
+        | _ -> x
+
+    /// Samples [n; …] in the data's units as the cells that they stand for, as `rows` has them. Raises RefusedException where they are images.
     let cells (model: GenerativeModel) (x: Tensor) : string[][] =
         if model.IsImage then
             refuse Setting.Model model.Name $"its samples are images, and a table has no rows of them"
 
-        snd (ofColumns model.Columns (Tensor.toFloats x |> Array.chunkBySize x.Shape[1]))
+        snd (ofColumns model.Columns (rows model.Shape (Tensor.toFloats x)))
 
     /// The names of a model's columns; none where its data had none.
     let header (model: GenerativeModel) : string[] option = fst (ofColumns model.Columns [||])
@@ -42,11 +63,12 @@ module TableFile =
     /// model's data had no columns that were said. Raises UserError where the file is missing or damaged, or its cells are none that the model knows.
     let samples (model: GenerativeModel) (file: string) : GivenArray =
         match model.Columns with
-        | [] -> { Name = file; Values = Csv.read file }
+        | [] -> { Name = file; Values = windowed model file (Csv.read file) }
         | columns ->
             let table = Csv.readCells file
             let places = Columns.placesIn file columns table
-            { Name = file; Values = Columns.points file columns places model.Units None table }
+            { Name = file
+              Values = windowed model file (Columns.points file columns places model.Units None table) }
 
     /// What a file tells a model of samples, [n; …] in its own units, NaN for what it does not tell: a table under the names of the model's columns, an array, a picture, or where a model is told
     /// a short text alone the text itself. Raises UserError where the file is missing or damaged,
@@ -72,8 +94,8 @@ module TableFile =
         match model.Columns with
         | [] ->
             let header, rows = Csv.readWithHoles file
-            header, { Name = file; Values = rows }
+            header, { Name = file; Values = windowed model file rows }
         | columns ->
             let table = Csv.readCells file
             let places = Columns.placesIn file columns table
-            header model, { Name = file; Values = Columns.openPoints file columns places table }
+            header model, { Name = file; Values = windowed model file (Columns.openPoints file columns places table) }

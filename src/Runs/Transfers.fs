@@ -103,7 +103,7 @@ module Transfers =
 
                     Recording.ofRun (x :: t :: Option.toList label) parameters (fun () -> field label t x)))
 
-    /// noise [B; …], standard normal ↦ samples in the data's units, by all steps of a sampler.
+    /// noise [B; …], standard normal, and label int64 [B] where the network is told one and none is asked for ↦ samples in the data's units, by all steps of a sampler.
     let private sampler (model: GenerativeModel) (request: GenerationRequest) : byte[] =
         let parameters = parametersOf model
         let struct (model, drawing) = Validation.generation model request
@@ -118,8 +118,7 @@ module Transfers =
         if model.Source.IsSome then
             refuse Setting.Target "" $"its samples start from draws of {model.Source.Value.Name}: write the network"
 
-        if model.Labels && drawing.Label.IsNone then
-            refuse Setting.Class "" $"its network is told a class: say which one the samples are to be of"
+        let isTold = model.Labels && drawing.Label.IsNone
 
         let metadata =
             meaning
@@ -129,12 +128,25 @@ module Transfers =
                   "noise", "standard normal"
                   "samples", "in the units of the data" ]
 
-        Onnx.OnnxFile.ofFunction model.Name [ "noise" ] "samples" metadata (fun n ->
+        let inputs = if isTold then [ "noise"; "label" ] else [ "noise" ]
+
+        Onnx.OnnxFile.ofFunction model.Name inputs "samples" metadata (fun n ->
             Scope.run (fun () ->
                 let rng = Rng.ofSeed 0L
                 let noise = Rng.normal model.Kind (n :: model.StateShape) rng
+                let label = if isTold then Some(Tensor.zeros Kind.Int64 [ n ]) else None
 
-                Recording.ofRun [ noise ] parameters (fun () ->
+                Recording.ofRun (noise :: Option.toList label) parameters (fun () ->
+                    let model =
+                        match label with
+                        | None -> model
+                        | told ->
+                            { model with
+                                Labels = false
+                                // What guides is in the dynamics.
+                                Guidance = None
+                                Dynamics = model.Dynamics |> Dynamics.map (fun network _ -> network told) }
+
                     let drawing = { drawing with Unit = Some(noise.To Dtype.Float64) }
                     let x = Samples.chunk model drawing rng 0 n ignore
                     (GenerativeModel.outside model x).To model.Kind)))

@@ -19,7 +19,7 @@ type ImputeArgument =
                 "a .csv file of rows with empty cells, its columns those of the data that the model learned; it may stand behind the run without the option"
             | Count _ -> "how often each row is completed (1)"
             | Steer _ ->
-                "how samples are steered towards the cells that are there (mmps; repaint:20 where the data have words; fokker list steerings)"
+                "how samples are steered towards the cells that are there (mmps; repaint:20 where the data have words, repaint:10 of series; fokker list steerings)"
             | Label _ -> "one class for all rows: its number or its name"
             | Seed _ -> "seed of the draws (0)"
             | Out _ ->
@@ -49,14 +49,15 @@ module Impute =
     let private usual: ImputeChoice =
         { Data = None; Count = 1; Steer = None; Label = None; Seed = 0L; Out = "filled.csv" }
 
-    /// The rows as text; with several completions of each, which row and which completion stand in front.
-    let private table (header: string[] option) (count: int) (rows: string[][]) : byte[] =
+    /// The rows as text, so many of a sample; with several completions of each sample, which sample and which completion stand in front.
+    let private table (header: string[] option) (count: int) (each: int) (rows: string[][]) : byte[] =
         let header =
             header
             |> Option.map (fun names -> if count > 1 then Array.append [| "row"; "draw" |] names else names)
 
         rows
         |> Seq.mapi (fun i own ->
+            let i = i / each
             if count > 1 then Array.append [| string (i / count + 1); string (i % count + 1) |] own else own)
         |> TableFile.text header
 
@@ -81,7 +82,7 @@ module Impute =
 
         let model = ModelChoice.model "./fokker impute table rows.csv" options
 
-        if model.Shape.Length <> 1 then
+        if model.IsImage then
             raise (
                 UserError
                     $"{model.Name}: its samples are images, and a table has no rows of them: take sample with --observe"
@@ -91,7 +92,8 @@ module Impute =
         let rows = given.Values
         let empty = Tensor.toFloats rows |> Seq.filter Double.IsNaN |> Seq.length
 
-        let cells = if model.Columns.IsEmpty then "cells" else "coordinates"
+        let isWindow = model.Shape.Length = 2
+        let cells = if model.Columns.IsEmpty || isWindow then "cells" else "coordinates"
 
         let request =
             { SamplingRequest.standard with
@@ -103,8 +105,14 @@ module Impute =
             Progress.run terminal "imputing" 1.0 (fun report ->
                 Imputation.complete model request given choice.Count report)
 
-        Runs.writeBytes choice.Out (table header choice.Count (TableFile.cells model filled))
-        Terminal.tell terminal $"{empty} empty {cells} in {rows.Shape[0]} rows, each row completed {choice.Count} times"
+        let each = if isWindow then model.Shape[1] else 1
+        Runs.writeBytes choice.Out (table header choice.Count each (TableFile.cells model filled))
+        let of' = if isWindow then "window" else "row"
+        let s count = if count = 1 then "" else "s"
+
+        Terminal.tell
+            terminal
+            $"{empty} empty {cells} in {rows.Shape[0]} {of'}{s rows.Shape[0]}, each {of'} completed {choice.Count} time{s choice.Count}"
         Terminal.tell terminal choice.Out
 
         Terminal.give

@@ -22,7 +22,7 @@ module Results =
     /// A picture of samples as PNG: a grid of images, curves of series, or points of the plane.
     let picture (model: GenerativeModel) (samples: Tensor) : byte[] =
         if Units.areSeries model.Shape model.Units then
-            Raster.curves 560 [ { Title = "samples"; Clouds = SamplePicture.curves samples } ]
+            SamplePicture.curvesPng model.Columns [ "samples", SamplePicture.curves samples ]
         else
             SamplePicture.png model.Range samples
 
@@ -35,10 +35,9 @@ module Results =
                 let truth = Evaluations.heldOut data rng samples.Shape[0]
 
                 if Units.areSeries model.Shape model.Units then
-                    Raster.curves
-                        560
-                        [ { Title = "data"; Clouds = SamplePicture.curves truth }
-                          { Title = "samples"; Clouds = SamplePicture.curves samples } ]
+                    SamplePicture.curvesPng
+                        model.Columns
+                        [ "data", SamplePicture.curves truth; "samples", SamplePicture.curves samples ]
                 else
                     Raster.scatter
                         560
@@ -204,7 +203,9 @@ module Results =
                     Evaluations.heldOut data (model.Stream "report") (min SamplePicture.curveCount samples.Shape[0])
                 ))
 
-        [ Sections.series truth (SamplePicture.curves samples) ]
+        let curves = SamplePicture.curves samples
+        let names = SamplePicture.titles "" model.Columns curves.Length |> List.map _.TrimStart(':', ' ')
+        [ Sections.series names truth curves ]
 
     let private textSections (model: GenerativeModel) (data: Dataset option) (samples: Tensor) =
         let samples = SamplePicture.first 40 samples

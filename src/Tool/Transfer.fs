@@ -45,7 +45,8 @@ type ExportArgument =
             | Solver _ ->
                 "with onnx: write all steps of this sampler, from standard normal noise to samples, in the network's place"
             | Steps _ -> "with onnx: the same, in so many steps"
-            | Label _ -> "with onnx: the class of the samples, where the network is told one: its number or its name"
+            | Label _ ->
+                "with onnx: the class of the samples, where the network is told one: its number or its name; left out, it is a second input, label"
             | Guidance _ -> "with onnx: how far the samples are guided towards their class"
             | Runs _ -> "the folder that runs are kept in (runs)"
             | Quiet -> "results only"

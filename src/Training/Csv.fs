@@ -192,9 +192,12 @@ module Csv =
         let header, _, _ = reading (fun _ -> true) "cells" file add
         { Header = Option.get header; Lines = lines.ToArray(); Rows = rows.ToArray() }
 
-    /// The table as float64 [n; d]. Raises UserError where the file is missing or empty, a line has another number of cells
+    /// The names of the columns where the first line has them, and the table as float64 [n; d]. Raises UserError where the file is missing or empty, a line has another number of cells
     /// than the first, or a cell is not a finite number; lines and columns count from 1.
-    let read (file: string) : Tensor = snd (numbers false file)
+    let readNamed (file: string) : string[] option * Tensor = numbers false file
+
+    /// The table alone.
+    let read (file: string) : Tensor = snd (readNamed file)
 
     /// As `read`, with NaN where a cell is empty or says in another way that its number is missing, and the names of the columns where the first line has them.
     let readWithHoles (file: string) : string[] option * Tensor = numbers true file

@@ -377,13 +377,14 @@ module Dataset =
 
     // ---- from files
 
-    let private check file (x: Tensor) =
+    let private checkShape file (x: Tensor) =
         if x.Rank < 2 || x.Rank > 4 || x.Rank = 3 && (Dtype.isFloating x.Dtype || x.Dtype = Dtype.Bool) then
             raise (
                 UserError
-                    $"{file}: its shape is {x.Describe()}: expected [n; d] vectors, [n; C; H; W] images or [n; H; W] images of whole numbers"
+                    $"{file}: its shape is {x.Describe()}: expected [n; d] vectors, [n; C; H; W] images or [n; H; W] images of whole numbers; windows of series, [n; C; L], are read as series:FILE"
             )
 
+    let private checkNumbers file (x: Tensor) =
         if Array.exists (fun size -> size = 0) x.Shape then
             raise (UserError $"{file}: its shape is {x.Describe()}: it holds no samples")
 
@@ -404,6 +405,10 @@ module Dataset =
                         UserError
                             $"{file}: row {row}, column {column} is {values[column].ToFloat()} (counted from 0): expected finite numbers; drop or fill what is missing"
                     ))
+
+    let private check file (x: Tensor) =
+        checkShape file x
+        checkNumbers file x
 
     /// A size of numbers, and 1 over it, that a network's float32 holds with room for what is computed with them: it ends at 3e38.
     let private largest = 1e30
@@ -436,7 +441,7 @@ module Dataset =
         elif isChannelsLast x then Tensor.contiguous (Tensor.permute [ 0; 3; 1; 2 ] x)
         else x
 
-    /// Mean and standard deviation, of each column of vectors and of all pixels of images; a constant column is moved to 0 and keeps its scale.
+    /// Mean and standard deviation, of each column of vectors, each series of windows and all pixels of images; a constant column is moved to 0 and keeps its scale.
     let private standard file (x: Tensor) : Units =
         if x.Dtype = Dtype.UInt8 && x.Rank > 2 then
             // Pixels become [−1, 1]: x = 127.5 + 127.5 y.
@@ -444,7 +449,11 @@ module Dataset =
         else
             Scope.run (fun () ->
                 let values = x.To Dtype.Float64
-                let over = if x.Rank = 2 then [ 0 ] else [ 0 .. x.Rank - 1 ]
+                let over =
+                    match x.Rank with
+                    | 2 -> [ 0 ]
+                    | 3 -> [ 0; 2 ]
+                    | rank -> [ 0 .. rank - 1 ]
                 let numbers t = Tensor.toFloats (Tensor.reshape [ -1 ] t)
 
                 let least, most = numbers (Tensor.minOver over values), numbers (Tensor.maxOver over values)
@@ -455,7 +464,11 @@ module Dataset =
 
                 for k in 0 .. deviations.Length - 1 do
                     if not (constant k) && deviations[k] < 1.0 / largest then
-                        let what = if x.Rank = 2 then $"column {k} (counted from 0)" else "what its pixels hold"
+                        let what =
+                            match x.Rank with
+                            | 2 -> $"column {k} (counted from 0)"
+                            | 3 -> $"series {k} (counted from 0)"
+                            | _ -> "what its pixels hold"
 
                         raise (
                             UserError
@@ -464,6 +477,9 @@ module Dataset =
 
                 { Shift = means |> Array.mapi (fun k mean -> if constant k then least[k] else mean)
                   Scale = deviations |> Array.mapi (fun k deviation -> if constant k then 1.0 else deviation) })
+
+    /// The shift and the scale of each column of [n; d]. Raises UserError where one varies too little.
+    let internal unitsOf (file: string) (x: Tensor) : Units = standard file x
 
     /// The values that a picture shows from black to white of images whose numbers are from `low` to `high`: those that their kind of number has where they
     /// keep to it ([0, 1], [−1, 1], [0, 255]), else these.
@@ -517,13 +533,22 @@ module Dataset =
     /// is held out. Bytes of rank 3 and 4 are pixels; images of floats in [−1, 1] stay as they are; everything else is standardised. Images whose last size is a number of colours are
     /// read as [n; H; W; C], and a note says so.
     /// `file` is what messages call it. Raises UserError where the samples are not finite, too few or of no known shape.
-    let private made name summary (file: string) (x: Tensor) (labels: Condition) (classes: string list) : Dataset =
-        check file x
+    /// `arranged` brings them into their order [n; …].
+    let private made
+        (arranged: Tensor -> Tensor)
+        name
+        summary
+        (file: string)
+        (x: Tensor)
+        (labels: Condition)
+        (classes: string list)
+        : Dataset =
+        checkNumbers file x
         checkSize file x
         let given = x
 
         Scope.run (fun () ->
-            let x = images (if x.Rank = 2 && x.Dtype = Dtype.UInt8 then x.To Dtype.Float32 else x)
+            let x = arranged (if x.Rank = 2 && x.Dtype = Dtype.UInt8 then x.To Dtype.Float32 else x)
 
             let x = if x.Dtype = Dtype.UInt8 || Dtype.isFloating x.Dtype then x else x.To Dtype.Float64
 
@@ -551,15 +576,36 @@ module Dataset =
               Given = None
               Content = Finite(table x labels train, table x labels heldOut) })
 
+    let private namesOf (file: string) (labels: Condition) : string list =
+        labels
+        |> Option.map (fun labels -> [ for k in 0 .. classCount file labels - 1 -> string k ])
+        |> Option.defaultValue []
+
     /// `made` with the classes that labels number.
     let ofSamples name summary (file: string) (x: Tensor) (labels: Condition) : Dataset =
         // What is wrong with the samples is said first.
         check file x
+        made images name summary file x labels (namesOf file labels)
 
-        labels
-        |> Option.map (fun labels -> [ for k in 0 .. classCount file labels - 1 -> string k ])
-        |> Option.defaultValue []
-        |> made name summary file x labels
+    /// Windows of series [n; C; L], or of one [n; L], as a data set: a shift and a scale for each series serve all of its places. Raises UserError as `ofSamples` does.
+    let ofWindows name summary (file: string) (x: Tensor) (labels: Condition) : Dataset =
+        if x.Rank < 2 || x.Rank > 3 then
+            raise (
+                UserError
+                    $"{file}: its shape is {x.Describe()}: expected [n; C; L], windows of C series of L values, or [n; L] of one"
+            )
+
+        checkNumbers file x
+
+        Scope.run (fun () ->
+            let x = x.To(if x.Dtype = Dtype.Float32 then Dtype.Float32 else Dtype.Float64)
+            let data = made id name summary file x labels (namesOf file labels)
+
+            if x.Rank = 3 then
+                data
+            else
+                // One series: what a place is like, all are.
+                { data with Units = standard file (Tensor.unsqueeze 1 x) })
 
     /// The rows of a table of cells as the points that their columns make of them (`Columns`), with the noise of a fixed key, and what the columns `given` tell of each row, where there are some: those are not
     /// learned, whatever `wanted` says of all. Raises UserError where a column is not there, or its cells are not what it is said to hold.
@@ -598,7 +644,7 @@ module Dataset =
         let rng = Rng.ofSeed 0L |> Rng.named "cells"
         let x = Columns.points file columns places units (Some rng) table
 
-        { made name "rows of a table" file x (Option.map snd told) [] with
+        { made id name "rows of a table" file x (Option.map snd told) [] with
             Units = units
             Columns = columns
             Given = Option.map fst told }
@@ -610,7 +656,7 @@ module Dataset =
         if told.Shape[0] <> x.Shape[0] then
             raise (UserError $"{file}: it is told of {told.Shape[0]} samples, and there are {x.Shape[0]} samples")
 
-        { made name summary file x (Some told) [] with Given = Some given }
+        { made images name summary file x (Some told) [] with Given = Some given }
 
     /// Images with what a network is told of each: the image made small, or all of it but a box, and its class or not. Raises RefusedException where they are no images of a data set that ends, have sides that cannot
     /// be made so much smaller, or no classes.

@@ -300,19 +300,17 @@ module Datasets =
           Open = fun folder -> Cifar.load $"cifar:{folder}" (named "cifar" folder) }
 
     let private series: DatasetEntry =
-        { Name = "series:FILE[,window=N]"
+        { Name = "series:FILE[,window=N][,columns=A+B]"
           Summary =
-            "windows of N values (64) of a series, one column of a table; the last tenth of the values is held out, one shift and one scale for all"
+            "windows of N steps (64) of a series, or of several side by side: the columns of a table, or of an array [steps; C] (.npy); the last tenth of the steps is held out, one shift and one scale for each series. An array [n; C; L] holds windows that are cut already"
           Reference = "a file of yours"
-          Shape = "[N]"
+          Shape = "[N] or [C; N]"
           Open =
             fun text ->
-                let file, said = DataName.read "series" [ "window", "N" ] text
-                let length =
-                    said "window"
-                    |> Option.map (DataName.whole $"series:{text}" "window" 2 65_536)
-                    |> Option.defaultValue 64
-                Scope.run (fun () -> Series.load $"series:{text}" length (numbers "series" file)) }
+                let file, said = DataName.read "series" [ "window", "N"; "columns", "A+B|all" ] text
+                let length = said "window" |> Option.map (DataName.whole $"series:{text}" "window" 2 65_536)
+                let wanted = said "columns" |> Option.bind Columns.wanted
+                Scope.run (fun () -> Series.load $"series:{text}" length wanted (numbers "series" file)) }
 
     let private text: DatasetEntry =
         { Name = "text:FILE[,window=N]"

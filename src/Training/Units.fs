@@ -3,7 +3,7 @@ namespace Fokker
 open System
 
 /// How data and the numbers that a network sees are related: x = shift + scale · y, one shift and one scale for all
-/// coordinates of a sample, or one of each for every coordinate of a vector.
+/// coordinates of a sample, one of each for every coordinate of a vector [d], or one of each for every series of a window [C; L].
 type Units =
     { Shift: float[]
       Scale: float[] }
@@ -14,7 +14,10 @@ type Units =
 [<RequireQualifiedAccess>]
 module Units =
 
-    let private coefficient (x: Tensor) (values: float[]) = (Tensor.ofArray [ values.Length ] values).To x.Kind
+    // Along the columns of [n; d], and along the series of [n; C; L].
+    let private coefficient (x: Tensor) (values: float[]) =
+        let shape = if x.Rank = 3 then [ values.Length; 1 ] else [ values.Length ]
+        (Tensor.ofArray shape values).To x.Kind
 
     let private affine (units: Units) (one: float -> float -> Tensor) (many: Tensor -> Tensor -> Tensor) (x: Tensor) =
         if units.Shift.Length = 1 then
@@ -39,7 +42,11 @@ module Units =
     /// log |dx/dy| for a sample of d coordinates, Σ log |scaleᵢ|: log p(x) = log p(y) − this, in nats.
     let logVolume (units: Units) (d: int) : float =
         let each = units.Scale |> Array.map (fun scale -> Math.Log(abs scale))
-        if each.Length = 1 then float d * each[0] else Array.sum each
+        float (d / each.Length) * Array.sum each
+
+    /// Whether samples of this shape have so many shifts: one, or one for each coordinate of a vector or each series of a window.
+    let fit (shape: int list) (units: Units) =
+        units.Shift.Length = 1 || shape.Length <= 2 && shape.Head = units.Shift.Length
 
     /// Whether there is a positive scale for each shift, and at least one of them, all finite.
     let isSound (units: Units) =
@@ -79,13 +86,14 @@ module Units =
     let areText (shape: int list) (units: Units) =
         shape.Length = 1 && units.Shift = [| 127.5 |] && units.Scale = [| 127.5 |]
 
-    /// Whether samples of this shape are windows of a series: vectors of numbers whose places are alike, so that one shift and one scale serve them all.
+    /// Whether samples of this shape are windows of series: of several [C; L], or vectors of numbers whose places are alike, so that one shift and one scale serve them all.
     let areSeries (shape: int list) (units: Units) =
-        shape.Length = 1
-        && units.Shift.Length = 1
-        && shape.Head > 1
-        && units <> Units.Same
-        && not (areText shape units)
+        shape.Length = 2
+        || shape.Length = 1
+           && units.Shift.Length = 1
+           && shape.Head > 1
+           && units <> Units.Same
+           && not (areText shape units)
 
     /// Whether samples of this shape are pictures of black and white alone, 0 and 1.
     let areBinary (shape: int list) (units: Units) =

@@ -411,6 +411,69 @@ public class DataTests
         Assert.Throws<InvalidOperationException>(() => DataSource.FromArray(new float[4, 2]).InBlackAndWhite());
     }
 
+    /// <summary>Windows of several series are learned from memory and from files, drawn as tables and pictures, and completed.</summary>
+    [Test]
+    public async Task SeveralSeriesAreLearned()
+    {
+        var steps = new double[300, 2];
+        for (var k = 0; k < 300; k++)
+        {
+            steps[k, 0] = Math.Sin(0.3 * k);
+            steps[k, 1] = 1000 + 100 * Math.Cos(0.3 * k);
+        }
+
+        await using var model = await new FlowTrainer(Short).TrainAsync(
+            DataSource.FromSeries(steps, window: 16, names: ["height", "speed"])
+        );
+        Assert.That(model.SampleShape, Is.EqualTo(new[] { 2, 16 }));
+        Assert.That(model.SampleKind, Is.EqualTo(SampleKind.Series));
+        var drawn = await model.SampleAsync(new SampleOptions { Count = 3, Steps = 3 });
+        var table = Path.Combine(folder, "windows.csv");
+        drawn.SaveCsv(table);
+        var lines = File.ReadAllLines(table);
+        Assert.That(lines, Has.Length.EqualTo(1 + 3 * 16));
+        Assert.That(lines[0], Is.EqualTo("height,speed"));
+        Assert.That(model.ReadCsv(table).ToArray(), Is.EqualTo(drawn.ToArray()));
+        Assert.That(drawn.ToPng(), Is.Not.EqualTo(drawn.ToPng(count: 2)));
+        Assert.That(double.IsFinite((await model.LogLikelihoodAsync(drawn)).Mean));
+
+        // The second half of a window is open.
+        File.WriteAllLines(table, lines.Take(9).Concat(Enumerable.Repeat(",", 8)));
+        var filled = await model.ImputeAsync(
+            model.ReadCsv(table, toComplete: true),
+            options: new SampleOptions { Steps = 3 }
+        );
+        Assert.That(filled.SampleShape, Is.EqualTo(new[] { 2, 16 }));
+        Assert.That(filled[0][..8].ToArray(), Is.EqualTo(drawn[0][..8].ToArray()).Within(1e-6));
+        Assert.That(filled.ToDoubleArray(), Has.All.Matches<double>(double.IsFinite));
+
+        // The same of a file, by the columns that are named, and of windows that are cut already, with classes.
+        var file = Path.Combine(folder, "steps.csv");
+        File.WriteAllLines(
+            file,
+            Enumerable.Range(0, 300).Select(k => $"day {k},{steps[k, 0]:R},{steps[k, 1]:R}").Prepend("day,height,speed")
+        );
+        var named = DataSource.FromSeries(file, 16, "height", "speed");
+        Assert.That(named.Name, Is.EqualTo($"series:{file},window=16,columns=height+speed"));
+        await using var ofFile = await new FlowTrainer(Short).TrainAsync(named);
+        var again = await ofFile.SampleAsync(new SampleOptions { Count = 3, Steps = 3 });
+        Assert.That(again.ToDoubleArray(), Is.EqualTo(drawn.ToDoubleArray()).Within(1e-9).Percent);
+
+        await using var classes = await new FlowTrainer(Short).TrainAsync(
+            DataSource.FromWindows(drawn.ToDoubleArray(), [3, 2, 16], [0, 1, 0]).WithClassNames("a", "b")
+        );
+        Assert.That(classes.Classes, Is.EqualTo(new[] { "a", "b" }));
+        Assert.That(classes.SampleShape, Is.EqualTo(new[] { 2, 16 }));
+        await using var ofSamples = await new FlowTrainer(Short).TrainAsync(DataSource.FromSamples(drawn));
+        Assert.That(ofSamples.SampleShape, Is.EqualTo(new[] { 2, 16 }));
+
+        Assert.Throws<ArgumentException>(() => DataSource.FromSeries(steps, names: ["height"]));
+        Assert.Throws<ArgumentException>(() => DataSource.FromWindows(new double[24], [2, 3, 2, 2]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => DataSource.FromSeries(steps, window: 1));
+        var told = DataSource.FromSeries(steps, 16).GivenNumbers(new double[300, 1]);
+        Assert.ThrowsAsync<FokkerException>(() => new FlowTrainer(Short).TrainAsync(told));
+    }
+
     /// <summary>A table of numbers and words is learned, drawn as such a table, scored and completed.</summary>
     [Test]
     public async Task ATableOfWordsIsCompleted()

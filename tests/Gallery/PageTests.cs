@@ -247,17 +247,26 @@ public class PageTests
         await File.WriteAllTextAsync(text, string.Concat(Enumerable.Repeat("the cat sat on the mat. ", 40)));
         var waves = Path.Combine(others.Folder, "waves.csv");
         await File.WriteAllLinesAsync(waves, Enumerable.Range(0, 400).Select(k => $"{Math.Sin(0.4 * k):R}"));
+        var pair = new double[200, 2];
+        foreach (var k in Enumerable.Range(0, 200))
+        {
+            (pair[k, 0], pair[k, 1]) = (Math.Sin(0.4 * k), 1000 * Math.Cos(0.4 * k));
+        }
+
         var options = new TrainingOptions { Steps = 3, BatchSize = 8 };
+        var small = NetworkKinds.Unet1D(width: 8, attention: 0);
 
         foreach (
             var (name, source) in new[]
             {
                 ("letters", DataSource.FromText(text, window: 8)),
-                ("waves", DataSource.Named($"series:{waves},window=32")),
+                ("waves", DataSource.FromSeries(waves, window: 32)),
+                ("pair", DataSource.FromSeries(pair, window: 16)),
             }
         )
         {
-            var trainer = new FlowTrainer(options with { Folder = Path.Combine(others.Folder, name) });
+            var own = name == "letters" ? options : options with { Network = small };
+            var trainer = new FlowTrainer(own with { Folder = Path.Combine(others.Folder, name) });
             await using (await trainer.TrainAsync(source)) { }
         }
 
@@ -295,6 +304,16 @@ public class PageTests
         await Expect(page.Locator(".results .value")).ToHaveTextAsync(new Regex(@"^−?\d+\.\d\d nats$"));
         await Open("/#/model/waves?steps=3&tab=interpolate");
         await Expect(page.Locator(".player output")).ToBeVisibleAsync();
+
+        // Of two series each has a colour and a scale.
+        await Open("/#/model/pair?count=4&steps=3");
+        await IsDrawn();
+        await Expect(page.GetByText("windows of 16 values of 2 series")).ToBeVisibleAsync();
+        await HasPixels(page.Locator("canvas.curves"));
+        await Open("/#/model/pair?tab=likelihood");
+        await page.GetByLabel("Values").FillAsync(string.Join(", ", Enumerable.Repeat("0.5", 32)));
+        await The(AriaRole.Button, "Find the likelihood").ClickAsync();
+        await Expect(page.Locator(".results .value")).ToHaveTextAsync(new Regex(@"^−?\d+\.\d\d nats$"));
         Assert.That(await Browser.BarriersAsync(page), Is.Empty);
     }
 

@@ -151,19 +151,24 @@ let tests =
           testCase "series are curves through their values, the first few of them, and not only points"
           <| fun () ->
               let values = [| 0.0; 1.0; 4.0; 9.0; -1.0; -2.0 |]
-              let curves = SamplePicture.curvesOf 3 values
+              let curves = List.exactlyOne (SamplePicture.curvesOf [ 3 ] values)
               Expect.equal
                   (curves |> List.map _.Points)
                   [ [| 0f; 0f; 1f; 1f; 2f; 4f |]; [| 0f; 9f; 1f; -1f; 2f; -2f |] ]
                   ""
               Expect.equal
-                  (SamplePicture.curvesOf 2 (Array.zeroCreate 40)).Length
-                  SamplePicture.curveCount
+                  [ for series in SamplePicture.curvesOf [ 2; 2 ] (Array.init 80 float) -> series.Length ]
+                  [ SamplePicture.curveCount; SamplePicture.curveCount ]
                   "the first few"
+              // The windows of two series: of the second one the numbers behind the first one's.
+              Expect.equal
+                  [ for series in SamplePicture.curvesOf [ 2; 2 ] (Array.init 8 float) -> series |> List.map _.Points ]
+                  [ [ [| 0f; 0f; 1f; 1f |]; [| 0f; 4f; 1f; 5f |] ]; [ [| 0f; 2f; 1f; 3f |]; [| 0f; 6f; 1f; 7f |] ] ]
+                  "of two series"
               let panel clouds = [ { Title = "samples"; Clouds = clouds } ]
               let reversed = curves |> List.map (fun c -> { c with Points = [| 0f; 4f; 1f; 1f; 2f; 0f |] })
-              Expect.notEqual (Raster.curves 200 (panel curves)) (Raster.scatter 200 (panel curves)) "lines"
-              Expect.notEqual (Raster.curves 200 (panel curves)) (Raster.curves 200 (panel reversed)) "other values"
+              Expect.notEqual (Raster.curves 200 [ panel curves ]) (Raster.scatter 200 (panel curves)) "lines"
+              Expect.notEqual (Raster.curves 200 [ panel curves ]) (Raster.curves 200 [ panel reversed ]) "other values"
               Expect.equal (Estimate.error (Estimate.ofDraws [| 1.0 |])) "" "one draw has no error"
               Expect.equal (Estimate.error (Estimate.ofDraws [| 1.0; 3.0 |])) " ± 1" "two have"
 

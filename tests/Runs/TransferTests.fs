@@ -152,6 +152,7 @@ let private models: (string * (unit -> GenerativeModel)) list =
           |> modelOf map Path.condOT image 0) ]
 
 let private modelNames = List.map fst models
+let private guidedNames = modelNames |> List.filter _.EndsWith("with classes")
 let private modelNamed name = models |> List.find (fst >> (=) name) |> snd
 
 [<Tests>]
@@ -407,6 +408,40 @@ let tests =
                   let expected = GenerativeModel.outside model (Samples.chunk model drawing (Rng.ofSeed 0L) 0 n ignore)
                   let file = Transfers.onnx (Some request) (modelNamed name ())
                   close 1e-5 expected (answered file [ "noise", noise ] "samples") name)
+
+          testTheory "a guided sampler as ONNX is told the class of each sample, or is of one" guidedNames
+          <| fun name ->
+              Scope.run0 (fun () ->
+                  let plain = modelNamed name ()
+                  let n = 5
+                  let noise = Rng.normal Kind.Float32 (n :: plain.Shape) (Rng.ofSeed 5L)
+
+                  let asked label =
+                      { GenerationRequest.standard with
+                          Solver = Some Samplers.ddim
+                          Steps = Some 2
+                          Class = label
+                          Guidance = { GuidanceRequest.none with Scale = Some 2.5 } }
+
+                  let expected (label: int) =
+                      let struct (model, drawing) = Validation.generation plain (asked (Some(string label)))
+                      let drawing = { drawing with Unit = Some(noise.To Dtype.Float64) }
+                      GenerativeModel.outside model (Samples.chunk model drawing (Rng.ofSeed 0L) 0 n ignore)
+
+                  let labels = [| 0; 2; 1; 1; 0 |]
+                  let own = [ for k in 0..2 -> expected k ]
+                  Expect.isGreaterThan (largest (own[1] - own[2])) 1e-3 "classes differ"
+                  close
+                      1e-5
+                      own[1]
+                      (answered (Transfers.onnx (Some(asked (Some "1"))) plain) [ "noise", noise ] "samples")
+                      "of one"
+
+                  let each = Tensor.cat 0 [ for i, label in Array.indexed labels -> Tensor.narrow 0 i 1 own[label] ]
+
+                  let told = Tensor.ofArray [ n ] [| for label in labels -> int64 label |]
+                  let file = Transfers.onnx (Some(asked None)) plain
+                  close 1e-5 each (answered file [ "noise", noise; "label", told ] "samples") "each its own")
 
           testCase "what is no fixed sequence of operators is refused"
           <| fun () ->

@@ -51,9 +51,10 @@ public sealed partial class FlowModel
     }
 
     /// <summary>Writes a trained model as ONNX. Without <paramref name="sampling"/> it is the network: inputs <c>x</c>, <c>t</c> (float64; of a map two) and, where it is told a class,
-    /// <c>label</c> (int64), output <c>y</c>, in the network’s units. With it, it is the whole way from noise to samples: input <c>noise</c>, standard normal, output <c>samples</c> in the data’s units.</summary>
+    /// <c>label</c> (int64), output <c>y</c>, in the network’s units. With it, it is the whole way from noise to samples: input <c>noise</c>, standard normal, output <c>samples</c> in the data’s units; where the network is told a class and
+    /// the options say none, the second input <c>label</c> (int64) is each sample’s own.</summary>
     /// <param name="path">The file, <c>moons.onnx</c>.</param>
-    /// <param name="sampling">The solver, its steps and the class of the samples; a solver without noise of its own.</param>
+    /// <param name="sampling">The solver, its steps, the class of the samples and their guidance; a solver without noise of its own.</param>
     /// <param name="cancellationToken">Takes the request back.</param>
     /// <exception cref="FokkerException">Something of it is no fixed sequence of operators, or the file cannot be written.</exception>
     public Task ExportOnnxAsync(

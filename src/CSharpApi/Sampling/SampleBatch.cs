@@ -35,7 +35,7 @@ public sealed partial class SampleBatch
 
     /// <summary>Samples of your own.</summary>
     /// <param name="values">The numbers, sample after sample.</param>
-    /// <param name="shape">[n, d] for vectors, [n, channels, height, width] for images.</param>
+    /// <param name="shape">[n, d] for vectors, [n, channels, height, width] for images, [n, series, length] for windows of series.</param>
     /// <param name="labels">The class of each; null where there are none.</param>
     /// <exception cref="ArgumentException">The numbers do not fill the shape, or there is not one label a sample.</exception>
     public static SampleBatch FromArray(double[] values, int[] shape, int[]? labels = null)
@@ -52,7 +52,7 @@ public sealed partial class SampleBatch
 
     /// <summary>Samples of your own.</summary>
     /// <param name="values">The numbers, sample after sample.</param>
-    /// <param name="shape">[n, d] for vectors, [n, channels, height, width] for images.</param>
+    /// <param name="shape">[n, d] for vectors, [n, channels, height, width] for images, [n, series, length] for windows of series.</param>
     /// <param name="labels">The class of each; null where there are none.</param>
     /// <exception cref="ArgumentException">The numbers do not fill the shape, or there is not one label a sample.</exception>
     public static SampleBatch FromArray(float[] values, int[] shape, int[]? labels = null)
@@ -101,7 +101,7 @@ public sealed partial class SampleBatch
     /// <summary>How many there are.</summary>
     public int Count { get; }
 
-    /// <summary>The shape of one: [d], or [channels, height, width].</summary>
+    /// <summary>The shape of one: [d], [channels, height, width], or [series, length] of windows of several series.</summary>
     public IReadOnlyList<int> SampleShape => shape;
 
     /// <summary>The numbers of one.</summary>
@@ -154,7 +154,7 @@ public sealed partial class SampleBatch
         return new SampleBatch(values, shape[1..], null, new Kept((0.0, 255.0), ArePixels: true, AreWide: false));
     }
 
-    /// <summary>A picture as a PNG file’s bytes: a grid of images, the curves of the first eight series, or points of the plane of the first two coordinates. The channels of
+    /// <summary>A picture as a PNG file’s bytes: a grid of images, the curves of the first eight windows, each series in axes of its own, or points of the plane of the first two coordinates. The channels of
     /// images that are neither grey (1) nor coloured (3) lie side by side.</summary>
     /// <param name="columns">How many images lie side by side.</param>
     /// <param name="scale">How many pixels wide a pixel of an image is drawn; null: so many that small images can be seen.</param>
@@ -169,7 +169,7 @@ public sealed partial class SampleBatch
 
         if (kept.Kind == SampleKind.Series)
         {
-            return FileWork.Curves(SampleSize, count ?? Count, values);
+            return FileWork.Curves(shape, kept.Columns ?? FSharpList<Column>.Empty, count ?? Count, values);
         }
 
         var (low, high) = kept.Range ?? FileWork.Range(values);
@@ -197,7 +197,7 @@ public sealed partial class SampleBatch
         });
 
     /// <summary>Writes a table, a sample a line: the cells that the columns of the model’s data make of it, under their names, with an empty cell where it says that one is missing; numbers
-    /// where the data were numbers.</summary>
+    /// where the data were numbers. Windows of several series have a line for each of their steps, one window under the other.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="InvalidOperationException">The samples are images.</exception>
     /// <exception cref="FokkerException">The file cannot be written.</exception>
@@ -205,14 +205,14 @@ public sealed partial class SampleBatch
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
 
-        if (shape.Length != 1)
+        if (shape.Length == 3)
         {
             throw new InvalidOperationException($"Images {Describe()} are no rows of a table.");
         }
 
         Translate.Errors(() =>
         {
-            FileWork.Csv(path, kept.Columns ?? FSharpList<Column>.Empty, SampleSize, values);
+            FileWork.Csv(path, kept.Columns ?? FSharpList<Column>.Empty, shape, values);
             return true;
         });
     }

@@ -9,7 +9,7 @@ public enum SampleKind
     /// <summary>Images.</summary>
     Images,
 
-    /// <summary>Windows of a series, whose coordinates follow each other (<c>series:FILE</c>).</summary>
+    /// <summary>Windows of a series, whose coordinates follow each other, or of several (<see cref="DataSource.FromSeries(string, int?, string[])"/>).</summary>
     Series,
 
     /// <summary>Bytes of a text, which <see cref="SampleBatch.ToText"/> reads.</summary>

@@ -7,8 +7,8 @@ namespace Fokker;
 /// <remarks>Vectors are standardised for the network and come back in their own units; bytes are pixels; images of numbers in [−1, 1] stay as they are.</remarks>
 public sealed class DataSource
 {
-    // A batch of numbers as they were given, float32 or float64, or bytes where they are pixels, with their whole shape, samples first.
-    private sealed record Content(Array Values, int[] Shape);
+    // A batch of numbers as they were given, float32 or float64, or bytes where they are pixels, with their whole shape, samples first; or the steps of series that windows of a length are cut from.
+    private sealed record Content(Array Values, int[] Shape, int? Window = null, string[]? Names = null);
 
     private readonly Func<CancellationToken, ValueTask<Content?>> read;
     private readonly long[]? labels;
@@ -91,6 +91,67 @@ public sealed class DataSource
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         ArgumentNullException.ThrowIfNull(columns);
         return Named($"csv:{path},columns={(columns.Length == 0 ? "all" : string.Join('+', columns))}");
+    }
+
+    /// <summary>Windows of the series in a file: the columns of a .csv, or a .npy of [steps] or [steps, series]. The last tenth of the steps is held out, and one shift and one scale serve all places of a series. A sample is
+    /// [window], or [series, window] of several.</summary>
+    /// <param name="path">The file; a .npy of [n, series, length] holds windows that are cut already.</param>
+    /// <param name="window">How many steps a sample has; null: 64, or what is cut already.</param>
+    /// <param name="columns">The names of the columns of a .csv that are learned; all of them where none is named.</param>
+    public static DataSource FromSeries(string path, int? window = null, params string[] columns)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        ArgumentOutOfRangeException.ThrowIfLessThan(window ?? 2, 2, nameof(window));
+        ArgumentNullException.ThrowIfNull(columns);
+        var length = window is null ? "" : $",window={window}";
+        var named = columns.Length == 0 ? "" : $",columns={string.Join('+', columns)}";
+        return Named($"series:{path}{length}{named}");
+    }
+
+    /// <summary>Windows of series in memory: a row for each step, a column for each series. The last tenth of the steps is held out.</summary>
+    /// <param name="steps">[steps, series].</param>
+    /// <param name="window">How many steps a sample has.</param>
+    /// <param name="names">What each series is called; null: they are numbered.</param>
+    /// <param name="name">What to call them.</param>
+    /// <exception cref="ArgumentException">There is not one name a series.</exception>
+    public static DataSource FromSeries(
+        double[,] steps,
+        int window = 64,
+        string[]? names = null,
+        string name = "series"
+    )
+    {
+        ArgumentNullException.ThrowIfNull(steps);
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentOutOfRangeException.ThrowIfLessThan(window, 2);
+        var (values, shape) = Check.Content(steps);
+
+        if (names is not null && (names.Length != shape[1] || names.Distinct().Count() != names.Length))
+        {
+            throw new ArgumentException(
+                $"{shape[1]} series, and {names.Distinct().Count()} different names.",
+                nameof(names)
+            );
+        }
+
+        return new DataSource(name, _ => new(new Content(values, shape, window, names)));
+    }
+
+    /// <summary>Windows of series that are cut already, window after window: [n, series, length], or [n, length] of one series. One shift and one scale serve all places of a series.</summary>
+    /// <param name="values">The numbers, in row-major order.</param>
+    /// <param name="shape">[n, series, length] or [n, length].</param>
+    /// <param name="labels">The class of each, from 0; null where there are none.</param>
+    /// <param name="name">What to call them.</param>
+    /// <exception cref="ArgumentException">The shape is another, the numbers do not fill it, or there is not one label a window.</exception>
+    public static DataSource FromWindows(double[] values, int[] shape, int[]? labels = null, string name = "windows")
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        return shape.Length is 2 or 3
+            ? Of((values, shape), labels, name, areWindows: true)
+            : throw new ArgumentException(
+                $"Windows are [n, series, length] or [n, length], and not of {shape.Length} sizes.",
+                nameof(shape)
+            );
     }
 
     /// <summary>Windows of a text’s bytes, for <see cref="Losses.DiscreteFlowMatching"/> and its kin. The last tenth of the text is held out; <see cref="SampleBatch.ToText"/> reads samples.</summary>
@@ -318,7 +379,10 @@ public sealed class DataSource
     {
         ArgumentNullException.ThrowIfNull(samples);
         int[]? labels = samples.Labels is { } own ? [.. own] : null;
-        return FromArray(samples.ToDoubleArray(), [samples.Count, .. samples.SampleShape], labels, name);
+        int[] shape = [samples.Count, .. samples.SampleShape];
+        return shape.Length == 3
+            ? FromWindows(samples.ToDoubleArray(), shape, labels, name)
+            : FromArray(samples.ToDoubleArray(), shape, labels, name);
     }
 
     /// <summary>Samples that arrive one after the other; they are read to their end when training begins, and then held in memory.</summary>
@@ -370,7 +434,15 @@ public sealed class DataSource
         );
     }
 
-    private static DataSource Of<T>((T[] Values, int[] Shape) content, int[]? labels, string name)
+    // What Content.Window says of windows that are cut already.
+    private const int Cut = 0;
+
+    private static DataSource Of<T>(
+        (T[] Values, int[] Shape) content,
+        int[]? labels,
+        string name,
+        bool areWindows = false
+    )
     {
         var (values, shape) = content;
         ArgumentNullException.ThrowIfNull(values);
@@ -378,7 +450,7 @@ public sealed class DataSource
         Check.Filled(values.Length, shape, labels);
         return new DataSource(
             name,
-            _ => new(new Content(values, shape)),
+            _ => new(new Content(values, shape, areWindows ? Cut : null)),
             labels is null ? null : Array.ConvertAll(labels, label => (long)label)
         );
     }
@@ -398,6 +470,14 @@ public sealed class DataSource
                     float[] numbers => TensorModule.ofArray(content.Shape, numbers),
                     var numbers => TensorModule.ofArray(content.Shape, (double[])numbers),
                 };
+
+                if (content.Window is { } window)
+                {
+                    return told is not null || condition is not null
+                            ? throw new FokkerException($"{Name}: a network is told the class of a window alone.")
+                        : window == Cut ? DataWork.Windows(Name, x, labels, classes)
+                        : DataWork.Series(Name, x, window, content.Names ?? []);
+                }
 
                 if (told is { } of)
                 {

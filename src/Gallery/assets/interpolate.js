@@ -14,7 +14,7 @@ export const seen = (model, values) => {
 };
 
 export const tile = (model, values, size = 56) => {
-  if (model.kind !== "images") return curveTile(values, size);
+  if (model.kind !== "images") return curveTile(values, model.shape, size);
   const sheet = sheetOf(seen(model, values), [1, ...model.shape], 1);
   const canvas = make("canvas", { className: "tile-canvas", width: sheet.width, height: sheet.height });
   canvas.getContext("2d").drawImage(sheet, 0, 0);
@@ -22,18 +22,23 @@ export const tile = (model, values, size = 56) => {
   return canvas;
 };
 
-const curveTile = (values, size) => {
+// The curves of a window's series, each on a scale of its own.
+const curveTile = (values, shape, size) => {
   const [width, height] = [2 * size, size];
   const canvas = make("canvas", { className: "tile-canvas", width, height });
   const pen = canvas.getContext("2d");
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const length = shape.at(-1);
   pen.fillStyle = colour("grid");
   pen.fillRect(0, 0, width, height);
-  pen.strokeStyle = colour("model");
   pen.lineWidth = 1.5;
-  pen.beginPath();
-  values.forEach((value, k) => pen.lineTo((width * (k + 0.5)) / values.length, 3 + ((height - 6) * (high - value)) / (high - low || 1)));
-  pen.stroke();
+  for (let first = 0; first < values.length; first += length) {
+    const own = values.slice(first, first + length);
+    const [low, high] = [Math.min(...own), Math.max(...own)];
+    pen.strokeStyle = colour(shape.length > 1 ? `series-${(first / length) % 8}` : "model");
+    pen.beginPath();
+    own.forEach((value, k) => pen.lineTo((width * (k + 0.5)) / length, 3 + ((height - 6) * (high - value)) / (high - low || 1)));
+    pen.stroke();
+  }
   return canvas;
 };
 

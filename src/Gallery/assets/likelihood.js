@@ -17,14 +17,15 @@ export const likelihood = {
     const { model, name } = context;
     const image = model.kind === "images";
     const label = choice(classEntries(model));
+    const size = model.shape.reduce((product, side) => product * side, 1);
     const results = make("ul", { className: "results", ariaLabel: "What was found" });
     const after = make("div", { className: "after" });
     const preview = make("div", { className: "preview" });
     // Of a text the bytes, filled up with spaces or cut to the model's length.
     const text = model.kind === "text" ? make("input", { type: "text", className: "wide", maxLength: model.shape[0] }) : null;
     // More numbers than a form has room for are one line of them.
-    const line = !image && !text && model.shape[0] > 16 ? make("input", { type: "text", className: "wide" }) : null;
-    const coordinates = image || text || line ? [] : Array.from({ length: model.shape[0] }, () => number("0", { step: "any" }));
+    const line = !image && !text && (size > 16 || model.shape.length > 1) ? make("input", { type: "text", className: "wide" }) : null;
+    const coordinates = image || text || line ? [] : Array.from({ length: size }, () => number("0", { step: "any" }));
     let picture = null;
     const invert = toggle("Inverted", () => look());
     const look = () => {
@@ -45,7 +46,7 @@ export const likelihood = {
               look();
             }, context), preview]
             : text ? [field("Text", text)]
-            : line ? [field("Values", line, `${model.shape[0]} numbers, with commas or spaces between them`)]
+            : line ? [field("Values", line, `${size} numbers, with commas or spaces between them${model.shape.length > 1 ? ", one series after the other" : ""}`)]
             : [make("div", { className: "row" }, ...coordinates.map((input, k) => field(`x${k + 1}`, input)))]),
           results),
         after,
@@ -61,8 +62,8 @@ export const likelihood = {
             ? [...new TextEncoder().encode(text.value.padEnd(model.shape[0]))].slice(0, model.shape[0])
             : line ? line.value.split(/[\s,;]+/).filter(Boolean).map(Number)
             : coordinates.map((input) => Number(input.value));
-        if (line && !(values.length === model.shape[0] && values.every(Number.isFinite))) {
-          throw new Refusal(0, `Give ${model.shape[0]} numbers: here are ${values.length}.`);
+        if (line && !(values.length === size && values.every(Number.isFinite))) {
+          throw new Refusal(0, `Give ${size} numbers: here are ${values.length}.`);
         }
         const { nats, bitsPerDimension, command } = await askJson(modelAddress(name, "/likelihood"), {
           ...request,

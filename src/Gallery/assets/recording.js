@@ -14,6 +14,8 @@ export class Recording {
     Object.assign(this, start);
     this.count = start.shape[0];
     this.size = start.shape.slice(1).reduce((product, side) => product * side, 1);
+    // How many numbers follow each other: of windows of series, a series' own.
+    this.length = start.shape.at(-1);
     this.classes = start.labels;
     this.states = [];
   }
@@ -77,8 +79,10 @@ export const record = async (address, options, onState) => {
 };
 
 // The window that noise and data are both seen in: all of the first state but its farthest points, and of the last one once it is there.
-export const windowOf = (recording) => {
-  const ends = [recording.states[0], recording.final].map(({ x }) => {
+export const windowOf = (recording) => windowAround([recording.states[0].x, recording.final.x]);
+
+const windowAround = (states) => {
+  const ends = states.map((x) => {
     const sorted = [...x].filter(Number.isFinite).sort((a, b) => a - b);
     return [0.001, 0.999].map((share) => sorted[Math.round(share * (sorted.length - 1))] ?? 0);
   });
@@ -221,7 +225,10 @@ export class ImageView {
   }
 }
 
-// Series, each in a small panel of its own over the same window.
+// Numbers at a series of each sample [count, series, length].
+const ofSeries = (values, series, { size, length }) => values.filter((_, k) => Math.floor((k % size) / length) === series);
+
+// Windows of series, each in a small panel of its own; of several series each has a colour and a scale of its own, the same in all panels.
 export class SeriesView {
   constructor(model, description) {
     this.canvas = make("canvas", { className: "curves", role: "img", ariaLabel: description });
@@ -230,8 +237,9 @@ export class SeriesView {
   }
 
   frame(recording) {
-    const [low, high] = windowOf(recording);
-    this.range = [low, high];
+    const { size, length } = recording;
+    this.ranges = Array.from({ length: size / length }, (_, series) =>
+      windowAround([recording.states[0].x, recording.final.x].map((x) => ofSeries(x, series, recording))));
   }
 
   // `columns` panels in a row, `rows` rows, on a canvas of the width that it is laid out in.
@@ -246,8 +254,9 @@ export class SeriesView {
     canvas.height = Math.round(height * dpr);
     const pen = canvas.getContext("2d");
     pen.setTransform(dpr, 0, 0, dpr, 0, 0);
-    const { size } = recording;
-    const [low, high] = this.range;
+    const { size, length } = recording;
+    const toneOf = (n, series) =>
+      this.ranges.length > 1 ? `series-${series % 8}` : recording.classes ? `series-${recording.classes[n] % 8}` : "model";
     for (let n = 0; n < Math.min(recording.count, columns * rows); n++) {
       const [left, top] = [(n % columns) * (across + gap), Math.floor(n / columns) * (down + gap)];
       pen.fillStyle = colour("grid");
@@ -256,13 +265,15 @@ export class SeriesView {
       pen.beginPath();
       pen.rect(left, top, across, down);
       pen.clip();
-      pen.strokeStyle = colour(recording.classes ? `series-${recording.classes[n] % 8}` : "model");
       pen.lineWidth = 1.5;
-      pen.beginPath();
-      for (let k = 0; k < size; k++) {
-        pen.lineTo(left + (across * (k + 0.5)) / size, top + (down * (high - values[n * size + k])) / (high - low));
-      }
-      pen.stroke();
+      this.ranges.forEach(([low, high], series) => {
+        pen.strokeStyle = colour(toneOf(n, series));
+        pen.beginPath();
+        for (let k = 0; k < length; k++) {
+          pen.lineTo(left + (across * (k + 0.5)) / length, top + (down * (high - values[n * size + series * length + k])) / (high - low));
+        }
+        pen.stroke();
+      });
       pen.restore();
     }
   }

@@ -50,7 +50,9 @@ const describe = ({ shape, kind, path, classes, card }) => {
   const what = {
     images: () => `images of ${shape[1]} × ${shape[2]}${shape[0] === 3 ? " in colour" : ""}`,
     points: () => `points in ${shape.join(" × ")} dimension${shape[0] === 1 ? "" : "s"}`,
-    series: () => `windows of ${shape[0]} values of a series`,
+    series: () => shape.length > 1
+      ? `windows of ${shape[1]} values of ${shape[0]} series, each on a scale of its own`
+      : `windows of ${shape[0]} values of a series`,
     text: () => `texts of ${shape[0]} bytes`,
   }[kind]();
   return [what, classes.length > 1 && `${classes.length} classes`, `path ${path}`, nameOf(card.settings?.loss), nameOf(card.settings?.network),

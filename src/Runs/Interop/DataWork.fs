@@ -37,6 +37,23 @@ type internal DataWork =
             | classes -> Dataset.naming (List.ofArray classes) data
             |> Dataset.augmented (DataWork.Augmentation(flip, crop)))
 
+    /// Windows of series in memory [n; C; L] or [n; L], and labels (or null), their classes named (null: numbered).
+    static member Windows(name: string, x: Tensor, labels: int64[] | null, classes: string[] | null) : Dataset =
+        Scope.run (fun () ->
+            let labels =
+                labels
+                |> Option.ofObj
+                |> Option.map (fun labels -> Dataset.labels name x.Shape[0] (Tensor.ofArray [ labels.Length ] labels))
+
+            let data = Dataset.ofWindows (Runs.memory + name) "windows in memory" name x labels
+            classes
+            |> Option.ofObj
+            |> Option.fold (fun data classes -> Dataset.naming (List.ofArray classes) data) data)
+
+    /// Windows of a length, cut from the steps [steps; C] of series in memory under these names, none where they have none.
+    static member Series(name: string, x: Tensor, window: int, names: string[]) : Dataset =
+        Scope.run (fun () -> Series.ofSteps (Runs.memory + name) name window (List.ofArray names) x)
+
     /// Samples of memory, and what is told of each: numbers [n; k] under these names, short texts under a name, or both; null where there are none.
     static member Told
         (

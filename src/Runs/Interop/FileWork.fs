@@ -40,10 +40,10 @@ type internal FileWork =
                 [ { Title = "samples"
                     Clouds = [ { Label = "samples"; Tone = Tone.Model; Points = points; Classes = [||] } ] } ]
 
-    /// PNG of the first few of so many series, each a curve.
-    static member Curves(length: int, count: int, values: float[]) : byte[] =
-        let values = Array.truncate (count * length) values
-        Raster.curves 560 [ { Title = "samples"; Clouds = SamplePicture.curvesOf length values } ]
+    /// PNG of the first few of so many windows of series, each a curve, the series under each other.
+    static member Curves(shape: int[], columns: Column list, count: int, values: float[]) : byte[] =
+        let values = Array.truncate (count * Array.fold (*) 1 shape) values
+        SamplePicture.curvesPng columns [ "samples", SamplePicture.curvesOf (List.ofArray shape) values ]
 
     /// numpy's file of samples: bytes where they are pixels, float64 where that is said, float32 elsewhere.
     static member Npy(file: string, shape: int[], pixels: bool, wide: bool, values: float[]) : unit =
@@ -66,9 +66,9 @@ type internal FileWork =
         let pixels = if ImageFile.isGrey pixels then Array.truncate (height * width) pixels else pixels
         struct ([| 1; pixels.Length / (height * width); height; width |], Array.map float pixels)
 
-    /// A table of samples [n; d], row by row: the cells that a model's columns make of them, or numbers where it has none.
-    static member Csv(file: string, columns: Column list, d: int, values: float[]) : unit =
-        let header, cells = TableFile.ofColumns columns (Array.chunkBySize d values)
+    /// A table of samples of a shape [d] or [C; L], number after number: the cells that a model's columns make of them, or numbers where it has none.
+    static member Csv(file: string, columns: Column list, shape: int[], values: float[]) : unit =
+        let header, cells = TableFile.ofColumns columns (TableFile.rows (List.ofArray shape) values)
         Runs.writeBytes file (TableFile.text header cells)
 
     /// Samples of bytes, so many numbers each, as text in one line each.

@@ -138,25 +138,31 @@ module internal OnnxFile =
             values[x.Value.Id] <- constant g x y
 
         for x, y in Array.zip a.Calls b.Calls do
-            if x.Results.Length <> 1 then
-                raise (NotSupportedException $"its operator {x.Operator} gives several tensors")
-
-            let result = { Name = ""; Dtype = x.Results[0].Dtype; Sizes = sizes x.Results[0] y.Results[0] }
+            let results =
+                Array.map2
+                    (fun (p: RecordedValue) (q: RecordedValue) -> { Name = ""; Dtype = p.Dtype; Sizes = sizes p q })
+                    x.Results
+                    y.Results
 
             let call =
                 { Operator = x.Operator
                   Arguments = x.Arguments
                   Value = fun value -> values[value.Id]
-                  Result = result }
+                  Result = results[0] }
 
-            let node =
+            let nodes =
                 match hasOneMeaning x y, x.Operator with
-                | true, _ -> Operators.add g call
+                // How many samples a piece has, its sizes say.
+                | _, ("split.Tensor" | "chunk") -> Operators.cut g call results
+                | _ when results.Length > 1 ->
+                    raise (NotSupportedException $"its operator {x.Operator} gives several tensors")
+                | true, _ -> [| Operators.add g call |]
                 // All of the samples.
-                | false, "narrow" when (call.Tensor 0).Sizes = result.Sizes -> (call.Tensor 0).Name
+                | false, "narrow" when (call.Tensor 0).Sizes = results[0].Sizes -> [| (call.Tensor 0).Name |]
                 | _ -> raise (NotSupportedException $"its operator {x.Operator} goes with the number of samples")
 
-            values[x.Results[0].Id] <- { result with Name = node }
+            for value, result, node in Array.zip3 x.Results results nodes do
+                values[value.Id] <- { result with Name = node }
 
         let last = { values[a.Output.Id] with Sizes = sizes a.Output b.Output }
         g.NodeAs(output, "Identity", [ last.Name ], [])

@@ -138,6 +138,30 @@ module internal Operators =
     let private sliced (g: Graph) (x: Value) (dim: int64) (start: int64) (stop: int64) =
         g.Node("Slice", [ x.Name; g.Wholes [ start ]; g.Wholes [ stop ]; g.Wholes [ axis x.Sizes.Length dim ] ], [])
 
+    /// The pieces of a tensor along a dimension, one behind the other: as long as the results are.
+    let cut (g: Graph) (c: Call) (pieces: Value[]) : string[] =
+        let dim = int (axis (c.Tensor 0).Sizes.Length (c.Whole(2, 0L)))
+
+        let add (at: Size) (length: Size) =
+            match at, length with
+            | Always 0, length -> length
+            | Always a, Always b -> Always(a + b)
+            | OfBatch a, OfBatch b -> OfBatch(a + b)
+            | _ ->
+                raise (
+                    NotSupportedException
+                        $"its operator {c.Operator} cuts at a place that goes with the number of samples in part"
+                )
+
+        let ends = pieces |> Array.scan (fun at piece -> add at piece.Sizes[dim]) (Always 0) |> Array.pairwise
+
+        [| for start, stop in ends ->
+               g.Node(
+                   "Slice",
+                   [ (c.Tensor 0).Name; g.Shape [| start |]; g.Shape [| stop |]; g.Wholes [ int64 dim ] ],
+                   []
+               ) |]
+
     let private linear (g: Graph) (c: Call) =
         let product = g.Node("MatMul", [ (c.Tensor 0).Name; permuted g (c.Tensor 1).Name [ 1L; 0L ] ], [])
 
