@@ -186,6 +186,9 @@ module Autoencoder =
                 $"an autoencoder is told no class: what learns its latents may be"
                 $"""say {Setting.Labels.Is "off"}"""
 
+        if ask.Sample.Length = 2 then
+            NetworkEntry.refuseSamples Name "vectors or images" Name ask
+
         network { Sample = ask.Sample; Latent = int numbers.Head; Width = ask.Width; Depth = ask.Depth }
 
     /// The network as it is asked for, and read again.

@@ -94,10 +94,23 @@ module NetworkEntry =
     let refuseSamples (name: string) (taken: string) (another: string) (ask: NetworkRequest) : 'T =
         let shape = System.String.Join("; ", ask.Sample)
 
-        refuse
-            Setting.Network
-            name
-            $"the samples of {ask.Data} are [{shape}], not {taken}: use {Setting.Network.Is another}"
+        match ask.Sample, ask.Role with
+        // Windows of several series know one network.
+        | [ _; _ ], NetworkRole.Field ->
+            refuse
+                Setting.Network
+                name
+                $"""the samples of {ask.Data} are [{shape}], not {taken}: use {Setting.Network.Is "unet-1d"}"""
+        | [ _; _ ], _ ->
+            refuse
+                Setting.Network
+                name
+                $"the samples of {ask.Data} are [{shape}], windows of several series, and it takes {taken} alone"
+        | _ ->
+            refuse
+                Setting.Network
+                name
+                $"the samples of {ask.Data} are [{shape}], not {taken}: use {Setting.Network.Is another}"
 
     /// Refuses a width that so many heads of attention do not share evenly.
     let requireHeads (width: int) (heads: int) =

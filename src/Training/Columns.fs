@@ -105,7 +105,8 @@ module Columns =
             numbers ()
         | Some "category" -> words ()
         | Some "text" ->
-            let most = there |> Array.map Text.Encoding.UTF8.GetByteCount |> Array.max
+            // Of a text "none" or "-" is one, and nothing is told by an empty cell alone.
+            let most = cells |> Array.map Text.Encoding.UTF8.GetByteCount |> Array.max
 
             if most > TextEncoder.Most then
                 raise (
@@ -278,7 +279,7 @@ module Columns =
                 else 0.0)
 
         let text (cell: string) bytes =
-            if Csv.isMissing cell then Array.create bytes nan else (TextEncoder.bytes bytes cell).Value
+            if cell = "" then Array.create bytes nan else (TextEncoder.bytes bytes cell).Value
 
         coordinates file columns places table number (fun _ _ -> 1.0) word text
 

@@ -216,6 +216,20 @@ let tests =
                   Expect.within 0.04 (share (fun row -> row[16])) 0.36 "the picture"
                   Expect.within 0.04 (share (fun row -> row[0] && row[16])) (0.2 + 0.8 * 0.04) "both")
 
+          testCase "a text is told as it stands, and nothing by an empty one alone"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let texts = [| "none"; ""; "NA"; "-"; "red" |]
+                  let given, told = Given.ofTexts "caption" texts
+                  let rows (x: Tensor) = Tensor.toFloats x |> Array.chunkBySize x.Shape[1]
+                  let isTold (row: float[]) = not (Array.forall Double.IsNaN row)
+                  Expect.equal (rows told |> Array.map isTold) (texts |> Array.map ((<>) "")) "in training"
+                  // And as a sample is drawn for them.
+                  let asked = rows (Option.get (Given.textsOf given texts))
+                  Expect.isTrue
+                      (Array.forall2 (fun a b -> isTold a = isTold b && (not (isTold a) || a = b)) (rows told) asked)
+                      "afterwards")
+
           testCase "a text is read whole: its bytes, their order and its end"
           <| fun () ->
               Scope.run0 (fun () ->

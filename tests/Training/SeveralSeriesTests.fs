@@ -146,6 +146,26 @@ let tests =
                   userError (fun () -> Datasets.load $"series:{words},window=2,columns=a+b")
                   |> names [ "column b"; "words" ])
 
+          testCase "networks that do not take them name the one that does"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let data = Series.ofSteps "delayed" "delayed" 8 [ "x"; "y" ] (ofArray (delayed 200))
+
+                  let refused loss network (word: string) =
+                      let request = { TrainingRequest.standard with Loss = loss; Network = network }
+                      let error =
+                          raised<RefusedException>(fun () ->
+                              Runs.fit (TrainingRequest.recipe data request) data |> ignore)
+                      Expect.equal error.Refusal.Setting Setting.Network word
+                      Expect.stringContains error.Message "[2; 8]" word
+                      Expect.stringContains error.Message word ""
+
+                  for network in [ "mlp"; "residual-mlp"; "unet"; "dit:patch=2"; "adm-small"; "sequence" ] do
+                      refused None (Some network) "unet-1d"
+
+                  refused (Some "vae") None "vectors or images"
+                  refused (Some "mle") (Some "spline") "windows of several series")
+
           testCase "measures of series of different widths are in the units of each series"
           <| fun () ->
               Scope.run0 (fun () ->
