@@ -162,7 +162,7 @@ match Likelihood.logDensity likelihood model None (Rng.ofSeed 6L) held with
 (**
 ## Look at it
 
-The package `Fokker.Charts` makes [Plotly.NET](https://plotly.net) charts of what a script has at hand: `Chart.samples`, `Chart.field`, `Chart.trajectories`, `Chart.loss`.
+The package `Fokker.Charts` makes [Plotly.NET](https://plotly.net) charts of what a script has at hand: `Chart.samples`, `Chart.field`, `Chart.series`, `Chart.trajectories`, `Chart.loss`.
 *)
 
 #r "../src/Charts/bin/Release/net10.0/Fokker.Charts.dll" // or "nuget: Fokker.Charts"

@@ -192,6 +192,35 @@ module Chart =
             |> Chart.combine
             |> isometric
 
+    /// Windows of series as curves against their steps: [n; L] of one series, or [n; C; L] of several, one above the other with axes of their own. Each window has a colour. Raises
+    /// ArgumentException where they are neither, or there is not one name a series.
+    let series (names: string list) (x: Tensor) : GenericChart =
+        let count, length =
+            match List.ofArray x.Shape with
+            | [ _; length ] -> 1, length
+            | [ _; count; length ] -> count, length
+            | shape -> invalidArg (nameof x) $"windows of series are [n; L] or [n; C; L], not %A{shape}"
+
+        if names.Length <> count then
+            invalidArg (nameof names) $"{names.Length} names of {count} series"
+
+        let windows = Tensor.toFloats (x.To Dtype.Float64) |> Array.chunkBySize (count * length)
+
+        [ for k, name in List.indexed names ->
+              [ for i, window in Array.indexed windows ->
+                    Chart.Line(
+                        x = [| 0 .. length - 1 |],
+                        y = Array.sub window (k * length) length,
+                        Name = $"{i + 1}",
+                        ShowLegend = (k = 0),
+                        LineColor = colour (Tone.Series i)
+                    ) ]
+              |> Chart.combine
+              |> framed "step" name ]
+        |> function
+            | [ one ] -> one
+            | several -> several |> Chart.Grid(several.Length, 1) |> framed "" ""
+
     /// The losses of runs against their steps, each as it was recorded (`Metrics.read "runs/moons/metrics.jsonl"`): faint, under the mean over two
     /// per cent of its lines. A value that is not finite leaves a gap.
     let loss (runs: (string * Metric list) list) : GenericChart =

@@ -61,6 +61,22 @@ let tests =
               refused [ "a", Tensor.zeros Kind.Float32 [ 5; 1 ]; "b", Tensor.zeros Kind.Float32 [ 5; 2 ] ]
               |> ignore
 
+          testCase "series are curves of their windows, each series on axes of its own"
+          <| fun () ->
+              let x = Tensor.ofArray [ 2; 2; 3 ] [| for k in 0..11 -> float k |]
+              let found = traces (Chart.series [ "a"; "b" ] x)
+              // Window by window of the first series, then of the second.
+              Expect.equal
+                  (List.map (numbers "y") found)
+                  [ [ 0.0; 1.0; 2.0 ]; [ 6.0; 7.0; 8.0 ]; [ 3.0; 4.0; 5.0 ]; [ 9.0; 10.0; 11.0 ] ]
+                  ""
+              Expect.equal (List.distinct (List.map (word "yaxis") found)) [ "y"; "y2" ] "axes"
+              let one = traces (Chart.series [ "a" ] (Tensor.ofArray [ 2; 3 ] [| for k in 0..5 -> float k |]))
+              Expect.equal (List.map (numbers "y") one) [ [ 0.0; 1.0; 2.0 ]; [ 3.0; 4.0; 5.0 ] ] "of one"
+              let refused names x = raised<System.ArgumentException>(fun () -> Chart.series names x |> ignore) |> ignore
+              refused [ "a" ] x
+              refused [ "a" ] (Tensor.zeros Kind.Float32 [ 3 ])
+
           testCase "a field's arrows begin on the grid and point along it, and its shades are its length"
           <| fun () ->
               // v(t, x, y) = t (−y, x): it turns, and is t r long.
