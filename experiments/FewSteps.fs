@@ -10,19 +10,24 @@ open Fokker.Report
 /// Every method that compresses a flow, from one teacher and in one budget of training, at 1, 2, 4 and 8 evaluations a sample.
 module FewSteps =
 
-    /// A method: its name in the table and what `fokker train` is asked for it, given the teacher's name and this method's own run for one that repeats itself.
-    type private Method = { Name: string; Request: string -> TrainingRequest }
-
     let private evaluations = [ 1; 2; 4; 8 ]
+
+    /// A method: its name in the table, what `fokker train` is asked for it, given the teacher's name, and the evaluations that it is for.
+    type private Method = { Name: string; Request: string -> TrainingRequest; Evaluations: int list }
 
     let private withLoss (loss: string) : TrainingRequest = { TrainingRequest.standard with Loss = Some loss }
 
     /// One that learns from the teacher.
     let private taught name loss =
-        { Name = name; Request = fun teacher -> { withLoss loss with Teacher = Some teacher } }
+        { Name = name
+          Request = fun teacher -> { withLoss loss with Teacher = Some teacher }
+          Evaluations = evaluations }
 
     /// One that learns from the data, and begins at the teacher.
-    let private begun name loss = { Name = name; Request = fun teacher -> { withLoss loss with From = Some teacher } }
+    let private begun name loss =
+        { Name = name
+          Request = fun teacher -> { withLoss loss with From = Some teacher }
+          Evaluations = evaluations }
 
     /// Pairs of noise and what the teacher makes of it: fewer of images, where making them costs a training's time.
     let private reflowed (data: Dataset) (teacher: string) =
@@ -44,9 +49,10 @@ module FewSteps =
           begun "shortcut" "shortcut"
           begun "meanflow" "meanflow"
           begun "meanflow, p = 1" "meanflow:power=1"
-          { Name = "reflow"; Request = reflowed data }
+          { Name = "reflow"; Request = reflowed data; Evaluations = evaluations }
           { Name = "reflow, one step"
-            Request = fun teacher -> { reflowed data teacher with Times = Some "discrete:levels=1" } } ]
+            Request = fun teacher -> { reflowed data teacher with Times = Some "discrete:levels=1" }
+            Evaluations = [ 1 ] } ]
 
     /// How long a training is.
     type private Length =
@@ -271,7 +277,7 @@ module FewSteps =
             [| float (Runs.recipe run).Steps
                seconds
                for n in evaluations do
-                   match drawingOf run n with
+                   match (if List.contains n method.Evaluations then drawingOf run n else None) with
                    | Some(model, drawing) ->
                        1.0
                        yield! figures (measured scale data model drawing)
