@@ -37,6 +37,8 @@ const panel = (rows, group, names, along, up) => {
   // Names at the ends of their lines, pushed apart where lines end together.
   const ends = lines.map((line, k) => ({ k, y: at(line.points.at(-1))[1] })).sort((a, b) => a.y - b.y);
   for (let j = 1; j < ends.length; j++) ends[j].y = Math.max(ends[j].y, ends[j - 1].y + 13);
+  // And up again where they would leave the panel.
+  for (let j = ends.length - 1; j >= 0; j--) ends[j].y = Math.min(ends[j].y, j === ends.length - 1 ? height - foot : ends[j + 1].y - 13);
   const drawn = lines.map((line, k) => {
     const points = line.points.map(at);
     const dash = k >= colours.length ? ' stroke-dasharray="5 3"' : '';
