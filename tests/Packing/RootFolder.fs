@@ -36,7 +36,8 @@ let private folder (release: string) (packages: string list) : string =
 
     if not (File.Exists(Path.Combine(folder, "complete"))) then
         Directory.CreateDirectory folder |> ignore
-        let including = String.concat "," ("libstdc++6" :: packages)
+        // What .NET itself asks for, to restore over TLS: OpenSSL comes with the certificates.
+        let including = String.concat "," (List.distinct ("libstdc++6" :: "ca-certificates" :: packages))
         let words = [ "--variant=minbase"; $"--include={including}"; release; folder ]
         let code, said = run' "debootstrap" words
 
