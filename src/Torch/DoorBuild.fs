@@ -52,12 +52,21 @@ module internal DoorBuild =
           if not (List.exists has [ "c++"; "g++"; "clang++" ] || Option.isSome (machine.Variable "CXX")) then
               "g++" ]
 
+    /// $PATH without folders that hold a libtorch: F# Interactive puts those of its packages there, and CMake looks for a library in every folder of $PATH before it looks
+    /// beside the libtorch that it was told of, so that the door would be linked with both.
+    let private withoutLibtorch (path: string) : string =
+        path.Split Path.PathSeparator
+        |> Array.filter (fun folder -> not (File.Exists(Path.Combine(folder, "libc10.so"))))
+        |> fun folders -> String.Join(Path.PathSeparator, folders)
+
     /// Runs CMake with the machine's PATH; all it printed is the error where it fails.
     let private cmake (machine: Machine) (arguments: string list) : Result<unit, string> =
         let start = ProcessStartInfo("/usr/bin/env", "cmake" :: arguments)
         start.RedirectStandardOutput <- true
         start.RedirectStandardError <- true
-        machine.Variable "PATH" |> Option.iter (fun path -> start.Environment["PATH"] <- path)
+        machine.Variable "PATH"
+        |> Option.iter (fun path -> start.Environment["PATH"] <- withoutLibtorch path)
+
         use cmake = nonNull (Process.Start start)
         let errors = cmake.StandardError.ReadToEndAsync()
         let output = cmake.StandardOutput.ReadToEnd()
