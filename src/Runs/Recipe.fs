@@ -291,10 +291,7 @@ module Recipe =
         else
             match dataset.Shape with
             // Three scales of fewer places would be all border; several series know no other network.
-            | [ _; _ ]
-            | [ _ ] when
-                dataset.Shape.Length = 2 || dataset.Shape.Head >= 12 && Units.areSeries dataset.Shape dataset.Units
-                ->
+            | shape when shape.Length = 2 || shape.Head >= 12 && Units.areSeries shape dataset.Units ->
                 { vectors with
                     Network = networkNamed "unet-1d"
                     Width = 32

@@ -65,7 +65,7 @@ let private saved (folder: string) (name: string) (model: GenerativeModel) : str
         let file = Path.Combine(folder, name + ".safetensors")
         ModelFile.write file trained
         file
-    | _ -> failwith "not trained"
+    | _ -> failtest $"{name} is a model that was trained"
 
 let private read (file: string) = GenerativeModel.ofTrained "it" (ModelFile.read OwnParts.none Device.Cpu None file)
 
