@@ -24,23 +24,24 @@ let cases: (string * Lazy<Case>) list =
              Network = Networks.unet (Unet.standard 1)
              Batch = 64
              Shape = [ 1; 28; 28 ] })
-      "adm-base-8",
-      lazy
-          ({ Name = "the U-Net of DDPM for CIFAR-10, 8 images of 32 × 32"
-             Network =
-               Catalogue.networks.Find
-                   "adm-base"
-                   { Sample = [ 3; 32; 32 ]
-                     Data = "CIFAR-10"
-                     Width = 128
-                     Depth = 2
-                     Times = 1
-                     Outputs = 1
-                     Classes = None
-                     Role = NetworkRole.Field
-                     Tokens = None }
-             Batch = 8
-             Shape = [ 3; 32; 32 ] }) ]
+      for batch in [ 8; 64 ] do
+          $"adm-base-{batch}",
+          lazy
+              ({ Name = $"the U-Net of DDPM for CIFAR-10, {batch} images of 32 × 32"
+                 Network =
+                   Catalogue.networks.Find
+                       "adm-base"
+                       { Sample = [ 3; 32; 32 ]
+                         Data = "CIFAR-10"
+                         Width = 128
+                         Depth = 2
+                         Times = 1
+                         Outputs = 1
+                         Classes = None
+                         Role = NetworkRole.Field
+                         Tokens = None }
+                 Batch = batch
+                 Shape = [ 3; 32; 32 ] }) ]
 
 /// The case of a name.
 let caseOf (name: string) : Case = (cases |> List.find (fun (n, _) -> n = name) |> snd).Value
@@ -96,8 +97,6 @@ let private trainingWith (settings: TrainSettings) (case: Case) (network: Networ
         train steps
         last
 
-let private training = trainingWith settings
-
 /// The same by several processes, each on its rows of the batch.
 let trainingTogether (ranks: IRanks) (name: string) : int -> float =
     let case = caseOf name
@@ -115,7 +114,8 @@ let run (name: string) (threads: int) (work: string) (options: string list) =
         else
             case.Network
 
-    let make = if work = "sample" then sampling case else training case network
+    let settings = { settings with Recompute = List.contains "recompute" options }
+    let make = if work = "sample" then sampling case else trainingWith settings case network
     make 1 |> ignore
     let processor () = Environment.CpuUsage.TotalTime.TotalSeconds
     let say (parts: string list) = Console.Out.WriteLine(String.Join(' ', parts))

@@ -42,7 +42,8 @@ module PlaneFlow =
           Memory = None
           Players = []
           Ranks = Ranks.alone
-          Parts = 1 }
+          Parts = 1
+          Recompute = false }
 
     /// Times drawn one by one on all of [0, 1].
     let uniform: Times =

@@ -278,47 +278,51 @@ module Adm =
     /// skip(x) + conv2(drop(silu(m(norm2(h))))), h = conv1(silu(norm1(x))), where m scales and shifts as the time says or, without scale-shift, h has the time's numbers added to it.
     /// The sides are doubled (1) or halved (−1) before conv1 and in x. The second convolution is 0 before training, so that the block begins as its skip.
     let private residual (b: Blueprint) (s: Adm) (place: int) (inputs: int) (outputs: int) (resample: int) =
-        let embedding = 4 * s.Scales.Head.Channels
-        let norm1 = Layer.groupNormBy s.Epsilon (b.Inside "norm1") s.Groups inputs
-        let conv1 = Layer.conv (b.Inside "conv1") 3 1 inputs outputs
-        let time = Layer.linear (b.Inside "time_emb_proj") embedding (if s.ScaleShift then 2 * outputs else outputs)
-        let norm2 = Layer.groupNormBy s.Epsilon (b.Inside "norm2") s.Groups outputs
-        let conv2 = Layer.convFromZero (b.Inside "conv2") 3 outputs outputs
-        let skip = if inputs = outputs then None else Some(Layer.conv (b.Inside "conv_shortcut") 1 1 inputs outputs)
+        Layer.blockBy b (fun b ->
+            let embedding = 4 * s.Scales.Head.Channels
+            let norm1 = Layer.groupNormBy s.Epsilon (b.Inside "norm1") s.Groups inputs
+            let conv1 = Layer.conv (b.Inside "conv1") 3 1 inputs outputs
+            let time =
+                Layer.linear (b.Inside "time_emb_proj") embedding (if s.ScaleShift then 2 * outputs else outputs)
+            let norm2 = Layer.groupNormBy s.Epsilon (b.Inside "norm2") s.Groups outputs
+            let conv2 = Layer.convFromZero (b.Inside "conv2") 3 outputs outputs
+            let skip =
+                if inputs = outputs then None else Some(Layer.conv (b.Inside "conv_shortcut") 1 1 inputs outputs)
 
-        fun (drop: Drop) (p: Tensor[]) (emb: Tensor) (x: Tensor) ->
-            let h = conv1 p (resampled resample (Tensor.silu (norm1 p x)))
-            let said = Tensor.reshape [ emb.Shape[0]; -1; 1; 1 ] (time p emb)
+            fun (drop: Drop) (p: Tensor[]) (emb: Tensor) (x: Tensor) ->
+                let h = conv1 p (resampled resample (Tensor.silu (norm1 p x)))
+                let said = Tensor.reshape [ emb.Shape[0]; -1; 1; 1 ] (time p emb)
 
-            let h =
-                if s.ScaleShift then
-                    let scale, shift = Tensor.narrow 1 0 outputs said, Tensor.narrow 1 outputs outputs said
-                    norm2 p h * (scale + 1.0) + shift
-                else
-                    norm2 p (h + said)
+                let h =
+                    if s.ScaleShift then
+                        let scale, shift = Tensor.narrow 1 0 outputs said, Tensor.narrow 1 outputs outputs said
+                        norm2 p h * (scale + 1.0) + shift
+                    else
+                        norm2 p (h + said)
 
-            let h = conv2 p (drop place (Tensor.silu h))
-            let x = resampled resample x
+                let h = conv2 p (drop place (Tensor.silu h))
+                let x = resampled resample x
 
-            match skip with
-            | Some skip -> skip p x + h
-            | None -> x + h
+                match skip with
+                | Some skip -> skip p x + h
+                | None -> x + h)
 
     /// x plus attention of every pixel to every pixel. It adds 0 before training.
     let private attention (b: Blueprint) (s: Adm) (groups: int option) (channels: int) : Layer =
-        let norm =
-            groups
-            |> Option.map (fun groups -> Layer.groupNormBy s.Epsilon (b.Inside "group_norm") groups channels)
-        let project name = Layer.linear (b.Inside name) channels channels
-        let query, key, value = project "to_q", project "to_k", project "to_v"
-        let out = Layer.linearFromZero (b.Inside "to_out.0") channels channels
-        let heads = s.HeadChannels |> Option.map (fun head -> channels / head) |> Option.defaultValue 1
+        Layer.block b (fun b ->
+            let norm =
+                groups
+                |> Option.map (fun groups -> Layer.groupNormBy s.Epsilon (b.Inside "group_norm") groups channels)
+            let project name = Layer.linear (b.Inside name) channels channels
+            let query, key, value = project "to_q", project "to_k", project "to_v"
+            let out = Layer.linearFromZero (b.Inside "to_out.0") channels channels
+            let heads = s.HeadChannels |> Option.map (fun head -> channels / head) |> Option.defaultValue 1
 
-        fun p x ->
-            let h = norm |> Option.fold (fun h norm -> norm p h) x
-            let pixels = Tensor.transpose 1 2 (Tensor.reshape [ x.Shape[0]; channels; -1 ] h)
-            let mixed = out p (Nn.multiHead heads (query p pixels) (key p pixels) (value p pixels))
-            x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape)
+            fun p x ->
+                let h = norm |> Option.fold (fun h norm -> norm p h) x
+                let pixels = Tensor.transpose 1 2 (Tensor.reshape [ x.Shape[0]; channels; -1 ] h)
+                let mixed = out p (Nn.multiHead heads (query p pixels) (key p pixels) (value p pixels))
+                x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape))
 
     /// The U-Net. Its output is 0 before training. Raises ArgumentException where the settings do not fit together, and in use where labels, times or shapes do not fit.
     let network (s: Adm) : Network =

@@ -91,18 +91,19 @@ module Dit =
     /// x + g₁ attention(m₁(x)), then x + g₂ perceptron(m₂(x)), m(x) = norm(x)·(1 + scale) + shift: shifts, scales and gates are what the time and the class say (adaLN-zero: the
     /// gates are 0 before training, and the block is the identity). Of tokens of a width, with so many heads.
     let internal block (b: Blueprint) (w: int) (heads: int) : Tensor[] -> Tensor -> Tensor -> Tensor =
-        let says = modulation b w 6
-        let project = Layer.linear (b.Inside "qkv") w (3 * w)
-        let out = Layer.linear (b.Inside "out") w w
-        let up = Layer.linear (b.Inside "up") w (4 * w)
-        let down = Layer.linear (b.Inside "down") (4 * w) w
+        Layer.blockTold b (fun b ->
+            let says = modulation b w 6
+            let project = Layer.linear (b.Inside "qkv") w (3 * w)
+            let out = Layer.linear (b.Inside "out") w w
+            let up = Layer.linear (b.Inside "up") w (4 * w)
+            let down = Layer.linear (b.Inside "down") (4 * w) w
 
-        fun p told x ->
-            let m = says p told
-            let all = project p (modulated m[0] m[1] x)
-            let part k = Tensor.narrow 2 (k * w) w all
-            let x = x + m[2] * out p (Nn.multiHead heads (part 0) (part 1) (part 2))
-            x + m[5] * down p (Tensor.gelu (up p (modulated m[3] m[4] x)))
+            fun p told x ->
+                let m = says p told
+                let all = project p (modulated m[0] m[1] x)
+                let part k = Tensor.narrow 2 (k * w) w all
+                let x = x + m[2] * out p (Nn.multiHead heads (part 0) (part 1) (part 2))
+                x + m[5] * down p (Tensor.gelu (up p (modulated m[3] m[4] x))))
 
     /// Tokens of patches with their places, blocks told the time and the class, and patches again. Its output is 0 before training.
     /// Raises ArgumentException where the settings do not fit together, and in use where labels, times or shapes do not fit.

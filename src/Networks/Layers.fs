@@ -18,6 +18,9 @@ type Blueprint private (prefix: string, specs: List<Spec>) =
         specs.Add { Name = prefix + name; Shape = shape; Initializer = initializer }
         specs.Count - 1
 
+    /// How many parameters there are so far.
+    member _.Count = specs.Count
+
     /// The parameters so far, in their order: `Network.Specs` when the last layer is declared.
     member _.Specs = specs.ToArray()
 
@@ -26,6 +29,39 @@ type Layer = Tensor[] -> Tensor -> Tensor
 
 /// The parts that networks are made of. Each declares its parameters when it is made.
 module Layer =
+
+    /// The layer that `make` declares, told something besides its input, as a block: a training may compute its inside again in the backward pass instead of keeping it (`Recomputation`). What it is given
+    /// first is not differentiated: way ↦ parameters ↦ told ↦ x ↦ output.
+    let blockBy
+        (b: Blueprint)
+        (make: Blueprint -> 'Way -> Tensor[] -> Tensor -> Tensor -> Tensor)
+        : 'Way -> Tensor[] -> Tensor -> Tensor -> Tensor =
+        let first = b.Count
+        let layer = make b
+        let last = b.Count
+
+        fun way p told x ->
+            if not (Recomputation.isUnderWay ()) then
+                layer way p told x
+            else
+                let again (inputs: Tensor[]) =
+                    let parameters = Array.copy p
+                    Array.blit inputs 2 parameters first (last - first)
+                    layer way parameters inputs[0] inputs[1]
+
+                Recomputation.block again [| told; x; yield! p[first .. last - 1] |]
+
+    /// `blockBy` of the one way there is.
+    let blockTold
+        (b: Blueprint)
+        (make: Blueprint -> Tensor[] -> Tensor -> Tensor -> Tensor)
+        : Tensor[] -> Tensor -> Tensor -> Tensor =
+        blockBy b (fun b -> (let layer = make b in fun () -> layer)) ()
+
+    /// `blockBy` of a layer that is told nothing.
+    let block (b: Blueprint) (make: Blueprint -> Layer) : Layer =
+        let layer = blockTold b (fun b -> (let layer = make b in fun p _ x -> layer p x))
+        fun p x -> layer p x x
 
     let private pixelUnshuffleOp = Ops.op "pixel_unshuffle"
     let private pixelShuffleOp = Ops.op "pixel_shuffle"
@@ -138,30 +174,32 @@ module Layer =
     /// x plus attention of every pixel to every pixel, one head: [B; C; H; W] (Vaswani et al. 2017, eq. 1; Ho, Jain,
     /// Abbeel 2020). Adds 0 before training.
     let attention (b: Blueprint) (groups: int) (channels: int) : Layer =
-        let norm = groupNorm (b.Inside "norm") groups channels
-        let project = linear (b.Inside "qkv") channels (3 * channels)
-        let out = linearFromZero (b.Inside "out") channels channels
-        let scale = 1.0 / sqrt (float channels)
+        block b (fun b ->
+            let norm = groupNorm (b.Inside "norm") groups channels
+            let project = linear (b.Inside "qkv") channels (3 * channels)
+            let out = linearFromZero (b.Inside "out") channels channels
+            let scale = 1.0 / sqrt (float channels)
 
-        fun p x ->
-            let pixels = norm p x |> Tensor.reshape [ x.Shape[0]; channels; -1 ] |> Tensor.transpose 1 2
-            let all = project p pixels
-            let part k = Tensor.narrow 2 (k * channels) channels all
-            let weights = softmax (Nn.bmm (part 0 * scale) (Tensor.transpose 1 2 (part 1)))
-            let mixed = out p (Nn.bmm weights (part 2))
-            x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape)
+            fun p x ->
+                let pixels = norm p x |> Tensor.reshape [ x.Shape[0]; channels; -1 ] |> Tensor.transpose 1 2
+                let all = project p pixels
+                let part k = Tensor.narrow 2 (k * channels) channels all
+                let weights = softmax (Nn.bmm (part 0 * scale) (Tensor.transpose 1 2 (part 1)))
+                let mixed = out p (Nn.bmm weights (part 2))
+                x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape))
 
     /// `attention` by several heads, each on its own part of the channels (Vaswani et al. 2017, section 3.2.2). Adds 0 before training.
     let multiHeadAttention (b: Blueprint) (heads: int) (groups: int) (channels: int) : Layer =
-        let norm = groupNorm (b.Inside "norm") groups channels
-        let project = linear (b.Inside "qkv") channels (3 * channels)
-        let out = linearFromZero (b.Inside "out") channels channels
+        block b (fun b ->
+            let norm = groupNorm (b.Inside "norm") groups channels
+            let project = linear (b.Inside "qkv") channels (3 * channels)
+            let out = linearFromZero (b.Inside "out") channels channels
 
-        fun p x ->
-            let all = norm p x |> Tensor.reshape [ x.Shape[0]; channels; -1 ] |> Tensor.transpose 1 2 |> project p
-            let part k = Tensor.narrow 2 (k * channels) channels all
-            let mixed = out p (Nn.multiHead heads (part 0) (part 1) (part 2))
-            x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape)
+            fun p x ->
+                let all = norm p x |> Tensor.reshape [ x.Shape[0]; channels; -1 ] |> Tensor.transpose 1 2 |> project p
+                let part k = Tensor.narrow 2 (k * channels) channels all
+                let mixed = out p (Nn.multiHead heads (part 0) (part 1) (part 2))
+                x + (Tensor.transpose 1 2 mixed |> Tensor.reshape x.Shape))
 
     /// Two convolutions around a path past them (He et al. 2016; Dhariwal, Nichol 2021, section 3): parameters ↦ what the time and the class say [B; told] ↦ x ↦
     /// skip(x) + conv₂(silu(norm₂(h)·(1 + scale) + shift)), h = conv₁(silu(norm₁(x))), where scale and shift come from what is said. The convolutions are of the kinds that are given,
@@ -176,23 +214,24 @@ module Layer =
         (inputs: int)
         (outputs: int)
         : Tensor[] -> Tensor -> Tensor -> Tensor =
-        let norm1 = groupNorm (b.Inside "norm1") groups inputs
-        let conv1 = conv (b.Inside "conv1") inputs outputs
-        let time = linear (b.Inside "time") told (2 * outputs)
-        let norm2 = groupNorm (b.Inside "norm2") groups outputs
-        let conv2 = convFromZero (b.Inside "conv2") outputs outputs
-        let skip = if inputs = outputs then None else Some(skip (b.Inside "skip") inputs outputs)
+        blockTold b (fun b ->
+            let norm1 = groupNorm (b.Inside "norm1") groups inputs
+            let conv1 = conv (b.Inside "conv1") inputs outputs
+            let time = linear (b.Inside "time") told (2 * outputs)
+            let norm2 = groupNorm (b.Inside "norm2") groups outputs
+            let conv2 = convFromZero (b.Inside "conv2") outputs outputs
+            let skip = if inputs = outputs then None else Some(skip (b.Inside "skip") inputs outputs)
 
-        fun p said x ->
-            let h = conv1 p (Tensor.silu (norm1 p x))
-            let modulation = time p said |> Tensor.reshape [ said.Shape[0]; 2 * outputs; 1; 1 ]
-            let scale = Tensor.narrow 1 0 outputs modulation
-            let shift = Tensor.narrow 1 outputs outputs modulation
-            let h = conv2 p (Tensor.silu (norm2 p h * (scale + 1.0) + shift))
+            fun p said x ->
+                let h = conv1 p (Tensor.silu (norm1 p x))
+                let modulation = time p said |> Tensor.reshape [ said.Shape[0]; 2 * outputs; 1; 1 ]
+                let scale = Tensor.narrow 1 0 outputs modulation
+                let shift = Tensor.narrow 1 outputs outputs modulation
+                let h = conv2 p (Tensor.silu (norm2 p h * (scale + 1.0) + shift))
 
-            match skip with
-            | Some skip -> skip p x + h
-            | None -> x + h
+                match skip with
+                | Some skip -> skip p x + h
+                | None -> x + h)
 
     /// Squares of size × size pixels as channels: [B; C; H; W] ↦ [B; C·size²; H/size; W/size].
     let fold (size: int) (x: Tensor) =

@@ -46,6 +46,8 @@ type Recipe =
         Batch: int
         /// In how many parts, one after the other, the gradient of a batch is computed.
         Accumulate: int
+        /// Whether the inside of the network's blocks is computed again in the backward pass instead of being kept.
+        Recompute: bool
         /// Highest rate; it rises over the warm-up and falls to the final one at the last step, along half a cosine.
         LearningRate: float
         FinalRate: float
@@ -255,6 +257,7 @@ module Recipe =
               Steps = 10_000L
               Batch = 512
               Accumulate = 1
+              Recompute = false
               LearningRate = 2e-3
               FinalRate = 0.0
               WarmUp = 200L
@@ -334,6 +337,7 @@ module Recipe =
           Players = []
           Ranks = Ranks.alone
           Parts = recipe.Accumulate
+          Recompute = recipe.Recompute
           Optimizer =
             { Optimizer.adam with
                 Rate = Schedule.WarmUp(warmUp, Schedule.Cosine(recipe.LearningRate, recipe.FinalRate, recipe.Steps))
@@ -510,6 +514,7 @@ module Recipe =
           "finalRate", JsonValue.Create 0.0
           "blind", JsonValue.Create false
           "accumulate", JsonValue.Create 1
+          "recompute", JsonValue.Create false
           "adversarial", JsonValue.Create 0.0
           "powerAverages", JsonValue.Create false ]
 
@@ -580,6 +585,7 @@ type TrainingRequest =
         Steps: int64 option
         Batch: int option
         Accumulate: int option
+        Recompute: bool option
         LearningRate: float option
         FinalRate: float option
         WarmUp: int64 option
@@ -620,6 +626,7 @@ module TrainingRequest =
           Steps = None
           Batch = None
           Accumulate = None
+          Recompute = None
           LearningRate = None
           FinalRate = None
           WarmUp = None
@@ -676,6 +683,7 @@ module TrainingRequest =
                 Steps = defaultArg request.Steps recipe.Steps
                 Batch = defaultArg request.Batch recipe.Batch
                 Accumulate = defaultArg request.Accumulate recipe.Accumulate
+                Recompute = defaultArg request.Recompute recipe.Recompute
                 LearningRate = defaultArg request.LearningRate recipe.LearningRate
                 FinalRate = defaultArg request.FinalRate recipe.FinalRate
                 WarmUp = defaultArg request.WarmUp recipe.WarmUp

@@ -13,6 +13,7 @@ type TrainArgument =
     | [<Unique>] Seed of number: int64
     | [<Unique>] Batch of size: int
     | [<Unique>] Accumulate of parts: int
+    | [<Unique>] Recompute of on_or_off: string
     | [<Unique>] Lr of rate: float
     | [<Unique>] Final_Rate of rate: float
     | [<Unique>] Warmup of steps: int64
@@ -66,6 +67,8 @@ type TrainArgument =
             | Batch _ -> "samples in a step"
             | Accumulate _ ->
                 "compute the gradient of a batch in so many parts, one after the other: the same step in the memory of one part (1)"
+            | Recompute _ ->
+                "compute the inside of the network's blocks again in the backward pass instead of keeping it, which takes less memory and a third more time: on or off (off)"
             | Lr _ -> "highest learning rate; it falls to --final-rate along half a cosine"
             | Final_Rate _ ->
                 "learning rate of the last step (0); that of --lr keeps the rate constant after the warm-up"
@@ -120,12 +123,16 @@ type TrainArgument =
 /// What the options of a training say.
 module TrainOptions =
 
+    let private onOrOff (setting: Setting) (word: string) : bool =
+        snd (Names.choose setting "choice" "choices" fst [ "on", true; "off", false ] word)
+
     let private choose (request: TrainingRequest) (argument: TrainArgument) : TrainingRequest =
         match argument with
         | Steps steps -> { request with Steps = Some steps }
         | Seed seed -> { request with Seed = Some seed }
         | Batch size -> { request with Batch = Some size }
         | Accumulate parts -> { request with Accumulate = Some parts }
+        | Recompute word -> { request with Recompute = Some(onOrOff (Setting(nameof request.Recompute)) word) }
         | Lr rate -> { request with LearningRate = Some rate }
         | Final_Rate rate -> { request with FinalRate = Some rate }
         | Warmup steps -> { request with WarmUp = Some steps }
@@ -133,19 +140,7 @@ module TrainOptions =
         | Clip norm -> { request with Clip = Some norm }
         | Ema decay -> { request with Ema = Some decay }
         | Power_Averages word ->
-            { request with
-                PowerAverages =
-                    Some(
-                        snd (
-                            Names.choose
-                                (Setting(nameof request.PowerAverages))
-                                "choice"
-                                "choices"
-                                fst
-                                [ "on", true; "off", false ]
-                                word
-                        )
-                    ) }
+            { request with PowerAverages = Some(onOrOff (Setting(nameof request.PowerAverages)) word) }
         | Path name -> { request with Path = Some name }
         | Loss name -> { request with Loss = Some name }
         | Prediction name -> { request with Prediction = Some name }
@@ -164,10 +159,7 @@ module TrainOptions =
         | Width units -> { request with Width = Some units }
         | Depth layers -> { request with Depth = Some layers }
         | Blind -> { request with Blind = Some true }
-        | Labels word ->
-            { request with
-                Labels =
-                    Some(snd (Names.choose Setting.Labels "choice" "choices" fst [ "on", true; "off", false ] word)) }
+        | Labels word -> { request with Labels = Some(onOrOff Setting.Labels word) }
         | Label_Dropout probability -> { request with LabelDropout = Some probability }
         | Device name -> { request with Device = Some name }
         | Dtype name -> { request with Dtype = Some name }

@@ -17,7 +17,7 @@ module Diff =
     let private makeDual = Ops.op "_make_dual"
     let private unpackDual = Ops.op "_unpack_dual"
 
-    let private leaf (x: Tensor) =
+    let internal leaf (x: Tensor) =
         let mutable value = Unchecked.defaultof<NativeValue>
 
         let pointer = x.Use()
@@ -30,7 +30,7 @@ module Diff =
 
         Door.accept value
 
-    let private onGraph (y: Tensor) =
+    let internal onGraph (y: Tensor) =
         let pointer = y.Use()
 
         try
@@ -47,10 +47,10 @@ module Diff =
         finally
             t.Leave()
 
-    /// ⟨v, ∂y/∂xᵢ⟩ for every i, v = 1 where it is null; zeros where y does not depend on xᵢ.
-    let private pullback (y: Tensor) (xs: Tensor[]) (v: Tensor | null) (retain: bool) : Tensor[] =
+    /// ⟨v, ∂y/∂xᵢ⟩ for every i, v = 1 where it is null; none where y does not depend on xᵢ.
+    let internal pullbackWhere (y: Tensor) (xs: Tensor[]) (v: Tensor | null) (retain: bool) : Tensor option[] =
         if not (onGraph y) then
-            xs |> Array.map Tensor.zerosLike
+            xs |> Array.map (fun _ -> None)
         else
             let used = List<Tensor>()
 
@@ -91,10 +91,14 @@ module Diff =
             if rc < 0 then
                 raise (TensorException $"Diff: {y.Describe()}: {Engines.Current.Error()}")
 
-            Array.map2
-                (fun (x: Tensor) (r: NativeValue) -> if r.Tag = 1 then Door.accept r else Tensor.zerosLike x)
-                xs
-                results
+            results |> Array.map (fun (r: NativeValue) -> if r.Tag = 1 then Some(Door.accept r) else None)
+
+    /// The same with zeros where y does not depend on xᵢ.
+    let private pullback (y: Tensor) (xs: Tensor[]) (v: Tensor | null) (retain: bool) : Tensor[] =
+        Array.map2
+            (fun (x: Tensor) derivative -> derivative |> Option.defaultWith (fun () -> Tensor.zerosLike x))
+            xs
+            (pullbackWhere y xs v retain)
 
     /// ∂y/∂xᵢ, each given to `receive` when it is complete, and freed afterwards; none where y does not depend on xᵢ. The first that `receive` raises is raised when all is done.
     let private pullbackEach (y: Tensor) (xs: Tensor[]) (receive: int -> Tensor -> unit) : unit =
@@ -163,14 +167,14 @@ module Diff =
         value
 
     /// Runs `f`, which takes a reverse derivative, and settles its results.
-    let private reversing (f: unit -> 'T) : 'T =
+    let internal reversing (f: unit -> 'T) : 'T =
         try
             settle (Nesting.Reversing f)
         finally
             if Nesting.Reverse = 0 then
                 Engines.Current.Settled()
 
-    let private requireScalar what (y: Tensor) =
+    let internal requireScalar what (y: Tensor) =
         if y.Count <> 1L then
             raise (
                 TensorException

@@ -110,6 +110,8 @@ type TrainSettings =
         /// In how many parts, one after the other, a process computes the gradient of its rows of a batch. The step is the same up to the order of sums; the memory that a step's graph takes is
         /// that of one part.
         Parts: int
+        /// Whether the inside of a network's blocks is computed again in the backward pass instead of being kept (`Recomputation`).
+        Recompute: bool
     }
 
 /// How long a run goes on.
@@ -150,7 +152,8 @@ module Trainer =
           Memory = None
           Players = []
           Ranks = Ranks.alone
-          Parts = 1 }
+          Parts = 1
+          Recompute = false }
 
     let private ofMoments (step: int64) (key: Rng) (teacher: Tensor[]) (memory: Tensor[]) (m: Moments) : TrainState =
         { Step = step
@@ -374,9 +377,15 @@ module Trainer =
     let private lossAndGradient settings network loss batch (state: TrainState) : struct (float * Tensor[]) =
         let objective (portion: Portion) parameters = meanLoss settings network loss batch state portion parameters, ()
 
+        let valueAndGradients portion =
+            if settings.Recompute then
+                Recomputation.valueAndGrads (objective portion) state.Parameters
+            else
+                Diff.valueAndGrads (objective portion) state.Parameters
+
         let of' (portion: Portion) =
             Scope.run (fun () ->
-                let value, gradients, () = Diff.valueAndGrads (objective portion) state.Parameters
+                let value, gradients, () = valueAndGradients portion
                 struct (value.ToFloat(), gradients))
 
         let add (struct (value: float, gradients)) (portion: Portion) =
@@ -406,8 +415,14 @@ module Trainer =
                 Buckets.sumWhile Buckets.Bytes settings.Ranks state.Parameters (fun give ->
                     Scope.run (fun () ->
                         let receive k gradient = give k (plus k gradient)
-                        let value, () = Diff.valueAndGradsEach receive (objective last) state.Parameters
-                        value.ToFloat()))
+
+                        if settings.Recompute then
+                            let value, gradients, () = valueAndGradients last
+                            Array.iteri receive gradients
+                            value.ToFloat()
+                        else
+                            let value, () = Diff.valueAndGradsEach receive (objective last) state.Parameters
+                            value.ToFloat()))
 
             struct (earlier + value, gradients)
         | _ -> ofAll (Ranks.portions settings.Ranks settings.Parts)

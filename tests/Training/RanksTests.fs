@@ -166,7 +166,7 @@ let tests =
 
               Expect.isGreaterThanOrEqual sums.Value (2 * 2 * count) "two steps, at least two buckets each"
 
-          testCase "units that are left out are the same ones in parts"
+          testCase "units that are left out are the same ones in parts, and when blocks are computed again"
           <| fun () ->
               let data =
                   Scope.run (fun () ->
@@ -177,7 +177,7 @@ let tests =
                           (Rng.normal Kind.Float32 [ 40; 1; 8; 8 ] (Rng.ofSeed 1L))
                           None)
 
-              let parameters parts =
+              let parameters recompute parts (ranks: IRanks) =
                   let recipe =
                       { TrainingRequest.recipe data TrainingRequest.standard with
                           Network = Recipe.networkNamed "adm-small:dropout=0.3,head=8,multipliers=12,attention=2"
@@ -185,15 +185,25 @@ let tests =
                           Steps = 2L
                           Batch = 8
                           Accumulate = parts
+                          Recompute = recompute
                           Dtype = "float64" }
 
-                  let result = Run.inMemory (Job.plan (Runs.job recipe data)) (fun _ _ -> ()) (fun () -> false)
+                  let job = Runs.job recipe data
+                  let plan = Job.plan { job with Training = { job.Training with Ranks = ranks } }
+                  let result = Run.inMemory plan (fun _ _ -> ()) (fun () -> false)
                   let found = result.State.Parameters |> Array.collect Tensor.toFloats
                   Scope.free result.State
                   found
 
-              for one, several in Array.zip (parameters 1) (parameters 4) do
-                  Expect.within 1e-9 several one ""
+              let whole = parameters false 1 Ranks.alone
+
+              for other in
+                  [ parameters false 4 Ranks.alone
+                    parameters true 1 Ranks.alone
+                    parameters true 2 Ranks.alone
+                    yield! together 2 (parameters true 1) ] do
+                  for one, several in Array.zip whole other do
+                      Expect.within 1e-9 several one ""
 
           // Whole batches, each by one process: the same calls of the network on the same numbers. Batches of 4 of 18: the last round has two for three processes, and the last batch two rows.
           testTheory

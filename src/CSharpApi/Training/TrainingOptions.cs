@@ -127,6 +127,9 @@ public sealed record TrainingOptions
         init => field = Check.AtLeast(1, value);
     }
 
+    /// <summary>Whether the inside of the network’s blocks is computed again in the backward pass instead of being kept: the same step in less memory, for about a third more time (false).</summary>
+    public bool? Recompute { get; init; }
+
     /// <summary>The highest learning rate; it falls to <see cref="FinalRate"/> along half a cosine.</summary>
     public double? LearningRate
     {
@@ -232,6 +235,7 @@ public sealed record TrainingOptions
             steps: Maybe.Value(Steps),
             batch: Maybe.Value(BatchSize),
             accumulate: Maybe.Value(Accumulate),
+            recompute: Maybe.Value(Recompute),
             learningRate: Maybe.Value(LearningRate),
             finalRate: Maybe.Value(FinalRate),
             warmUp: Maybe.Value(WarmUpSteps),
