@@ -20,7 +20,33 @@ let private excess (model: GenerativeModel) (data: Dataset) : float =
 let tests =
     testList
         "Runs.Defaults"
-        [ full (
+        [ testCase "images are learned at the rates that were measured"
+          <| fun () ->
+              Scope.run0 (fun () ->
+                  let data =
+                      Dataset.ofSamples
+                          "noise"
+                          ""
+                          "noise"
+                          (Rng.normal Kind.Float32 [ 8; 1; 8; 8 ] (Rng.ofSeed 1L))
+                          None
+
+                  let rate request = (TrainingRequest.recipe data request).LearningRate
+                  let standard = TrainingRequest.standard
+                  Expect.equal (rate standard) 3e-3 "a velocity in the U-Net"
+                  Expect.equal (rate { standard with Loss = Some "ot-cfm" }) 3e-3 "paired otherwise"
+                  Expect.equal (rate { standard with Network = Some "adm-small" }) 1e-3 "another network"
+                  Expect.equal (rate { standard with From = Some "a run" }) 1e-3 "parameters that are good already"
+                  Expect.equal
+                      (rate { standard with Loss = Some "edm"; LearningRate = Some 5e-3 })
+                      5e-3
+                      "what is asked for"
+
+                  for loss in Catalogue.losses.Parts do
+                      if not (List.contains loss.Name [ "cfm"; "i-cfm"; "ot-cfm" ]) then
+                          Expect.isLessThanOrEqual (rate { standard with Loss = Some loss.Name }) 1e-3 loss.Name)
+
+          full (
               testCase "the defaults find the edges of the checkerboard"
               <| fun () ->
                   let law, data, model = trained "checkerboard"
