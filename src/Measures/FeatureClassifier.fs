@@ -142,12 +142,13 @@ module FeatureClassifier =
     /// A name for these very samples: a file of the same name may hold others tomorrow.
     let private fingerprint (dataset: Dataset) (table: Table) (labels: Tensor) =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
-        hash.AppendData(Text.Encoding.UTF8.GetBytes(table.Rows.Describe()))
+        let shape = String.Join("; ", table.Count :: table.Shape)
+        hash.AppendData(Text.Encoding.UTF8.GetBytes $"[{shape}] {Dtype.name table.Rows.Dtype}")
 
         if dataset.Augmentation <> Augmentation.None then
             hash.AppendData(Text.Encoding.UTF8.GetBytes $"{dataset.Augmentation}")
 
-        hash.AppendData(Exchange.toBytes table.Rows)
+        table |> Table.inBlocks (fun rows -> hash.AppendData(Exchange.toBytes rows))
         hash.AppendData(Exchange.toBytes labels)
         (Convert.ToHexStringLower(hash.GetHashAndReset())).Substring(0, 16)
 

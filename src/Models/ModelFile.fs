@@ -91,7 +91,7 @@ module ModelFile =
         Scope.run0 (fun () ->
             let rows =
                 match t.Source with
-                | Some { Content = Finite(table, _) } -> [ SourceRows, table.Rows ]
+                | Some { Content = Finite(table, _) } -> [ SourceRows, Table.all table ]
                 | Some { Content = Law { Mixture = Some mixture } } ->
                     [ for name, tensor in Mixture.toTensors mixture -> SourceMixture + name, tensor ]
                 | _ -> []
@@ -313,7 +313,7 @@ module ModelFile =
 
                 match Map.tryFind SourceRows content.Tensors with
                 | Some rows when List.ofArray rows.Shape[1..] = shape ->
-                    let none = { Rows = Tensor.narrow 0 0 0 rows; Labels = None }
+                    let none = Table.ofRows (Tensor.narrow 0 0 0 rows) None
 
                     Some
                         { Name = name
@@ -327,7 +327,7 @@ module ModelFile =
                           Notes = []
                           Augmentation = Augmentation.None
                           Given = None
-                          Content = Finite({ Rows = rows; Labels = None }, none) }
+                          Content = Finite(Table.ofRows rows None, none) }
                 | Some rows -> raise (FormatException $"its source is {rows.Describe()}")
                 // What a file says would be here: no file is opened because a model says so.
                 | None when name.Contains ':' ->

@@ -146,7 +146,7 @@ module Evaluations =
 
     /// Samples [n; …] as data that are all held out: for `ofSamples` to measure others against.
     let reference (name: string) (x: Tensor) : Dataset =
-        let table (x: Tensor) = { Rows = x; Labels = None }
+        let table (x: Tensor) = Table.ofRows x None
 
         { Name = name
           Summary = "samples to measure others against"
@@ -314,7 +314,7 @@ module Evaluations =
 
                 let index = Tensor.ofArray [ rows.Length ] rows
 
-                { Rows = Tensor.indexSelect 0 index table.Rows; Labels = Some(Tensor.indexSelect 0 index labels) })
+                Table.select index { table with Labels = Some labels })
 
         match data.Content, model.Origin with
         | Law _, Origin.Exact(file, mixture) when data.Reference = file ->

@@ -102,30 +102,34 @@ module internal Exchange =
 
     let private releasePointer = Marshal.GetFunctionPointerForDelegate release
 
-    /// A CPU tensor over `length` elements of pinned memory, which is unpinned when the last tensor that looks at it is freed.
-    let lendPinned<'T when 'T: unmanaged> (shape: int64[]) (length: int64) (pinned: Buffers.MemoryHandle) =
-        let dtype = dtypeOf<'T>()
-        let holder = GCHandle.Alloc(box pinned)
+    /// A CPU tensor over memory that `holder` keeps where it is, and is disposed of when the last tensor that looks at it is freed.
+    let lendForeign (dtype: Dtype) (shape: int64[]) (data: nativeint) (bytes: int64) (holder: IDisposable) : Tensor =
+        let handle = GCHandle.Alloc(box holder)
         let mutable value = Unchecked.defaultof<NativeValue>
         use sizes = fixed shape
 
         let rc =
             Engines.Current.Lend(
-                NativeInterop.NativePtr.toNativeInt (NativeInterop.NativePtr.ofVoidPtr<byte> pinned.Pointer),
-                length * int64 sizeof<'T>,
+                data,
+                bytes,
                 int dtype,
                 NativeInterop.NativePtr.toNativeInt sizes,
                 shape.Length,
                 releasePointer,
-                GCHandle.ToIntPtr holder,
+                GCHandle.ToIntPtr handle,
                 &value
             )
 
         if rc < 0 then
-            pinned.Dispose()
-            holder.Free()
+            holder.Dispose()
+            handle.Free()
 
         filled rc value
+
+    /// A CPU tensor over `length` elements of pinned memory, which is unpinned when the last tensor that looks at it is freed.
+    let lendPinned<'T when 'T: unmanaged> (shape: int64[]) (length: int64) (pinned: Buffers.MemoryHandle) =
+        let data = NativeInterop.NativePtr.toNativeInt (NativeInterop.NativePtr.ofVoidPtr<byte> pinned.Pointer)
+        lendForeign (dtypeOf<'T>()) shape data (length * int64 sizeof<'T>) pinned
 
     /// A CPU tensor over the array's own memory, which stays pinned until the tensor is freed. Writing to the array writes to the tensor.
     let lend<'T when 'T: unmanaged> (shape: seq<int>) (data: 'T[]) =

@@ -193,6 +193,22 @@ module Npy =
             else
                 values)
 
+    /// The array of a file that is left where it is (`Mapping`); none where it is not stored as a tensor is: in another order of bytes or of axes, or of a type that libtorch has not. Raises UserError as `read` does.
+    let internal map (path: string) : Tensor option =
+        let header, data, length =
+            Disk.read path (fun file ->
+                let header, taken = readHeader path file.Length file
+                header, taken, file.Length)
+
+        let isPlain =
+            not header.BigEndian
+            && not (header.Fortran && header.Shape.Length > 1)
+            && header.Wider.IsNone
+            && header.Bytes > 0L
+            && length - data = header.Bytes
+
+        if isPlain then Some(Mapping.tensor path header.Dtype header.Shape data) else None
+
     /// One array to a stream, in version 1.0 where the header fits.
     let internal writeTo (stream: Stream) (x: Tensor) =
         let code =

@@ -29,12 +29,12 @@ module Cifar =
         if most >= int64 classes.Length then
             raise (UserError $"{file}: one of its labels is {most}: CIFAR-10 has the classes 0 to 9; fetch it again")
 
-        { Rows = Tensor.narrow 1 1 (record - 1) whole |> Tensor.reshape [ -1; 3; side; side ]
-          Labels = Some labels }
+        Table.ofRows (Tensor.narrow 1 1 (record - 1) whole |> Tensor.reshape [ -1; 3; side; side ]) (Some labels)
 
     let private joined (tables: Table list) : Table =
-        { Rows = tables |> List.map _.Rows |> Tensor.cat 0
-          Labels = Some(tables |> List.map (_.Labels >> Option.get) |> Tensor.cat 0) }
+        Table.ofRows
+            (tables |> List.map _.Rows |> Tensor.cat 0)
+            (Some(tables |> List.map (_.Labels >> Option.get) |> Tensor.cat 0))
 
     /// The pictures of a folder: `data_batch_1.bin` and its kin to train on, `test_batch.bin` held out. `name` is the data set's. Raises UserError where a file is
     /// missing or damaged.

@@ -4,17 +4,66 @@ open System
 open System.IO
 open System.Security.Cryptography
 
-/// Samples held in memory, as their file has them: bytes stay bytes until they are drawn.
+/// Samples as their file has them: bytes stay bytes until they are drawn.
 [<NoComparison; ReferenceEquality>]
 type Table =
     {
-        /// [n; …].
+        /// [m; …], in memory or mapped from a file (`Mapping`).
         Rows: Tensor
-        /// What is told of each row: classes, int64 [n]; or numbers in the network's units, float64 [n; k].
+        /// Which of the rows are the table's, int64 [n]; all of them where it does not say.
+        Places: Tensor option
+        /// What is told of each of its rows: classes, int64 [n]; or numbers in the network's units, float64 [n; k].
         Labels: Condition
     }
 
-    member table.Count = table.Rows.Shape[0]
+    member table.Count =
+        match table.Places with
+        | Some places -> places.Shape[0]
+        | None -> table.Rows.Shape[0]
+
+    /// The shape of a row.
+    member table.Shape: int list = List.ofArray table.Rows.Shape[1..]
+
+[<RequireQualifiedAccess>]
+module Table =
+
+    /// All of these rows.
+    let ofRows (rows: Tensor) (labels: Condition) : Table = { Rows = rows; Places = None; Labels = labels }
+
+    /// The rows of these numbers (int64 [k], counted among the table's own), [k; …].
+    let rows (index: Tensor) (table: Table) : Tensor =
+        let index = table.Places |> Option.fold (fun index places -> Tensor.indexSelect 0 index places) index
+        Tensor.indexSelect 0 index table.Rows
+
+    /// A table of the rows of these numbers and their labels: copies of them, or places where the rows are too many to be held twice.
+    let select (index: Tensor) (table: Table) : Table =
+        let labels = table.Labels |> Option.map (Tensor.indexSelect 0 index)
+
+        if Mapping.isLarge table.Rows then
+            let places = table.Places |> Option.fold (fun index places -> Tensor.indexSelect 0 index places) index
+            { Rows = table.Rows; Places = Some places; Labels = labels }
+        else
+            ofRows (rows index table) labels
+
+    /// All rows in their order, [n; …].
+    let all (table: Table) : Tensor =
+        match table.Places with
+        | None -> table.Rows
+        | Some places -> Tensor.indexSelect 0 places table.Rows
+
+    /// Runs `work` on all rows in their order, a block of them at a time.
+    let inBlocks (work: Tensor -> unit) (table: Table) : unit =
+        match table.Places with
+        | None when not (Mapping.isLarge table.Rows) -> work table.Rows
+        | _ ->
+            let row =
+                max 1L (table.Rows.Count / int64 (max 1 table.Rows.Shape[0])) * int64 (Dtype.size table.Rows.Dtype)
+            let block = int (Math.Clamp((64L <<< 20) / row, 1L, 1L <<< 20))
+
+            for first in 0..block .. table.Count - 1 do
+                Scope.run0 (fun () ->
+                    let count = min block (table.Count - first)
+                    work (rows (Tensor.ofArray [ count ] [| int64 first .. int64 (first + count - 1) |]) table))
 
 /// A law that samples are drawn from.
 [<NoComparison; ReferenceEquality>]
@@ -81,6 +130,7 @@ type Dataset =
             | Finite(train, heldOut) ->
                 for table in [ train; heldOut ] do
                     visit table.Rows
+                    Option.iter visit table.Places
                     Option.iter visit table.Labels
 
 [<RequireQualifiedAccess>]
@@ -240,7 +290,7 @@ module Dataset =
         : Batch =
         let units = dataset.Units
         let index = Tensor.ofArray [ index.Length ] index
-        let rows = Tensor.indexSelect 0 index table.Rows |> seen
+        let rows = Table.rows index table |> seen
 
         // Bytes are worked on as what they are to become; other numbers in float64, in which a shift that is large beside the scale loses nothing.
         let rows = rows.To(if Dtype.isFloating rows.Dtype then Dtype.Float64 else kind.Dtype)
@@ -352,28 +402,32 @@ module Dataset =
         | Law _ -> None
         | Finite(table, _) -> Some table.Count
 
+    /// Whether its batches are made while the step before is computed: they wait for a disk, or images are seen anew in each pass.
+    let internal isWorthAThread (dataset: Dataset) : bool =
+        match dataset.Content with
+        | Law _ -> false
+        | Finite(train, _) -> dataset.Augmentation <> Augmentation.None || train.Places.IsSome
+
     /// SHA-256 of a file's samples and labels, or of the numbers that make a law what it is, in hexadecimal: two data sets with the same one hold the same numbers.
     /// None for a law whose name says all.
     let digest (dataset: Dataset) : string option =
-        let hashed (numbers: Tensor list) =
+        let hashed (write: (Tensor -> unit) -> unit) =
             use sha = SHA256.Create()
             use stream = new CryptoStream(Stream.Null, sha, CryptoStreamMode.Write)
-
-            for tensor in numbers do
-                Exchange.toStream tensor stream
-
+            write (fun tensor -> Exchange.toStream tensor stream)
             stream.FlushFinalBlock()
             Some(Convert.ToHexStringLower(nonNull sha.Hash))
 
         match dataset.Content with
         | Law { Mixture = None } -> None
         | Law { Mixture = Some m } ->
-            Scope.run (fun () -> hashed [ Mixture.weights m; Mixture.means m; Mixture.covariances m ])
+            Scope.run (fun () ->
+                hashed (fun write -> List.iter write [ Mixture.weights m; Mixture.means m; Mixture.covariances m ]))
         | Finite(train, heldOut) ->
-            hashed
-                [ for table in [ train; heldOut ] do
-                      table.Rows
-                      yield! Option.toList table.Labels ]
+            hashed (fun write ->
+                for table in [ train; heldOut ] do
+                    Table.inBlocks write table
+                    Option.iter write table.Labels)
 
     // ---- from files
 
@@ -437,9 +491,13 @@ module Dataset =
 
     // [n; H; W] pixels have one channel.
     let private images (x: Tensor) =
-        if x.Rank = 3 then Tensor.unsqueeze 1 x
-        elif isChannelsLast x then Tensor.contiguous (Tensor.permute [ 0; 3; 1; 2 ] x)
-        else x
+        if x.Rank = 3 then
+            Tensor.unsqueeze 1 x
+        elif isChannelsLast x then
+            let x = Tensor.permute [ 0; 3; 1; 2 ] x
+            if Mapping.isLarge x then x else Tensor.contiguous x
+        else
+            x
 
     /// Mean and standard deviation, of each column of vectors, each series of windows and all pixels of images; a constant column is moved to 0 and keeps its scale.
     let private standard file (x: Tensor) : Units =
@@ -497,10 +555,7 @@ module Dataset =
             rangeOfNumbers ((Tensor.min x).ToFloat()) ((Tensor.max x).ToFloat())
 
     let private table (rows: Tensor) (labels: Condition) (index: int64[]) : Table =
-        let index = Tensor.ofArray [ index.Length ] index
-
-        { Rows = Tensor.indexSelect 0 index rows
-          Labels = labels |> Option.map (Tensor.indexSelect 0 index) }
+        Table.select (Tensor.ofArray [ index.Length ] index) (Table.ofRows rows labels)
 
     /// A network has some kilobytes for each class; the largest collections of labelled pictures have twenty thousand.
     let private mostClasses = 65_536

@@ -87,7 +87,7 @@ module Datasets =
                             $"{labelsFile}: one of its labels is {most}: {name} has the classes 0 to {classes.Length - 1}; fetch it again"
                     )
 
-                { Rows = Tensor.unsqueeze 1 images; Labels = Some labels }
+                Table.ofRows (Tensor.unsqueeze 1 images) (Some labels)
 
             Scope.run (fun () ->
                 let train, test = table "train", table "t10k"
@@ -95,7 +95,7 @@ module Datasets =
                 ({ Name = name
                    Summary = summary
                    Reference = reference
-                   Shape = List.ofArray train.Rows.Shape[1..]
+                   Shape = train.Shape
                    Classes = classes
                    Units = { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
                    Range = Some(0.0, 255.0)
@@ -265,7 +265,16 @@ module Datasets =
                 let file, labels = withLabels "npy" text
 
                 Scope.run (fun () ->
-                    let x = Npy.read (numbers "npy" file)
+                    let array = numbers "npy" file
+
+                    // Pixels stay where they lie where they are too many; what has to be standardised is read.
+                    let mapped =
+                        if File.Exists array && (FileInfo array).Length > Mapping.limit () then
+                            Npy.map array |> Option.filter (fun x -> x.Dtype = Dtype.UInt8 && x.Rank > 2)
+                        else
+                            None
+
+                    let x = mapped |> Option.defaultWith (fun () -> Npy.read array)
                     Dataset.ofSamples $"npy:{text}" "rows of an array" file x (labelled Npy.read x labels)) }
 
     let private folder: DatasetEntry =

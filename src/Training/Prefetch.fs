@@ -5,15 +5,15 @@ open System.Collections.Concurrent
 open System.Threading
 
 /// Batches that are made one step ahead on a thread of their own, while the step before is computed. What it gives is what
-/// `make` gives: the batch of a step is a function of the step alone. Where every core is taken, the thread that makes one
+/// `make` gives: the batch of a step is a function of the step alone. Where every core is taken and batches take much work, the thread that waits for them
 /// does with a core less until it is disposed of: threads that wait for each other by spinning lose more to a third than it costs them.
 [<Sealed>]
-type Prefetch(make: int64 -> Batch) =
+type Prefetch(make: int64 -> Batch, isWork: bool) =
 
     let threads = Torch.threads ()
 
     do
-        if threads > 1 && threads >= Environment.ProcessorCount then
+        if isWork && threads > 1 && threads >= Environment.ProcessorCount then
             Torch.setOwnThreads (threads - 1)
 
     let wanted = new BlockingCollection<int64>()
@@ -41,6 +41,9 @@ type Prefetch(make: int64 -> Batch) =
         let mine = Tensor.detach t
         t.Dispose()
         mine
+
+    /// Batches that take much work.
+    new(make) = new Prefetch(make, true)
 
     /// The batch of a step; the next one is begun. Batches that were not taken are freed.
     member _.Get(step: int64) : Batch =

@@ -572,7 +572,8 @@ module Run =
 
         use prefetch =
             match preparation plan key with
-            | None -> null
+            | None when not (Dataset.isWorthAThread plan.Dataset) -> null
+            | None -> new Prefetch(batches, false)
             | Some prepare -> new Prefetch(fun step -> prepare step (batches step))
 
         let batches =

@@ -84,7 +84,7 @@ module Series =
                 Units = Dataset.unitsOf file (Tensor.narrow 0 0 (steps - kept) values)
                 Columns =
                     if count = 1 then [] else [ for name in names -> { Name = name; Kind = ColumnKind.Number false } ]
-                Content = Finite({ Rows = train; Labels = None }, { Rows = heldOut; Labels = None }) })
+                Content = Finite(Table.ofRows train None, Table.ofRows heldOut None) })
 
     /// The series of a file: the columns of a table, all of them or those that are wanted, or of an array [steps] or [steps; C]; windows that were cut before are an array [n; C; L]. `name` is the data
     /// set's, `length` a window's, 64 where it is not said. Raises UserError where the file is missing or damaged, a value is missing, or there are too few.

@@ -57,8 +57,8 @@ module TextFile =
           Given = None
           Content =
             Finite(
-                { Rows = windows length stride seen; Labels = None },
-                { Rows = windows length length (Array.sub bytes (n - kept) kept); Labels = None }
+                Table.ofRows (windows length stride seen) None,
+                Table.ofRows (windows length length (Array.sub bytes (n - kept) kept)) None
             ) }
 
     /// Samples of bytes, so many numbers each, as text in one line each: UTF-8, where a character was cut or is none its mark of replacement, and ↵ and → in the place of ends of lines and tabs.
