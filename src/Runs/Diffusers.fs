@@ -317,7 +317,7 @@ module Diffusers =
         $"[{sizes}]"
 
     /// The parameters in the order of the network's; names and shapes that do not fit are added to the problems. Of classes the layout has one row each: the one for none is 0.
-    let private fitted
+    let internal fitted
         (network: Network)
         (classes: int option)
         (kind: Kind)
@@ -353,6 +353,43 @@ module Diffusers =
                 Tensor.zeros kind [ 0 ]
             | Some x, _ -> Tensor.reshape spec.Shape (x.To kind))
 
+    /// Raises UserError with what cannot be used, where there is something.
+    let internal refuse (place: string) (problems: ResizeArray<string>) : unit =
+        if problems.Count > 0 then
+            let shown = problems |> Seq.truncate 12 |> String.concat "; "
+            let more = if problems.Count > 12 then $"; and {problems.Count - 12} more" else ""
+            raise (UserError $"{place}: {shown}{more}")
+
+    /// The trained network of an `Adm` that comes from elsewhere.
+    let internal trained
+        (adm: Adm)
+        (network: Network)
+        (parameters: Tensor[])
+        (path: GaussianPath)
+        (prediction: Prediction)
+        (shape: int list)
+        (kind: Kind)
+        (data: string)
+        (loss: string)
+        : TrainedNetwork =
+        { Network = network
+          Parameters = parameters
+          Path = path
+          Output = NetworkOutput.Prediction(prediction, None, adm.Outputs = 2)
+          Shape = shape
+          Classes = [ for k in 0 .. Option.defaultValue 0 adm.Classes - 1 -> string k ]
+          Units = { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
+          Latent = None
+          Columns = []
+          Range = Some(0.0, 255.0)
+          Labels = adm.Classes.IsSome
+          Given = None
+          Null = false
+          Source = None
+          Times = []
+          Kind = kind
+          Training = { Data = data; Digest = None; Loss = loss; Steps = 0L; Seed = 0L; Version = Run.version } }
+
     /// A diffusers folder as a trained network, whose pixels are bytes. `side` is for models that do not say their samples' size. Raises UserError where a file is missing or damaged, with
     /// everything in it that has no counterpart here: settings, and names and shapes of tensors.
     let read (side: int option) (data: string option) (folder: string) : TrainedNetwork =
@@ -365,14 +402,8 @@ module Diffusers =
             | None -> Paths.ddpm, Prediction.noise, StepClock.Steps 1000
 
         let config = parse (Path.Combine(model, "config.json")) problems
-        let refuse () =
-            if problems.Count > 0 then
-                let shown = problems |> Seq.truncate 12 |> String.concat "; "
-                let more = if problems.Count > 12 then $"; and {problems.Count - 12} more" else ""
-                raise (UserError $"{folder}: {shown}{more}")
-
         let adm, size = architecture config clock
-        refuse ()
+        refuse folder problems
 
         let network =
             try
@@ -387,36 +418,16 @@ module Diffusers =
                 if tensors |> Map.exists (fun _ x -> x.Dtype = Dtype.Float64) then Kind.Float64 else Kind.Float32
 
             let parameters = fitted network adm.Classes kind tensors problems
-            refuse ()
+            refuse folder problems
 
-            { Network = network
-              Parameters = parameters
-              Path = path
-              Output = NetworkOutput.Prediction(prediction, None, adm.Outputs = 2)
-              Shape =
-                (match size, side with
-                 | _, Some side -> [ adm.Channels; side; side ]
-                 | Some shape, None when shape.Length = 3 && List.forall (fun size -> size > 0) shape -> shape
-                 | _, None ->
-                     refuseWith Setting.Size "" $"{folder}: config.json does not say the size of its samples" $"say it")
-              Classes = [ for k in 0 .. Option.defaultValue 0 adm.Classes - 1 -> string k ]
-              Units = { Shift = [| 127.5 |]; Scale = [| 127.5 |] }
-              Latent = None
-              Columns = []
-              Range = Some(0.0, 255.0)
-              Labels = adm.Classes.IsSome
-              Given = None
-              Null = false
-              Source = None
-              Times = []
-              Kind = kind
-              Training =
-                { Data = data |> Option.defaultValue "diffusers"
-                  Digest = None
-                  Loss = "diffusers"
-                  Steps = 0L
-                  Seed = 0L
-                  Version = Run.version } })
+            let shape =
+                match size, side with
+                | _, Some side -> [ adm.Channels; side; side ]
+                | Some shape, None when shape.Length = 3 && List.forall (fun size -> size > 0) shape -> shape
+                | _, None ->
+                    refuseWith Setting.Size "" $"{folder}: config.json does not say the size of its samples" $"say it"
+
+            trained adm network parameters path prediction shape kind (defaultArg data "diffusers") "diffusers")
 
     // ---- writing
 

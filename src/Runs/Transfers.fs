@@ -6,7 +6,7 @@ open System.IO
 /// What is asked of a model that was made elsewhere: to become a run.
 type ImportRequest =
     {
-        /// `diffusers:FOLDER`.
+        /// `diffusers:FOLDER`, or `adm:FILE`.
         From: string
         /// The run's name; the folder's unless it is said.
         Name: string option
@@ -38,7 +38,13 @@ module Transfers =
         | Some folder ->
             let name = (Runs.at folder).Name
             name, Diffusers.read request.Size request.Data folder
-        | None -> raise (UserError $"{request.From}: expected diffusers:FOLDER")
+        | None ->
+            match after "adm:" request.From with
+            | Some text ->
+                let trained = GuidedDiffusion.read request.Size request.Data text
+                let name = (text.Split ',')[0] |> Path.GetFileNameWithoutExtension |> string
+                name, trained
+            | None -> raise (UserError $"{request.From}: expected diffusers:FOLDER or adm:FILE")
 
     /// Makes a run of a model: a folder with its file, which everything that takes a trained run takes. Raises UserError where the model cannot be read, or the name is taken.
     let import (root: string) (request: ImportRequest) : RunFolder * TrainedNetwork =
