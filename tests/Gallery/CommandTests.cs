@@ -45,7 +45,7 @@ public class CommandTests
         using var http = new HttpClient { BaseAddress = address };
         Assert.That(await http.GetStringAsync("/api/models"), Does.Contain("moons"));
 
-        using var kill = Process.Start("kill", ["-TERM", $"{process.Id}"]);
+        using var kill = Process.Start("sh", ["-c", $"kill -TERM {process.Id}"]);
         await process.WaitForExitAsync();
         Assert.That(process.ExitCode, Is.Zero);
         Assert.That(await process.StandardError.ReadToEndAsync(), Is.Empty);

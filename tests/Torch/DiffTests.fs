@@ -229,6 +229,34 @@ let tests =
               for d in b.Result do
                   Expect.within 1e-14 d (6.0 * cos 0.5) ""
 
+          // libtorch clears tangents when the last thread leaves: until then those of this thread's graph are there, and silu's backward formula has no use for them.
+          testCase "a forward derivative is differentiated while another thread is inside forward mode"
+          <| fun () ->
+              let x = Tensor.linspace kind -2.0 2.0 5
+              let second () = Diff.grad (fun x -> Tensor.sum (Diff.gradv Tensor.silu x (Tensor.ones kind [ 5 ]))) x
+              let expected = second ()
+              use isInside = new ManualResetEventSlim()
+              use mayLeave = new ManualResetEventSlim()
+
+              let other =
+                  Task.Run(fun () ->
+                      Diff.gradv
+                          (fun x ->
+                              isInside.Set()
+                              mayLeave.Wait()
+                              x)
+                          (Tensor.scalar kind 0.5)
+                          (Tensor.scalar kind 1.0)
+                      |> ignore)
+
+              isInside.Wait()
+
+              try
+                  close rounding (second ()) expected
+              finally
+                  mayLeave.Set()
+                  other.Wait()
+
           testCase "a tensor that leaves a forward derivative carries no tangent into the next"
           <| fun () ->
               let x = Tensor.scalar kind 0.5

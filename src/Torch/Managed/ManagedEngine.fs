@@ -328,7 +328,7 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
     // `_backward` leaves the derivatives in the inputs' `grad`, from where they are taken at once: a derivative that is on a graph and lies in its
     // own variable would be a ring that nothing frees. A variable that is itself on an outer graph goes on to receive a `grad` whenever a later pass
     // comes by; those are cleared when the outermost derivative is done.
-    override _.Pullback(output, seed, inputs, n, create, retain, _, results) =
+    override _.Pullback(output, seed, inputs, n, create, retain, forward, results) =
         attempt (fun () ->
             if n < 0 then
                 Crossing.fail $"a derivative by {n} tensors"
@@ -359,9 +359,11 @@ type internal ManagedEngine(loaded: OfficialLibtorch.Loaded) =
                    Crossing.ofFlag create |]
 
             use valuesAt = fixed values
+            let valuesAt = NativePtr.toNativeInt valuesAt
+            let pass () = Crossing.invoke backward valuesAt values.Length 0n 0 |> ignore
 
             try
-                Crossing.invoke backward (NativePtr.toNativeInt valuesAt) values.Length 0n 0 |> ignore
+                if forward then pass () else surroundings.WithoutTangents pass
 
                 for k in 0 .. n - 1 do
                     let grad = place k

@@ -71,6 +71,33 @@ type internal Surroundings(loaded: OfficialLibtorch.Loaded) =
              | 0n -> null
              | address -> Marshal.GetDelegateForFunctionPointer<Cpp.Count> address)
 
+    /// Where the thread's flags of differentiation are (`c10::AutogradState`), and at which of its bytes: the one whose lowest bit goes with gradients; the third lowest is forward mode's. None where it is not so.
+    let flags =
+        lazy
+            (match
+                export loaded.C10 "_ZN3c1013AutogradState13get_tls_stateEv",
+                export loaded.Cpu "aoti_torch_grad_mode_set_enabled"
+             with
+             | 0n, _
+             | _, 0n -> None
+             | state, switch ->
+                 let state = Marshal.GetDelegateForFunctionPointer<Cpp.Number> state
+                 let switch = Marshal.GetDelegateForFunctionPointer<Cpp.Count> switch
+                 let bytes () = [| for k in 0..31 -> Marshal.ReadByte(nativeint (state.Invoke()), k) |]
+                 let before = bytes ()
+                 switch.Invoke 0
+                 let after = bytes ()
+                 switch.Invoke 1
+
+                 match
+                     [ for k in 0..31 do
+                           if before[k] <> after[k] then
+                               k ]
+                 with
+                 | [ place ] when before[place] = (after[place] ||| 1uy) && before[place] &&& 5uy = 5uy ->
+                     Some(state, place)
+                 | _ -> None)
+
     let mutable peak = 0L
 
     do
@@ -96,6 +123,20 @@ type internal Surroundings(loaded: OfficialLibtorch.Loaded) =
         match ownThreads.Value with
         | null -> ()
         | set -> set.Invoke n
+
+    /// Runs `work` without regard to tangents, which tensors of this thread may still have while another thread is inside forward mode: some backward formulas refuse them.
+    member _.WithoutTangents(work: unit -> 'T) : 'T =
+        match flags.Value with
+        | None -> work ()
+        | Some(state, place) ->
+            let at = nativeint (state.Invoke()) + nativeint place
+            let before = Marshal.ReadByte at
+            Marshal.WriteByte(at, before &&& ~~~4uy)
+
+            try
+                work ()
+            finally
+                Marshal.WriteByte(at, before)
 
     /// What the process holds by malloc beyond what it held when libtorch had been loaded; the peak is the most that was seen when somebody asked.
     member _.Memory() : struct (int64 * int64 * int64) =
