@@ -9,18 +9,11 @@ open System.IO.MemoryMappedFiles
 /// What keeps a mapped file's bytes where they are.
 [<Sealed>]
 type private MappedBytes(stream: FileStream, offset: int64, bytes: int64) =
-    // Private to this process: nothing that is done to a tensor reaches the file.
+    // To be read alone, as tensors are. A private copy, which could be written to, would be counted against the memory as a whole, and a file that is larger would be refused.
     let file =
-        MemoryMappedFile.CreateFromFile(
-            stream,
-            null,
-            0L,
-            MemoryMappedFileAccess.CopyOnWrite,
-            HandleInheritability.None,
-            false
-        )
+        MemoryMappedFile.CreateFromFile(stream, null, 0L, MemoryMappedFileAccess.Read, HandleInheritability.None, false)
 
-    let view = file.CreateViewAccessor(offset, bytes, MemoryMappedFileAccess.CopyOnWrite)
+    let view = file.CreateViewAccessor(offset, bytes, MemoryMappedFileAccess.Read)
     let mutable start: nativeptr<byte> = NativeInterop.NativePtr.nullPtr
     do view.SafeMemoryMappedViewHandle.AcquirePointer &start
 

@@ -116,6 +116,39 @@ let tests =
                       Expect.isTrue (isMapped mapped) ""
                       Expect.equal (seen mapped) (seen held) ""))
 
+          // A file with a hole in it takes no room on the disk.
+          testCase "an array larger than the memory"
+          <| fun () ->
+              inFolder (fun root ->
+                  let file, side = Path.Combine(root, "x.npy"), 4096
+                  let row = int64 side * int64 side
+                  let count = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * 3L / 2L / row
+
+                  using (File.Create file) (fun stream ->
+                      let text =
+                          $"{{'descr': '|u1', 'fortran_order': False, 'shape': ({count}, 1, {side}, {side}), }}"
+                      let header = Text.Encoding.ASCII.GetBytes(text.PadRight 117 + "\n")
+                      stream.Write(ReadOnlySpan [| 0x93uy; yield! "NUMPY"B; 1uy; 0uy; byte header.Length; 0uy |])
+                      stream.Write(ReadOnlySpan header)
+                      stream.SetLength(128L + count * row)
+                      // The last pixel of the last row, which is no longer all of one grey.
+                      stream.Position <- stream.Length - 1L
+                      stream.WriteByte 255uy)
+
+                  Scope.run0 (fun () ->
+                      let data = Datasets.load $"npy:{file}"
+                      Expect.isTrue (isMapped data) ""
+                      let batch = Dataset.batches Kind.Float32 1 (Rng.ofSeed 2L) data 0L
+                      Expect.isTrue (batch.Data.Shape = [| 1; 1; side; side |]) ""
+
+                      match data.Content with
+                      | Law _ -> failtest "a file is no law"
+                      | Finite(train, heldOut) ->
+                          Expect.equal (int64 (train.Count + heldOut.Count)) count ""
+                          let last = Tensor.ofArray [ 1 ] [| count - 1L |]
+                          let row = Table.rows last (Table.ofRows train.Rows None)
+                          Expect.equal ((Tensor.max row).ToFloat()) 255.0 "the end of the file"))
+
           testCase "a training on what is on the disk ends with the same bytes"
           <| fun () ->
               inFolder (fun root ->
