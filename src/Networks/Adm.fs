@@ -9,6 +9,8 @@ type StepFeatures =
     /// sin kω_j and cos kω_j with ω_j = 10000^{−j/(n − shift)}, j = 0 … n − 1, of the step k (Vaswani et al. 2017, section 3.5). Where `single`, they are computed in float32 whatever
     /// the network's kind, as PyTorch's implementations do: at k = 999 that shows in the fifth digit.
     | Sinusoids of cosineFirst: bool * shift: float * single: bool
+    /// cos kω_j and sin kω_j with ω_j = 10000^{−j/n}, powers in float32 whatever the network's kind, of numbers k that are not rounded (EDM's networks).
+    | Powers
     /// sin 2πw_j log k and cos 2πw_j log k with 2n frequencies w that are among the parameters; what the network says is divided by k (Song et al. 2021, appendix C, as their code has it).
     | LogFourier of cosineFirst: bool
 
@@ -19,6 +21,8 @@ type StepClock =
     | Steps of int
     /// σ_min (σ_max/σ_min)^t.
     | Deviation of least: float * most: float
+    /// t itself, for a network behind a preconditioning that says what it is told.
+    | Same
 
 /// How a feature map's sides are halved and doubled.
 [<RequireQualifiedAccess>]
@@ -54,8 +58,9 @@ type Adm =
         MiddleGroups: int option
         /// Channels of a head of attention; none for one head.
         HeadChannels: int option
-        /// Groups that channels are normalized in, and the ε of their variance.
+        /// Groups that channels are normalized in, fewer where one would have less than GroupChannels of them, and the ε of their variance.
         Groups: int
+        GroupChannels: int
         Epsilon: float
         /// Whether the time scales and shifts what is normalized, or is added before.
         ScaleShift: bool
@@ -96,6 +101,8 @@ module Adm =
           "middle-groups", count s.MiddleGroups
           "head-channels", count s.HeadChannels
           "groups", string s.Groups
+          if s.GroupChannels > 1 then
+              "group-channels", string s.GroupChannels
           "epsilon", text s.Epsilon
           "scale-shift", (if s.ScaleShift then "on" else "off")
           "padding", string s.Padding
@@ -106,12 +113,14 @@ module Adm =
                let order = if cosineFirst then "cosine" else "sine"
                let kind = if single then "single" else "double"
                $"sinusoids {order} {text shift} {kind}"
+           | StepFeatures.Powers -> "powers"
            | StepFeatures.LogFourier cosineFirst -> if cosineFirst then "fourier cosine" else "fourier sine")
           "clock",
           (match s.Clock with
            // The digits of a count are no size of the network: they stand in another word than a number.
            | StepClock.Steps n -> $"steps:{n}"
-           | StepClock.Deviation(least, most) -> $"deviation:{text least}:{text most}")
+           | StepClock.Deviation(least, most) -> $"deviation:{text least}:{text most}"
+           | StepClock.Same -> "same")
           yield! NetworkSettings.ofTimes s.Times
           "outputs", string s.Outputs
           "classes", count s.Classes ]
@@ -147,6 +156,7 @@ module Adm =
           MiddleGroups = optional "middle-groups"
           HeadChannels = optional "head-channels"
           Groups = whole "groups"
+          GroupChannels = if settings.ContainsKey "group-channels" then whole "group-channels" else 1
           Epsilon = real settings["epsilon"]
           ScaleShift = settings["scale-shift"] = "on"
           Padding = whole "padding"
@@ -155,16 +165,21 @@ module Adm =
             (match words "features" with
              | [ "sinusoids"; order; shift; kind ] ->
                  StepFeatures.Sinusoids((order = "cosine"), real shift, (kind = "single"))
+             | [ "powers" ] -> StepFeatures.Powers
              | [ "fourier"; order ] -> StepFeatures.LogFourier(order = "cosine")
              | _ -> unknown "features")
           Clock =
             (match List.ofArray (settings["clock"].Split ':') with
              | [ "steps"; n ] -> StepClock.Steps(int n)
              | [ "deviation"; least; most ] -> StepClock.Deviation(real least, real most)
+             | [ "same" ] -> StepClock.Same
              | _ -> unknown "clock")
           Times = NetworkSettings.times settings
           Outputs = whole "outputs"
           Classes = optional "classes" }
+
+    /// Groups that so many channels are normalized in, where they are normalized in `most` at the most.
+    let private groupsOf (s: Adm) (most: int) (channels: int) = max 1 (min most (channels / s.GroupChannels))
 
     let private validate (s: Adm) =
         NetworkSettings.requirePositive
@@ -172,6 +187,7 @@ module Adm =
             [ "Channels", s.Channels
               "Blocks", s.Blocks
               "Groups", s.Groups
+              "GroupChannels", s.GroupChannels
               "MiddleGroups", Option.defaultValue 1 s.MiddleGroups
               "HeadChannels", Option.defaultValue 1 s.HeadChannels
               "Times", s.Times
@@ -195,6 +211,8 @@ module Adm =
         match s.Features with
         | StepFeatures.Sinusoids(_, shift, _) when features % 2 <> 0 || float (features / 2) <= shift ->
             invalidArg "Scales" $"adm: {features} channels at the finest scale are no pairs of sines and cosines"
+        | StepFeatures.Powers when features % 2 <> 0 ->
+            invalidArg "Scales" $"adm: {features} channels at the finest scale are no pairs of sines and cosines"
         | _ -> ()
 
         match s.Clock with
@@ -204,13 +222,15 @@ module Adm =
         | _ -> ()
 
         for scale in s.Scales do
-            if scale.Channels % s.Groups <> 0 then
-                invalidArg "Groups" $"adm: {scale.Channels} channels do not divide into {s.Groups} groups"
+            let groups = groupsOf s s.Groups scale.Channels
+
+            if scale.Channels % groups <> 0 then
+                invalidArg "Groups" $"adm: {scale.Channels} channels do not divide into {groups} groups"
 
         let last = List.last s.Scales
 
         match s.MiddleGroups with
-        | Some groups when s.MiddleAttention && last.Channels % groups <> 0 ->
+        | Some groups when s.MiddleAttention && last.Channels % groupsOf s groups last.Channels <> 0 ->
             invalidArg "MiddleGroups" $"adm: {last.Channels} channels do not divide into {groups} groups"
         | _ -> ()
 
@@ -238,6 +258,7 @@ module Adm =
         match clock with
         | StepClock.Steps n -> float n * t - 1.0
         | StepClock.Deviation(least, most) -> least * Tensor.exp (Math.Log(most / least) * t)
+        | StepClock.Same -> t
 
     let private pair cosineFirst (angle: Tensor) =
         let sine, cosine = Tensor.sin angle, Tensor.cos angle
@@ -245,7 +266,8 @@ module Adm =
 
     let private featureCount (s: Adm) =
         match s.Features with
-        | StepFeatures.Sinusoids _ -> s.Scales.Head.Channels
+        | StepFeatures.Sinusoids _
+        | StepFeatures.Powers -> s.Scales.Head.Channels
         | StepFeatures.LogFourier _ -> 2 * s.Scales.Head.Channels
 
     /// parameters ↦ what is told [n; 1] ↦ its features [n; m].
@@ -257,6 +279,12 @@ module Adm =
             fun _ k ->
                 let k = if single then k.To Dtype.Float32 else k
                 pair cosineFirst (k * waves k.Kind (channels / 2) shift)
+        | StepFeatures.Powers ->
+            fun _ k ->
+                let single = { k.Kind with Dtype = Dtype.Float32 }
+                let places = Tensor.ofArray [ 1; channels / 2 ] (Array.init (channels / 2) float)
+                let frequencies = Tensor.full single [ 1; 1 ] 1e-4 ** (places.To single / float (channels / 2))
+                pair true (k * frequencies.To k.Kind)
         | StepFeatures.LogFourier cosineFirst ->
             let frequencies = b.Inside("time_proj").Parameter("weight", [ channels ], Initializer.Normal 16.0)
 
@@ -280,11 +308,11 @@ module Adm =
     let private residual (b: Blueprint) (s: Adm) (place: int) (inputs: int) (outputs: int) (resample: int) =
         Layer.blockBy b (fun b ->
             let embedding = 4 * s.Scales.Head.Channels
-            let norm1 = Layer.groupNormBy s.Epsilon (b.Inside "norm1") s.Groups inputs
+            let norm1 = Layer.groupNormBy s.Epsilon (b.Inside "norm1") (groupsOf s s.Groups inputs) inputs
             let conv1 = Layer.conv (b.Inside "conv1") 3 1 inputs outputs
             let time =
                 Layer.linear (b.Inside "time_emb_proj") embedding (if s.ScaleShift then 2 * outputs else outputs)
-            let norm2 = Layer.groupNormBy s.Epsilon (b.Inside "norm2") s.Groups outputs
+            let norm2 = Layer.groupNormBy s.Epsilon (b.Inside "norm2") (groupsOf s s.Groups outputs) outputs
             let conv2 = Layer.convFromZero (b.Inside "conv2") 3 outputs outputs
             let skip =
                 if inputs = outputs then None else Some(Layer.conv (b.Inside "conv_shortcut") 1 1 inputs outputs)
@@ -312,7 +340,8 @@ module Adm =
         Layer.block b (fun b ->
             let norm =
                 groups
-                |> Option.map (fun groups -> Layer.groupNormBy s.Epsilon (b.Inside "group_norm") groups channels)
+                |> Option.map (fun groups ->
+                    Layer.groupNormBy s.Epsilon (b.Inside "group_norm") (groupsOf s groups channels) channels)
             let project name = Layer.linear (b.Inside name) channels channels
             let query, key, value = project "to_q", project "to_k", project "to_v"
             let out = Layer.linearFromZero (b.Inside "to_out.0") channels channels
@@ -404,7 +433,7 @@ module Adm =
 
                   blocks, (if level > 0 then Some(resampler b scale.Doubling 1) else None) ]
 
-        let norm = Layer.groupNormBy s.Epsilon (b.Inside "conv_norm_out") s.Groups channels
+        let norm = Layer.groupNormBy s.Epsilon (b.Inside "conv_norm_out") (groupsOf s s.Groups channels) channels
         let output = Layer.convFromZero (b.Inside "conv_out") 3 channels (s.Outputs * s.Channels)
         let specs = b.Specs
         let attend p attention h = attention |> Option.fold (fun h layer -> layer p h) h
@@ -456,7 +485,8 @@ module Adm =
                     let y = Layer.padded (1 <<< (levels - 1)) through x
 
                     match s.Features with
-                    | StepFeatures.Sinusoids _ -> y
+                    | StepFeatures.Sinusoids _
+                    | StepFeatures.Powers -> y
                     | StepFeatures.LogFourier _ ->
                         // Of several times it is the first at which x is.
                         let first = Tensor.narrow 1 0 1 (Tensor.reshape [ -1; s.Times ] number)
@@ -540,6 +570,7 @@ module Adm =
                   MiddleGroups = Some(NetworkEntry.groupsOf width)
                   HeadChannels = if head = 0 then None else Some head
                   Groups = NetworkEntry.groupsOf width
+                  GroupChannels = 1
                   Epsilon = 1e-5
                   ScaleShift = isScaled
                   Padding = 1

@@ -209,6 +209,7 @@ module Diffusers =
                 |> Option.orElse (if isScaled then None else Some groups)
               HeadChannels = config.Optional("attention_head_dim", Some 8)
               Groups = groups
+              GroupChannels = 1
               Epsilon = config.Number("norm_eps", 1e-5)
               ScaleShift = isScaled
               Padding = config.Whole("downsample_padding", 1)
@@ -491,6 +492,9 @@ module Diffusers =
         if adm.Times > 1 then
             refuse "it is told two times"
 
+        if adm.GroupChannels > 1 then
+            refuse "its norms have as many groups as their channels allow"
+
         object
             [ "_class_name", text "UNet2DModel"
               "sample_size", list [ for size in t.Shape.Tail -> whole size ]
@@ -505,6 +509,7 @@ module Diffusers =
 
                   if not single then
                       OwnKey, text "float64"
+              | StepFeatures.Powers -> refuse "its time features are powers in float32"
               | StepFeatures.LogFourier false -> "time_embedding_type", text "fourier"
               | StepFeatures.LogFourier true -> refuse "its Fourier features begin with the cosines"
               "down_block_types", list (blocks "Down" "Downsample" last _.AttendsDown _.Halving |> List.map text)

@@ -1,56 +1,12 @@
 namespace Fokker
 
 open System
-open System.IO
 open System.Text.RegularExpressions
 
 /// Files of the U-Net of guided-diffusion and improved-diffusion (Nichol, Dhariwal 2021; Dhariwal, Nichol 2021, ADM): the tensors of its state, as safetensors. They are those of an `Adm` under other names, attention's three
 /// matrices in one. The architecture is read off the names and shapes; what they do not say is said beside the file's name.
 [<RequireQualifiedAccess>]
 module GuidedDiffusion =
-
-    /// What stands after the file's name, and what of it is expected.
-    let private settings =
-        [ "head", "N|all"; "order", "legacy|new"; "schedule", "linear|cosine"; "steps", "N"; "says", "noise|data" ]
-
-    /// `FILE,head=64,schedule=cosine`: the file, and what is said of a setting.
-    let private said (text: string) : string * (string -> string option) =
-        let isSetting (part: string) =
-            settings |> List.exists (fun (key, _) -> part.StartsWith(key + "=", StringComparison.Ordinal))
-
-        let parts = text.Split ',' |> List.ofArray
-        let own = parts |> List.rev |> List.takeWhile isSetting |> List.rev
-        let file = parts |> List.take (parts.Length - own.Length) |> String.concat ","
-
-        match own |> List.countBy (fun part -> part[.. part.IndexOf '=']) |> List.tryFind (fun (_, n) -> n > 1) with
-        | Some(key, _) -> raise (UserError $"adm:{text}: {key} is said more than once")
-        | None -> ()
-
-        file,
-        fun key ->
-            own
-            |> List.tryFind (fun part -> part.StartsWith(key + "=", StringComparison.Ordinal))
-            |> Option.map (fun part -> part.Substring(key.Length + 1))
-
-    let private choice
-        (text: string)
-        (key: string)
-        (other: 'T)
-        (choices: (string * 'T) list)
-        (value: string option)
-        : 'T =
-        match value with
-        | None -> other
-        | Some value ->
-            match List.tryFind (fst >> (=) value) choices with
-            | Some(_, chosen) -> chosen
-            | None ->
-                raise (UserError $"adm:{text}: {key} is '{value}': expected {Names.either (List.map fst choices)}")
-
-    let private whole (text: string) (key: string) (least: int) (value: string) : int =
-        match Int32.TryParse value with
-        | true, n when n >= least && n <= 1_000_000 -> n
-        | _ -> raise (UserError $"adm:{text}: {key} is '{value}': expected a whole number from {least} to 1000000")
 
     /// What a list of modules, `input_blocks` for instance, has at a place: the modules there, each with the names of its tensors.
     let private modulesOf (names: string list) (list: string) : Map<int, Set<int>> =
@@ -88,17 +44,19 @@ module GuidedDiffusion =
 
     /// A file of `text` (`FILE,head=64`) as a trained network, whose pixels are bytes. Raises UserError where the file is missing or damaged, with all names and shapes in it that have no counterpart here.
     let read (side: int option) (data: string option) (text: string) : TrainedNetwork =
-        let file, said = said text
-        let head = said "head"
-        let isNew = choice text "order" false [ "legacy", false; "new", true ] (said "order")
-        let steps = said "steps" |> Option.map (whole text "steps" 2) |> Option.defaultValue 1000
+        let said = SaidOfFile.parse "adm" [ "head"; "order"; "schedule"; "steps"; "says" ] text
+        let file = said.File
+        let isNew = said |> SaidOfFile.choice "order" false [ "legacy", false; "new", true ]
+        let steps = said |> SaidOfFile.whole "steps" 2 |> Option.defaultValue 1000
 
         let path =
-            choice text "schedule" "ddpm" [ "linear", "ddpm"; "cosine", "ddpm-cosine" ] (said "schedule")
+            said
+            |> SaidOfFile.choice "schedule" "ddpm" [ "linear", "ddpm"; "cosine", "ddpm-cosine" ]
             |> fun name -> Paths.find [] $"{name}:steps={steps}"
 
         let prediction =
-            choice text "says" Prediction.noise [ "noise", Prediction.noise; "data", Prediction.data ] (said "says")
+            said
+            |> SaidOfFile.choice "says" Prediction.noise [ "noise", Prediction.noise; "data", Prediction.data ]
 
         let side =
             match side with
@@ -156,9 +114,9 @@ module GuidedDiffusion =
             let attends = names |> List.exists (fun name -> name.EndsWith(".qkv.weight", StringComparison.Ordinal))
 
             let headChannels =
-                match head with
+                match said.Of "head" with
                 | Some "all" -> None
-                | Some head -> Some(whole text "head" 1 head)
+                | Some _ -> SaidOfFile.whole "head" 1 said
                 | None when not attends -> None
                 | None ->
                     raise (
@@ -184,6 +142,7 @@ module GuidedDiffusion =
                   MiddleGroups = Some 32
                   HeadChannels = headChannels
                   Groups = 32
+                  GroupChannels = 1
                   Epsilon = 1e-5
                   ScaleShift = scaled
                   Padding = 1

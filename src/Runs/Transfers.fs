@@ -6,7 +6,7 @@ open System.IO
 /// What is asked of a model that was made elsewhere: to become a run.
 type ImportRequest =
     {
-        /// `diffusers:FOLDER`, or `adm:FILE`.
+        /// `diffusers:FOLDER`, `adm:FILE` or `edm:FILE`.
         From: string
         /// The run's name; the folder's unless it is said.
         Name: string option
@@ -34,17 +34,19 @@ module Transfers =
 
     /// The model of a request, before it is anywhere on disk; its tensors are the caller's. Raises UserError where there is none, or something of it has no counterpart here.
     let opened (request: ImportRequest) : string * TrainedNetwork =
-        match after "diffusers:" request.From with
-        | Some folder ->
-            let name = (Runs.at folder).Name
-            name, Diffusers.read request.Size request.Data folder
-        | None ->
-            match after "adm:" request.From with
-            | Some text ->
-                let trained = GuidedDiffusion.read request.Size request.Data text
-                let name = (text.Split ',')[0] |> Path.GetFileNameWithoutExtension |> string
-                name, trained
-            | None -> raise (UserError $"{request.From}: expected diffusers:FOLDER or adm:FILE")
+        let ofFile (read: int option -> string option -> string -> TrainedNetwork) (text: string) =
+            let name = (text.Split ',')[0] |> Path.GetFileNameWithoutExtension |> string
+            name, read request.Size request.Data text
+
+        let formats =
+            [ "diffusers", fun folder -> (Runs.at folder).Name, Diffusers.read request.Size request.Data folder
+              "adm", ofFile GuidedDiffusion.read
+              "edm", ofFile EdmUnet.read ]
+
+        formats
+        |> List.tryPick (fun (format, read) -> after $"{format}:" request.From |> Option.map read)
+        |> Option.defaultWith (fun () ->
+            raise (UserError $"{request.From}: expected diffusers:FOLDER, adm:FILE or edm:FILE"))
 
     /// Makes a run of a model: a folder with its file, which everything that takes a trained run takes. Raises UserError where the model cannot be read, or the name is taken.
     let import (root: string) (request: ImportRequest) : RunFolder * TrainedNetwork =

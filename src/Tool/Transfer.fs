@@ -17,7 +17,7 @@ type ImportArgument =
         member argument.Usage =
             match argument with
             | Model _ ->
-                "diffusers:FOLDER, the folder of a UNet2DModel (config.json, diffusion_pytorch_model.safetensors and, where there is one, scheduler_config.json) or of a pipeline of it; or adm:FILE,head=64, the tensors of guided-diffusion's U-Net as safetensors, with what they do not say"
+                "diffusers:FOLDER, the folder of a UNet2DModel (config.json, diffusion_pytorch_model.safetensors and, where there is one, scheduler_config.json) or of a pipeline of it; or adm:FILE,head=64, the tensors of guided-diffusion's U-Net as safetensors, with what they do not say; or edm:FILE, those of EDM's version of it"
             | Name _ -> "the run's name (the folder's)"
             | Size _ -> "the side of its samples in pixels, where the model does not say it (adm)"
             | Data _ -> "the data set that it was trained on, which evaluate then holds it against"
@@ -71,7 +71,7 @@ module Transfer =
         let request, root = List.fold chooseImport (Transfers.importing "", Runs.standardRoot) arguments
 
         if request.From = "" then
-            raise (UserError "say which model: ./fokker import diffusers:FOLDER, or adm:FILE")
+            raise (UserError "say which model: ./fokker import diffusers:FOLDER, adm:FILE or edm:FILE")
 
         let run, trained = Transfers.import root request
 

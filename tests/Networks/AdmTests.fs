@@ -18,6 +18,7 @@ let private adm (dropout: float) : Adm =
       MiddleGroups = Some 2
       HeadChannels = Some 4
       Groups = 2
+      GroupChannels = 1
       Epsilon = 1e-5
       ScaleShift = true
       Padding = 1

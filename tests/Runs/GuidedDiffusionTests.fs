@@ -1,56 +1,25 @@
 /// Files of guided-diffusion's U-Net, read as networks.
 module Fokker.Tests.Runs.GuidedDiffusionTests
 
-open System
-open System.IO
 open System.Text.Json.Nodes
 open Expecto
 open Fokker
 open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
+open Fokker.Tests.Runs.StateFixtures
 
-// adm.json holds what an implementation of that U-Net in PyTorch says, written anew from the description of its layers: the names and shapes of the tensors, and float64 outputs. The numbers
-// in the tensors and in x are the formulas below, there as here.
-
-let private fixtures =
-    (nonNull (JsonNode.Parse(File.ReadAllText(Checkout.file "tests/Runs/adm.json")))).AsArray()
-    |> Seq.map (fun node -> (nonNull node).AsObject())
-    |> List.ofSeq
-
-let private field (name: string) (json: JsonObject) : JsonNode = nonNull json[name]
-let private text (name: string) (json: JsonObject) = (field name json).GetValue<string>()
-let private numbers (name: string) (json: JsonObject) =
-    [| for x in (field name json).AsArray() -> (nonNull x).GetValue<float>() |]
-
-let private tensors (json: JsonObject) : (string * Tensor) list =
-    [ for i, entry in Seq.indexed ((field "tensors" json).AsArray()) ->
-          let entry = (nonNull entry).AsArray()
-          let shape = [ for size in (nonNull entry[1]).AsArray() -> (nonNull size).GetValue<int>() ]
-          let isNorm = (nonNull entry[2]).GetValue<int>() = 1
-          let wave j = sin (1.7 * float i + 0.9 * float j + 0.3)
-          let inputs = List.fold (*) 1 shape.Tail
-          let size = if shape.Length < 2 then 0.25 else 1.5 / sqrt (float inputs)
-          let number j = if isNorm then 1.0 + 0.1 * wave j else size * wave j
-          (nonNull entry[0]).GetValue<string>(), Tensor.ofArray shape (Array.init (shape.Head * inputs) number) ]
-
-let private saved (folder: Folder) (tensors: (string * Tensor) list) : string =
-    let file = folder.File "model.safetensors"
-    Safetensors.write file [] tensors
-    file
+let private fixtures = StateFixtures.fixtures "adm.json"
 
 let private read (file: string) (said: string) =
     GuidedDiffusion.read (Some 4) None (if said = "" then file else $"{file},{said}")
 
 /// What a network says of x at the fixture's steps, and how far that is from what is said there.
 let private error (json: JsonObject) (kind: Kind) (t: TrainedNetwork) : float =
-    let x = Tensor.ofArray [ 3; 1; 4; 4 ] (Array.init 48 (fun j -> 1.3 * sin (0.5 * float j + 0.2)))
     let times = numbers "steps" json |> Array.map (fun k -> (k + 1.0) / 1000.0)
     let labels = if t.Labels then Some(Tensor.ofArray [ 3 ] [| 0L; 1L; 2L |]) else None
-    let said = t.Network.Apply (t.Parameters |> Array.map _.To(kind)) labels (Tensor.ofArray [ 3 ] times) (x.To kind)
-    let expected =
-        Tensor.reshape (List.ofArray said.Shape) (Tensor.ofArray [ int said.Count ] (numbers "output" json))
-    let largest (x: Tensor) = (Tensor.max (Tensor.abs x)).ToFloat()
-    largest (said.To Dtype.Float64 - expected) / (1.0 + largest expected)
+    let said =
+        t.Network.Apply (t.Parameters |> Array.map _.To(kind)) labels (Tensor.ofArray [ 3 ] times) ((images ()).To kind)
+    distance (numbers "output" json) said
 
 let private fixture what = fixtures |> List.find (fun json -> text "what" json = what)
 

@@ -7,7 +7,8 @@ public sealed partial class FlowModel
 {
     /// <summary>A model that was trained elsewhere. Everything that takes a trained model takes it; <see cref="SaveAsync"/> keeps it.</summary>
     /// <param name="source"><c>diffusers:FOLDER</c>, the folder of a UNet2DModel (<c>config.json</c>, <c>diffusion_pytorch_model.safetensors</c> and, where there is one,
-    /// <c>scheduler_config.json</c>) or of a pipeline of it; or <c>adm:FILE,head=64</c>, the tensors of guided-diffusion’s U-Net as safetensors, with what they do not say.</param>
+    /// <c>scheduler_config.json</c>) or of a pipeline of it; <c>adm:FILE,head=64</c>, the tensors of guided-diffusion’s U-Net as safetensors, with what they do not say; or
+    /// <c>edm:FILE</c>, those of EDM’s version of it.</param>
     /// <param name="side">The side of its samples in pixels, where the model does not say it.</param>
     /// <param name="device">Where it is to compute (the CPU).</param>
     /// <param name="precision">What it is to compute in (what its parameters are in).</param>
