@@ -2,6 +2,7 @@ module Fokker.Tests.MatrixTests
 
 open System.Text.Json.Nodes
 open Expecto
+open Fokker
 open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
 
@@ -40,7 +41,7 @@ let private refusals =
       "--loss cd --teacher nothing", [ "nothing" ]
       "--loss simple --preconditioning edm", [ "--preconditioning"; "--prediction data" ]
       "--loss ism --times importance", [ "--times"; "importance" ]
-      "--loss i-cfm --source fashion-mnist", [ "--source"; "shape"; "fashion-mnist" ]
+      "--loss i-cfm --source npy:SOLID", [ "--source"; "shape"; "solid.npy" ]
       "--loss i-cfm --source eight-gausians", [ "eight-gaussians" ]
       "--loss vlb --path condot", [ "--prediction"; "condot" ] ]
 
@@ -80,12 +81,15 @@ let tests =
           testTheory "parts that do not fit are refused in one line" refused
           <| fun (words: string) ->
               use folder = new Folder()
+              use elsewhere = new Folder()
+              let solid = elsewhere.File "solid.npy"
+              Scope.run0 (fun () -> Npy.write solid (Tensor.zeros Kind.Float64 [ 40; 3 ]))
 
               let outcome =
                   fokker (
                       [ "train"; "moons"; "--runs"; folder.Path; "--name"; "run" ]
                       @ small
-                      @ List.ofArray (words.Split ' ')
+                      @ List.ofArray (words.Replace("SOLID", solid).Split ' ')
                   )
 
               assertRefused outcome (refusals |> List.find (fst >> (=) words) |> snd)

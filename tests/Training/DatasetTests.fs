@@ -29,6 +29,14 @@ let private wrong (kind: string) (content: byte[]) (parts: string list) =
 
 let private text (s: string) = Text.Encoding.UTF8.GetBytes s
 
+/// A data set by name. What a package has to bring is there where everything is tested, and elsewhere its tests are skipped.
+let private loadedOrSkipped (name: string) : Dataset =
+    try
+        Datasets.load name
+    with :? UserError as e when
+        e.Message.Contains "is not on this machine" && Environment.GetEnvironmentVariable "CI" <> "true" ->
+        skiptest e.Message
+
 [<Tests>]
 let tests =
     testList
@@ -298,7 +306,7 @@ let tests =
           testCase "fashion-mnist and mnist: ten classes, 60,000 and 10,000 pictures in [-1, 1]"
           <| fun () ->
               for name in [ "fashion-mnist"; "mnist" ] do
-                  let dataset = Datasets.load name
+                  let dataset = loadedOrSkipped name
                   Expect.same dataset.Shape [ 1; 28; 28 ] ""
                   Expect.equal dataset.Classes.Length 10 ""
                   Expect.equal (Dataset.trainCount dataset) (Some 60_000) ""
@@ -519,17 +527,22 @@ let tests =
               Expect.stringLacks far "did you mean" ""
               userError (fun () -> Datasets.load "npy:") |> names [ "npy:FILE" ]
 
-          testCase "every name in the list is found, and every entry says what it is"
+          testCase "every entry of the list says what it is"
           <| fun () ->
               Expect.unique (Datasets.all |> List.map _.Name) ""
 
               for entry in Datasets.all do
                   Expect.isNonEmpty entry.Summary ""
                   Expect.isNonEmpty entry.Reference ""
-                  if not (entry.Name.Contains ':') then
-                      let dataset = Datasets.load entry.Name
-                      Expect.equal dataset.Name entry.Name ""
-                      Expect.equal ("[" + String.Join("; ", dataset.Shape) + "]") entry.Shape ""
+
+          testTheory
+              "every name in the list is found"
+              (Datasets.all |> List.map _.Name |> List.filter (fun name -> not (name.Contains ':')))
+          <| fun (name: string) ->
+              let entry = Datasets.all |> List.find (fun entry -> entry.Name = name)
+              let dataset = loadedOrSkipped name
+              Expect.equal dataset.Name name ""
+              Expect.equal ("[" + String.Join("; ", dataset.Shape) + "]") entry.Shape ""
 
           testCase "bad csv: one line that names the file, the line and the column"
           <| fun () ->
