@@ -119,13 +119,26 @@ module Block =
     /// Small images are shown at a whole multiple of their size, so that each pixel is a square.
     let private shownWidth width = width * max 1 (int (Math.Round(64.0 / float width)))
 
-    let private imageGrid (labelled: bool) (grid: ImageGrid) =
+    /// Letters that a line under a tile holds: one of ten columns where two grids stand side by side, and one of its own width.
+    let private narrow, wide = 5, 9
+
+    /// Columns whose tiles have their own width where two grids stand side by side: a divisor, so that what stood in a column still does.
+    let private fewer (columns: int) =
+        [ 5; 4; 3 ] |> List.tryFind (fun n -> columns % n = 0) |> Option.defaultValue 5 |> min columns
+
+    /// A grid whose tiles have labels of so many letters at the most under them, or none.
+    let private imageGrid (letters: int) (grid: ImageGrid) =
         let images = grid.Images
 
         if grid.Labels.Length > 0 && grid.Labels.Length <> images.Count then
             invalidArg (nameof grid) $"{grid.Labels.Length} labels for {images.Count} images"
 
         let columns = Math.Clamp(grid.Columns, 1, max 1 images.Count)
+        let columns = if letters > narrow then fewer columns else columns
+        let lines =
+            if letters = 0 then 0
+            elif letters > wide then 2
+            else 1
         let width = shownWidth images.Width
 
         let tile index =
@@ -138,7 +151,7 @@ module Block =
                       "height", string images.Height ]
                     []
 
-            if not labelled then
+            if lines = 0 then
                 image
             else
                 // A tile without a label keeps its place: the rows of grids side by side are of one height.
@@ -154,13 +167,13 @@ module Block =
                   [ "class", "tiles"
                     "role", "img"
                     "aria-label", grid.Title + ": " + Markup.plural images.Count "image"
-                    "style", $"--columns:{columns};--width:{width}px" ]
+                    "style", $"--columns:{columns};--width:{width}px;--lines:{lines}" ]
                   (List.init images.Count tile) ]
 
     /// Grids of images side by side.
     let images (grids: ImageGrid list) =
-        let labelled = grids |> List.exists (fun grid -> grid.Labels.Length > 0)
-        Html.classed "figure" "figure image-grids" (List.map (imageGrid labelled) grids)
+        let letters = grids |> Seq.collect (fun grid -> grid.Labels |> Seq.map String.length) |> Seq.fold max 0
+        Html.classed "figure" "figure image-grids" (List.map (imageGrid letters) grids)
 
     /// Paragraphs.
     let prose paragraphs = Html.classed "div" "prose" (paragraphs |> List.map (Markup.inlines >> Html.element "p" []))
