@@ -34,10 +34,10 @@ module EdmUnet =
 
     /// A file of `text` (`FILE` or `FILE,head=32,sigma-data=0.6`) as a trained network on the path `edm`, whose pixels are bytes. Raises UserError where the file is missing or damaged, with all names and shapes in it that have no counterpart here.
     let read (side: int option) (data: string option) (text: string) : TrainedNetwork =
-        let said = SaidOfFile.parse "edm" [ "head"; "sigma-data" ] text
+        let said = FileSettings.parse "edm" [ "head"; "sigma-data" ] text
         let file = said.File
-        let head = said |> SaidOfFile.whole "head" 1 |> Option.defaultValue 64
-        let sigmaData = said |> SaidOfFile.positive "sigma-data" |> Option.defaultValue 0.5
+        let head = said |> FileSettings.whole "head" 1 |> Option.defaultValue 64
+        let sigmaData = said |> FileSettings.positive "sigma-data" |> Option.defaultValue 0.5
 
         Scope.run (fun () ->
             let all = (Safetensors.read file).Tensors |> Map.toList
@@ -49,8 +49,10 @@ module EdmUnet =
                 else
                     Map.ofList all
 
+            let state = { File = file; Layout = "EDM's version of ADM's U-Net"; Tensors = held }
             let problems = ResizeArray<string>()
-            let has (name: string) = Map.containsKey name held
+            let has name = StateFile.has name state
+            let shape least name = StateFile.shape least name state
 
             if has "map_layer0.weight" && held |> Map.exists (fun name _ -> name.Contains "_aux_norm.") then
                 raise (
@@ -58,7 +60,7 @@ module EdmUnet =
                         $"{file}: it is a DDPM++ or NCSN++ (SongUNet), whose blocks are scaled by √½ and told the class elsewhere: the U-Net of ADM (DhariwalUNet) alone has a counterpart here"
                 )
 
-            let entry = Regex @"^enc\.(\d+)x\1_conv\.weight$"
+            let entry = Regex @"^enc\.([1-9]\d{0,5})x\1_conv\.weight$"
 
             let finest =
                 held
@@ -76,11 +78,6 @@ module EdmUnet =
 
             let at (side: int) (coder: string) (what: string) = $"{coder}.{side}x{side}_{what}"
 
-            let shape (name: string) : int[] =
-                match Map.tryFind name held with
-                | Some x -> x.Shape
-                | None -> raise (UserError $"{file}: {name} is missing: EDM's version of ADM's U-Net has it")
-
             let sides =
                 finest
                 |> List.unfold (fun side ->
@@ -92,7 +89,7 @@ module EdmUnet =
             let blocks =
                 Seq.initInfinite id |> Seq.find (fun k -> not (has (at finest "enc" $"block{k}.conv0.weight")))
             let attends side coder = has (at side coder "block0.qkv.weight")
-            let input, output = shape (at finest "enc" "conv.weight"), shape "out_conv.weight"
+            let input, output = shape 2 (at finest "enc" "conv.weight"), shape 1 "out_conv.weight"
 
             if input[1] <> output[0] then
                 problems.Add $"it takes {input[1]} channels and says {output[0]}: expected as many"
@@ -101,7 +98,7 @@ module EdmUnet =
                 { Channels = input[1]
                   Scales =
                     [ for side in sides ->
-                          { Channels = (shape (at side "enc" "block0.conv1.weight"))[0]
+                          { Channels = (shape 1 (at side "enc" "block0.conv1.weight"))[0]
                             AttendsDown = attends side "enc"
                             AttendsUp = attends side "dec"
                             Halving = Resampling.Block
@@ -120,7 +117,7 @@ module EdmUnet =
                   Clock = StepClock.Same
                   Times = 1
                   Outputs = 1
-                  Classes = Map.tryFind "map_label.weight" held |> Option.map (fun x -> x.Shape[1]) }
+                  Classes = if has "map_label.weight" then shape 2 "map_label.weight" |> Array.item 1 |> Some else None }
 
             /// The places of residual blocks: there, and here with the place of the attention that follows where one may.
             let residuals =
@@ -188,34 +185,8 @@ module EdmUnet =
                     let place = words |> List.truncate (words.Length - 1) |> String.concat "."
                     Map.tryFind place outside |> Option.map (fun own -> [ $"{own}.{kind}", x ])
 
-            let network =
-                try
-                    Adm.network adm
-                with :? ArgumentException as e ->
-                    raise (UserError $"{file}: {Refusal.reason e}")
-
-            let kind = if held |> Map.exists (fun _ x -> x.Dtype = Dtype.Float64) then Kind.Float64 else Kind.Float32
-
-            let own =
-                [ for KeyValue(name, x) in held do
-                      match renamed name x with
-                      | Some tensors -> yield! tensors
-                      | None -> problems.Add $"there is no place for {name} {x.Describe()}" ]
-                |> Map.ofList
-
-            let parameters = Diffusers.fitted network adm.Classes kind own problems
-            Diffusers.refuse file problems
             let path = Paths.find [] "edm"
             let preconditioning = Preconditioning.find (FormattableString.Invariant $"edm:sigma-data={sigmaData}") path
 
-            { Diffusers.trained
-                  adm
-                  network
-                  parameters
-                  path
-                  Prediction.data
-                  [ adm.Channels; finest; finest ]
-                  kind
-                  (data |> Option.defaultValue "edm")
-                  "edm" with
+            { StateFile.trained adm renamed problems path Prediction.data finest data "edm" state with
                 Output = NetworkOutput.Prediction(Prediction.data, Some preconditioning, false) })

@@ -44,19 +44,19 @@ module GuidedDiffusion =
 
     /// A file of `text` (`FILE,head=64`) as a trained network, whose pixels are bytes. Raises UserError where the file is missing or damaged, with all names and shapes in it that have no counterpart here.
     let read (side: int option) (data: string option) (text: string) : TrainedNetwork =
-        let said = SaidOfFile.parse "adm" [ "head"; "order"; "schedule"; "steps"; "says" ] text
+        let said = FileSettings.parse "adm" [ "head"; "order"; "schedule"; "steps"; "says" ] text
         let file = said.File
-        let isNew = said |> SaidOfFile.choice "order" false [ "legacy", false; "new", true ]
-        let steps = said |> SaidOfFile.whole "steps" 2 |> Option.defaultValue 1000
+        let isNew = said |> FileSettings.choice "order" false [ "legacy", false; "new", true ]
+        let steps = said |> FileSettings.whole "steps" 2 |> Option.defaultValue 1000
 
         let path =
             said
-            |> SaidOfFile.choice "schedule" "ddpm" [ "linear", "ddpm"; "cosine", "ddpm-cosine" ]
+            |> FileSettings.choice "schedule" "ddpm" [ "linear", "ddpm"; "cosine", "ddpm-cosine" ]
             |> fun name -> Paths.find [] $"{name}:steps={steps}"
 
         let prediction =
             said
-            |> SaidOfFile.choice "says" Prediction.noise [ "noise", Prediction.noise; "data", Prediction.data ]
+            |> FileSettings.choice "says" Prediction.noise [ "noise", Prediction.noise; "data", Prediction.data ]
 
         let side =
             match side with
@@ -68,13 +68,10 @@ module GuidedDiffusion =
             let names = held |> Map.toList |> List.map fst
             let problems = ResizeArray<string>()
 
-            let shape (name: string) : int[] =
-                match Map.tryFind name held with
-                | Some x -> x.Shape
-                | None -> raise (UserError $"{file}: {name} is missing: a U-Net of guided-diffusion has it")
-
-            let has (name: string) = Map.containsKey name held
-            let entry, out = shape "input_blocks.0.0.weight", shape "out.2.weight"
+            let state = { File = file; Layout = "a U-Net of guided-diffusion"; Tensors = held }
+            let has name = StateFile.has name state
+            let shape least name = StateFile.shape least name state
+            let entry, out = shape 2 "input_blocks.0.0.weight", shape 1 "out.2.weight"
             let below, above = modulesOf names "input_blocks", modulesOf names "output_blocks"
 
             /// What leads to a finer scale is the last module at its place, and neither the first nor attention.
@@ -94,7 +91,7 @@ module GuidedDiffusion =
                 )
 
             let blocks = below.Count / levels - 1
-            let width level = (shape $"input_blocks.{1 + level * (blocks + 1)}.0.out_layers.3.weight")[0]
+            let width level = (shape 1 $"input_blocks.{1 + level * (blocks + 1)}.0.out_layers.3.weight")[0]
             let isAttention list place = has $"{list}.{place}.1.qkv.weight"
 
             let scales =
@@ -116,7 +113,7 @@ module GuidedDiffusion =
             let headChannels =
                 match said.Of "head" with
                 | Some "all" -> None
-                | Some _ -> SaidOfFile.whole "head" 1 said
+                | Some _ -> FileSettings.whole "head" 1 said
                 | None when not attends -> None
                 | None ->
                     raise (
@@ -132,7 +129,7 @@ module GuidedDiffusion =
                         $"{file}: it takes {channels} channels and says {out[0]}: expected as many, or twice as many where the variance is learned"
                 )
 
-            let scaled = (shape "input_blocks.1.0.emb_layers.1.weight")[0] = 2 * scales.Head.Channels
+            let scaled = (shape 1 "input_blocks.1.0.emb_layers.1.weight")[0] = 2 * scales.Head.Channels
 
             let adm: Adm =
                 { Channels = channels
@@ -151,7 +148,7 @@ module GuidedDiffusion =
                   Clock = StepClock.Steps steps
                   Times = 1
                   Outputs = out[0] / channels
-                  Classes = Map.tryFind "label_emb.weight" held |> Option.map (fun x -> x.Shape[0]) }
+                  Classes = if has "label_emb.weight" then shape 1 "label_emb.weight" |> Array.item 0 |> Some else None }
 
             /// The modules here, in the place of those there, with the names of what is inside.
             let modules =
@@ -191,7 +188,7 @@ module GuidedDiffusion =
                               yield $"output_blocks.{place}.1", $"up_blocks.{level}.attentions.{k}", inAttention ]
 
             /// A tensor under its names here; none where its name has no counterpart.
-            let renamed (name: string) (x: Tensor) : (string * Tensor) list =
+            let renamed (name: string) (x: Tensor) : (string * Tensor) list option =
                 modules
                 |> List.tryPick (fun (theirs, ours, inside) ->
                     if not (name.StartsWith(theirs + ".", StringComparison.Ordinal)) then
@@ -231,30 +228,5 @@ module GuidedDiffusion =
                                     Some [ $"{ours}.{own}.{kind}", x ]
                                 else
                                     None))
-                |> Option.defaultWith (fun () ->
-                    problems.Add $"there is no place for {name} {x.Describe()}"
-                    [])
 
-            let network =
-                try
-                    Adm.network adm
-                with :? ArgumentException as e ->
-                    raise (UserError $"{file}: {Refusal.reason e}")
-
-            let kind = if held |> Map.exists (fun _ x -> x.Dtype = Dtype.Float64) then Kind.Float64 else Kind.Float32
-            let own =
-                [ for KeyValue(name, x) in held do
-                      yield! renamed name x ]
-                |> Map.ofList
-            let parameters = Diffusers.fitted network adm.Classes kind own problems
-            Diffusers.refuse file problems
-            Diffusers.trained
-                adm
-                network
-                parameters
-                path
-                prediction
-                [ channels; side; side ]
-                kind
-                (data |> Option.defaultValue "adm")
-                "adm")
+            StateFile.trained adm renamed problems path prediction side data "adm" state)

@@ -71,12 +71,7 @@ let tests =
               Scope.run0 (fun () ->
                   let all = tensors fixtures[2]
 
-                  let refusedOf (tensors: (string * Tensor) list) said words =
-                      let file = saved folder tensors
-                      let message = (raised<UserError>(fun () -> read file said |> ignore)).Message
-
-                      for word in words do
-                          Expect.stringContains message word ""
+                  let refusedOf tensors said words = refused folder (fun file -> read file said) tensors words
 
                   let without name = all |> List.filter (fun (own, _) -> own <> name)
                   let zeros shape = Tensor.zeros Kind.Float64 shape
@@ -90,6 +85,14 @@ let tests =
                       "head=16"
                       [ "mid_block.resnets.1.norm1.bias [64] is missing" ]
                   refusedOf (("ema.decay", zeros [ 1 ]) :: all) "head=16" [ "no place for ema.decay [1]" ]
+                  refusedOf
+                      (("dec.4x4_block0.qkv.bias", zeros []) :: without "dec.4x4_block0.qkv.bias")
+                      "head=16"
+                      [ "no place for dec.4x4_block0.qkv.bias" ]
+                  refusedOf [ "enc.0x0_conv.weight", zeros [ 32; 1; 3; 3 ] ] "" [ "enc.NxN_conv.weight" ]
+
+                  for name in [ "enc.4x4_conv.weight"; "out_conv.weight"; "enc.2x2_block0.conv1.weight" ] do
+                      refusedOf ((name, zeros []) :: without name) "head=16" [ name; "expected at least" ]
 
                   refusedOf
                       (("enc.2x2_down.skip.resample_filter", zeros [ 1; 1; 4; 4 ])

@@ -5,6 +5,7 @@ module Fokker.Tests.Runs.StateFixtures
 open System
 open System.IO
 open System.Text.Json.Nodes
+open Expecto
 open Fokker
 open Fokker.Tests
 open Fokker.Tests.CommandLine.Support
@@ -30,6 +31,7 @@ let tensors (json: JsonObject) : (string * Tensor) list =
           let inputs = List.fold (*) 1 shape.Tail
           let size = if shape.Length < 2 then 0.25 else 1.5 / sqrt (float inputs)
 
+          // 0 is a weight or a bias, 1 a norm's weight, 2 attention's three matrices, large enough that heads differ, 3 the filter of a resampling.
           let number j =
               match kind with
               | 0 -> size * wave j
@@ -53,3 +55,11 @@ let distance (expected: float[]) (output: Tensor) : float =
     let expected = Tensor.reshape (List.ofArray output.Shape) (Tensor.ofArray [ expected.Length ] expected)
     let largest (x: Tensor) = (Tensor.max (Tensor.abs x)).ToFloat()
     largest (output.To Dtype.Float64 - expected) / (1.0 + largest expected)
+
+/// Holds that a file of these tensors is refused with these words.
+let refused (folder: Folder) (read: string -> TrainedNetwork) (tensors: (string * Tensor) list) (words: string list) =
+    let file = saved folder tensors
+    let message = (raised<UserError>(fun () -> read file |> ignore)).Message
+
+    for word in words do
+        Expect.stringContains message word ""

@@ -5,7 +5,7 @@ open System.Globalization
 
 /// What stands after the name of a model's file, `FILE,head=64,schedule=cosine`: the settings that its tensors do not say.
 [<NoComparison; NoEquality>]
-type internal SaidOfFile =
+type internal FileSettings =
     {
         /// As it was written, with its format: `adm:FILE,head=64`.
         Whole: string
@@ -15,10 +15,10 @@ type internal SaidOfFile =
     }
 
 [<RequireQualifiedAccess>]
-module internal SaidOfFile =
+module internal FileSettings =
 
     /// `text` of a format whose settings have these names. What is no setting at its end belongs to the file's name. Raises UserError where one is said twice.
-    let parse (format: string) (settings: string list) (text: string) : SaidOfFile =
+    let parse (format: string) (settings: string list) (text: string) : FileSettings =
         let isSetting (part: string) =
             settings |> List.exists (fun key -> part.StartsWith(key + "=", StringComparison.Ordinal))
 
@@ -43,7 +43,7 @@ module internal SaidOfFile =
                 |> Option.map (fun part -> part.Substring(key.Length + 1)) }
 
     /// One of these, by name; the other one where nothing is said.
-    let choice (key: string) (other: 'T) (choices: (string * 'T) list) (said: SaidOfFile) : 'T =
+    let choice (key: string) (other: 'T) (choices: (string * 'T) list) (said: FileSettings) : 'T =
         match said.Of key with
         | None -> other
         | Some value ->
@@ -53,7 +53,7 @@ module internal SaidOfFile =
                 raise (UserError $"{said.Whole}: {key} is '{value}': expected {Names.either (List.map fst choices)}")
 
     /// A whole number of at least this.
-    let whole (key: string) (least: int) (said: SaidOfFile) : int option =
+    let whole (key: string) (least: int) (said: FileSettings) : int option =
         said.Of key
         |> Option.map (fun value ->
             match Int32.TryParse value with
@@ -62,7 +62,7 @@ module internal SaidOfFile =
                 raise (UserError $"{said.Whole}: {key} is '{value}': expected a whole number from {least} to 1000000"))
 
     /// A positive number.
-    let positive (key: string) (said: SaidOfFile) : float option =
+    let positive (key: string) (said: FileSettings) : float option =
         said.Of key
         |> Option.map (fun value ->
             match Double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture) with
