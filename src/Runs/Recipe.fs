@@ -432,10 +432,29 @@ module Recipe =
                 $"the network is told nothing that could be left out"
                 $"""say {Setting.Labels.Is "on"}, or leave it out"""
 
+    /// A budget from which on a wider network pays on images.
+    let isLong (minutes: float) : bool = minutes >= 10.0
+
     /// The recipe for a budget of minutes; how many steps fit into it is found out later. A longer one pays for a wider
     /// network on images, and for a longer memory of the average.
     let withMinutes (minutes: float) (data: Dataset) (recipe: Recipe) : Recipe =
-        if data.IsImage && minutes >= 10.0 then { recipe with Width = 64; Ema = 0.9995 } else recipe
+        if data.IsImage && isLong minutes then { recipe with Width = 64; Ema = 0.9995 } else recipe
+
+    /// The recipe in bfloat16, where that makes more of a long budget (docs/gallery.md measures it on Fashion-MNIST): the usual network of images under their
+    /// usual loss, if the processor and the engine have it (`Torch.bfloat16`). For a recipe of which nobody has said what it computes in.
+    let withFastLayers (minutes: float) (data: Dataset) (recipe: Recipe) : Recipe =
+        let usual = standardFor data
+
+        let isUsual =
+            recipe.Network.Name = usual.Network.Name
+            && recipe.Loss = usual.Loss
+            && recipe.Latent.IsNone
+            && recipe.Device = usual.Device
+
+        if data.IsImage && isLong minutes && isUsual && Result.isOk (Torch.bfloat16 Device.Cpu) then
+            { recipe with Dtype = Dtype.name Dtype.BFloat16 }
+        else
+            recipe
 
     /// The recipe with the network as wide and as deep as is asked for, or else as its own numbers say where it has such: `dit:width=64,depth=4`. Such a number and the setting are one.
     let internal sized (width: int option) (depth: int option) (recipe: Recipe) : Recipe =

@@ -32,8 +32,14 @@ module OneTraining =
         data.Notes |> List.iter (Terminal.warn terminal)
         let standard = Recipe.standardFor data
         let standard = minutes |> Option.fold (fun recipe minutes -> Recipe.withMinutes minutes data recipe) standard
+        let request = TrainOptions.request arguments
+        let recipe = Runs.recipeOf terminal.Known root { standard with DataSet = dataset } request
+
         let recipe =
-            Runs.recipeOf terminal.Known root { standard with DataSet = dataset } (TrainOptions.request arguments)
+            match minutes, request.Dtype with
+            | Some minutes, None -> Recipe.withFastLayers minutes data recipe
+            | _ -> recipe
+
         let makeJob recipe = together ranks (Runs.jobWith root terminal.Own recipe data)
         let job = makeJob recipe
         struct (dataset, data, job, stepsTogether ranks terminal minutes makeJob)
@@ -88,6 +94,24 @@ module OneTraining =
         | Some name, _
         | None, Some name -> Runs.find root name
         | None, None -> raise (UserError "--resume: say which run with --name NAME")
+
+    /// Before the first use of libtorch: asks for the engine that has bfloat16 where the training is in it, or may turn out to be.
+    let preferEngine (arguments: TrainArgument list) : unit =
+        let wanted =
+            if List.contains Resume arguments then
+                // What cannot be found or read is refused further on, in the order of all refusals.
+                try
+                    let run = named arguments (TrainOptions.root arguments) (TrainOptions.name arguments)
+                    (Runs.recipe run).Dtype = Dtype.name Dtype.BFloat16
+                with :? UserError ->
+                    false
+            else
+                match TrainOptions.dataSet arguments with
+                | Some name -> TrainOptions.mayComputeInBFloat16 name (TrainOptions.minutes arguments) arguments
+                | None -> false
+
+        if wanted then
+            Torch.preferBFloat16 ()
 
     /// The run that is to go on, its recipe, and what is asked for over it: its settings are those of `run.json`, and an option that says otherwise is refused.
     let private resumed (terminal: Terminal) (arguments: TrainArgument list) (root: string) (name: string option) =

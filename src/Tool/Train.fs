@@ -1,5 +1,7 @@
 namespace Fokker.Tool
 
+open Fokker
+
 /// `fokker train`: from a data set to a trained model, samples, measures and a report.
 module Train =
 
@@ -9,6 +11,14 @@ module Train =
             |> List.choose (function
                 | Sweep text -> Some(Sweep.setting text)
                 | _ -> None)
+
+        let isSwept (setting: SweptSetting) =
+            setting.Key = "dtype" && List.contains (Dtype.name Dtype.BFloat16) setting.Values
+
+        OneTraining.preferEngine arguments
+
+        if List.exists isSwept settings then
+            Torch.preferBFloat16 ()
 
         Joined.around "train" terminal (fun ranks terminal ->
             match settings with

@@ -104,7 +104,7 @@ type TrainArgument =
                 "how often a label is left out in training, so that samples can be guided: from 0 to below 1 (0.1 for images with classes, 0 elsewhere)"
             | Device _ -> "cpu, cuda or cuda:N (cpu)"
             | Dtype _ ->
-                "float32, float64, or bfloat16: the network's layers, over parameters in float32, by the managed engine where the processor has instructions for it (float32)"
+                "float32, float64, or bfloat16: the network's layers, over parameters in float32, by the managed engine where the processor has instructions for it (float32; bfloat16 for images from ten minutes on, where it is to be had)"
             | Skip_Corrupt ->
                 "leave out the files of a folder that are no whole pictures (folder:DIR,skip=corrupt): they are refused otherwise"
             | Flip -> "mirror half of the images left to right, anew in each pass over them (DATA,flip=on)"
@@ -220,6 +220,16 @@ module TrainOptions =
         | Some minutes when not (minutes > 0.0 && minutes <= 100_000.0) ->
             raise (UserError $"--minutes {minutes}: expected a positive number of minutes")
         | minutes -> minutes
+
+    /// Whether a training may turn out to be one in bfloat16, as far as can be told before its data are read: it is asked for, or the budget of images is a long one
+    /// and nothing is said (`Recipe.withFastLayers`).
+    let mayComputeInBFloat16 (dataset: string) (minutes: float option) (arguments: TrainArgument list) : bool =
+        let request = request arguments
+
+        match request.Dtype, request.Device with
+        | Some dtype, _ -> dtype = Dtype.name Dtype.BFloat16
+        | None, (None | Some "cpu") -> Datasets.areImages dataset && minutes |> Option.exists Recipe.isLong
+        | None, Some _ -> false
 
     /// Raises UserError where there are fewer than two.
     let draws (arguments: TrainArgument list) : int option =

@@ -6,6 +6,7 @@ open System
 [<AbstractClass; Sealed>]
 type internal Engines private () =
     static let mutable current: Engine | null = null
+    static let mutable prefersManaged = false
 
     static let through (door: Result<unit, string>) : Result<Engine, string> =
         door |> Result.map (fun () -> CompiledEngine())
@@ -29,6 +30,16 @@ type internal Engines private () =
         [ "Torch_DIR"; "FOKKER_TORCH_LIBRARY" ]
         |> List.exists (fun name -> Option.isSome (Machine.here.Variable name))
 
+    /// Nothing is compiled where an engine that needs no compiler is there.
+    static let first () : Engine =
+        match through (Native.loadReady ()), lazy (managed ()) with
+        | Ok engine, _
+        | Error _, Lazy(Ok engine) -> engine
+        | Error _, Lazy(Error alternative) ->
+            match compiled () with
+            | Ok engine -> engine
+            | Error reason -> raise (EnvironmentException $"{reason}; or, without a compiler: {alternative}")
+
     static let chosen =
         lazy
             (match Machine.here.Variable "FOKKER_ENGINE" with
@@ -36,15 +47,14 @@ type internal Engines private () =
              | Some "managed" -> demand (managed ())
              | Some other -> raise (EnvironmentException $"FOKKER_ENGINE is '{other}': expected compiled or managed")
              | None when isNamed -> demand (compiled ())
-             | None ->
-                 // Nothing is compiled where an engine that needs no compiler is there.
-                 match through (Native.loadReady ()), lazy (managed ()) with
-                 | Ok engine, _
-                 | Error _, Lazy(Ok engine) -> engine
-                 | Error _, Lazy(Error alternative) ->
-                     match compiled () with
-                     | Ok engine -> engine
-                     | Error reason -> raise (EnvironmentException $"{reason}; or, without a compiler: {alternative}"))
+             | None when prefersManaged ->
+                 match managed () with
+                 | Ok engine -> engine
+                 | Error _ -> first ()
+             | None -> first ())
+
+    /// Where nobody has named an engine or a libtorch, the managed one, if it is there. Once one is chosen it stays.
+    static member PreferManaged() = prefersManaged <- true
 
     static member Current: Engine =
         match current with
@@ -126,6 +136,12 @@ module Torch =
             Error "this processor has no instructions for it (AVX512_BF16 or AMX_BF16)"
         else
             Ok()
+
+    /// Of the engines the one that computes in bfloat16, where this processor does and nobody has named an engine or a libtorch
+    /// (FOKKER_ENGINE, Torch_DIR, FOKKER_TORCH_LIBRARY). To be said before the first use of libtorch, after which the engine stays what it is.
+    let preferBFloat16 () : unit =
+        if Machine.multipliesBFloat16 () then
+            Engines.PreferManaged()
 
     /// Gives the memory that waits for reuse back to the system.
     let trim () = Engines.Current.Trim()

@@ -13,6 +13,8 @@ type DatasetEntry =
         Reference: string
         /// The shape of a sample in words; a file's is known once it is open.
         Shape: string
+        /// Whether its samples are pictures, as far as its name says so: an array's shape is known once it is open.
+        IsOfImages: bool
         /// Reads or describes it; the argument is what follows the colon, if anything.
         Open: string -> Dataset
     }
@@ -26,6 +28,7 @@ module Datasets =
           Summary = law.Summary
           Reference = law.Reference
           Shape = "[2]"
+          IsOfImages = false
           Open = fun _ -> Dataset.ofLaw law }
 
     // ---- MNIST and its kin
@@ -106,7 +109,12 @@ module Datasets =
                    Content = Finite(train, test) }
                 : Dataset))
 
-        { Name = name; Summary = summary; Reference = reference; Shape = "[1; 28; 28]"; Open = load }
+        { Name = name
+          Summary = summary
+          Reference = reference
+          Shape = "[1; 28; 28]"
+          IsOfImages = true
+          Open = load }
 
     let private fashionMnist =
         mnistLike
@@ -207,6 +215,7 @@ module Datasets =
             "one sample a line, columns of numbers, a header or none; every column standardised. columns: those of these names, or all, of numbers or of words (A:number, B:category), with missing cells; given: those that are told and not learned, short texts too (C:text)"
           Reference = "a file of yours"
           Shape = "[columns]"
+          IsOfImages = false
           Open =
             fun text ->
                 let file, said = DataName.read "csv" [ "columns", "A+B|all"; "given", "A+B" ] text
@@ -235,6 +244,7 @@ module Datasets =
           Summary = "as many draws as one likes of a mixture of Gaussians, in the JSON of an exact law"
           Reference = "a file of yours"
           Shape = "[d]"
+          IsOfImages = false
           Open =
             fun file ->
                 let file = named "mixture" file
@@ -246,6 +256,7 @@ module Datasets =
           Summary = "MNIST's format, plain or gzip-compressed; bytes are pixels"
           Reference = "a file of yours"
           Shape = "[C; H; W]"
+          IsOfImages = true
           Open =
             fun text ->
                 let file, labels = withLabels "idx" text
@@ -260,6 +271,7 @@ module Datasets =
             "numpy's format: [n; d] vectors, standardised, or [n; C; H; W] images, bytes as pixels; [n; H; W; C] where the last size is a number of colours"
           Reference = "a file of yours"
           Shape = "[d] or [C; H; W]"
+          IsOfImages = false
           Open =
             fun text ->
                 let file, labels = withLabels "npy" text
@@ -283,6 +295,7 @@ module Datasets =
             "PNG, JPEG and WebP pictures, a folder for each class or none; size: the side that the middle of each is brought to, colour=grey or rgb where not found, skip=corrupt leaves out damaged files; columns=A+B: what a network is told of each picture in place of its class, from the folder's metadata.csv (A:number, B:category, C:text)"
           Reference = "files of yours"
           Shape = "[C; N; N]"
+          IsOfImages = true
           Open =
             fun text ->
                 let wants = [ "size", "N"; "colour", "grey|rgb"; "skip", "corrupt"; "columns", "A+B" ]
@@ -306,6 +319,7 @@ module Datasets =
           Summary = "CIFAR-10's binary files: 50,000 + 10,000 photographs in ten classes, 32 × 32"
           Reference = "Krizhevsky 2009"
           Shape = "[3; 32; 32]"
+          IsOfImages = true
           Open = fun folder -> Cifar.load $"cifar:{folder}" (named "cifar" folder) }
 
     let private series: DatasetEntry =
@@ -314,6 +328,7 @@ module Datasets =
             "windows of N steps (64) of a series, or of several side by side: the columns of a table, or of an array [steps; C] (.npy); the last tenth of the steps is held out, one shift and one scale for each series. An array [n; C; L] holds windows that are cut already"
           Reference = "a file of yours"
           Shape = "[N] or [C; N]"
+          IsOfImages = false
           Open =
             fun text ->
                 let file, said = DataName.read "series" [ "window", "N"; "columns", "A+B|all" ] text
@@ -327,6 +342,7 @@ module Datasets =
             "windows of N bytes (64) of a text; the last tenth of it is held out. Bytes are tokens: trained by dfm and its kin"
           Reference = "a file of yours"
           Shape = "[N]"
+          IsOfImages = false
           Open =
             fun text ->
                 let file, said = DataName.read "text" [ "window", "N" ] text
@@ -344,14 +360,14 @@ module Datasets =
         | -1 -> entry.Name
         | at -> entry.Name.Substring(0, at + 1)
 
-    let private find (entries: DatasetEntry list) (name: string) : Dataset =
-        let found =
-            entries
-            |> List.tryFind (fun entry ->
-                let stem = stem entry
-                if stem.EndsWith ':' then name.StartsWith stem else name = stem)
+    let private entry (entries: DatasetEntry list) (name: string) : DatasetEntry option =
+        entries
+        |> List.tryFind (fun entry ->
+            let stem = stem entry
+            if stem.EndsWith ':' then name.StartsWith stem else name = stem)
 
-        match found with
+    let private find (entries: DatasetEntry list) (name: string) : Dataset =
+        match entry entries name with
         | Some entry -> entry.Open(name.Substring((stem entry).Length))
         | None -> raise (UserError(Names.unknown "" "data set" "data sets" (List.map _.Name entries) name))
 
@@ -365,6 +381,7 @@ module Datasets =
             "the pictures of another data set in black and white, 1 above the middle of the greys and 0 elsewhere (binary:mnist). Pixels are tokens: dfm and its kin learn them as what they are"
           Reference = "Salakhutdinov, Murray 2008, On the quantitative analysis of deep belief networks, for digits"
           Shape = "[C; H; W]"
+          IsOfImages = false
           Open =
             fun name ->
                 let own = find plain (named "binary" name)
@@ -395,6 +412,11 @@ module Datasets =
         let rest, augmentation, given = DataName.shown text
         let data = Dataset.augmented augmentation (find all rest)
         { (given |> Option.fold (fun data given -> Dataset.telling given data) data) with Name = text }
+
+    /// Whether a name is one of pictures, told without opening anything: of an array or of black and white it is not known.
+    let areImages (text: string) : bool =
+        let rest, _, _ = DataName.shown text
+        entry all rest |> Option.exists _.IsOfImages
 
     /// What a run of these data is called unless it is given a name: `points` of `csv:data/points.csv`.
     let shortName (text: string) : string = DataName.shortName text
