@@ -42,7 +42,7 @@ type ModelArgument =
             | Grid _ ->
                 "how its steps are spaced (the sampler's own; fokker list grids), or a .npy file of its own: file:LEVELS (σ/α, the last one 0 to go to the data), times:TIMES, or timesteps:STEPS (of a thousand, from 0)"
             | Steps _ ->
-                "steps of the sampler, the denoising one at the end included, if there is one: as many evaluations for a method of one a step (25 for points, 10 for images)"
+                "steps of the sampler, the denoising one at the end included, if there is one: as many evaluations for a method of one a step (25 for points, 20 for images)"
             | Eta _ -> "η of ddim-eta and sde-dpmpp: 0 is the flow, 1 the reverse process (1)"
             | Churn _ -> "the churn of euler-maruyama and stochastic-heun (1), S_churn of edm (40)"
             | Snr _ -> "the signal-to-noise ratio of predictor-corrector's corrections (0.16)"

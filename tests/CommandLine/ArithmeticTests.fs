@@ -37,12 +37,6 @@ let private said (folder: Folder) (part: string) (key: string) : string =
     let part = nonNull record[part]
     string part[key]
 
-let private pictures (folder: Folder) : Dataset =
-    let file = folder.File "pictures.npy"
-    let pixels = Tensor.ofArray [ 40; 1; 8; 8 ] [| for i in 0 .. 40 * 64 - 1 -> uint8 (i * 37 % 256) |]
-    Npy.write file pixels
-    Datasets.load $"npy:{file}"
-
 [<Tests>]
 let tests =
     testList
@@ -64,32 +58,6 @@ let tests =
               let code, errors = run (words folder [ "--resume" ])
               Expect.equal code 0 errors
               Expect.equal (said folder "environment" "engine") "managed" ""
-
-          testCase "pictures are trained in bfloat16 where it is to be had and the time is long, and nothing else is"
-          <| fun () ->
-              use folder = new Folder()
-              let data = pictures folder
-              let usual = Recipe.standardFor data
-              let plane = Datasets.load "moons"
-              let chosen minutes data recipe = (Recipe.withFastLayers minutes data recipe).Dtype
-
-              let expected =
-                  match Torch.bfloat16 Device.Cpu with
-                  | Ok() -> "bfloat16"
-                  | Error _ -> "float32"
-
-              Expect.equal (chosen 10.0 data usual) expected "of a long training"
-              Expect.equal (chosen 9.9 data usual) "float32" "of a short one"
-              Expect.equal (chosen 10.0 plane (Recipe.standardFor plane)) "float32" "on the plane"
-              Expect.equal (chosen 10.0 data { usual with Device = "cuda" }) "float32" "on a GPU"
-              Expect.equal
-                  (chosen 10.0 data { usual with Network = { usual.Network with Name = "dit" } })
-                  "float32"
-                  "dit"
-              Expect.equal
-                  (chosen 10.0 data { usual with Loss = { usual.Loss with Name = "simple" } })
-                  "float32"
-                  "simple"
 
           testTheory
               "an engine is asked for where a training may turn out to be in bfloat16"

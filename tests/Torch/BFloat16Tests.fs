@@ -42,6 +42,17 @@ let private losses (steps: int64) (network: Network) : float[] =
     Scope.free state
     found.ToArray()
 
+/// Forty pictures of 8 × 8 pixels, in a file for as long as they are read.
+let private pictures () : Dataset =
+    let folder = System.IO.Directory.CreateTempSubdirectory "fokker-pictures-"
+
+    try
+        let file = System.IO.Path.Combine(folder.FullName, "pictures.npy")
+        Npy.write file (Tensor.ofArray [ 40; 1; 8; 8 ] [| for i in 0 .. 40 * 64 - 1 -> uint8 (i * 37 % 256) |])
+        Datasets.load $"npy:{file}"
+    finally
+        folder.Delete true
+
 [<Tests>]
 let tests =
     testList
@@ -104,4 +115,29 @@ let tests =
                   let model = Runs.fit recipe data
                   Expect.equal model.Kind.Dtype Dtype.Float32 "what it learned is in float32"
                   let samples = Samples.ofSeed 1L 10 model
-                  Expect.isTrue ((Tensor.all (Tensor.isFinite samples)).ToBool()) "" ]
+                  Expect.isTrue ((Tensor.all (Tensor.isFinite samples)).ToBool()) ""
+
+          testCase "pictures are trained in bfloat16 where it is to be had and the time is long, and nothing else is"
+          <| fun () ->
+              let data = pictures ()
+              let usual = Recipe.standardFor data
+              let plane = Datasets.load "moons"
+              let chosen minutes data recipe = (Recipe.withFastLayers minutes data recipe).Dtype
+
+              let expected =
+                  match Torch.bfloat16 Device.Cpu with
+                  | Ok() -> "bfloat16"
+                  | Error _ -> "float32"
+
+              Expect.equal (chosen 10.0 data usual) expected "of a long training"
+              Expect.equal (chosen 9.9 data usual) "float32" "of a short one"
+              Expect.equal (chosen 10.0 plane (Recipe.standardFor plane)) "float32" "on the plane"
+              Expect.equal (chosen 10.0 data { usual with Device = "cuda" }) "float32" "on a GPU"
+              Expect.equal
+                  (chosen 10.0 data { usual with Network = { usual.Network with Name = "dit" } })
+                  "float32"
+                  "dit"
+              Expect.equal
+                  (chosen 10.0 data { usual with Loss = { usual.Loss with Name = "simple" } })
+                  "float32"
+                  "simple" ]

@@ -16,7 +16,7 @@ public abstract record SolverOptions
     /// <summary>How its steps are spaced (the solver’s own).</summary>
     public TimeGrid? Grid { get; init; }
 
-    /// <summary>Its steps, the denoising one at the end included, if there is one (25 for points, 10 for images).</summary>
+    /// <summary>Its steps, the denoising one at the end included, if there is one (25 for points, 20 for images).</summary>
     public int? Steps
     {
         get;
