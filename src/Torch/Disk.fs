@@ -116,7 +116,8 @@ module Disk =
         match FileInfo(path).LinkTarget with
         | null -> path
         | _ ->
-            match File.ResolveLinkTarget(path, returnFinalTarget = true) with
+            // .NET 10 looks for what a link without a folder in its own name points to in the file system's root.
+            match File.ResolveLinkTarget(Path.GetFullPath path, returnFinalTarget = true) with
             | null -> path
             | target -> target.FullName
 

@@ -239,6 +239,21 @@ let tests =
               Expect.isEmpty out ""
               Expect.equal (error.Trim().Split('\n').Length) 1 error
 
+          // By a name without a folder, as one types it.
+          testCase "a link in the working folder given as an output is written through"
+          <| fun () ->
+              use folder = new Folder()
+              File.WriteAllText(folder.File "m.json", """{"means":[[0]],"stds":[1]}""")
+              File.WriteAllText(folder.File "target.npy", "")
+              File.CreateSymbolicLink(folder.File "link.npy", "target.npy") |> ignore
+              use child =
+                  start folder.Path [ "sample"; "--oracle"; "m.json"; "-n"; "2"; "--out"; "link.npy"; "--quiet" ]
+              let error = child.StandardError.ReadToEnd()
+              child.WaitForExit()
+              Expect.equal child.ExitCode 0 error
+              Expect.equal (FileInfo(folder.File "link.npy").LinkTarget) "target.npy" ""
+              Expect.equal ((Npy.read (folder.File "target.npy")).Shape) [| 2; 1 |] ""
+
           testCase "without libtorch the error says what to install"
           <| fun () ->
               use folder = new Folder()
