@@ -114,8 +114,7 @@ let private sides (work: string) (name: string) (case: Worker.Case) : Side list 
       under None compiled
       under (Some "Haswell") compiled
       fokker "managed" "managed" []
-      if work = "train" then
-          fokker "managed" "managed, bfloat16" [ "bfloat16" ] ]
+      fokker "managed" "managed, bfloat16" [ "bfloat16" ] ]
 
 let private median (values: float list) =
     let sorted = List.sort values

@@ -51,8 +51,8 @@ let caseOf (name: string) : Case = (cases |> List.find (fun (n, _) -> n = name) 
 let private settings: TrainSettings = { Trainer.standard with Optimizer = Optimizer.adam }
 
 /// Makes as many batches as it is told by ten steps of Heun's: the time of the wall and of the processor, and the mean of the last.
-let private sampling (case: Case) : int -> float =
-    let network = case.Network.Apply(Network.init Kind.Float32 (Rng.ofSeed 0L) case.Network)
+let private sampling (case: Case) (network: Network) : int -> float =
+    let network = network.Apply(Network.init Kind.Float32 (Rng.ofSeed 0L) network)
     let model = Model.make Path.condOT Prediction.velocity network
     let plan = Sampling.plan Samplers.heun 10 model
     let x = Sampling.start plan model.Path case.Shape case.Batch (Rng.ofSeed 1L)
@@ -115,7 +115,7 @@ let run (name: string) (threads: int) (work: string) (options: string list) =
             case.Network
 
     let settings = { settings with Recompute = List.contains "recompute" options }
-    let make = if work = "sample" then sampling case else trainingWith settings case network
+    let make = if work = "sample" then sampling case network else trainingWith settings case network
     make 1 |> ignore
     let processor () = Environment.CpuUsage.TotalTime.TotalSeconds
     let say (parts: string list) = Console.Out.WriteLine(String.Join(' ', parts))

@@ -60,8 +60,10 @@ type GenerativeModel =
         Source: Dataset option
         /// The times of the steps of DDIM that it was distilled for, falling, 0 for the data; empty where it is for any.
         Times: float list
-        /// What the network computes in.
+        /// What its states and parameters are in.
         Kind: Kind
+        /// What the network's layers are computed in, which bounds what the tolerance of a solver can be.
+        Arithmetic: Dtype
         /// Whether the network is told the class.
         Labels: bool
         /// What the network is told of a sample in numbers; none where it is told a class or nothing.
@@ -167,11 +169,31 @@ module GenerativeModel =
           Source = t.Source
           Times = t.Times
           Kind = t.Kind
+          Arithmetic = t.Kind.Dtype
           Labels = t.Labels
           Given = t.Given
           Null = t.Null
           Guidance = None
           Seed = t.Training.Seed }
+
+    /// The model with the layers of its network computed in another element type than its states and parameters are in: bfloat16 over float32 (`Network.computedIn`). Raises RefusedException
+    /// where this machine does not compute in it (`NetworkRole.requireBFloat16`), and for a model that is no network in float32. Guidance comes after it.
+    let computedIn (dtype: Dtype) (model: GenerativeModel) : GenerativeModel =
+        match model.Origin with
+        | _ when dtype = model.Arithmetic -> model
+        | Origin.Trained trained when dtype = model.Kind.Dtype -> ofTrained model.Name trained
+        | Origin.Trained trained when dtype = Dtype.BFloat16 && model.Kind.Dtype = Dtype.Float32 ->
+            NetworkRole.requireBFloat16 model.Kind.Device (NetworkOutput.role trained.Output)
+
+            { ofTrained model.Name { trained with Network = Network.computedIn dtype trained.Network } with
+                Origin = model.Origin
+                Arithmetic = dtype }
+        | _ ->
+            refuseWith
+                Setting.Dtype
+                (Dtype.name dtype)
+                $"{model.Name} is no network over numbers in float32"
+                $"leave it out"
 
     /// An exact law in a network's place, which is told a class and needs none. `file` is what messages call it.
     let ofMixture
@@ -194,6 +216,7 @@ module GenerativeModel =
           Source = None
           Times = []
           Kind = kind
+          Arithmetic = kind.Dtype
           Labels = false
           Given = None
           Null = true
@@ -226,6 +249,7 @@ module GenerativeModel =
           Source = None
           Times = []
           Kind = kind
+          Arithmetic = kind.Dtype
           Labels = false
           Given = None
           Null = false

@@ -12,6 +12,21 @@ type NetworkRole =
     /// Latents of samples, and samples of latents (`Autoencoder`).
     | Autoencoder
 
+[<RequireQualifiedAccess>]
+module NetworkRole =
+
+    /// Raises RefusedException where the layers of such a network cannot be computed in bfloat16 on a device: this machine has no instructions or no engine for
+    /// it (`Torch.bfloat16`), or three digits are too few.
+    let requireBFloat16 (device: Device) (role: NetworkRole) : unit =
+        let refused (reason: string) =
+            refuseWith Setting.Dtype (Dtype.name Dtype.BFloat16) $"{reason}" $"""take {Setting.Dtype.Is "float32"}"""
+
+        match Torch.bfloat16 device, role with
+        | Error reason, _ -> refused reason
+        | Ok(), NetworkRole.Bijection ->
+            refused "an exact flow and its inverse would each be rounded to three digits, and be no inverses"
+        | Ok(), (NetworkRole.Field | NetworkRole.Autoencoder) -> ()
+
 /// What a network is asked to be.
 type NetworkRequest =
     {

@@ -12,7 +12,7 @@ module FlowPlan =
     let private adaptive = Tableau.all |> List.filter (fun t -> not t.ErrorWeights.IsEmpty) |> List.map _.Name
 
     /// Steps chosen by their error, where a tolerance is given. Raises RefusedException where it cannot be.
-    let control (kind: Kind) (relative: float option) (absolute: float option) : Control =
+    let control (arithmetic: Dtype) (relative: float option) (absolute: float option) : Control =
         match relative, absolute with
         | None, None -> Fixed
         | None, Some a ->
@@ -26,12 +26,12 @@ module FlowPlan =
                 if not (value > 0.0 && Double.IsFinite value) then
                     refuse setting value $"expected a positive tolerance, 1e-5 for instance"
 
-            let tightest = Tolerance.tightest kind.Dtype
+            let tightest = Tolerance.tightest arithmetic
 
             if relative < tightest then
-                let dtype = Dtype.name kind.Dtype
+                let dtype = Dtype.name arithmetic
                 let remedy: FormattableString =
-                    if kind.Dtype = Dtype.Float64 then
+                    if arithmetic = Dtype.Float64 then
                         $"loosen it"
                     else
                         $"""loosen it, or compute with {Setting.Dtype.Is "float64"}"""
@@ -91,7 +91,7 @@ module FlowPlan =
     let usualTolerance (model: GenerativeModel) : float option =
         match model.Dynamics, model.Times with
         | (Denoising _ | Transport _ | Mapping { Domain = Between _ }), [] ->
-            Some(Math.Max((if model.IsImage then 1e-3 else 1e-5), Tolerance.tightest model.Kind.Dtype))
+            Some(Math.Max((if model.IsImage then 1e-3 else 1e-5), Tolerance.tightest model.Arithmetic))
         | _ -> None
 
     /// How the flow of a model is followed where nothing is said of its steps: by Dormand and Prince's method to `usualTolerance`, or as samples are drawn.

@@ -113,7 +113,7 @@ module internal GenerationValidation =
         requireAtLeast 1 Setting.Batch request.Batch
         let model = followed request model |> Guided.apply request.Guidance
         let standard = Samples.standardFor model
-        let control = FlowPlan.control model.Kind request.RelativeTolerance request.AbsoluteTolerance
+        let control = FlowPlan.control model.Arithmetic request.RelativeTolerance request.AbsoluteTolerance
 
         let sampler =
             match request.Solver, control with

@@ -99,11 +99,6 @@ module Job =
         let arithmetic = Lookup.arithmetic recipe.Dtype
         let kind: Kind = { Dtype = Lookup.kept arithmetic; Device = Torch.device recipe.Device }
 
-        if arithmetic = Dtype.BFloat16 then
-            match Torch.bfloat16 kind.Device with
-            | Ok() -> ()
-            | Error reason -> refuseWith Setting.Dtype recipe.Dtype $"{reason}" $"take float32"
-
         let space = JobData.latent recipe data kind find
         let whole, data = data, JobData.seen space data
 
@@ -154,12 +149,8 @@ module Job =
             else
                 JobNetwork.make known recipe data objective
 
-        if objective.Role = NetworkRole.Bijection && arithmetic = Dtype.BFloat16 then
-            refuseWith
-                Setting.Dtype
-                recipe.Dtype
-                $"an exact flow and its inverse would each be rounded to three digits, and be no inverses"
-                $"""take {Setting.Dtype.Is "float32"} or float64"""
+        if arithmetic = Dtype.BFloat16 then
+            NetworkRole.requireBFloat16 kind.Device objective.Role
 
         if not objective.Rounds.IsEmpty && recipe.Steps < int64 objective.Rounds.Length then
             refuse

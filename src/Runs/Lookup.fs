@@ -26,7 +26,7 @@ module Lookup =
             with :? System.ArgumentException as e ->
                 refuse Setting.Grid text $"{Refusal.reason e}"
 
-    /// What a training computes in: `bfloat16` is the layers' alone, over parameters in float32.
+    /// What a network computes in: `bfloat16` is the layers' alone, over parameters and states in float32.
     let arithmetic: string -> Dtype =
         Names.choose
             Setting.Dtype
@@ -35,8 +35,5 @@ module Lookup =
             Dtype.name
             [ Dtype.Float32; Dtype.Float64; Dtype.BFloat16 ]
 
-    /// What the parameters of such a training are kept in.
+    /// What the parameters of such a network are kept in.
     let kept (arithmetic: Dtype) : Dtype = if arithmetic = Dtype.BFloat16 then Dtype.Float32 else arithmetic
-
-    let dtype: string -> Dtype =
-        Names.choose Setting.Dtype "element type" "element types" Dtype.name [ Dtype.Float32; Dtype.Float64 ]

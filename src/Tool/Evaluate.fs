@@ -69,15 +69,18 @@ module Evaluate =
 
         let plain = ModelChoice.model "./fokker evaluate moons" options
         let data = DataOption.heldOut terminal plain named
-        let generation = ModelChoice.generation options { Relative = None; Absolute = None } label plain
 
-        let struct (task, protocol) =
+        let asked (model: GenerativeModel) =
+            let generation = ModelChoice.generation options { Relative = None; Absolute = None } label model
+
             Validation.evaluation
                 data
-                plain
+                model
                 { Sampling = { SamplingRequest.standard with Generation = generation }
                   Draws = draws
                   SamplesPerDraw = count }
+
+        let struct (task, protocol) = asked plain
 
         let model, drawing = task.Model, task.Drawing
 
@@ -95,9 +98,11 @@ module Evaluate =
             |> Option.map (fun file ->
                 Scope.run (fun () -> Against.divergence file model 500 2000 (Rng.named "against" rng)))
 
+        let isRounded = plain.Arithmetic <> plain.Kind.Dtype
+
         // A run's own figures, those of all classes without guidance against its own data, are kept with it.
         let own =
-            if ranks.Rank = 0 && model.Guidance.IsNone && named.IsNone && label.IsNone then
+            if ranks.Rank = 0 && model.Guidance.IsNone && named.IsNone && label.IsNone && not isRounded then
                 ModelChoice.runFolder options
             else
                 None
@@ -115,7 +120,16 @@ module Evaluate =
             Exit.Success
         else
             let scores = Finish.evaluate terminal model data protocol drawn
-            let density = if label.IsNone then Finish.density terminal model data else None
+
+            let density =
+                if label.IsSome then
+                    None
+                elif isRounded then
+                    // The divergence of a field that is rounded to three digits is not known to as many.
+                    let struct (whole, _) = asked (GenerativeModel.computedIn plain.Kind.Dtype plain)
+                    Finish.density terminal whole.Model data
+                else
+                    Finish.density terminal model data
 
             match own, claim with
             | Some folder, null ->
@@ -153,6 +167,7 @@ module Evaluate =
             Exit.Success
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: EvaluateArgument list) =
+        ModelChoice.preferEngine (ModelChoice.ofArguments terminal.Known model)
         Joined.around "evaluate" terminal (fun ranks terminal -> runWith ranks terminal model arguments)
 
     let command =

@@ -335,12 +335,13 @@ module Sample =
                       "from", Json.number plan.Span.Noisy
                       "to", Json.number plan.Span.Clean
                       "denoised", Json.flag (plan.Span.Finish <> Stop)
-                      "dtype", Json.text (Dtype.name plan.Kind.Dtype)
+                      "dtype", Json.text (Dtype.name model.Arithmetic)
                       "files", Json.array (Seq.map Json.text files) ])
 
             Exit.Success
 
     let private run (terminal: Terminal) (model: ModelArgument list) (arguments: SampleArgument list) =
+        ModelChoice.preferEngine (ModelChoice.ofArguments terminal.Known model)
         Joined.around "sample" terminal (fun ranks terminal -> runWith ranks terminal model arguments)
 
     let command =

@@ -226,6 +226,55 @@ public class TrainingTests
         Assert.That(drawn[0].Distinct().Count(), Is.EqualTo(400));
     }
 
+    /// <summary>bfloat16 is the layers' of a network, where there are instructions and an engine for it, and refused by its own name elsewhere.</summary>
+    [Test]
+    public async Task NetworksComputeInBFloat16()
+    {
+        var options = Short with { Steps = 20 };
+        await using var trained = await new FlowTrainer(options).TrainAsync(DataSources.Moons);
+        var file = Path.Combine(TestContext.CurrentContext.WorkDirectory, $"{Guid.NewGuid():N}.safetensors");
+        await trained.SaveAsync(file);
+
+        try
+        {
+            Task<FlowModel> Load() => FlowModel.LoadAsync(file, precision: Precision.BFloat16);
+            Task<FlowModel> Train() =>
+                new FlowTrainer(options with { Precision = Precision.BFloat16 }).TrainAsync(DataSources.Moons);
+
+            if (Torch.bfloat16(Fokker.Device.Cpu).IsError)
+            {
+                foreach (var ask in new[] { Load, Train })
+                    Assert.That(
+                        () => ask(),
+                        Throws
+                            .ArgumentException.With.Property("ParamName")
+                            .EqualTo(nameof(TrainingOptions.Precision))
+                            .And.Message.Contains("Precision = BFloat16")
+                            .And.Message.Contains("Precision = Single")
+                    );
+            }
+            else
+            {
+                await using var model = await Load();
+                await using var learned = await Train();
+                var request = new SampleOptions { Count = 100 };
+                var (rounded, plain) = (await model.SampleAsync(request), await trained.SampleAsync(request));
+                Assert.That(rounded.ToDoubleArray(), Is.Not.EqualTo(plain.ToDoubleArray()));
+                Assert.That(rounded.ToDoubleArray(), Is.EqualTo(plain.ToDoubleArray()).Within(0.05));
+                Assert.That((await learned.SampleAsync(request)).Count, Is.EqualTo(100));
+            }
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+
+        Assert.That(
+            () => FlowModel.FromField((x, t) => -x, [1], precision: Precision.BFloat16),
+            Throws.InstanceOf<ArgumentOutOfRangeException>().With.Property("ParamName").EqualTo("precision")
+        );
+    }
+
     /// <summary>Points of the source are given in the source's own units: where both ends are the same data, the first state is the points themselves.</summary>
     [Test]
     public async Task PointsOfTheSourceAreInItsOwnUnits()

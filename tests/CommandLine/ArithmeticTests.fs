@@ -54,6 +54,45 @@ let tests =
                   (said folder "environment" "engine", said folder "settings" "dtype")
                   ("managed", "bfloat16")
                   ""
+              let draw (dtype: string) (file: string) =
+                  let code, errors =
+                      run
+                          [ "sample"
+                            "it"
+                            "--runs"
+                            folder.Path
+                            "-n"
+                            "50"
+                            "--dtype"
+                            dtype
+                            "--out"
+                            folder.File file
+                            "--quiet" ]
+                  Expect.equal code 0 errors
+                  Scope.run (fun () -> Tensor.toFloats (Npy.read (folder.File file)))
+
+              let rounded, plain = draw "bfloat16" "rounded.npy", draw "float32" "plain.npy"
+              Expect.isFalse ((rounded = plain)) "samples are drawn in it"
+              Expect.all (Array.zip rounded plain) (fun (a, b) -> abs (a - b) < 0.05) "and are the same to its digits"
+
+              // Figures of rounded samples are not the run's own.
+              let kept = File.ReadAllText((Runs.at (folder.File "it")).Evaluation)
+              let code, errors =
+                  run
+                      [ "evaluate"
+                        "it"
+                        "--runs"
+                        folder.Path
+                        "-n"
+                        "50"
+                        "--draws"
+                        "2"
+                        "--dtype"
+                        "bfloat16"
+                        "--quiet" ]
+              Expect.equal code 0 errors
+              Expect.equal (File.ReadAllText((Runs.at (folder.File "it")).Evaluation)) kept ""
+
               // The record has no engine to go by when the run goes on: its element type is what asks for one.
               let code, errors = run (words folder [ "--resume" ])
               Expect.equal code 0 errors

@@ -162,8 +162,14 @@ let tests =
                   Thread.Sleep(random.Next 400)
                   child.Kill()
                   child.WaitForExit()
+                  // Killed between two of the files that it moved: the next who writes moves the others.
+                  let isCutOff = Directory.Exists(Path.Combine(run, "replacement-ready"))
+
+                  if isCutOff then
+                      (Run.claim run :> IDisposable).Dispose()
+
                   let found = assertWhole (Runs.at run)
-                  Expect.contains [ last; seed ] found ""
+                  Expect.contains (if isCutOff then [ seed ] else [ last; seed ]) found ""
 
                   if found = last && seed = 1L then
                       // Nothing of the old one is missing yet.

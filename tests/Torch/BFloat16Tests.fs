@@ -117,6 +117,39 @@ let tests =
                   let samples = Samples.ofSeed 1L 10 model
                   Expect.isTrue ((Tensor.all (Tensor.isFinite samples)).ToBool()) ""
 
+          testCase
+              "samples in bfloat16 are float32's, rounded, of networks alone, and their tolerances are as wide as its digits"
+          <| fun () ->
+              let data = Datasets.load "moons"
+              let recipe = { Recipe.standardFor data with Steps = 300L; Batch = 64; Width = 32; Depth = 2 }
+              let model = Runs.fit recipe data
+              let drawn (model: GenerativeModel) = Samples.ofSeed 1L 500 model
+              let inIt (model: GenerativeModel) = GenerativeModel.computedIn Dtype.BFloat16 model
+
+              match Torch.bfloat16 Device.Cpu with
+              | Error reason -> raises<UserError> [ "bfloat16"; reason; "float32" ] (fun () -> inIt model |> ignore)
+              | Ok() ->
+                  let rounded = inIt model
+                  Expect.equal rounded.Kind.Dtype Dtype.Float32 "its states are in float32"
+                  // Twenty-five steps of two evaluations, each with rounding errors of 2⁻⁹ of the velocity.
+                  Expect.between 1e-5 5e-3 (apart [| drawn rounded |] [| drawn model |]) ""
+                  Expect.equal (FlowPlan.usualTolerance rounded) (Some 1e-2) ""
+                  Expect.equal
+                      (Tensor.toFloats (drawn (GenerativeModel.computedIn Dtype.Float32 rounded)))
+                      (Tensor.toFloats (drawn model))
+                      "and back"
+
+                  let request = { GenerationRequest.standard with RelativeTolerance = Some 1e-3 }
+                  raises<UserError> [ "bfloat16"; "0.01" ] (fun () -> Validation.generation rounded request |> ignore)
+
+                  let law =
+                      Mixture.ofStds [| 1.0 |] (Tensor.zeros Kind.Float64 [ 1; 2 ]) (Tensor.ones Kind.Float64 [ 1; 2 ])
+                  let exact kind = GenerativeModel.ofMixture "law" Path.condOT Prediction.velocity kind law
+                  raises<UserError> [ "bfloat16"; "law" ] (fun () -> inIt (exact Kind.Float32) |> ignore)
+
+                  let wide = Runs.fit { recipe with Steps = 2L; Dtype = "float64" } data
+                  raises<UserError> [ "bfloat16"; "float32" ] (fun () -> inIt wide |> ignore)
+
           testCase "pictures are trained in bfloat16 where it is to be had and the time is long, and nothing else is"
           <| fun () ->
               let data = pictures ()

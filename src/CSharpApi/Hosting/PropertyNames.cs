@@ -46,6 +46,7 @@ internal static class PropertyNames
             (nameof(Setting.Method), "flow") => "false",
             (nameof(Setting.Dtype), "float32") => nameof(Precision.Single),
             (nameof(Setting.Dtype), "float64") => nameof(Precision.Double),
+            (nameof(Setting.Dtype), "bfloat16") => nameof(Precision.BFloat16),
             _ => value,
         };
 

@@ -131,6 +131,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     /// <param name="runtime">The threads that it runs on (<see cref="FokkerRuntime.Default"/>).</param>
     /// <param name="cancellationToken">Takes the request back.</param>
     /// <exception cref="FokkerException">There is no model, or its file is damaged.</exception>
+    /// <exception cref="ArgumentException">It cannot be computed in this precision here.</exception>
     public static Task<FlowModel> LoadAsync(
         string file,
         string? device = null,
@@ -243,7 +244,7 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
     )
     {
         ArgumentNullException.ThrowIfNull(field);
-        CheckField(sampleShape, name);
+        CheckField(sampleShape, name, precision);
         var own = (path ?? FlowPaths.CondOt).Core;
         var core = ModelWork.OfField(name, sampleShape, own, PredictionOf(parametrization), precision.ToDtype(), field);
         return new FlowModel(core, () => { }, runtime ?? FokkerRuntime.Default);
@@ -260,15 +261,18 @@ public sealed partial class FlowModel : IDisposable, IAsyncDisposable
         FokkerRuntime? runtime
     )
     {
-        CheckField(sampleShape, name);
+        CheckField(sampleShape, name, precision);
         var own = (path ?? FlowPaths.CondOt).Core;
         var said = PredictionOf(parametrization);
         var core = ModelWork.OfBatchField(name, sampleShape, own, said, precision.ToDtype(), field);
         return new FlowModel(core, () => { }, runtime ?? FokkerRuntime.Default);
     }
 
-    private static void CheckField(int[] sampleShape, string name)
+    private static void CheckField(int[] sampleShape, string name, Precision precision)
     {
+        if (precision is not (Precision.Single or Precision.Double))
+            throw new ArgumentOutOfRangeException(nameof(precision), precision, "A field is given float32 or float64.");
+
         ArgumentNullException.ThrowIfNull(sampleShape);
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
 

@@ -10,6 +10,10 @@ public enum Precision
 
     /// <summary>float64.</summary>
     Double,
+
+    /// <summary>bfloat16 in the network’s layers, three digits, over parameters and states in float32: faster on processors that have instructions for it
+    /// (AVX512_BF16 or AMX_BF16), on the managed engine. Elsewhere it is refused. For a field or a law of your own it is no choice.</summary>
+    BFloat16,
 }
 
 /// <summary>How a model is trained. Anything you leave out gets a default chosen for your data: training then takes a minute for points, a few for small
@@ -254,6 +258,17 @@ public sealed record TrainingOptions
 
 internal static class Precisions
 {
-    public static Dtype ToDtype(this Precision precision) =>
-        precision == Precision.Double ? Dtype.Float64 : Dtype.Float32;
+    /// The element type; where it is bfloat16, the engine that computes in it is taken if none is in use yet.
+    public static Dtype ToDtype(this Precision precision)
+    {
+        if (precision == Precision.BFloat16)
+            Torch.preferBFloat16();
+
+        return precision switch
+        {
+            Precision.Double => Dtype.Float64,
+            Precision.BFloat16 => Dtype.BFloat16,
+            _ => Dtype.Float32,
+        };
+    }
 }

@@ -37,11 +37,24 @@ type internal ModelWork =
 
         Runs.networkWith (OwnParts.ofPaths paths) source (Option.ofObj device) (toOption dtype) source
 
+    /// What the parameters are in where the network computes in `dtype`.
+    static member private Kept(dtype: Nullable<Dtype>) : Nullable<Dtype> =
+        if dtype.HasValue then Nullable(Lookup.kept dtype.Value) else dtype
+
+    /// The model with its network computed in `dtype`; where it cannot be, its tensors are freed.
+    static member private Computed(dtype: Nullable<Dtype>, model: GenerativeModel) : GenerativeModel =
+        try
+            if dtype.HasValue then GenerativeModel.computedIn dtype.Value model else model
+        with _ ->
+            Scope.free model
+            reraise ()
+
     /// The model of a file, or of a run's folder; its tensors are the caller's to free.
     static member Load
         (source: string, paths: GaussianPath[], device: string | null, dtype: Nullable<Dtype>)
         : GenerativeModel =
-        ModelWork.Network(source, paths, device, dtype) ||> GenerativeModel.ofTrained
+        let model = ModelWork.Network(source, paths, device, ModelWork.Kept dtype) ||> GenerativeModel.ofTrained
+        ModelWork.Computed(dtype, model)
 
     /// What a run's folder has learned, averaged over its training by a length; its tensors are the caller's to free.
     static member LoadAverage(folder: string, length: float, device: string | null) : GenerativeModel =
@@ -76,7 +89,7 @@ type internal ModelWork =
         let name, trained = Transfers.opened { Transfers.importing source with Size = toOption side }
 
         let kind =
-            { Dtype = (if dtype.HasValue then dtype.Value else trained.Kind.Dtype)
+            { Dtype = (if dtype.HasValue then Lookup.kept dtype.Value else trained.Kind.Dtype)
               Device = device |> Option.ofObj |> Option.map Torch.device |> Option.defaultValue Device.Cpu }
 
         let there = { trained with Parameters = trained.Parameters |> Array.map _.To(kind); Kind = kind }
@@ -84,7 +97,7 @@ type internal ModelWork =
         if kind <> trained.Kind then
             Scope.free trained
 
-        GenerativeModel.ofTrained name there
+        ModelWork.Computed(dtype, GenerativeModel.ofTrained name there)
 
     /// Writes a trained model in another's format, or as all steps of a sampler where it is said how to sample (null: its network).
     static member Export(model: GenerativeModel, target: string, sampling: GenerationRequest | null) : unit =
@@ -118,7 +131,8 @@ type internal ModelWork =
     static member MixtureFile(file: string) : Mixture = Mixture.read file
 
     static member Exact(name: string, mixture: Mixture, path: GaussianPath, prediction: Prediction, dtype: Dtype) =
-        GenerativeModel.ofMixture name path prediction { Dtype = dtype; Device = Device.Cpu } mixture
+        GenerativeModel.ofMixture name path prediction { Dtype = Lookup.kept dtype; Device = Device.Cpu } mixture
+        |> GenerativeModel.computedIn dtype
 
     /// A field (x, t) ↦ prediction, told the time as a number. Samples with times of their own are told apart.
     static member OfField
