@@ -346,9 +346,13 @@ module Runs =
     /// `jobWith` of the library's parts; a teacher is found where runs are kept unless it is said otherwise.
     let job = jobWith standardRoot OwnParts.none
 
-    /// `networkWith` as a model to sample from. Raises UserError where it is a classifier.
+    /// A model by its run's name, or by the path of a folder or a file, to sample from on a device. Its network computes in `dtype`, or what it was trained in where none is given; bfloat16 is the layers'
+    /// alone (`GenerativeModel.computedIn`). Raises UserError where there is none, or it is a classifier.
     let load (root: string) (device: string option) (dtype: Dtype option) (given: string) : GenerativeModel =
-        networkWith OwnParts.none root device dtype given ||> GenerativeModel.ofTrained
+        let model =
+            networkWith OwnParts.none root device (Option.map Lookup.kept dtype) given
+            ||> GenerativeModel.ofTrained
+        dtype |> Option.fold (fun model dtype -> GenerativeModel.computedIn dtype model) model
 
     /// Trains by a recipe on the thread that asks, with nothing written: for scripts. Raises UserError where the recipe's parts do not fit, or training
     /// diverges.

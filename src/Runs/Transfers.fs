@@ -180,6 +180,9 @@ module Transfers =
     /// Writes a trained model in another's format: `diffusers:FOLDER`, or `onnx:FILE`, which is the network or, where it is asked how to sample, all of a sampler's steps. Raises UserError where it has no
     /// counterpart there, or the place cannot be written.
     let export (target: string) (sampling: GenerationRequest option) (model: GenerativeModel) : unit =
+        // Others compute in what the parameters are in.
+        let model = GenerativeModel.computedIn model.Kind.Dtype model
+
         match after "diffusers:" target, after "onnx:" target with
         | Some folder, _ ->
             if sampling.IsSome then
