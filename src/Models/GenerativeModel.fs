@@ -195,6 +195,9 @@ module GenerativeModel =
                 $"{model.Name} is no network over numbers in float32"
                 $"leave it out"
 
+    /// The model in what its parameters are in, for densities: the divergence of a field that is rounded to three digits is not known to as many. Of one without guidance.
+    let unrounded (model: GenerativeModel) : GenerativeModel = computedIn model.Kind.Dtype model
+
     /// An exact law in a network's place, which is told a class and needs none. `file` is what messages call it.
     let ofMixture
         (file: string)

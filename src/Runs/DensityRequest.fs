@@ -58,6 +58,7 @@ module internal DensityValidation =
     /// Log-densities as they are asked for.
     let task (model: GenerativeModel) (request: DensityRequest) : DensityTask =
         GenerationValidation.requireAtLeast 1 Setting.Probes request.Probes
+        let model = GenerativeModel.unrounded model
 
         match request.Memory with
         | Some bytes when bytes < 1L -> refuse Setting.Memory bytes $"expected a positive size"

@@ -95,6 +95,8 @@ module HeldOut =
         if not (hasDensity model) then
             None
         else
+            let model = GenerativeModel.unrounded model
+
             Scope.run (fun () ->
                 let batch = Dataset.heldOut Kind.Float64 count rng data
                 let x = Dataset.inData data batch.Data

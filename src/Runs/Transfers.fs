@@ -181,7 +181,7 @@ module Transfers =
     /// counterpart there, or the place cannot be written.
     let export (target: string) (sampling: GenerationRequest option) (model: GenerativeModel) : unit =
         // Others compute in what the parameters are in.
-        let model = GenerativeModel.computedIn model.Kind.Dtype model
+        let model = GenerativeModel.unrounded model
 
         match after "diffusers:" target, after "onnx:" target with
         | Some folder, _ ->

@@ -69,18 +69,15 @@ module Evaluate =
 
         let plain = ModelChoice.model "./fokker evaluate moons" options
         let data = DataOption.heldOut terminal plain named
+        let generation = ModelChoice.generation options { Relative = None; Absolute = None } label plain
 
-        let asked (model: GenerativeModel) =
-            let generation = ModelChoice.generation options { Relative = None; Absolute = None } label model
-
+        let struct (task, protocol) =
             Validation.evaluation
                 data
-                model
+                plain
                 { Sampling = { SamplingRequest.standard with Generation = generation }
                   Draws = draws
                   SamplesPerDraw = count }
-
-        let struct (task, protocol) = asked plain
 
         let model, drawing = task.Model, task.Drawing
 
@@ -120,16 +117,7 @@ module Evaluate =
             Exit.Success
         else
             let scores = Finish.evaluate terminal model data protocol drawn
-
-            let density =
-                if label.IsSome then
-                    None
-                elif isRounded then
-                    // The divergence of a field that is rounded to three digits is not known to as many.
-                    let struct (whole, _) = asked (GenerativeModel.computedIn plain.Kind.Dtype plain)
-                    Finish.density terminal whole.Model data
-                else
-                    Finish.density terminal model data
+            let density = if label.IsNone then Finish.density terminal model data else None
 
             match own, claim with
             | Some folder, null ->

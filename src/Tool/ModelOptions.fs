@@ -58,7 +58,7 @@ type ModelArgument =
                 "classes with weights, CLASS:WEIGHT,…: a product of conditions, and negation where a weight is negative (3:1.5,8:-0.5)"
             | Batch _ -> "samples that go through the network at once; what is drawn does not depend on it"
             | Dtype _ ->
-                "float32 or float64: what the network computes in, and what a file of results holds (the run's own; float64 for an oracle); bfloat16: the network's layers alone, over float32, where the processor has instructions for it: faster, to three digits"
+                "float32 or float64: what the network computes in, and what a file of results holds (the run's own; float64 for an oracle); bfloat16: the network's layers alone, over float32, where the processor has instructions for it: faster, to three digits (a density is found in float32 all the same)"
             | Device _ -> "cpu, cuda or cuda:N"
             | Runs _ -> "the folder that runs are kept in (runs)"
             | Quiet -> "results only"

@@ -232,7 +232,8 @@ public class TrainingTests
     {
         var options = Short with { Steps = 20 };
         await using var trained = await new FlowTrainer(options).TrainAsync(DataSources.Moons);
-        var file = Path.Combine(TestContext.CurrentContext.WorkDirectory, $"{Guid.NewGuid():N}.safetensors");
+        var folder = Directory.CreateTempSubdirectory("fokker-bfloat16-").FullName;
+        var file = Path.Combine(folder, "moons.safetensors");
         await trained.SaveAsync(file);
 
         try
@@ -262,6 +263,11 @@ public class TrainingTests
                 Assert.That(rounded.ToDoubleArray(), Is.Not.EqualTo(plain.ToDoubleArray()));
                 Assert.That(rounded.ToDoubleArray(), Is.EqualTo(plain.ToDoubleArray()).Within(0.05));
                 Assert.That((await learned.SampleAsync(request)).Count, Is.EqualTo(100));
+                var points = await trained.SampleAsync(new SampleOptions { Count = 10 });
+                Assert.That(
+                    (await model.LogLikelihoodAsync(points)).Values,
+                    Is.EqualTo((await trained.LogLikelihoodAsync(points)).Values)
+                );
 
                 // What is written for others is computed in float32 there.
                 var (mine, same) = (file + ".rounded.onnx", file + ".onnx");
@@ -273,9 +279,22 @@ public class TrainingTests
         }
         finally
         {
-            File.Delete(file);
+            Directory.Delete(folder, recursive: true);
         }
 
+        var law = new GaussianMixture(
+            [1.0],
+            [
+                [0.0],
+            ],
+            [
+                [1.0],
+            ]
+        );
+        Assert.That(
+            () => FlowModel.FromMixtureAsync(law, precision: Precision.BFloat16),
+            Throws.ArgumentException.With.Property("ParamName").EqualTo(nameof(TrainingOptions.Precision))
+        );
         Assert.That(
             () => FlowModel.FromField((x, t) => -x, [1], precision: Precision.BFloat16),
             Throws.InstanceOf<ArgumentOutOfRangeException>().With.Property("ParamName").EqualTo("precision")

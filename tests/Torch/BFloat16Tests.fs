@@ -139,6 +139,12 @@ let tests =
                       (Tensor.toFloats (drawn model))
                       "and back"
 
+                  let density (model: GenerativeModel) = HeldOut.density model data 200 (Rng.ofSeed 2L) (fun _ _ -> ())
+                  Expect.isSome (density model) ""
+                  Expect.equal (density rounded) (density model) "a density is found in float32"
+                  let asked = Validation.densities rounded DensityRequest.standard
+                  Expect.equal asked.Model.Arithmetic Dtype.Float32 "also by `likelihood`"
+
                   let request = { GenerationRequest.standard with RelativeTolerance = Some 1e-3 }
                   raises<UserError> [ "bfloat16"; "0.01" ] (fun () -> Validation.generation rounded request |> ignore)
 
